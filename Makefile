@@ -1,0 +1,63 @@
+# What a newcomer types. Each verb sets up .venv by itself; it needs python3 (3.11 or later) and pip.
+PYTHON ?= python3
+UV     := .venv/bin/uv
+BIN    := .venv/bin
+# Only a finished installation of this very lock leaves the stamp.
+STAMP  := .venv/.installed-$(shell sha256sum requirements-dev.lock 2>/dev/null | cut -c1-12)
+COMPILE := --universal --no-emit-index-url --generate-hashes --no-annotate -q
+
+MAKE_VENV = test -x .venv/bin/python || { $(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit( \
+    "facemill needs Python 3.11 or later: make PYTHON=python3.11 ...")' && $(PYTHON) -m venv .venv; }
+
+.PHONY: help setup demo test check bench lock cluster-test clean
+.DEFAULT_GOAL := help
+
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(STAMP)  ## make .venv from requirements-dev.lock
+	@:
+
+$(STAMP): requirements-dev.lock
+	@echo "Installing the locked packages into .venv (once; 1.5 GB, some minutes) ..."
+	@$(MAKE_VENV)
+	@test -x $(UV) || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	@rm -f .venv/.installed-*
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode -r requirements-dev.lock
+	@touch $@
+
+demo: setup  ## draw faces, train for a minute, evaluate, score: the whole path, offline
+	@$(BIN)/python -m jobs.demo
+
+test: setup  ## the whole suite
+	@$(BIN)/python -m pytest
+
+cluster-test: setup  ## only the tests that start several Ray nodes
+	@$(BIN)/python -m pytest -m cluster
+
+check: setup  ## format, lint, types, floors (tests/test_house.py counts lines)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+bench: setup  ## every benchmark in benchmarks/
+	@set -e; for file in benchmarks/[a-z]*.py; do \
+	    name=$${file##*/}; echo "== benchmarks.$${name%.py}"; \
+	    $(BIN)/python -m benchmarks.$${name%.py}; \
+	done
+
+# uv may be there without the rest: a lock that cannot be installed must still be mendable.
+$(UV):
+	@$(MAKE_VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+
+lock: $(UV)  ## resolve pyproject.toml again into both lock files
+	$(UV) pip compile pyproject.toml $(COMPILE) -o requirements.lock
+	$(UV) pip compile pyproject.toml --extra dev -c requirements.lock $(COMPILE) -o requirements-dev.lock
+	@! grep -nE '^ *(-i|--index-url|--extra-index-url|--find-links)|://' requirements.lock requirements-dev.lock \
+	    || { echo "a lock must not name where packages come from"; exit 1; }
+
+clean:  ## remove caches and what the demo left; .venv stays
+	rm -rf demo .pytest_cache .ruff_cache .import_linter_cache .coverage *.egg-info
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,0 +1,206 @@
+"""The bundle: the folder that scoring loads. `bundle.json` says what it is, `network.keras` holds it.
+
+Loading never unpickles and never runs code from the bundle: Keras safe mode is on, Lambda layers
+are refused, every file's hash is checked. `read_bundle` needs no TensorFlow.
+"""
+
+import dataclasses
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from model import labels
+from model.errors import BundleError
+from model.heads import Head
+from model.preprocessing import PREPROCESSING_VERSION, InputSpec
+
+if TYPE_CHECKING:
+    import keras
+
+BUNDLE_VERSION = 1
+NETWORK_FILE = "network.keras"
+RECORD_FILE = "bundle.json"
+WEIGHTS_MEMBER = "model.weights.h5"
+
+
+@dataclasses.dataclass(frozen=True)
+class Bundle:
+    """What `bundle.json` says.
+
+    Attributes:
+        id: 16 hex digits over all that can change a prediction.
+        name: preset that it was trained from.
+        input: what the network takes.
+        heads: what it emits.
+        record: the whole of bundle.json: recipe, metrics, history, versions, …
+        folder: where the files are.
+    """
+
+    id: str
+    name: str
+    input: InputSpec
+    heads: tuple[Head, ...]
+    record: Mapping[str, Any]
+    folder: Path
+
+
+def _head_from_json(data: Mapping[str, Any]) -> Head:
+    return Head(**{**data, "classes": tuple(data["classes"])})
+
+
+def _identity(record: Mapping[str, Any]) -> str:
+    """Hash over all that can change a prediction: weights, input, heads, labels, calibration."""
+    parts = {key: record.get(key) for key in ("files", "input", "heads", "labels", "calibration")}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def write_bundle(
+    folder: Path,
+    network: "keras.Model",
+    *,
+    name: str,
+    input_spec: InputSpec,
+    heads: tuple[Head, ...],
+    details: Mapping[str, Any],
+    storage_dtype: Literal["float32", "float16"] = "float32",
+) -> Bundle:
+    """Write a bundle; `bundle.json` comes last, so its existence means the bundle is whole.
+
+    Args:
+        folder: made if need be.
+        network: trained, as built by model/networks.py.
+        name: of the preset.
+        input_spec: its input.
+        heads: its outputs.
+        details: recipe, metrics, history, manifest fingerprint, versions, card, calibration.
+        storage_dtype: float16 halves the file; weights become float32 again on loading.
+
+    Returns:
+        The bundle as `read_bundle` gives it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / NETWORK_FILE
+    network.save(path)
+    _repack(path, storage_dtype)
+    record: dict[str, Any] = {
+        "bundle_version": BUNDLE_VERSION,
+        "name": name,
+        "input": {**dataclasses.asdict(input_spec), "hash": input_spec.hash},
+        "heads": [dataclasses.asdict(head) for head in heads],
+        "labels": {
+            "genders": labels.GENDERS,
+            "races": labels.RACES,
+            "age_years": [labels.MIN_AGE_YEARS, labels.MAX_AGE_YEARS],
+        },
+        "calibration": None,
+        "files": {NETWORK_FILE: hashlib.sha256(path.read_bytes()).hexdigest()},
+        "storage_dtype": storage_dtype,
+        **details,
+    }
+    record = json.loads(json.dumps(record, default=str))
+    record = {"bundle_id": _identity(record), **record}
+    (folder / RECORD_FILE).write_text(json.dumps(record, indent=2) + "\n")
+    return read_bundle(folder)
+
+
+def _repack(path: Path, storage_dtype: str) -> None:
+    """Rewrite the `.keras` zip without dates (equal weights give equal bytes), maybe in float16."""
+    import h5py
+
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in sorted(archive.namelist())}
+    members["metadata.json"] = json.dumps(
+        {k: v for k, v in json.loads(members["metadata.json"]).items() if k != "date_saved"}
+    ).encode()
+    if storage_dtype == "float16":
+        buffer = io.BytesIO()
+        with h5py.File(io.BytesIO(members[WEIGHTS_MEMBER])) as old, h5py.File(buffer, "w") as new:
+            _copy_as_float16(old, new)
+        members[WEIGHTS_MEMBER] = buffer.getvalue()
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
+
+
+def _copy_as_float16(old: Any, new: Any) -> None:
+    """Copy an HDF5 group, float32 arrays as float16 (the largest weight must fit 65,504)."""
+    import h5py
+
+    for key, value in old.attrs.items():
+        new.attrs[key] = value
+    for name, item in old.items():
+        if isinstance(item, h5py.Group):
+            _copy_as_float16(item, new.create_group(name))
+        else:
+            data = np.asarray(item)
+            small = data.dtype == np.float32 and (data.size == 0 or np.abs(data).max() < 65_504)
+            new.create_dataset(name, data=data.astype(np.float16) if small else data)
+
+
+def read_bundle(folder: str | Path) -> Bundle:
+    """Read and check a bundle without loading the network or TensorFlow.
+
+    Raises:
+        BundleError: not a bundle, a newer version, or a file that is not what was written.
+    """
+    folder = Path(folder)
+    try:
+        record = json.loads((folder / RECORD_FILE).read_text())
+        files, version = dict(record["files"]), int(record["bundle_version"])
+        bundle_id, stored = str(record["bundle_id"]), dict(record["input"])
+    except FileNotFoundError:
+        raise BundleError(
+            f"{folder} is no bundle: it has no {RECORD_FILE}. Give the folder that jobs.train wrote"
+        ) from None
+    except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"{folder / RECORD_FILE} is damaged ({error}): copy it again") from None
+    if version > BUNDLE_VERSION or stored.get("version", 0) > PREPROCESSING_VERSION:
+        raise BundleError(f"{folder} was written by a newer facemill: update this checkout")
+    for name, expected in files.items():
+        path = folder / name
+        if Path(name).name != name or not path.is_file():
+            raise BundleError(f"{folder} lacks its file {name!r}: copy the bundle again")
+        if hashlib.sha256(path.read_bytes()).hexdigest() != expected:
+            raise BundleError(f"{path} is not the file that was written (SHA-256): copy it again")
+    if _identity(record) != bundle_id:
+        raise BundleError(f"{folder / RECORD_FILE} was changed after it was written: copy it again")
+    stored_hash = stored.pop("hash")
+    spec = InputSpec(**stored)
+    if spec.hash != stored_hash:
+        raise BundleError(f"{folder}: this facemill preprocesses otherwise than the bundle expects")
+    heads = tuple(_head_from_json(head) for head in record["heads"])
+    return Bundle(bundle_id, str(record["name"]), spec, heads, record, folder)
+
+
+def load_network(bundle: Bundle, precision: str = "float32") -> "keras.Model":
+    """Load the network for inference.
+
+    Args:
+        bundle: from `read_bundle`, which has checked the hashes.
+        precision: float32, bfloat16 or float16 of the body; heads stay in float32.
+
+    Raises:
+        BundleError: the architecture holds a layer that would run code.
+    """
+    import keras
+
+    from model.networks import with_precision
+
+    try:
+        network: Any = keras.saving.load_model(
+            bundle.folder / NETWORK_FILE, compile=False, safe_mode=True
+        )
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        first = str(error).strip().splitlines()[0][:200]
+        raise BundleError(f"{bundle.folder / NETWORK_FILE} cannot be loaded: {first}") from None
+    if any(isinstance(layer, keras.layers.Lambda) for layer in network.layers):
+        raise BundleError(f"{bundle.folder} holds a Lambda layer, which would run code: refused")
+    if precision == "float32":
+        return network
+    return with_precision(network, precision, [head.name for head in bundle.heads])

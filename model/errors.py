@@ -1,0 +1,49 @@
+"""The errors of facemill, in one tree.
+
+::
+
+    FacemillError
+    ├── UsageError          an argument, a file or a service that the caller must mend: exit code 2
+    │   ├── BundleError     a bundle that is missing, damaged or made by a newer version
+    │   ├── ManifestError   a manifest that lacks a column or holds no row of use
+    │   └── StorageError    a URI that cannot be reached, listed, read or written
+    ├── TrainingError       a run that cannot go on (NaN loss): exit code 1, the last checkpoint is good
+    └── DecodeError         one image that cannot be read: a quarantine row, never the end of a run
+"""
+
+
+class FacemillError(Exception):
+    """Base of all errors raised on purpose."""
+
+
+class UsageError(FacemillError):
+    """The caller must change something; the message says what, what is legal and what to do."""
+
+
+class BundleError(UsageError):
+    """A bundle is missing, damaged or of an unknown version."""
+
+
+class ManifestError(UsageError):
+    """A manifest lacks a column or holds no row of use."""
+
+
+class StorageError(UsageError):
+    """A URI cannot be reached, listed, read or written."""
+
+
+class TrainingError(FacemillError):
+    """Training cannot go on; the last checkpoint is good."""
+
+
+class DecodeError(FacemillError):
+    """One image cannot become pixels.
+
+    Attributes:
+        reason: a short class for the quarantine table, one of `model.preprocessing.DECODE_REASONS`.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        """Keep `reason` (for grouping) beside `message` (for a person)."""
+        super().__init__(message)
+        self.reason = reason

@@ -1,0 +1,122 @@
+"""Per-example losses of the heads, in `keras.ops` (TensorFlow and JAX alike).
+
+Functional losses on purpose: Keras Loss objects divide by the replica count inside a
+distribution strategy's scope, so a sum over workers would come out too small.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from model.heads import Head
+
+_TINY = 1e-7
+
+
+def example_losses(head: Head, target: Any, output: Any) -> Any:
+    """Loss of each example for one head.
+
+    Args:
+        head: the head.
+        target: float32 of shape (batch, 1) from `heads.encode_target`; NaN where unlabelled.
+        output: float32 of shape (batch, head.width), activated.
+
+    Returns:
+        float32 of shape (batch,): binary cross-entropy; absolute error in years; cross-entropy;
+        or, for a distribution, KL(Gaussian soft label || softmax) + |expectation - age| / 4. Zero
+        where the label is missing.
+    """
+    known = ops.logical_not(ops.isnan(target))
+    target = ops.where(known, target, ops.zeros_like(target))
+    if head.kind == "binary":
+        loss = keras.losses.binary_crossentropy(target, output)
+    elif head.kind == "value":
+        loss = keras.losses.mean_absolute_error(target, output)
+    elif head.kind == "classes":
+        loss = keras.losses.sparse_categorical_crossentropy(target[:, 0], output)
+    else:
+        loss = _distribution_loss(target, output, head.sigma_years)
+    return loss * ops.cast(known[:, 0], "float32")
+
+
+def _distribution_loss(age: Any, probabilities: Any, sigma_years: float) -> Any:
+    """DLDL-v2 (Gao 2018): label distribution + expectation regression."""
+    years = ops.arange(probabilities.shape[-1], dtype="float32")[None, :]
+    log_soft = -0.5 * ops.square((years - age) / sigma_years)
+    soft = ops.softmax(log_soft, axis=-1)
+    log_p = ops.log(ops.maximum(probabilities, _TINY))
+    divergence = ops.sum(soft * (ops.log(ops.maximum(soft, _TINY)) - log_p), axis=-1)
+    expectation = ops.sum(probabilities * years, axis=-1)
+    # 1/4: at convergence both terms then weigh about the same (errors of 4-5 years, KL near 1).
+    return divergence + ops.abs(expectation - age[:, 0]) / 4.0
+
+
+def total_loss(
+    heads: Sequence[Head], targets: Mapping[str, Any], outputs: Mapping[str, Any], weights: Any
+) -> tuple[Any, dict[str, Any]]:
+    """Weighted sum over heads of each example's loss.
+
+    Args:
+        heads: the recipe's heads.
+        targets: head name -> float32 (batch, 1).
+        outputs: head name -> float32 (batch, width).
+        weights: float32 (batch,), the weight of each example (0 for padding).
+
+    Returns:
+        (float32 (batch,) weighted total, head name -> float32 (batch,) unweighted loss).
+    """
+    each = {
+        head.name: example_losses(head, targets[head.name], outputs[head.name]) for head in heads
+    }
+    total = sum(head.weight * each[head.name] for head in heads)
+    return total * weights, each
+
+
+def score_sums(
+    heads: Sequence[Head], targets: Mapping[str, Any], outputs: Mapping[str, Any], weights: Any
+) -> Any:
+    """Sums that merge over batches and workers into each head's mean score.
+
+    Args:
+        heads, targets, outputs, weights: as in `total_loss`; weights are 0 or positive.
+
+    Returns:
+        float32 (len(heads), 3): for each head the sum of losses, the sum of scores (1 for a right
+        class, absolute error in years for an age in years) and the number of labelled examples.
+    """
+    rows: list[Any] = []
+    counted = ops.cast(weights > 0, "float32")
+    for head in heads:
+        target, output = targets[head.name], ops.cast(outputs[head.name], "float32")
+        known = ops.cast(ops.logical_not(ops.isnan(target)), "float32")[:, 0] * counted
+        clean = ops.where(ops.isnan(target), ops.zeros_like(target), target)[:, 0]
+        if head.kind == "binary":
+            score = ops.cast(ops.equal(output[:, 0] >= 0.5, clean >= 0.5), "float32")
+        elif head.kind == "classes":
+            score = ops.cast(
+                ops.equal(ops.argmax(output, axis=-1), ops.cast(clean, "int32")), "float32"
+            )
+        else:
+            years = ops.arange(output.shape[-1], dtype="float32")
+            age = ops.sum(output * years, -1) if head.kind == "distribution" else output[:, 0]
+            score = ops.abs(age - clean)
+        loss = example_losses(head, target, output)
+        rows.append(ops.stack([ops.sum(loss * known), ops.sum(score * known), ops.sum(known)]))
+    return ops.stack(rows)
+
+
+def scores_from_sums(heads: Sequence[Head], sums: Any, prefix: str) -> dict[str, float]:
+    """Named means of `score_sums`, e.g. `val_gender_loss`, `val_gender_accuracy`, `val_age_mae`.
+
+    `{prefix}_loss` is the weighted total that training minimises.
+    """
+    result: dict[str, float] = {f"{prefix}_loss": 0.0}
+    for head, (loss, score, count) in zip(heads, sums, strict=True):
+        count = max(float(count), 1.0)
+        measure = "mae" if head.kind in ("value", "distribution") else "accuracy"
+        result[f"{prefix}_{head.name}_loss"] = float(loss) / count
+        result[f"{prefix}_{head.name}_{measure}"] = float(score) / count
+        result[f"{prefix}_loss"] += head.weight * float(loss) / count
+    return result

@@ -1,0 +1,101 @@
+"""Metrics of age and gender, with bootstrap 95 % intervals (Efron 1979, percentile)."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.floating[Any]]
+BOOTSTRAP_DRAWS = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """A figure with its 95 % interval and the number of images behind it."""
+
+    value: float
+    low: float
+    high: float
+    images: int
+
+    def text(self, digits: int = 2, percent: bool = False) -> str:
+        """`6.52 (6.31-6.74)`, or in percent."""
+        scale, unit = (100.0, " %") if percent else (1.0, "")
+        v, lo, hi = (f"{x * scale:.{digits}f}" for x in (self.value, self.low, self.high))
+        return f"{v}{unit} ({lo}-{hi})"
+
+
+def evaluate(
+    true_age: Floats, age: Floats, true_female: Floats, p_female: Floats, seed: int = 0
+) -> dict[str, Estimate]:
+    """All metrics over the images that have the label and the prediction.
+
+    Args:
+        true_age: labelled age in years, NaN where unknown; shape (n,).
+        age: predicted age in years, NaN where the network has no age head; shape (n,).
+        true_female: 1 female, 0 male, NaN unknown; shape (n,).
+        p_female: predicted probability of female in 0-1, NaN without a gender head; shape (n,).
+        seed: of the bootstrap.
+
+    Returns:
+        Of age_mae, age_rmse, age_bias (years), age_within_5 (share), gender_accuracy (share) and
+        gender_auc (0-1) those that the labels and heads allow.
+    """
+    result: dict[str, Estimate] = {}
+    known = ~(np.isnan(true_age) | np.isnan(age))
+    if known.any():
+        error = np.asarray(age[known] - true_age[known], dtype=np.float64)
+        weights = _bootstrap_weights(len(error), seed)
+        result["age_mae"] = _mean(np.abs(error), weights)
+        squares = _mean(error**2, weights)
+        roots = [float(np.sqrt(v)) for v in (squares.value, squares.low, squares.high)]
+        result["age_rmse"] = Estimate(roots[0], roots[1], roots[2], len(error))
+        result["age_bias"] = _mean(error, weights)
+        result["age_within_5"] = _mean((np.abs(error) <= 5).astype(np.float64), weights)
+    known = ~(np.isnan(true_female) | np.isnan(p_female))
+    if known.any():
+        truth = true_female[known] > 0.5
+        score = np.asarray(p_female[known], dtype=np.float64)
+        weights = _bootstrap_weights(len(truth), seed)
+        correct = ((score >= 0.5) == truth).astype(np.float64)
+        result["gender_accuracy"] = _mean(correct, weights)
+        if truth.any() and not truth.all():
+            draws = [weighted_auc(truth, score, row) for row in weights]
+            low, high = np.percentile(draws, [2.5, 97.5])
+            value = weighted_auc(truth, score, np.ones(len(truth)))
+            result["gender_auc"] = Estimate(value, float(low), float(high), len(truth))
+    return result
+
+
+def weighted_auc(truth: npt.NDArray[np.bool_], score: Floats, weights: Floats) -> float:
+    """Area under the ROC curve: P(score of a positive > score of a negative), ties half.
+
+    Args:
+        truth: shape (n,), True for positives.
+        score: shape (n,), higher means more positive.
+        weights: shape (n,), how often each image counts.
+    """
+    levels, position = np.unique(score, return_inverse=True)
+    positives = np.bincount(position, weights * truth, len(levels))
+    negatives = np.bincount(position, weights * ~truth, len(levels))
+    below = np.cumsum(negatives) - negatives
+    pairs = positives.sum() * negatives.sum()
+    return float((positives * (below + negatives / 2)).sum() / pairs) if pairs else float("nan")
+
+
+def _bootstrap_weights(count: int, seed: int) -> npt.NDArray[np.float32]:
+    """How often each image is drawn: (draws, count), rows summing to count."""
+    rng = np.random.default_rng(seed)
+    draws = BOOTSTRAP_DRAWS if count <= 20_000 else max(100, 20_000_000 // count)
+    weights = np.empty((draws, count), dtype=np.float32)
+    for row in weights:
+        row[:] = np.bincount(rng.integers(0, count, count), minlength=count)
+    return weights
+
+
+def _mean(values: Floats, weights: npt.NDArray[np.float32]) -> Estimate:
+    """A mean and its bootstrap interval."""
+    draws = weights @ values / len(values)
+    low, high = np.percentile(draws, [2.5, 97.5])
+    return Estimate(float(values.mean()), float(low), float(high), len(values))

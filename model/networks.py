@@ -1,0 +1,133 @@
+"""Builders of the networks that model/recipes.py describes, in pure Keras 3.
+
+Every network takes uint8 (batch, height, width, channels) and returns a dictionary
+head name -> float32 (batch, head.width), activated. No Lambda layers: a bundle never runs code.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import layers
+
+from model.heads import Head
+from model.recipes import Network, PlainStack, Residual
+
+
+def build_network(
+    network: Network, shape: tuple[int, int, int], heads: Sequence[Head], precision: str = "float32"
+) -> keras.Model:
+    """Build an untrained network.
+
+    Args:
+        network: which architecture, with its hyperparameters.
+        shape: (height, width, channels) of the uint8 input.
+        heads: the outputs.
+        precision: float32, bfloat16 or float16 for the body; heads always compute in float32.
+
+    Returns:
+        A functional Keras model; its output is a dictionary keyed by head name.
+    """
+    policy = precision if precision == "float32" else f"mixed_{precision}"
+    pixels = keras.Input(shape, dtype="uint8", name="pixels")
+    scaled = layers.Rescaling(1 / 255, dtype=policy, name="scale")(pixels)
+    match network:
+        case PlainStack():
+            outputs = _plain_stack(network, scaled, heads, policy)
+        case Residual():
+            outputs = _residual(network, scaled, heads, policy)
+    return keras.Model(pixels, outputs, name=type(network).__name__)
+
+
+def output_layer(head: Head) -> layers.Layer:
+    """The last layer of a head, in float32 whatever the body computes in."""
+    return layers.Dense(head.width, activation=head.activation, dtype="float32", name=head.name)
+
+
+def _plain_stack(network: PlainStack, x: Any, heads: Sequence[Head], policy: str) -> dict[str, Any]:
+    for i, filters in enumerate(network.filters, start=1):
+        x = layers.Conv2D(filters, 3, activation="relu", dtype=policy, name=f"conv{i}")(x)
+        x = layers.MaxPooling2D(2, dtype=policy, name=f"pool{i}")(x)
+    x = layers.Flatten(dtype=policy, name="flatten")(x)
+    outputs: dict[str, Any] = {}
+    for head in heads:
+        branch = layers.Dense(
+            network.branch_units, activation="relu", dtype=policy, name=f"{head.name}_hidden"
+        )(x)
+        branch = layers.Dropout(network.dropout, dtype=policy, name=f"{head.name}_dropout")(branch)
+        outputs[head.name] = output_layer(head)(branch)
+    return outputs
+
+
+def _residual(network: Residual, x: Any, heads: Sequence[Head], policy: str) -> dict[str, Any]:
+    def conv_bn(x: Any, filters: int, size: int, stride: int, name: str, relu: bool = True) -> Any:
+        x = layers.Conv2D(
+            filters, size, stride, "same", use_bias=False, dtype=policy, name=f"{name}_conv",
+            kernel_initializer="he_normal",
+        )(x)  # fmt: skip
+        x = layers.BatchNormalization(
+            momentum=0.97, synchronized=network.synchronized, dtype=policy, name=f"{name}_bn"
+        )(x)
+        return layers.ReLU(dtype=policy, name=f"{name}_relu")(x) if relu else x
+
+    x = conv_bn(x, network.stem_filters, 3, 2, "stem")
+    for s, (filters, blocks) in enumerate(zip(network.filters, network.blocks, strict=True), 1):
+        for b in range(1, blocks + 1):
+            name, stride = f"stage{s}_block{b}", 2 if b == 1 else 1
+            shortcut = x
+            if b == 1:
+                shortcut = layers.AveragePooling2D(2, padding="same", dtype=policy)(x)
+                shortcut = conv_bn(shortcut, filters, 1, 1, f"{name}_shortcut", relu=False)
+            y = conv_bn(x, filters, 3, stride, f"{name}_a")
+            y = conv_bn(y, filters, 3, 1, f"{name}_b", relu=False)
+            x = layers.Add(dtype=policy, name=f"{name}_add")([shortcut, y])
+            x = layers.ReLU(dtype=policy, name=f"{name}_out")(x)
+    x = layers.GlobalAveragePooling2D(dtype="float32", name="average")(x)
+    outputs: dict[str, Any] = {}
+    for head in heads:
+        branch = layers.Dropout(network.dropout, name=f"{head.name}_dropout", dtype="float32")(x)
+        if head.units:
+            branch = layers.Dense(head.units, activation="relu", name=f"{head.name}_hidden")(branch)
+        outputs[head.name] = output_layer(head)(branch)
+    return outputs
+
+
+def with_precision(network: keras.Model, precision: str, heads: Sequence[str]) -> keras.Model:
+    """A copy of a network, weights and all, that computes in another precision.
+
+    Args:
+        network: any network of this module, or one loaded from a bundle.
+        precision: float32, bfloat16 or float16.
+        heads: names of the output layers, which stay in float32.
+    """
+    policy = precision if precision == "float32" else f"mixed_{precision}"
+
+    def clone(layer: Any) -> Any:
+        config = layer.get_config()
+        if layer.name not in heads and not isinstance(layer, layers.InputLayer):
+            config["dtype"] = policy
+        return layer.__class__.from_config(config)
+
+    copy: Any = keras.models.clone_model(network, clone_function=clone)
+    copy.set_weights(network.get_weights())
+    return copy
+
+
+def count_flops(network: keras.Model) -> int:
+    """Floating-point operations of one image: 2 per multiply-add of every convolution and dense."""
+    total = 0
+    for layer in network.layers:
+        if isinstance(layer, layers.Conv2D | layers.Dense):
+            kernel = math.prod(layer.kernel.shape)
+            positions = math.prod(layer.output.shape[1:-1])
+            total += 2 * kernel * positions
+    return total
+
+
+def describe(network: Network, shape: tuple[int, int, int], heads: Sequence[Head]) -> str:
+    """`3,667,202 weights, 0.389 GFLOP an image, input 128x128x1`."""
+    built = build_network(network, shape, heads)
+    size = "x".join(map(str, shape))
+    flops = count_flops(built) / 1e9
+    return f"{built.count_params():,} weights, {flops:.3f} GFLOP an image, input {size}"

@@ -1,0 +1,130 @@
+"""From the bytes of an image file to the uint8 array that the network takes.
+
+One function for training and scoring, versioned and hashed; its spec is saved in the bundle.
+Scaling to [0, 1] is the network's first layer, so only uint8 leaves this module.
+Never imports TensorFlow: a decode worker that loads it costs 500 MB.
+"""
+
+import dataclasses
+import hashlib
+import io
+import json
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+from model.errors import DecodeError
+
+PREPROCESSING_VERSION = 1  # raise it whenever the same bytes could give other pixels
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
+MAX_PIXELS = 89_000_000  # just under Pillow's own bomb warning; 89 Mpx of RGB is 267 MB
+MIN_SIDE_PX = 8
+DECODE_REASONS = (
+    "empty", "not_an_image", "unsupported", "truncated", "corrupt", "too_large", "too_small",
+)  # fmt: skip
+
+_EXIF_ORIENTATION = 0x0112
+_DRAFT_FACTOR = 4  # a JPEG decoded at a reduced scale keeps at least 4x the target's side
+
+
+@dataclasses.dataclass(frozen=True)
+class InputSpec:
+    """What the network takes: uint8 of shape (height, width, 1 or 3), range 0-255."""
+
+    height: int = 128
+    width: int = 128
+    color: Literal["grey", "rgb"] = "grey"
+    resample: Literal["lanczos", "bilinear"] = "lanczos"
+    version: int = PREPROCESSING_VERSION
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(height, width, channels)."""
+        return (self.height, self.width, 1 if self.color == "grey" else 3)
+
+    @property
+    def hash(self) -> str:
+        """16 hex digits over all that can change a pixel."""
+        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclasses.dataclass(frozen=True)
+class DecodedImage:
+    """Pixels (uint8, `InputSpec.shape`) and the picture's own upright size in pixels."""
+
+    pixels: npt.NDArray[np.uint8]
+    width: int
+    height: int
+
+
+def decode_image(data: bytes, spec: InputSpec) -> DecodedImage:
+    """Decode, turn upright, flatten, convert to grey or RGB and resize.
+
+    Grey is ITU-R 601 luma as Pillow's mode L; alpha is flattened on white; 16-bit samples keep
+    their high byte; of an animation the first frame counts; colour profiles are ignored. A JPEG
+    more than 4x the target is decoded at a reduced scale (1/2, 1/4, 1/8), which keeps a
+    12-megapixel photo affordable; UTKFace's 200x200 files never are, so they decode as in the seed.
+
+    Args:
+        data: the whole file.
+        spec: the shape and colour to produce.
+
+    Returns:
+        A `DecodedImage` with pixels of shape `spec.shape`.
+
+    Raises:
+        DecodeError: the bytes are not an image we take; `.reason` is in `DECODE_REASONS`.
+    """
+    if not data:
+        raise DecodeError("empty", "the file has no bytes")
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            return _decode_opened(image, spec)
+    except DecodeError:
+        raise
+    except Image.UnidentifiedImageError:
+        start = data[:12].hex(" ")
+        raise DecodeError("not_an_image", f"no image format starts with {start}") from None
+    except (Image.DecompressionBombError, MemoryError) as error:
+        raise DecodeError("too_large", str(error)) from None
+    except Exception as error:  # Pillow's plugins raise nearly anything on damaged files
+        reason = "truncated" if "truncat" in str(error).lower() else "corrupt"
+        raise DecodeError(reason, f"{type(error).__name__}: {error}"[:300]) from None
+
+
+def _decode_opened(image: Image.Image, spec: InputSpec) -> DecodedImage:
+    """The part of `decode_image` after the header is known to be good."""
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise DecodeError("too_large", f"{width}x{height} is over {MAX_PIXELS:,} pixels")
+    if min(width, height) < MIN_SIDE_PX:
+        raise DecodeError("too_small", f"{width}x{height}: a side is under {MIN_SIDE_PX} pixels")
+    side = _DRAFT_FACTOR * max(spec.width, spec.height)
+    image.draft(None, (side, side))  # a no-op on anything but a JPEG of at least twice that side
+    if image.getexif().get(_EXIF_ORIENTATION, 1) in range(2, 9):
+        image = ImageOps.exif_transpose(image)
+        if image.size != (width, height) and (image.width > image.height) != (width > height):
+            width, height = height, width
+    image = _flatten(image).convert("L" if spec.color == "grey" else "RGB")
+    if image.size != (spec.width, spec.height):
+        image = image.resize((spec.width, spec.height), Image.Resampling[spec.resample.upper()])
+    return DecodedImage(np.asarray(image).reshape(spec.shape), width, height)
+
+
+def _flatten(image: Image.Image) -> Image.Image:
+    """Reduce 16-bit samples to their high byte and alpha to white background."""
+    if image.mode.startswith("I"):
+        samples = np.asarray(image)
+        if samples.max(initial=0) > 255:
+            samples = samples >> 8
+        return Image.fromarray(samples.clip(0, 255).astype(np.uint8))
+    if image.mode == "F":
+        raise DecodeError("unsupported", "32-bit float samples have no known white level")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, rgba)
+    return image

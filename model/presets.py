@@ -1,0 +1,66 @@
+"""The presets, each a recipe read at a glance. `python -m jobs.train --list-presets` prints them."""
+
+import dataclasses
+
+from model import heads
+from model.errors import UsageError
+from model.preprocessing import InputSpec
+from model.recipes import Augmentation, Optimizer, PlainStack, Recipe, Residual
+
+SEED_NOTEBOOK = "mvisnjic/age-and-gender-prediction-using-CNN"
+
+PRESETS: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe(
+            name="seed-final",
+            source=f"{SEED_NOTEBOOK}, final notebook: gender 86.48 %, age MAE 6.82 on a random fifth",
+            input=InputSpec(128, 128, "grey"),
+            network=PlainStack((32, 64, 128, 256, 512), branch_units=512, dropout=0.3),
+            heads=(heads.GENDER, heads.AGE),
+            epochs=12,
+            global_batch_size=32,
+        ),
+        Recipe(
+            name="demo",
+            source="ours, for `make demo`: learns drawn faces in a minute on two cores",
+            input=InputSpec(48, 48, "grey"),
+            network=PlainStack((16, 32, 64), branch_units=64, dropout=0.2),
+            heads=(heads.GENDER, heads.AGE),
+            augmentation=Augmentation(mirror=True),
+            epochs=30,
+            global_batch_size=32,
+        ),
+        Recipe(
+            name="facemill",
+            source="ours, in search (docs/experiments.md): not shipped yet",
+            input=InputSpec(96, 96, "rgb"),
+            network=Residual(32, (64, 128, 256), (1, 2, 2), dropout=0.3),
+            heads=(
+                heads.GENDER,
+                dataclasses.replace(heads.AGE, kind="distribution"),
+                dataclasses.replace(heads.RACE, weight=0.3),
+            ),
+            optimizer=Optimizer(
+                "adamw", 2e-3, "cosine", warmup_share=0.05, weight_decay=0.05, ema=0.998
+            ),
+            augmentation=Augmentation(
+                mirror=True, rotate_degrees=12, scale=0.12, shift=0.06, stretch=0.06,
+                brightness=0.15, contrast=0.3, color=0.4, grey=0.1, erase=0.3,
+            ),
+            epochs=60,
+            global_batch_size=64,
+        ),
+    )
+}  # fmt: skip
+
+
+def preset(name: str) -> Recipe:
+    """The recipe of that name.
+
+    Raises:
+        UsageError: there is none; the message lists what there is.
+    """
+    if name not in PRESETS:
+        raise UsageError(f"unknown preset {name!r}: choose one of {', '.join(sorted(PRESETS))}")
+    return PRESETS[name]

@@ -1,0 +1,113 @@
+"""A recipe is all that decides how a network is trained: plain data, saved in the bundle.
+
+Only data here, no Keras: listing and checking recipes must not cost a TensorFlow import.
+"""
+
+import dataclasses
+from typing import Any, Literal
+
+from model.heads import Head
+from model.preprocessing import InputSpec
+
+
+@dataclasses.dataclass(frozen=True)
+class PlainStack:
+    """The seed's network: blocks of 3x3 valid convolution, relu, 2x2 max pool; a branch a head.
+
+    Source: mvisnjic/age-and-gender-prediction-using-CNN, age_gender_prediction_final.ipynb.
+    """
+
+    filters: tuple[int, ...] = (32, 64, 128, 256, 512)
+    branch_units: int = 512
+    dropout: float = 0.3
+
+
+@dataclasses.dataclass(frozen=True)
+class Residual:
+    """Small residual network (He 2016, with ResNet-D shortcuts) made for a CPU's bf16 units.
+
+    Attributes:
+        stem_filters: channels of the 3x3 stride-2 stem.
+        filters: channels of each stage; every stage halves the side first.
+        blocks: residual blocks of each stage.
+        dropout: before the heads.
+        synchronized: batch statistics over all workers (set by the trainer, TensorFlow only).
+    """
+
+    stem_filters: int = 32
+    filters: tuple[int, ...] = (64, 128, 256)
+    blocks: tuple[int, ...] = (1, 2, 2)
+    dropout: float = 0.3
+    synchronized: bool = False
+
+
+Network = PlainStack | Residual
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """Strengths; zero switches one off. Geometry is one affine warp, so it costs one resampling."""
+
+    mirror: bool = False
+    rotate_degrees: float = 0.0  # uniform in +-
+    scale: float = 0.0  # zoom factor uniform in 1 +-
+    shift: float = 0.0  # of the side, uniform in +-
+    stretch: float = 0.0  # of the aspect ratio, uniform in +-
+    brightness: float = 0.0  # of the range 0-255, uniform in +-
+    contrast: float = 0.0  # factor uniform in 1 +-
+    color: float = 0.0  # saturation factor uniform in 1 +-; RGB only
+    grey: float = 0.0  # probability of losing all colour; RGB only
+    erase: float = 0.0  # probability of one grey rectangle of 2-20 % (Zhong 2017)
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is switched on."""
+        return self != Augmentation()
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimizer:
+    """The optimizer and its learning-rate schedule over the run's steps."""
+
+    name: Literal["adam", "adamw", "sgd"] = "adam"
+    learning_rate: float = 1e-3  # the peak
+    schedule: Literal["constant", "cosine", "step"] = "constant"
+    warmup_share: float = 0.0  # of all steps, linear from 0
+    step_after: int = 0  # for `step`: learning rate / 10 after this many steps
+    weight_decay: float = 0.0
+    momentum: float = 0.9  # sgd only
+    clip_norm: float | None = None  # of the gradient over all workers
+    ema: float | None = None  # decay of the averaged weights that the bundle keeps
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """One preset: network + input + heads + optimizer + augmentation + length.
+
+    Attributes:
+        name: the preset's name.
+        source: where it comes from, and the figure to expect.
+        input: what the network takes.
+        network: the architecture.
+        heads: the outputs and their losses.
+        optimizer: optimizer and schedule.
+        augmentation: strengths, on train images only.
+        epochs: passes over the train split.
+        global_batch_size: images a step over all workers.
+    """
+
+    name: str
+    source: str
+    input: InputSpec
+    network: Network
+    heads: tuple[Head, ...]
+    optimizer: Optimizer = Optimizer()
+    augmentation: Augmentation = Augmentation()
+    epochs: int = 12
+    global_batch_size: int = 32
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for `bundle.json`; the architecture's class name is its `kind`."""
+        data = dataclasses.asdict(self)
+        data["network"]["kind"] = type(self.network).__name__
+        return data

@@ -1,0 +1,51 @@
+"""TensorFlow, imported without its greeting and set to a number of threads."""
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+
+@contextlib.contextmanager
+def captured_stderr() -> Iterator[None]:
+    """Hold back what C++ code writes to stderr; show it only if the block raises.
+
+    TensorFlow 2.21 logs at import and at the first look for a GPU whatever TF_CPP_MIN_LOG_LEVEL
+    says (tensorflow#100442), so the file descriptor itself is turned aside for that moment.
+    """
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(saved, held.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+def import_tensorflow(threads: int | None = None) -> Any:
+    """TensorFlow, with its devices found and its thread pools sized.
+
+    Args:
+        threads: threads inside an operation; None leaves TensorFlow's default (all cores). Ignored
+            if TensorFlow has already run an operation in this process.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.pop("TF_USE_LEGACY_KERAS", None)  # Ray Train sets it; we are Keras 3
+    with captured_stderr():
+        import tensorflow as tf
+
+        if threads is not None:
+            with contextlib.suppress(RuntimeError):
+                tf.config.threading.set_intra_op_parallelism_threads(threads)
+                tf.config.threading.set_inter_op_parallelism_threads(1)
+        tf.config.list_physical_devices()
+    return tf

@@ -1,0 +1,290 @@
+"""Ingest: a folder, prefix or tar of images -> manifest and rejects, listed and hashed by Ray Data."""
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal
+
+import pandas as pd
+import pyarrow as pa
+import ray
+
+from model import labels
+from model.errors import ManifestError, UsageError
+from pipelines import manifest, storage, tables, utkface
+from pipelines.manifest import SplitRule
+from pipelines.progress import Progress
+
+_PART_ROWS = 200_000  # a manifest part of about 20 MB
+_HASH_ROWS = 2_000  # files a hashing task: a second of work from disk
+_READ_THREADS = 16  # against S3 latency; local reads do not need them
+
+_LISTED = pa.schema(
+    [("uri", pa.string()), ("bytes", pa.int64()), ("etag", pa.string()), ("offset", pa.int64())]
+)
+_HASHED = pa.schema(
+    [
+        *_LISTED,
+        ("content_hash", pa.string()), ("age_years", pa.float32()), ("gender", pa.string()),
+        ("race", pa.string()), ("taken_at", pa.timestamp("ms")),
+        ("stage", pa.string()), ("reason", pa.string()),
+    ]
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class IngestOptions:
+    """What to ingest and how.
+
+    Attributes:
+        images: folder, s3:// prefix or tar, normalized.
+        labels: `auto`, `utkface`, `none`, or the URI of a CSV or Parquet with path, age, gender.
+        hash: `content` reads all bytes; `etag` reads none.
+        split: the split rule.
+        split_column: column of the labels file that already holds train, val, test.
+    """
+
+    images: str
+    labels: str = "auto"
+    hash: Literal["content", "etag"] = "content"
+    split: SplitRule = SplitRule()
+    split_column: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Ingested:
+    """A manifest in memory, its rejects, and counts worth telling."""
+
+    table: pa.Table
+    rejects: pa.Table
+    notes: tuple[str, ...] = ()
+
+    @property
+    def counts(self) -> dict[str, Any]:
+        """Counts for the summary and manifest.json; files = manifest + rejects."""
+        rows: Any = self.table.select(
+            ["split", "duplicate_group", "label_conflict", "age_years"]
+        ).to_pandas()
+        grouped = rows[rows["duplicate_group"].notna()]
+        return {
+            "files": self.table.num_rows + self.rejects.num_rows,
+            "manifest": self.table.num_rows,
+            "rejects": self.rejects.num_rows,
+            "labelled": int(rows["age_years"].notna().sum()),
+            "splits": {s: int((rows["split"] == s).sum()) for s in manifest.SPLITS},
+            "duplicate_groups": int(grouped["duplicate_group"].nunique()),
+            "duplicate_files": len(grouped),
+            "conflicting_groups": int(
+                grouped.loc[grouped["label_conflict"], "duplicate_group"].nunique()
+            ),
+            "fingerprint": manifest.fingerprint(self.table),
+        }
+
+
+def list_entries(batch: dict[str, Any]) -> Iterator[pa.Table]:
+    """List one root a row, as tables of at most 10,000 files."""
+    for root, descend in zip(batch["root"], batch["descend"], strict=True):
+        entries: list[dict[str, Any]] = []
+        for entry in storage.list_files(str(root), descend=bool(descend)):
+            entries.append(dataclasses.asdict(entry))
+            if len(entries) == 10_000:
+                yield pa.Table.from_pylist(entries, schema=_LISTED)
+                entries = []
+        yield pa.Table.from_pylist(entries, schema=_LISTED)
+
+
+def listing(images: str) -> Any:
+    """A Ray Data set of the files below `images`: uri, bytes, etag, offset; listed in parallel."""
+    roots = [{"root": root, "descend": descend} for root, descend in storage.list_roots(images)]
+    return (
+        ray.data.from_items(roots, override_num_blocks=min(len(roots), 64))
+        # Its own CPU share keeps Ray from fusing listing with what follows: one flat folder is
+        # one listing task, and hashing it must still spread over all cores.
+        .map_batches(list_entries, batch_size=1, num_cpus=0.1)
+        .repartition(target_num_rows_per_block=_HASH_ROWS)
+    )
+
+
+def _read_row(row: dict[str, Any], with_hash: bool) -> dict[str, Any]:
+    """Hash and label one file; what is wrong with it goes into stage and reason."""
+    uri = row["uri"]
+    name = uri.rsplit("#", 1)[-1].rsplit("/", 1)[-1]
+    if os.path.splitext(name)[1].lower() not in storage.IMAGE_SUFFIXES:
+        return row | {"stage": "list", "reason": "not the name of an image"}
+    if row["bytes"] == 0:
+        return row | {"stage": "read", "reason": "the file has no bytes"}
+    if with_hash:
+        try:
+            data = storage.read_bytes(uri, row["offset"], row["bytes"])
+        except (FileNotFoundError, PermissionError) as error:
+            return row | {"stage": "read", "reason": str(error)}
+        row["content_hash"] = hashlib.sha256(data).hexdigest()
+    parsed = utkface.parse_name(name)
+    if isinstance(parsed, str):
+        return row | {"stage": "label", "reason": parsed}
+    return row | {
+        "age_years": float(parsed.age_years),
+        "gender": labels.GENDERS[parsed.gender],
+        "race": None if parsed.race is None else labels.RACES[parsed.race],
+        "taken_at": parsed.taken_at,
+    }
+
+
+def hash_and_label(batch: pa.Table, with_hash: bool) -> pa.Table:
+    """Read and hash each listed file, and parse its name; a table of `_HASHED`."""
+    rows = batch.to_pylist()
+    remote = bool(rows) and rows[0]["uri"].startswith("s3://") and with_hash
+    with ThreadPoolExecutor(_READ_THREADS if remote else 1) as pool:
+        done = list(pool.map(lambda row: _read_row(row, with_hash), rows))
+    return pa.Table.from_pylist(done, schema=_HASHED)
+
+
+def ingest(options: IngestOptions) -> Ingested:
+    """List, hash and label all files of `options.images`.
+
+    The driver keeps about 300 bytes a file (docs/scale.md); images themselves never reach it.
+
+    Raises:
+        StorageError: the images or the labels cannot be read.
+        ManifestError: nothing there is an image, or no label matches.
+    """
+    storage.require_readable(options.images, "--images")
+    hashed = listing(options.images).map_batches(
+        hash_and_label,
+        batch_size=None,
+        batch_format="pyarrow",
+        fn_kwargs={"with_hash": options.hash == "content"},
+    )
+    progress = Progress("ingest", None, "files")
+    parts: list[pa.Table] = []
+    for part in hashed.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1):
+        parts.append(part.select(_HASHED.names).cast(_HASHED))
+        progress.advance(part.num_rows)
+    progress.close()
+    rows: Any = tables.concat(parts, _HASHED).to_pandas()
+    if not (rows["stage"].isna() | (rows["stage"] == "label")).any():
+        what = f"{len(rows)} files, none of them" if len(rows) else "no files, so no"
+        raise ManifestError(
+            f"--images {options.images} holds {what} images: looked for "
+            f"{' '.join(sorted(storage.IMAGE_SUFFIXES))}"
+        )
+    rows, notes = _apply_labels(rows, options)
+    bad = rows["stage"].notna()
+    rejects = pa.Table.from_pandas(
+        rows.loc[bad, manifest.REJECTS_SCHEMA.names],
+        schema=manifest.REJECTS_SCHEMA,
+        preserve_index=False,
+    )
+    good = manifest.with_groups(rows[~bad].drop(columns=["stage", "reason"]), options.split)
+    return Ingested(manifest.to_table(good), rejects, tuple(notes))
+
+
+def _apply_labels(rows: pd.DataFrame, options: IngestOptions) -> tuple[pd.DataFrame, list[str]]:
+    """Settle where labels come from; returns the rows and notes for the summary."""
+    unnamed = rows["stage"] == "label"
+    choice = options.labels
+    if choice == "auto":
+        choice = (
+            "utkface" if 2 * unnamed.sum() < len(rows[rows["stage"].isna() | unnamed]) else "none"
+        )
+    if choice == "utkface":
+        return rows, ["labels: UTKFace file names"]
+    rows.loc[unnamed, ["stage", "reason"]] = None
+    rows[["age_years", "gender", "race", "taken_at"]] = None
+    if choice == "none":
+        return rows, ["labels: none; this manifest is for scoring"]
+    return _join_labels(rows, options)
+
+
+def _join_labels(rows: pd.DataFrame, options: IngestOptions) -> tuple[pd.DataFrame, list[str]]:
+    """Join a labels file on path: the URI, the path below --images, or the base name."""
+    given = _read_labels(options)
+    relative = rows["uri"].str.removeprefix(options.images).str.lstrip("/#")
+    base = rows["uri"].str.replace(r"^.*[/#]", "", regex=True)
+    position = pd.Series(-1, index=rows.index)
+    lookup = pd.Series(range(len(given)), index=given["path"])
+    for key in (rows["uri"], relative, base):
+        position = position.where(position >= 0, key.map(lookup).fillna(-1).astype(int))
+    usable = rows["stage"].isna()
+    found = usable & (position >= 0)
+    if not found.any():
+        raise ManifestError(
+            f"--labels {options.labels}: none of its {len(given)} paths is a file below "
+            f"{options.images}; the first is {given['path'].iloc[0]!r}"
+        )
+    rows.loc[usable & ~found, ["stage", "reason"]] = ["label", "the labels file does not name it"]
+    for column in given.columns.drop("path"):
+        rows[column] = given[column].reindex(position.where(found)).to_numpy()
+    unknown = found & rows["age_years"].isna() & rows["gender"].isna()
+    rows.loc[unknown, ["stage", "reason"]] = ["label", "neither a legal age nor a gender is given"]
+    unused = len(given) - position[found].nunique()
+    return rows, [f"labels: {options.labels}, {unused} of its {len(given)} rows match no file"]
+
+
+def _read_labels(options: IngestOptions) -> pd.DataFrame:
+    """The labels file, checked: path, age_years, gender, race, and maybe split."""
+    uri = storage.normalize(options.labels)
+    storage.require_readable(uri, "--labels")
+    if uri.endswith(".parquet"):
+        frame: pd.DataFrame = tables.read_table(uri).to_pandas()
+    elif uri.endswith(".csv"):
+        frame = pd.read_csv(pa.BufferReader(storage.read_bytes(uri)))
+    else:
+        raise UsageError(
+            f"--labels {options.labels}: give auto, utkface, none, a .csv or a .parquet"
+        )
+    missing = sorted({"path", "age", "gender"} - set(frame.columns))
+    if missing:
+        raise ManifestError(
+            f"--labels {uri} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}: "
+            f"it has {', '.join(map(str, frame.columns))}"
+        )
+    frame = frame.drop_duplicates("path")
+    age = pd.to_numeric(frame["age"], errors="coerce")
+    result = pd.DataFrame({"path": frame["path"].astype(str)})
+    result["age_years"] = age.where(age.between(labels.MIN_AGE_YEARS, labels.MAX_AGE_YEARS))
+    result["gender"] = _names(frame["gender"], labels.GENDERS)
+    result["race"] = _names(frame["race"], labels.RACES) if "race" in frame else None
+    if options.split_column:
+        if options.split_column not in frame:
+            raise ManifestError(f"--split-column {options.split_column}: {uri} has no such column")
+        result["split"] = frame[options.split_column].astype(str)
+        illegal = sorted(set(result["split"]) - set(manifest.SPLITS))
+        if illegal:
+            raise ManifestError(f"--split-column holds {illegal}: legal are train, val, test")
+    return result.reset_index(drop=True)
+
+
+def _names(column: pd.Series, names: tuple[str, ...]) -> pd.Series:
+    """Codes (0, 1, …), names or initials as names; anything else is null."""
+    known = {name: name for name in names} | {str(i): name for i, name in enumerate(names)}
+    known |= {f"{i}.0": name for i, name in enumerate(names)} | {name[0]: name for name in names}
+    return column.astype(str).str.strip().str.lower().map(known)
+
+
+def write_ingested(result: Ingested, options: IngestOptions, output: str) -> dict[str, Any]:
+    """Write manifest/, rejects/ and, last, manifest.json; returns what stands in it.
+
+    Raises:
+        UsageError: the output holds a manifest of other images or options.
+    """
+    marker = storage.join(output, "manifest.json")
+    asked = dataclasses.asdict(options)
+    if storage.exists(marker):
+        before = tables.read_json(marker)["options"]
+        changed = [k for k in asked if tables.plain(before.get(k)) != tables.plain(asked[k])]
+        if changed:
+            shown = "; ".join(f"{k} was {before.get(k)!r}, is {asked[k]!r}" for k in changed)
+            raise UsageError(f"--output {output} holds another manifest ({shown}): choose another")
+        storage.delete(marker)
+    for kind, table in (("manifest", result.table), ("rejects", result.rejects)):
+        for old in tables.list_parquet(storage.join(output, kind)):
+            storage.delete(old)
+        for part, start in enumerate(range(0, max(table.num_rows, 1), _PART_ROWS)):
+            uri = storage.join(output, kind, f"part-{part:05d}.parquet")
+            tables.write_table(uri, table.slice(start, _PART_ROWS))
+    record = {"format": 1, **result.counts, "options": asked, "notes": list(result.notes)}
+    tables.write_json(marker, record)
+    return record

@@ -1,0 +1,194 @@
+"""The manifest: one row an image with labels, hash, duplicate group and split; rejects beside it."""
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from model import labels
+from model.errors import ManifestError, UsageError
+from pipelines import storage, tables
+
+SPLITS = ("train", "val", "test")
+ConflictRule = Literal["keep", "drop", "median"]
+_DICTIONARY = pa.dictionary(pa.int8(), pa.string())
+
+MANIFEST_SCHEMA = pa.schema(
+    [
+        tables.field("uri", pa.string(), "where the image is; a tar's member is `a.tar#name`"),
+        tables.field("bytes", pa.int64(), "size of the file", "bytes"),
+        tables.field("offset", pa.int64(), "start inside a tar, else null", "bytes"),
+        tables.field("etag", pa.string(), "the store's ETag, or time and size of a local file"),
+        tables.field("content_hash", pa.string(), "SHA-256 of the bytes; null with --hash etag"),
+        tables.field("age_years", pa.float32(), "labelled age", "years"),
+        tables.field("gender", _DICTIONARY, "labelled gender: male, female"),
+        tables.field("race", _DICTIONARY, "labelled race: white, black, asian, indian, other"),
+        tables.field("taken_at", pa.timestamp("ms"), "time in the file name, without zone"),
+        tables.field("split", _DICTIONARY, "train, val or test, a function of the content"),
+        tables.field("duplicate_group", pa.string(), "shared by byte-identical files, else null"),
+        tables.field("label_conflict", pa.bool_(), "its duplicate group has contradicting labels"),
+    ]
+)
+REJECTS_SCHEMA = pa.schema(
+    [
+        tables.field("uri", pa.string(), "the file"),
+        tables.field("bytes", pa.int64(), "size of the file", "bytes"),
+        tables.field("stage", pa.string(), "where it failed: list, read or label"),
+        tables.field("reason", pa.string(), "why, as a sentence"),
+    ]
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitRule:
+    """How images fall into train, val and test: by content, never by order or name."""
+
+    fractions: tuple[float, float, float] = (0.6, 0.2, 0.2)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the fractions.
+
+        Raises:
+            UsageError: they are negative or do not sum to 1.
+        """
+        if min(self.fractions) < 0 or abs(sum(self.fractions) - 1) > 1e-6:
+            raise UsageError(
+                f"--split {','.join(map(str, self.fractions))} must be three shares >= 0 that sum "
+                "to 1, for example 0.6,0.2,0.2"
+            )
+
+    def split_of(self, content_hash: str) -> str:
+        """The split of a duplicate group: the same for the same bytes, whatever else is there."""
+        digest = hashlib.sha256(f"{self.seed}:{content_hash}".encode()).hexdigest()
+        position = int(digest[:13], 16) / 16**13
+        train, val, _ = self.fractions
+        return SPLITS[int(position >= train) + int(position >= train + val)]
+
+
+def with_groups(rows: pd.DataFrame, rule: SplitRule) -> pd.DataFrame:
+    """Add duplicate_group, label_conflict and, where it is not given, split.
+
+    Args:
+        rows: columns of `MANIFEST_SCHEMA` up to taken_at, and maybe `split`.
+        rule: how to split.
+
+    Returns:
+        The same rows, in uri order.
+    """
+    rows = rows.sort_values("uri", ignore_index=True)
+    identity = rows["content_hash"].fillna(rows["etag"]).fillna(rows["uri"])
+    grouped = rows.groupby(identity, sort=False)
+    copies = grouped["uri"].transform("size")
+    ages = grouped["age_years"].transform("nunique")
+    genders = grouped["gender"].transform("nunique")
+    rows["duplicate_group"] = identity.str.slice(0, 16).where(copies > 1)
+    rows["label_conflict"] = ((ages > 1) | (genders > 1)).astype(bool)
+    if "split" not in rows:
+        rows["split"] = [rule.split_of(value) for value in identity]
+    return rows
+
+
+def to_table(rows: pd.DataFrame) -> pa.Table:
+    """Rows as a table of `MANIFEST_SCHEMA`; absent columns become null."""
+    arrays: list[pa.Array] = []
+    for column in MANIFEST_SCHEMA:
+        if column.name not in rows:
+            arrays.append(pa.nulls(len(rows), column.type))
+            continue
+        is_dictionary = pa.types.is_dictionary(column.type)
+        values = pa.array(
+            rows[column.name], type=pa.string() if is_dictionary else column.type, from_pandas=True
+        )
+        arrays.append(values.dictionary_encode().cast(column.type) if is_dictionary else values)
+    return pa.Table.from_arrays(arrays, schema=MANIFEST_SCHEMA)
+
+
+def fingerprint(table: pa.Table) -> str:
+    """16 hex digits over contents, labels and splits, whatever the order and the place."""
+    columns = ["content_hash", "etag", "age_years", "gender", "race", "split"]
+    frame: Any = table.select([c for c in columns if c in table.column_names]).to_pandas()
+    if "content_hash" in frame and frame["content_hash"].notna().all():
+        frame = frame.drop(columns="etag", errors="ignore")  # a local ETag depends on the copy
+    hashes = pd.util.hash_pandas_object(frame, index=False, categorize=False).to_numpy()
+    return hashlib.sha256(np.sort(hashes).tobytes()).hexdigest()[:16]
+
+
+def read_manifest(uri: str, columns: Sequence[str] = ("uri",)) -> pa.Table:
+    """A manifest written by `jobs.ingest`, or any Parquet with at least `columns`.
+
+    Args:
+        uri: the ingest output, its `manifest` folder, or a Parquet file or folder.
+        columns: what must be there.
+
+    Returns:
+        A table of `MANIFEST_SCHEMA`; columns that the file lacks and nobody asked for are null.
+
+    Raises:
+        ManifestError: a column is missing, or there is no row.
+    """
+    uri = storage.normalize(uri)
+    storage.require_readable(uri, "manifest")
+    if not uri.endswith(".parquet") and storage.exists(storage.join(uri, "manifest.json")):
+        uri = storage.join(uri, "manifest")
+    table = tables.read_table(uri)
+    missing = [name for name in columns if name not in table.column_names]
+    if missing:
+        raise ManifestError(
+            f"manifest {uri} lacks the column{'s' if len(missing) > 1 else ''} "
+            f"{', '.join(missing)}: it has {', '.join(table.column_names)}; make one with "
+            "`python -m jobs.ingest`"
+        )
+    if table.num_rows == 0:
+        raise ManifestError(f"manifest {uri} has no rows")
+    arrays = [
+        table[column.name].cast(column.type)
+        if column.name in table.column_names
+        else pa.nulls(table.num_rows, column.type)
+        for column in MANIFEST_SCHEMA
+    ]
+    return pa.Table.from_arrays(arrays, schema=MANIFEST_SCHEMA)
+
+
+def labelled(table: pa.Table, split: str | None, conflicts: ConflictRule = "keep") -> pa.Table:
+    """The labelled rows of one split (None: of all).
+
+    Args:
+        table: a manifest.
+        split: train, val, test or None.
+        conflicts: for duplicate groups whose labels contradict each other: keep them, drop them,
+            or give all of a group the median age and the majority gender.
+
+    Raises:
+        ManifestError: no row is left.
+    """
+    rows: Any = table.to_pandas()
+    if split is not None:
+        rows = rows[rows["split"] == split]
+    rows = rows[rows["age_years"].notna() | rows["gender"].notna()]
+    clash = rows["label_conflict"].fillna(False).astype(bool)
+    if conflicts == "drop":
+        rows = rows[~clash]
+    elif conflicts == "median" and clash.any():
+        groups = rows[clash].groupby("duplicate_group")
+        rows.loc[clash, "age_years"] = groups["age_years"].transform("median")
+        rows.loc[clash, "gender"] = groups["gender"].transform(lambda g: g.mode().iat[0])
+    if rows.empty:
+        have = sorted(set(table["split"].to_pylist()) - {None})
+        raise ManifestError(
+            f"the manifest has no labelled rows in split {split!r}; it has the splits {have}"
+        )
+    return pa.Table.from_pandas(rows, schema=MANIFEST_SCHEMA, preserve_index=False)
+
+
+def codes(table: pa.Table, label: str) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """A label column as float32 codes (years, or the index in model/labels.py); NaN where null."""
+    if label == "age_years":
+        return table["age_years"].to_numpy().astype(np.float32)
+    names = {"gender": labels.GENDERS, "race": labels.RACES}[label]
+    index = {name: float(i) for i, name in enumerate(names)}
+    return np.array([index.get(v, np.nan) for v in table[label].to_pylist()], dtype=np.float32)

@@ -1,0 +1,1 @@
+"""The suite: mirrors model/, pipelines/ and jobs/, one test module per module."""

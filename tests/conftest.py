@@ -1,0 +1,103 @@
+"""Fixtures that cost something to start: an S3 server, a Ray session, folders of faces."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.s3_server import S3Server, serve_s3
+
+UTKFACE_DEFAULT = Path(__file__).parents[2] / "shared" / "data" / "utkface"
+MARKED_BY_FIXTURE = {"s3": "s3", "bucket": "s3", "utkface_dir": "utkface"}
+
+QUIET = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TF_ENABLE_ONEDNN_OPTS": "1",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # Ray 2.60 warns about its own default
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # 2 s by default, and report() waits for it
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test that uses a fixture of MARKED_BY_FIXTURE, so that `-m "not s3"` works."""
+    for item in items:
+        for name in getattr(item, "fixturenames", ()):
+            if mark := MARKED_BY_FIXTURE.get(name):
+                item.add_marker(mark)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quiet_environment() -> Iterator[None]:
+    """Set QUIET before anything imports TensorFlow or starts Ray; subprocesses inherit it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in QUIET.items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture(scope="session")
+def s3_address() -> S3Server:
+    """Where `s3` will answer once a test asks for it: Ray's workers must know before."""
+    return S3Server.at_free_port()
+
+
+@pytest.fixture(scope="session")
+def s3(s3_address: S3Server) -> Iterator[S3Server]:
+    """Return a running S3-protocol server that really checks keys."""
+    with serve_s3(s3_address):
+        yield s3_address
+
+
+@pytest.fixture
+def bucket(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return `s3://name` of a new empty bucket, with the AWS variables set for this test."""
+    import pyarrow.fs
+
+    for name, value in s3.env().items():
+        monkeypatch.setenv(name, value)
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    files = pyarrow.fs.S3FileSystem(endpoint_override=s3.endpoint, allow_bucket_creation=True)
+    files.create_dir(name)
+    return f"s3://{name}"
+
+
+@pytest.fixture(scope="session")
+def faces_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of 60 drawn faces; read only, as the whole session shares it."""
+    from pipelines.synthetic import draw_faces
+
+    folder = tmp_path_factory.mktemp("faces")
+    draw_faces(folder, count=60, seed=0)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def ray_session(quiet_environment: None, s3_address: S3Server) -> Iterator[None]:
+    """Run a quiet local Ray of 4 CPUs whose workers reach the server of `s3`."""
+    import ray
+
+    with pytest.MonkeyPatch.context() as patch:
+        # Workers inherit the environment of this moment, not that of a later test.
+        for name, value in s3_address.env().items():
+            patch.setenv(name, value)
+        ray.init(
+            num_cpus=4,
+            include_dashboard=False,
+            log_to_driver=False,
+            configure_logging=False,
+            object_store_memory=200 * 2**20,
+        )
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def utkface_dir() -> Path:
+    """Return the folder of real UTKFace images, or skip."""
+    folder = Path(os.environ.get("FACEMILL_UTKFACE", UTKFACE_DEFAULT))
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is missing; set FACEMILL_UTKFACE to a folder of UTKFace images")
+    return folder
