@@ -76,7 +76,8 @@ def start_ray() -> None:
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    # Failures reach us as exceptions and are told in a sentence; their traces are in Ray's own logs.
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
 
 
 def print_table(title: str, rows: Sequence[tuple[str, object]]) -> None:

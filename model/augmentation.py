@@ -6,12 +6,13 @@ The random numbers are drawn on the host, one row an image (`draw`); the graph o
 
 from typing import Any
 
+import keras
 import numpy as np
 import numpy.typing as npt
-from keras import ops
 
 from model.recipes import Augmentation
 
+ops: Any = keras.ops  # carries no types: pyright takes most of its results for None
 DRAWS_PER_IMAGE = 16
 
 

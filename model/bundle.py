@@ -1,4 +1,4 @@
-"""The bundle: the folder that scoring loads. `bundle.json` says what it is, `network.keras` holds it.
+"""The bundle, the folder that scoring loads: `bundle.json` describes what `network.keras` holds.
 
 Loading never unpickles and never runs code from the bundle: Keras safe mode is on, Lambda layers
 are refused, every file's hash is checked. `read_bundle` needs no TensorFlow.
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 BUNDLE_VERSION = 1
 NETWORK_FILE = "network.keras"
 RECORD_FILE = "bundle.json"
+_SAFE_MODULES = frozenset(
+    ["keras", "keras.layers", "keras.initializers", "keras.src.models.functional"]
+)
+_CODE_CLASSES = frozenset(["Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "function"])
 WEIGHTS_MEMBER = "model.weights.h5"
 
 
@@ -51,7 +55,8 @@ class Bundle:
 
 
 def _head_from_json(data: Mapping[str, Any]) -> Head:
-    return Head(**{**data, "classes": tuple(data["classes"])})
+    fields: dict[str, Any] = {**data, "classes": tuple(data["classes"])}
+    return Head(**fields)
 
 
 def _identity(record: Mapping[str, Any]) -> str:
@@ -153,6 +158,7 @@ def read_bundle(folder: str | Path) -> Bundle:
     try:
         record = json.loads((folder / RECORD_FILE).read_text())
         files, version = dict(record["files"]), int(record["bundle_version"])
+        files = {NETWORK_FILE: "", **files}
         bundle_id, stored = str(record["bundle_id"]), dict(record["input"])
     except FileNotFoundError:
         raise BundleError(
@@ -178,6 +184,31 @@ def read_bundle(folder: str | Path) -> Bundle:
     return Bundle(bundle_id, str(record["name"]), spec, heads, record, folder)
 
 
+def _refuse_code(bundle: Bundle) -> None:
+    """Check that the architecture names only Keras's own classes, none of which runs given code.
+
+    Keras's safe mode refuses Lambda layers too, but by itself: it has had holes (CVE-2025-1550).
+    """
+    path = bundle.folder / NETWORK_FILE
+    try:
+        with zipfile.ZipFile(path) as archive:
+            config = json.loads(archive.read("config.json"))
+    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise BundleError(f"{path} is no Keras archive ({error}): copy the bundle again") from None
+    waiting: list[Any] = [config]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, list):
+            waiting += item
+        elif isinstance(item, dict):
+            parts: dict[str, Any] = item
+            waiting += parts.values()
+            name, module = parts.get("class_name"), parts.get("module")
+            safe = module is None or str(module) in _SAFE_MODULES
+            if name is not None and (not safe or str(name) in _CODE_CLASSES):
+                raise BundleError(f"{path} holds a {name} of {module}, which may run code: refused")
+
+
 def load_network(bundle: Bundle, precision: str = "float32") -> "keras.Model":
     """Load the network for inference.
 
@@ -192,6 +223,7 @@ def load_network(bundle: Bundle, precision: str = "float32") -> "keras.Model":
 
     from model.networks import with_precision
 
+    _refuse_code(bundle)
     try:
         network: Any = keras.saving.load_model(
             bundle.folder / NETWORK_FILE, compile=False, safe_mode=True
@@ -199,8 +231,6 @@ def load_network(bundle: Bundle, precision: str = "float32") -> "keras.Model":
     except (ValueError, TypeError, KeyError, OSError) as error:
         first = str(error).strip().splitlines()[0][:200]
         raise BundleError(f"{bundle.folder / NETWORK_FILE} cannot be loaded: {first}") from None
-    if any(isinstance(layer, keras.layers.Lambda) for layer in network.layers):
-        raise BundleError(f"{bundle.folder} holds a Lambda layer, which would run code: refused")
     if precision == "float32":
         return network
     return with_precision(network, precision, [head.name for head in bundle.heads])

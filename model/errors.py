@@ -7,8 +7,8 @@
     │   ├── BundleError     a bundle that is missing, damaged or made by a newer version
     │   ├── ManifestError   a manifest that lacks a column or holds no row of use
     │   └── StorageError    a URI that cannot be reached, listed, read or written
-    ├── TrainingError       a run that cannot go on (NaN loss): exit code 1, the last checkpoint is good
-    └── DecodeError         one image that cannot be read: a quarantine row, never the end of a run
+    ├── TrainingError       a run that cannot go on (NaN loss): exit code 1, checkpoints are good
+    └── DecodeError         one image that cannot be read: a quarantine row, no end of a run
 """
 
 

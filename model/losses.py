@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
-from keras import ops
 
 from model.heads import Head
 
+ops: Any = keras.ops  # carries no types: pyright takes most of its results for None
 _TINY = 1e-7
 
 
@@ -80,7 +80,10 @@ def score_sums(
     """Sums that merge over batches and workers into each head's mean score.
 
     Args:
-        heads, targets, outputs, weights: as in `total_loss`; weights are 0 or positive.
+        heads: as in `total_loss`, like the others.
+        targets: head name -> float32 (batch, 1).
+        outputs: head name -> float32 (batch, width).
+        weights: float32 (batch,), 0 or positive; an example of weight 0 is not counted.
 
     Returns:
         float32 (len(heads), 3): for each head the sum of losses, the sum of scores (1 for a right

@@ -20,10 +20,10 @@ class Estimate:
     images: int
 
     def text(self, digits: int = 2, percent: bool = False) -> str:
-        """`6.52 (6.31-6.74)`, or in percent."""
+        """`6.52 (6.31 to 6.74)`, or in percent."""
         scale, unit = (100.0, " %") if percent else (1.0, "")
         v, lo, hi = (f"{x * scale:.{digits}f}" for x in (self.value, self.low, self.high))
-        return f"{v}{unit} ({lo}-{hi})"
+        return f"{v}{unit} ({lo} to {hi})"
 
 
 def evaluate(

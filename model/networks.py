@@ -77,7 +77,10 @@ def _residual(network: Residual, x: Any, heads: Sequence[Head], policy: str) -> 
             name, stride = f"stage{s}_block{b}", 2 if b == 1 else 1
             shortcut = x
             if b == 1:
-                shortcut = layers.AveragePooling2D(2, padding="same", dtype=policy)(x)
+                # Named like all layers: a default name counts up, and the bundle id hashes names.
+                shortcut = layers.AveragePooling2D(
+                    2, padding="same", dtype=policy, name=f"{name}_shortcut_pool"
+                )(x)
                 shortcut = conv_bn(shortcut, filters, 1, 1, f"{name}_shortcut", relu=False)
             y = conv_bn(x, filters, 3, stride, f"{name}_a")
             y = conv_bn(y, filters, 3, 1, f"{name}_b", relu=False)
@@ -119,9 +122,9 @@ def count_flops(network: keras.Model) -> int:
     total = 0
     for layer in network.layers:
         if isinstance(layer, layers.Conv2D | layers.Dense):
-            kernel = math.prod(layer.kernel.shape)
-            positions = math.prod(layer.output.shape[1:-1])
-            total += 2 * kernel * positions
+            untyped: Any = layer
+            positions = math.prod(untyped.output.shape[1:-1])
+            total += 2 * math.prod(untyped.kernel.shape) * positions
     return total
 
 

@@ -18,7 +18,8 @@ from PIL import Image, ImageOps
 from model.errors import DecodeError
 
 PREPROCESSING_VERSION = 1  # raise it whenever the same bytes could give other pixels
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
+# MPO comes with JPEG; Pillow registers no opener for it, and asking for one is a KeyError.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
 MAX_PIXELS = 89_000_000  # just under Pillow's own bomb warning; 89 Mpx of RGB is 267 MB
 MIN_SIDE_PX = 8
 DECODE_REASONS = (
@@ -88,7 +89,7 @@ def decode_image(data: bytes, spec: InputSpec) -> DecodedImage:
     except Image.UnidentifiedImageError:
         start = data[:12].hex(" ")
         raise DecodeError("not_an_image", f"no image format starts with {start}") from None
-    except (Image.DecompressionBombError, MemoryError) as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as error:
         raise DecodeError("too_large", str(error)) from None
     except Exception as error:  # Pillow's plugins raise nearly anything on damaged files
         reason = "truncated" if "truncat" in str(error).lower() else "corrupt"

@@ -4,12 +4,12 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 
 @contextlib.contextmanager
-def captured_stderr() -> Iterator[None]:
+def captured_stderr() -> Generator[None]:
     """Hold back what C++ code writes to stderr; show it only if the block raises.
 
     TensorFlow 2.21 logs at import and at the first look for a GPU whatever TF_CPP_MIN_LOG_LEVEL

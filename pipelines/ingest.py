@@ -1,10 +1,8 @@
-"""Ingest: a folder, prefix or tar of images -> manifest and rejects, listed and hashed by Ray Data."""
+"""Images in a folder, prefix or tar -> manifest and rejects; Ray Data lists and hashes them."""
 
 import dataclasses
 import hashlib
-import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 import pandas as pd
@@ -13,20 +11,21 @@ import ray
 
 from model import labels
 from model.errors import ManifestError, UsageError
-from pipelines import manifest, storage, tables, utkface
+from pipelines import listing, manifest, storage, tables, utkface
+from pipelines.fetching import ReadFailure, fetch_all
 from pipelines.manifest import SplitRule
 from pipelines.progress import Progress
 
 _PART_ROWS = 200_000  # a manifest part of about 20 MB
 _HASH_ROWS = 2_000  # files a hashing task: a second of work from disk
-_READ_THREADS = 16  # against S3 latency; local reads do not need them
 
-_LISTED = pa.schema(
-    [("uri", pa.string()), ("bytes", pa.int64()), ("etag", pa.string()), ("offset", pa.int64())]
-)
+_LISTED_COLUMNS = (
+    ("uri", pa.string()), ("bytes", pa.int64()), ("etag", pa.string()), ("offset", pa.int64()),
+)  # fmt: skip
+_LISTED = pa.schema(_LISTED_COLUMNS)
 _HASHED = pa.schema(
     [
-        *_LISTED,
+        *_LISTED_COLUMNS,
         ("content_hash", pa.string()), ("age_years", pa.float32()), ("gender", pa.string()),
         ("race", pa.string()), ("taken_at", pa.timestamp("ms")),
         ("stage", pa.string()), ("reason", pa.string()),
@@ -49,7 +48,7 @@ class IngestOptions:
     images: str
     labels: str = "auto"
     hash: Literal["content", "etag"] = "content"
-    split: SplitRule = SplitRule()
+    split: SplitRule = dataclasses.field(default_factory=SplitRule)
     split_column: str | None = None
 
 
@@ -87,7 +86,7 @@ def list_entries(batch: dict[str, Any]) -> Iterator[pa.Table]:
     """List one root a row, as tables of at most 10,000 files."""
     for root, descend in zip(batch["root"], batch["descend"], strict=True):
         entries: list[dict[str, Any]] = []
-        for entry in storage.list_files(str(root), descend=bool(descend)):
+        for entry in listing.list_files(str(root), descend=bool(descend)):
             entries.append(dataclasses.asdict(entry))
             if len(entries) == 10_000:
                 yield pa.Table.from_pylist(entries, schema=_LISTED)
@@ -95,32 +94,26 @@ def list_entries(batch: dict[str, Any]) -> Iterator[pa.Table]:
         yield pa.Table.from_pylist(entries, schema=_LISTED)
 
 
-def listing(images: str) -> Any:
+def listed_files(images: str) -> Any:
     """A Ray Data set of the files below `images`: uri, bytes, etag, offset; listed in parallel."""
-    roots = [{"root": root, "descend": descend} for root, descend in storage.list_roots(images)]
+    roots = [{"root": root, "descend": descend} for root, descend in listing.list_roots(images)]
+    list_some: Any = list_entries  # Ray's stubs want a function of every batch format at once
     return (
         ray.data.from_items(roots, override_num_blocks=min(len(roots), 64))
         # Its own CPU share keeps Ray from fusing listing with what follows: one flat folder is
         # one listing task, and hashing it must still spread over all cores.
-        .map_batches(list_entries, batch_size=1, num_cpus=0.1)
+        .map_batches(list_some, batch_size=1, num_cpus=0.1)
         .repartition(target_num_rows_per_block=_HASH_ROWS)
     )
 
 
-def _read_row(row: dict[str, Any], with_hash: bool) -> dict[str, Any]:
-    """Hash and label one file; what is wrong with it goes into stage and reason."""
-    uri = row["uri"]
-    name = uri.rsplit("#", 1)[-1].rsplit("/", 1)[-1]
-    if os.path.splitext(name)[1].lower() not in storage.IMAGE_SUFFIXES:
+def _label_row(row: dict[str, Any]) -> dict[str, Any]:
+    """Label one file from its name; what is wrong with it goes into stage and reason."""
+    name = row["uri"].rpartition("/")[2].rpartition(".tar#")[2]
+    if not listing.has_image_name(name):
         return row | {"stage": "list", "reason": "not the name of an image"}
     if row["bytes"] == 0:
         return row | {"stage": "read", "reason": "the file has no bytes"}
-    if with_hash:
-        try:
-            data = storage.read_bytes(uri, row["offset"], row["bytes"])
-        except (FileNotFoundError, PermissionError) as error:
-            return row | {"stage": "read", "reason": str(error)}
-        row["content_hash"] = hashlib.sha256(data).hexdigest()
     parsed = utkface.parse_name(name)
     if isinstance(parsed, str):
         return row | {"stage": "label", "reason": parsed}
@@ -134,11 +127,14 @@ def _read_row(row: dict[str, Any], with_hash: bool) -> dict[str, Any]:
 
 def hash_and_label(batch: pa.Table, with_hash: bool) -> pa.Table:
     """Read and hash each listed file, and parse its name; a table of `_HASHED`."""
-    rows = batch.to_pylist()
-    remote = bool(rows) and rows[0]["uri"].startswith("s3://") and with_hash
-    with ThreadPoolExecutor(_READ_THREADS if remote else 1) as pool:
-        done = list(pool.map(lambda row: _read_row(row, with_hash), rows))
-    return pa.Table.from_pylist(done, schema=_HASHED)
+    rows = [_label_row(row) for row in batch.to_pylist()]
+    readable = [row for row in rows if row.get("stage") in (None, "label")] if with_hash else []
+    for row, data in zip(readable, fetch_all(readable), strict=True):
+        if isinstance(data, ReadFailure):
+            row |= {"stage": "read", "reason": str(data)}
+        else:
+            row["content_hash"] = hashlib.sha256(data).hexdigest()
+    return pa.Table.from_pylist(rows, schema=_HASHED)
 
 
 def ingest(options: IngestOptions) -> Ingested:
@@ -151,7 +147,8 @@ def ingest(options: IngestOptions) -> Ingested:
         ManifestError: nothing there is an image, or no label matches.
     """
     storage.require_readable(options.images, "--images")
-    hashed = listing(options.images).map_batches(
+    next(listing.list_files(options.images, limit=1), None)  # not a tar? say so before Ray does
+    hashed = listed_files(options.images).map_batches(
         hash_and_label,
         batch_size=None,
         batch_format="pyarrow",
@@ -168,7 +165,7 @@ def ingest(options: IngestOptions) -> Ingested:
         what = f"{len(rows)} files, none of them" if len(rows) else "no files, so no"
         raise ManifestError(
             f"--images {options.images} holds {what} images: looked for "
-            f"{' '.join(sorted(storage.IMAGE_SUFFIXES))}"
+            f"{' '.join(sorted(listing.IMAGE_SUFFIXES))}"
         )
     rows, notes = _apply_labels(rows, options)
     bad = rows["stage"].notna()
@@ -201,10 +198,11 @@ def _apply_labels(rows: pd.DataFrame, options: IngestOptions) -> tuple[pd.DataFr
 def _join_labels(rows: pd.DataFrame, options: IngestOptions) -> tuple[pd.DataFrame, list[str]]:
     """Join a labels file on path: the URI, the path below --images, or the base name."""
     given = _read_labels(options)
-    relative = rows["uri"].str.removeprefix(options.images).str.lstrip("/#")
-    base = rows["uri"].str.replace(r"^.*[/#]", "", regex=True)
+    relative = rows["uri"].str.removeprefix(options.images).str.replace(r"^[/#]", "", regex=True)
+    base = rows["uri"].str.replace(r"^.*(?:/|\.tar#)", "", regex=True)
     position = pd.Series(-1, index=rows.index)
     lookup = pd.Series(range(len(given)), index=given["path"])
+    base = base.mask(base.duplicated(keep=False))  # a name that two files share tells nothing
     for key in (rows["uri"], relative, base):
         position = position.where(position >= 0, key.map(lookup).fillna(-1).astype(int))
     usable = rows["stage"].isna()
@@ -238,8 +236,8 @@ def _read_labels(options: IngestOptions) -> pd.DataFrame:
     missing = sorted({"path", "age", "gender"} - set(frame.columns))
     if missing:
         raise ManifestError(
-            f"--labels {uri} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}: "
-            f"it has {', '.join(map(str, frame.columns))}"
+            f"--labels {uri} lacks the column{'s' if len(missing) > 1 else ''} "
+            f"{', '.join(missing)}: it has {', '.join(map(str, frame.columns))}"
         )
     frame = frame.drop_duplicates("path")
     age = pd.to_numeric(frame["age"], errors="coerce")

@@ -1,4 +1,4 @@
-"""The manifest: one row an image with labels, hash, duplicate group and split; rejects beside it."""
+"""The manifest, one row an image: labels, hash, duplicate group, split; rejects beside it."""
 
 import dataclasses
 import hashlib
@@ -81,7 +81,9 @@ def with_groups(rows: pd.DataFrame, rule: SplitRule) -> pd.DataFrame:
         The same rows, in uri order.
     """
     rows = rows.sort_values("uri", ignore_index=True)
-    identity = rows["content_hash"].fillna(rows["etag"]).fillna(rows["uri"])
+    # Only S3's own ETags follow the content; time and size of other files can agree by chance.
+    own = rows["uri"].str.startswith("s3://") & rows["offset"].isna()
+    identity = rows["content_hash"].fillna(rows["etag"].where(own)).fillna(rows["uri"])
     grouped = rows.groupby(identity, sort=False)
     copies = grouped["uri"].transform("size")
     ages = grouped["age_years"].transform("nunique")
@@ -95,7 +97,7 @@ def with_groups(rows: pd.DataFrame, rule: SplitRule) -> pd.DataFrame:
 
 def to_table(rows: pd.DataFrame) -> pa.Table:
     """Rows as a table of `MANIFEST_SCHEMA`; absent columns become null."""
-    arrays: list[pa.Array] = []
+    arrays: list[pa.Array[Any]] = []
     for column in MANIFEST_SCHEMA:
         if column.name not in rows:
             arrays.append(pa.nulls(len(rows), column.type))
@@ -178,7 +180,7 @@ def labelled(table: pa.Table, split: str | None, conflicts: ConflictRule = "keep
         rows.loc[clash, "age_years"] = groups["age_years"].transform("median")
         rows.loc[clash, "gender"] = groups["gender"].transform(lambda g: g.mode().iat[0])
     if rows.empty:
-        have = sorted(set(table["split"].to_pylist()) - {None})
+        have = sorted(str(name) for name in set(table["split"].to_pylist()) if name is not None)
         raise ManifestError(
             f"the manifest has no labelled rows in split {split!r}; it has the splits {have}"
         )
@@ -190,5 +192,5 @@ def codes(table: pa.Table, label: str) -> np.ndarray[Any, np.dtype[np.float32]]:
     if label == "age_years":
         return table["age_years"].to_numpy().astype(np.float32)
     names = {"gender": labels.GENDERS, "race": labels.RACES}[label]
-    index = {name: float(i) for i, name in enumerate(names)}
+    index: dict[Any, float] = {name: float(i) for i, name in enumerate(names)}
     return np.array([index.get(v, np.nan) for v in table[label].to_pylist()], dtype=np.float32)

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from model.errors import StorageError
-from pipelines import storage
+from pipelines import listing, storage
 
 
-def field(name: str, kind: pa.DataType, meaning: str, unit: str = "") -> pa.Field:
+def field(name: str, kind: pa.DataType, meaning: str, unit: str = "") -> "pa.Field[Any]":
     """A column with its meaning and unit as metadata, from which the docs are generated."""
     metadata = {"meaning": meaning} | ({"unit": unit} if unit else {})
     return pa.field(name, kind, metadata=metadata)
@@ -54,7 +54,7 @@ def read_table(uri: str, columns: list[str] | None = None) -> pa.Table:
 
 def list_parquet(uri: str) -> list[str]:
     """URIs of the Parquet files below `uri`, sorted."""
-    found = (entry.uri for entry in storage.list_files(uri))
+    found = (entry.uri for entry in listing.list_files(uri))
     return sorted(name for name in found if name.endswith(".parquet"))
 
 

@@ -21,6 +21,7 @@ from model.heads import encode_target
 from model.recipes import Recipe
 from model.runtime import import_tensorflow
 from pipelines import curves, manifest, storage, tables
+from pipelines.bundles import copy_bundle
 from pipelines.decoding import decode_manifest
 from pipelines.progress import Progress
 from pipelines.train_worker import WorkerConfig, load_arrays, train_worker
@@ -345,7 +346,5 @@ def _write_outputs(
         )  # fmt: skip
         picture = curves.draw_curves(details["history"], recipe)
         storage.write_bytes(storage.join(options.output, "curves.png"), picture)
-        for name in (*written.record["files"], bundles.RECORD_FILE):  # the record last
-            data = (Path(folder) / name).read_bytes()
-            storage.write_bytes(storage.join(options.output, "bundle", name), data)
+        copy_bundle(written, storage.join(options.output, "bundle"))
     return written

@@ -1,0 +1,91 @@
+"""Metrics of a bundle: `python -m jobs.evaluate --bundle URI --manifest URI --split test …`.
+
+Leaves below --output: metrics.json (each figure with its bootstrap 95 % interval),
+evaluation.parquet (one row an image: prediction, label, error) and the predictions themselves.
+`--images FOLDER` with UTKFace names works without a manifest.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Literal
+
+from jobs import cli
+from model.errors import UsageError
+from pipelines import manifest, storage
+from pipelines.bundles import open_bundle
+from pipelines.evaluation import evaluate
+from pipelines.ingest import IngestOptions, ingest
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateConfig:
+    """Arguments of `jobs.evaluate`."""
+
+    output: str
+    """Folder or s3:// prefix for metrics and predictions."""
+    bundle: str | None = None
+    """Bundle folder or s3:// prefix; default: the newest shipped one."""
+    manifest: str | None = None
+    """Output of jobs.ingest, or a labelled Parquet."""
+    images: str | None = None
+    """Instead of a manifest: a folder, prefix or tar of images with UTKFace names, all used."""
+    split: Literal["train", "val", "test", "all"] = "test"
+    """Which split of the manifest."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the network's body."""
+
+
+PERCENT = {"age_within_5", "gender_accuracy"}
+NAMES = {
+    "age_mae": "age MAE, years",
+    "age_rmse": "age RMSE, years",
+    "age_bias": "age bias, years",
+    "age_within_5": "age within 5 years",
+    "gender_accuracy": "gender accuracy",
+    "gender_auc": "gender AUC",
+}
+
+
+def job(config: EvaluateConfig) -> None:
+    """Evaluate and print the metrics."""
+    if (config.manifest is None) == (config.images is None):
+        raise UsageError("give either --manifest or --images")
+    output = storage.normalize(config.output)
+    bundle = open_bundle(config.bundle)
+    if config.manifest is not None:
+        source = storage.normalize(config.manifest)
+        table = manifest.read_manifest(source, ["uri", "age_years", "gender", "split"])
+        rows = manifest.labelled(table, None if config.split == "all" else config.split)
+        storage.require_writable(output, "--output")
+        cli.start_ray()
+    else:
+        source = storage.normalize(str(config.images))
+        storage.require_readable(source, "--images")
+        storage.require_writable(output, "--output")
+        cli.start_ray()
+        rows = manifest.labelled(ingest(IngestOptions(source, labels="utkface")).table, None)
+    result = evaluate(bundle, rows, source, output, config.precision)
+    record = result.scored.record
+    figures = [
+        (NAMES[name], value.text(4 if name == "gender_auc" else 2, percent=name in PERCENT))
+        for name, value in result.metrics.items()
+    ]
+    cli.print_table(
+        f"evaluated {bundle.name} ({bundle.id})",
+        [
+            ("images", f"{record['scored']:,} scored, {record['quarantined']:,} quarantined"),
+            *figures,
+            ("", "in brackets: bootstrap 95 % interval"),
+            ("output", output),
+            ("next", "python -m jobs.score --images FOLDER --output runs/score"),
+        ],
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point."""
+    cli.run(EvaluateConfig, job, argv)
+
+
+if __name__ == "__main__":
+    main()

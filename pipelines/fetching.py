@@ -1,0 +1,64 @@
+"""Bytes of many images, in order, read ahead by a few threads where the store is far away."""
+
+import collections
+import contextlib
+from collections.abc import Generator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from pipelines import storage
+
+# 16 GETs in flight hide 40 ms of latency at 400 images/s; each holds one file in memory.
+_READ_AHEAD = 16
+
+
+class ReadFailure(Exception):  # noqa: N818 - it becomes a row, nobody catches it as an error
+    """One file that is not there or may not be read: a quarantine row.
+
+    Attributes:
+        reason: `not_found`, `denied` or `not_a_file`.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        """Keep `reason` (for grouping) beside `message` (for a person)."""
+        super().__init__(message)
+        self.reason = reason
+
+
+def fetch(entry: Mapping[str, Any]) -> bytes | ReadFailure:
+    """The bytes of one manifest row (uri, offset, bytes).
+
+    What is wrong with this one file comes back as a `ReadFailure`; an ill store raises, because
+    an outage must never turn into bad images.
+
+    Raises:
+        OSError: the store could not answer, or denies access altogether.
+    """
+    uri = entry["uri"]
+    try:
+        return storage.read_bytes(uri, entry.get("offset"), entry.get("bytes"))
+    except FileNotFoundError as error:
+        return ReadFailure("not_found", str(error))
+    except IsADirectoryError:
+        return ReadFailure("not_a_file", f"{uri} is a folder")
+    except PermissionError as error:
+        if uri.startswith("s3://"):
+            raise
+        return ReadFailure("denied", str(error))
+
+
+def fetch_all(entries: Sequence[Mapping[str, Any]]) -> Generator[bytes | ReadFailure]:
+    """`fetch` for each entry, in order; S3 is read ahead, a local disk is not."""
+    if not entries or not str(entries[0]["uri"]).startswith("s3://"):
+        yield from map(fetch, entries)
+        return
+    with contextlib.ExitStack() as stack:
+        pool = ThreadPoolExecutor(_READ_AHEAD, thread_name_prefix="fetch")
+        stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+        window: collections.deque[Future[bytes | ReadFailure]] = collections.deque()
+        for entry in entries:
+            window.append(pool.submit(fetch, entry))
+            if len(window) == 2 * _READ_AHEAD:
+                yield window.popleft().result()
+        while window:
+            yield window.popleft().result()

@@ -1,0 +1,92 @@
+"""What scoring writes: the schemas of predictions and quarantine, and how they are read back."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from model import labels
+from model.bundle import Bundle
+from pipelines import storage, tables
+
+_DICTIONARY = pa.dictionary(pa.int8(), pa.string())
+
+PREDICTIONS_SCHEMA = pa.schema(
+    [
+        tables.field("uri", pa.string(), "the image"),
+        tables.field(
+            "age_years", pa.float32(), "predicted age, 0-116; null without an age head", "years"
+        ),
+        tables.field("gender", _DICTIONARY, "female where p_female >= 0.5, else male"),
+        tables.field("p_female", pa.float32(), "predicted probability of female, 0-1"),
+        tables.field("width", pa.int32(), "width of the upright picture", "pixels"),
+        tables.field("height", pa.int32(), "height of the upright picture", "pixels"),
+        tables.field("bundle_id", pa.dictionary(pa.int8(), pa.string()), "which network said so"),
+    ]
+)
+QUARANTINE_SCHEMA = pa.schema(
+    [
+        tables.field("uri", pa.string(), "the input that could not be scored"),
+        tables.field("stage", pa.string(), "where it failed: list, read, decode or predict"),
+        tables.field("error", pa.string(), "class of the error, to group by"),
+        tables.field("message", pa.string(), "what happened, as a sentence"),
+        tables.field("bytes", pa.int64(), "size of the file", "bytes"),
+    ]
+)
+
+
+def predictions_table(
+    uris: Sequence[str],
+    sizes: Sequence[tuple[int, int]],
+    columns: Mapping[str, npt.NDArray[np.float32]],
+    bundle: Bundle,
+) -> pa.Table:
+    """Rows of `PREDICTIONS_SCHEMA`.
+
+    Args:
+        uris: n of them.
+        sizes: (width, height) of each, pixels.
+        columns: of `heads.read_out`, float32 (n,).
+        bundle: whose id stands in every row.
+    """
+    count = len(uris)
+    p_female = columns.get("p_female")
+    gender = pa.nulls(count, _DICTIONARY)
+    if p_female is not None:
+        index = pa.array((p_female >= 0.5).astype(np.int8))
+        gender = pa.DictionaryArray.from_arrays(index, pa.array(labels.GENDERS))
+    width, height = np.asarray(sizes, dtype=np.int32).reshape(count, 2).T
+    one_bundle = pa.DictionaryArray.from_arrays(
+        pa.array(np.zeros(count, dtype=np.int8)), pa.array([bundle.id])
+    )
+    arrays = {
+        "uri": pa.array(uris, pa.string()),
+        "age_years": _or_null(columns.get("age_years"), count),
+        "gender": gender,
+        "p_female": _or_null(p_female, count),
+        "width": pa.array(width),
+        "height": pa.array(height),
+        "bundle_id": one_bundle,
+    }
+    return pa.Table.from_arrays(list(arrays.values()), schema=PREDICTIONS_SCHEMA)
+
+
+def _or_null(values: npt.NDArray[np.float32] | None, count: int) -> Any:
+    return pa.nulls(count, pa.float32()) if values is None else pa.array(values, pa.float32())
+
+
+def read_predictions(output: str) -> pa.Table:
+    """All predictions of a finished or running job, in manifest order."""
+    return _read(storage.join(output, "predictions"), PREDICTIONS_SCHEMA)
+
+
+def read_quarantine(output: str) -> pa.Table:
+    """All quarantine rows of a finished or running job."""
+    return _read(storage.join(output, "quarantine"), QUARANTINE_SCHEMA)
+
+
+def _read(uri: str, schema: pa.Schema) -> pa.Table:
+    files = tables.list_parquet(uri)
+    return tables.concat([tables.read_table(file) for file in files], schema).unify_dictionaries()

@@ -1,0 +1,110 @@
+"""The frozen list of inputs: manifest shards, written once, one scored file each.
+
+    output/inputs/shard-00000.parquet …   uri, bytes, offset, etag
+    output/inputs/frozen.json             written last: rows of each shard
+
+A run over a bucket that changes under it would lose its place; over a frozen list it cannot.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from model.errors import ManifestError
+from pipelines import storage, tables
+
+INPUT_COLUMNS = ("uri", "bytes", "offset", "etag")
+_INPUT_SCHEMA = pa.schema(
+    [("uri", pa.string()), ("bytes", pa.int64()), ("offset", pa.int64()), ("etag", pa.string())]
+)
+_FIRST_ROWS, _SHARDS_A_SIZE, _MOST_ROWS = 512, 8, 50_000
+
+
+def shard_rows(index: int) -> int:
+    """Rows of shard `index`: 512 for the first eight, then doubling every eight, to 50,000.
+
+    So 20,000 images make 20 shards (two cores end together, a kill costs seconds) and a billion
+    make some 20,000 files, not millions.
+    """
+    return min(_MOST_ROWS, _FIRST_ROWS << min(index // _SHARDS_A_SIZE, 20))
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenInputs:
+    """Where the shards are and how many rows each has."""
+
+    uri: str
+    rows: tuple[int, ...]
+
+    @property
+    def total(self) -> int:
+        """Rows of all shards."""
+        return sum(self.rows)
+
+    def read(self, index: int) -> list[dict[str, Any]]:
+        """The rows of one shard."""
+        return tables.read_table(shard_uri(self.uri, index)).to_pylist()
+
+
+def shard_uri(folder: str, index: int) -> str:
+    """`folder/shard-00042.parquet`."""
+    return storage.join(folder, f"shard-{index:05d}.parquet")
+
+
+def load_frozen(output: str) -> FrozenInputs | None:
+    """The frozen inputs of an output, or None if freezing never finished."""
+    folder = storage.join(output, "inputs")
+    try:
+        record = tables.read_json(storage.join(folder, "frozen.json"))
+    except FileNotFoundError:
+        return None
+    return FrozenInputs(folder, tuple(record["rows"]))
+
+
+def freeze(output: str, parts: Iterable[pa.Table]) -> FrozenInputs:
+    """Write the shards of a listing, then the marker; memory holds one shard at a time.
+
+    Args:
+        output: of the scoring job.
+        parts: tables with at least `uri`; bytes, offset and etag are taken where they are.
+
+    Raises:
+        ManifestError: there is no input at all.
+    """
+    folder = storage.join(output, "inputs")
+    rows: list[int] = []
+    for shard in _regroup(parts):
+        tables.write_table(shard_uri(folder, len(rows)), shard)
+        rows.append(shard.num_rows)
+    if not rows:
+        raise ManifestError("there is nothing to score: the input lists no file")
+    tables.write_json(storage.join(folder, "frozen.json"), {"rows": rows, "total": sum(rows)})
+    return FrozenInputs(folder, tuple(rows))
+
+
+def _regroup(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Cut a stream of tables into shards of `shard_rows`."""
+    index, held, pieces = 0, 0, list[pa.Table]()
+    for part in parts:
+        rest = _as_input(part)
+        while held + rest.num_rows >= shard_rows(index):
+            take = shard_rows(index) - held
+            yield pa.concat_tables([*pieces, rest.slice(0, take)])
+            rest, pieces, held, index = rest.slice(take), [], 0, index + 1
+        if rest.num_rows:
+            pieces.append(rest)
+            held += rest.num_rows
+    if pieces:
+        yield pa.concat_tables(pieces)
+
+
+def _as_input(part: pa.Table) -> pa.Table:
+    columns = [
+        part[field.name].cast(field.type)
+        if field.name in part.column_names
+        else pa.nulls(part.num_rows, field.type)
+        for field in _INPUT_SCHEMA
+    ]
+    return pa.Table.from_arrays(columns, schema=_INPUT_SCHEMA)

@@ -1,0 +1,122 @@
+"""Losses and scores: unlabelled rows weigh nothing, sums merge, the right answer is cheapest."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from model import heads, losses
+from model.heads import Head
+
+DISTRIBUTION = Head("age_dist", "age_years", "distribution")
+HEADS = (heads.GENDER, heads.AGE, heads.RACE, heads.AGE_GROUPS, DISTRIBUTION)
+
+
+def outputs(count: int, seed: int = 0) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    result: dict[str, Any] = {}
+    for head in HEADS:
+        raw = rng.random((count, head.width), dtype=np.float32)
+        if head.activation == "softmax":
+            raw /= raw.sum(axis=1, keepdims=True)
+        result[head.name] = raw * 90 if head.kind == "value" else raw
+    return result
+
+
+def targets(count: int, seed: int = 1) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    ages, genders = rng.integers(0, 117, count), rng.integers(0, 2, count)
+    given = {"age_years": ages, "gender": genders, "race": rng.integers(0, 5, count)}
+    return {head.name: heads.encode_target(head, given[head.label]) for head in HEADS}
+
+
+def sums(target: Any, output: Any, weights: Any) -> Any:
+    return np.asarray(losses.score_sums(HEADS, target, output, weights))
+
+
+@pytest.mark.parametrize("head", HEADS, ids=lambda head: head.name)
+def test_unlabelled_row_has_no_loss_and_leaves_the_others_alone(head: Head) -> None:
+    target, output = targets(4)[head.name], outputs(4)[head.name]
+    full = np.asarray(losses.example_losses(head, target, output))
+    target[2] = np.nan
+    holed = np.asarray(losses.example_losses(head, target, output))
+    assert full.shape == (4,)
+    assert (full > 0).all()
+    assert holed[2] == 0
+    assert (np.delete(holed, 2) == np.delete(full, 2)).all()
+
+
+def test_loss_of_value_and_binary_head_by_hand() -> None:
+    age = losses.example_losses(heads.AGE, np.float32([[30]]), np.float32([[34.5]]))
+    assert np.asarray(age).tolist() == [4.5]
+    gender = losses.example_losses(heads.GENDER, np.float32([[1]]), np.float32([[0.8]]))
+    assert np.asarray(gender)[0] == pytest.approx(-np.log(0.8), rel=1e-5)
+
+
+def test_distribution_loss_is_least_where_the_peak_is_the_true_age() -> None:
+    years = np.arange(117)
+    peaks = np.exp(-0.5 * ((years[None, :] - years[:, None]) / DISTRIBUTION.sigma_years) ** 2)
+    guesses = (peaks / peaks.sum(axis=1, keepdims=True)).astype(np.float32)
+    for age in (0, 25, 60, 116):
+        target = np.full((117, 1), age, dtype=np.float32)
+        loss = np.asarray(losses.example_losses(DISTRIBUTION, target, guesses))
+        assert loss.argmin() == age
+        assert (np.diff(loss[: age + 1]) <= 1e-4).all()  # and grows with the distance
+        assert (np.diff(loss[age:]) >= -1e-4).all()
+
+
+def test_distribution_loss_prefers_the_soft_label_to_certainty() -> None:
+    target = np.float32([[40]])
+    soft = np.exp(-0.5 * ((np.arange(117) - 40) / DISTRIBUTION.sigma_years) ** 2)
+    certain = np.eye(117, dtype=np.float32)[40:41]
+    smooth = (soft / soft.sum()).astype(np.float32)[None]
+    least = float(np.asarray(losses.example_losses(DISTRIBUTION, target, smooth))[0])
+    assert least == pytest.approx(0, abs=1e-4)
+    assert float(np.asarray(losses.example_losses(DISTRIBUTION, target, certain))[0]) > 1
+
+
+def test_total_is_the_weighted_sum_and_padding_weighs_nothing() -> None:
+    target, output = targets(3), outputs(3)
+    total, each = losses.total_loss(HEADS, target, output, np.float32([1, 0, 2]))
+    by_hand = sum(head.weight * np.asarray(each[head.name]) for head in HEADS)
+    assert np.asarray(total) == pytest.approx(by_hand * [1, 0, 2], rel=1e-6)
+
+
+def test_score_sums_of_batches_merge_into_those_of_the_whole() -> None:
+    target, output = targets(30), outputs(30)
+    target["gender"][3] = target["age"][7] = np.nan
+    weights = np.ones(30, dtype=np.float32)
+    parts = [slice(0, 7), slice(7, 8), slice(8, 30)]
+    merged = sum(
+        sums({k: v[p] for k, v in target.items()}, {k: v[p] for k, v in output.items()}, weights[p])
+        for p in parts
+    )
+    whole = sums(target, output, weights)
+    assert merged == pytest.approx(whole, rel=1e-6)
+    # right answers and counts are whole numbers: exact
+    classes = [0, 2, 3]
+    assert (merged[classes, 1:] == whole[classes, 1:]).all()
+    assert whole[:, 2].tolist() == [29, 29, 30, 30, 30]
+
+
+def test_padded_rows_are_in_no_sum() -> None:
+    target, output = targets(6), outputs(6)
+    weights = np.float32([1, 1, 1, 1, 0, 0])
+    first = sums(
+        {k: v[:4] for k, v in target.items()}, {k: v[:4] for k, v in output.items()}, weights[:4]
+    )
+    assert sums(target, output, weights) == pytest.approx(first, rel=1e-6)
+
+
+def test_named_scores_are_means_over_the_labelled() -> None:
+    two = (heads.GENDER, heads.AGE)
+    scores = losses.scores_from_sums(two, [[5.0, 8.0, 10.0], [90.0, 60.0, 30.0]], "val")
+    assert scores == {
+        "val_loss": 0.5 + 3.0, "val_gender_loss": 0.5, "val_gender_accuracy": 0.8,
+        "val_age_loss": 3.0, "val_age_mae": 2.0,
+    }  # fmt: skip
+
+
+def test_scores_of_a_head_without_labels_are_zero_not_an_error() -> None:
+    scores = losses.scores_from_sums((heads.AGE,), [[0.0, 0.0, 0.0]], "val")
+    assert scores == {"val_loss": 0.0, "val_age_loss": 0.0, "val_age_mae": 0.0}

@@ -1,0 +1,89 @@
+"""Networks: the sizes that are promised, for every preset and precision."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from model.networks import build_network, count_flops, describe, with_precision
+from model.presets import PRESETS, preset
+
+
+def built(name: str, precision: str = "float32") -> keras.Model:
+    recipe = preset(name)
+    return build_network(recipe.network, recipe.input.shape, recipe.heads, precision)
+
+
+def pixels(name: str, count: int = 4) -> Any:
+    shape = (count, *preset(name).input.shape)
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def seed_final() -> keras.Model:
+    return built("seed-final")
+
+
+def test_seed_final_is_the_seeds_network(seed_final: keras.Model) -> None:
+    assert seed_final.count_params() == 3_667_202
+    kernels = [tuple(layer.kernel.shape) for layer in seed_final.layers if hasattr(layer, "kernel")]
+    assert kernels[:5] == [
+        (3, 3, 1, 32), (3, 3, 32, 64), (3, 3, 64, 128), (3, 3, 128, 256), (3, 3, 256, 512),
+    ]  # fmt: skip
+    assert sorted(kernels[5:]) == [(512, 1), (512, 1), (2048, 512), (2048, 512)]
+    assert [y.activation.__name__ for y in map(seed_final.get_layer, ("gender", "age"))] == [
+        "sigmoid", "relu",
+    ]  # fmt: skip
+
+
+def test_seed_final_costs_0389_gflop_an_image(seed_final: keras.Model) -> None:
+    assert count_flops(seed_final) == pytest.approx(0.389e9, rel=0.01)
+
+
+def test_description_names_weights_cost_and_input() -> None:
+    recipe = preset("seed-final")
+    text = describe(recipe.network, recipe.input.shape, recipe.heads)
+    assert text == "3,667,202 weights, 0.389 GFLOP an image, input 128x128x1"
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_every_preset_gives_its_heads_in_their_ranges(name: str) -> None:
+    outputs: Any = built(name)(pixels(name))
+    assert set(outputs) == {head.name for head in preset(name).heads}
+    for head in preset(name).heads:
+        values = np.asarray(outputs[head.name])
+        assert (values.shape, values.dtype) == ((4, head.width), np.float32)
+        if head.activation == "softmax":
+            assert values.sum(axis=1) == pytest.approx(np.ones(4), abs=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_every_layer_has_a_name_of_ours(name: str) -> None:
+    """Keras's default names count up within a process and would change the bundle's id."""
+    assert built(name).get_config()["layers"] == built(name).get_config()["layers"]
+
+
+@pytest.mark.parametrize("name", ["demo", "facemill"])
+def test_bfloat16_copy_keeps_float32_heads_and_close_outputs(name: str) -> None:
+    network = built(name)
+    heads = [head.name for head in preset(name).heads]
+    copy = with_precision(network, "bfloat16", heads)
+    assert {str(copy.get_layer(head).compute_dtype) for head in heads} == {"float32"}
+    body = [y for y in copy.layers if isinstance(y, keras.layers.Conv2D)]
+    assert {str(layer.compute_dtype) for layer in body} == {"bfloat16"}
+    assert {str(layer.variable_dtype) for layer in body} == {"float32"}
+    full: Any = network(pixels(name))
+    half: Any = copy(pixels(name))
+    for head in preset(name).heads:
+        one, other = np.asarray(full[head.name]), np.asarray(half[head.name])
+        assert other.dtype == np.float32
+        assert other == pytest.approx(one, abs=0.02 * max(1.0, float(np.abs(one).max())))
+
+
+def test_copy_does_not_share_weights_with_the_original() -> None:
+    network = built("demo")
+    copy = with_precision(network, "float32", ["gender", "age"])
+    before = np.asarray(network(pixels("demo"))["age"])
+    copy.set_weights([weight * 0 for weight in copy.get_weights()])
+    assert (np.asarray(network(pixels("demo"))["age"]) == before).all()

@@ -1,0 +1,210 @@
+"""From bytes to pixels: as the seed did, upright, on white, and every bad file with its reason."""
+
+import dataclasses
+import io
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from model.errors import DecodeError
+from model.preprocessing import DECODE_REASONS, MAX_PIXELS, InputSpec, decode_image
+from pipelines.synthetic import BREAKAGES, draw_face
+
+ROOT = Path(__file__).parents[2]
+RGB = InputSpec(128, 128, "rgb")
+ORIENTATIONS = {  # EXIF value -> what a camera did to the upright picture before saving it
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+def face() -> Image.Image:
+    return draw_face(seed=1, index=0)[1]
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def decoded(image: Image.Image, spec: InputSpec = RGB, kind: str = "PNG", **options: Any) -> Any:
+    return decode_image(encoded(image, kind, **options), spec).pixels.astype(int)
+
+
+def as_resized(image: Image.Image, side: int = 128) -> Any:
+    return np.asarray(image.resize((side, side), Image.Resampling.LANCZOS)).astype(int)
+
+
+def reason_of(data: bytes) -> str:
+    with pytest.raises(DecodeError) as caught:
+        decode_image(data, InputSpec())
+    assert str(caught.value)
+    return caught.value.reason
+
+
+def test_grey_is_the_seeds_load_img_and_lanczos_resize_byte_for_byte() -> None:
+    data = encoded(face(), "JPEG", quality=85)
+    with Image.open(io.BytesIO(data)) as image:  # keras load_img(color_mode="grayscale")
+        seed = image.convert("L").resize((128, 128), Image.Resampling.LANCZOS)
+    ours = decode_image(data, InputSpec())
+    assert ours.pixels.tobytes() == np.asarray(seed).tobytes()
+    assert (ours.pixels.shape, ours.pixels.dtype) == ((128, 128, 1), np.uint8)
+    assert (ours.width, ours.height) == (200, 200)
+
+
+def test_rgb_is_the_resized_picture() -> None:
+    assert (decoded(face()) == as_resized(face())).all()
+
+
+def test_height_and_width_are_not_confused() -> None:
+    assert decode_image(encoded(face()), InputSpec(32, 48, "rgb")).pixels.shape == (32, 48, 3)
+
+
+def test_a_picture_of_the_right_size_is_not_resampled() -> None:
+    small = face().resize((128, 128))
+    assert (decoded(small) == np.asarray(small)).all()
+
+
+def test_transparency_becomes_white() -> None:
+    half = Image.new("RGBA", (128, 128), (0, 0, 0, 0))
+    half.paste((200, 10, 10, 255), (0, 0, 64, 128))
+    pixels = decoded(half)
+    assert (pixels[:, 64:] == 255).all()
+    assert (pixels[:, :64] == [200, 10, 10]).all()
+
+
+def test_half_transparent_black_becomes_mid_grey() -> None:
+    pixels = decoded(Image.new("LA", (128, 128), (0, 128)), InputSpec())
+    assert (np.abs(pixels - 127) <= 1).all()
+
+
+def test_palette_with_transparency_becomes_colour_on_white() -> None:
+    image = Image.new("P", (128, 128), 0)
+    image.putpalette([10, 200, 30, 0, 0, 0])
+    image.paste(1, (64, 0, 128, 128))
+    pixels = decoded(image, transparency=1)
+    assert (pixels[:, :64] == [10, 200, 30]).all()
+    assert (pixels[:, 64:] == 255).all()
+
+
+def test_sixteen_bit_png_keeps_the_high_byte() -> None:
+    ramp = np.arange(128 * 128, dtype=np.uint16).reshape(128, 128) * 4
+    pixels = decoded(Image.fromarray(ramp), InputSpec())
+    assert (pixels[..., 0] == ramp >> 8).all()
+
+
+def test_cmyk_jpeg_is_close_to_the_rgb_it_came_from() -> None:
+    pixels = decoded(face().convert("CMYK"), kind="JPEG", quality=95)
+    assert np.abs(pixels - as_resized(face())).mean() < 3
+
+
+def test_first_frame_of_an_animation_counts() -> None:
+    frames = [Image.new("L", (64, 64), shade) for shade in (40, 200)]
+    pixels = decoded(frames[0], InputSpec(), "GIF", save_all=True, append_images=frames[1:])
+    assert (pixels == 40).all()
+
+
+def test_float_samples_are_refused() -> None:
+    assert reason_of(encoded(Image.new("F", (64, 64), 0.5), "TIFF")) == "unsupported"
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_every_exif_orientation_comes_out_upright(orientation: int, kind: str) -> None:
+    upright = face().crop((0, 0, 200, 150))
+    turn = ORIENTATIONS.get(orientation)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = upright if turn is None else upright.transpose(turn)
+    data = encoded(stored, kind, exif=exif, **({"quality": 95} if kind == "JPEG" else {}))
+    ours = decode_image(data, RGB)
+    assert (ours.width, ours.height) == (200, 150)
+    error = np.abs(ours.pixels.astype(int) - as_resized(upright)).mean()
+    assert error < (3 if kind == "JPEG" else 0.01)
+
+
+def test_large_jpeg_is_decoded_at_a_reduced_scale(monkeypatch: pytest.MonkeyPatch) -> None:
+    big = face().resize((1600, 1200), Image.Resampling.BICUBIC)
+    data = encoded(big, "JPEG", quality=95)
+    sizes: list[tuple[int, int]] = []
+    resize = Image.Image.resize
+
+    def watched(self: Image.Image, *args: Any, **options: Any) -> Image.Image:
+        sizes.append(self.size)
+        return resize(self, *args, **options)
+
+    monkeypatch.setattr(Image.Image, "resize", watched)
+    ours = decode_image(data, RGB)
+    assert sizes == [(800, 600)]  # 1/2: 1/4 would have less than 4x128 pixels a side
+    assert (ours.width, ours.height) == (1600, 1200)
+    assert np.abs(ours.pixels.astype(int) - as_resized(big)).mean() < 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [("truncated", "truncated"), ("empty", "empty"), ("text", "not_an_image"),
+     ("html", "not_an_image"), ("header_only", "not_an_image"), ("zero_filled", "not_an_image")],
+)  # fmt: skip
+def test_broken_file_has_its_reason(kind: str, reason: str) -> None:
+    assert reason_of(BREAKAGES[kind](encoded(face(), "JPEG"))) == reason
+    assert reason in DECODE_REASONS
+
+
+def test_truncated_png_has_its_reason() -> None:
+    data = encoded(face())
+    assert reason_of(data[: len(data) // 2]) == "truncated"
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that claims a size without holding the pixels."""
+    data = encoded(Image.new("1", (1, 1)))
+    import zlib
+
+    head = b"IHDR" + width.to_bytes(4) + height.to_bytes(4) + data[24:29]
+    return data[:12] + head + zlib.crc32(head).to_bytes(4) + data[33:]
+
+
+@pytest.mark.parametrize("side", [9_434, 12_000, 20_000])
+def test_huge_picture_is_refused_by_its_header(side: int) -> None:
+    assert side**2 > MAX_PIXELS
+    assert reason_of(png_header(side, side)) == "too_large"
+
+
+def test_tiny_picture_is_refused() -> None:
+    assert reason_of(encoded(Image.new("RGB", (7, 300)))) == "too_small"
+    assert decoded(Image.new("RGB", (8, 300))).shape == (128, 128, 3)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"height": 64}, {"width": 64}, {"color": "rgb"}, {"resample": "bilinear"}, {"version": 2}],
+    ids=str,
+)
+def test_hash_of_a_spec_changes_with_each_field(change: dict[str, Any]) -> None:
+    assert {field.name for field in dataclasses.fields(InputSpec)} == {
+        "height", "width", "color", "resample", "version",
+    }  # fmt: skip
+    assert dataclasses.replace(InputSpec(), **change).hash != InputSpec().hash
+    assert InputSpec().hash == InputSpec(128, 128, "grey").hash
+
+
+def test_preprocessing_recipes_and_presets_import_no_tensorflow() -> None:
+    code = (
+        "import sys, model.preprocessing, model.recipes, model.presets, pipelines.decoding;"
+        "print(sorted({'tensorflow', 'keras', 'jax'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
