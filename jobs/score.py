@@ -31,6 +31,8 @@ class ScoreConfig:
     """Folder or s3:// prefix; may be left out for a few pictures, which are then printed."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the network's body; bfloat16 is faster where the CPU or GPU has it."""
+    shard_rows: int | None = None
+    """Images an output file and unit of resuming; default: from 512, growing to 50,000."""
 
 
 def job(config: ScoreConfig) -> None:
@@ -50,13 +52,15 @@ def job(config: ScoreConfig) -> None:
             f"--images names {len(config.images)} places: with --output give one folder, prefix "
             "or tar (leave --output out to print a few pictures)"
         )
+    if config.shard_rows is not None and config.shard_rows < 1:
+        raise UsageError(f"--shard-rows {config.shard_rows} must be at least 1")
     kind = "images" if config.images else "manifest"
     source = storage.normalize(config.images[0] if config.images else str(config.manifest))
     output = storage.normalize(config.output)
     storage.require_readable(source, f"--{kind}")
     storage.require_writable(output, "--output")
     cli.start_ray()
-    result = score(ScoreOptions(source, kind, output, config.precision), bundle)
+    result = score(ScoreOptions(source, kind, output, config.precision, config.shard_rows), bundle)
     print_summary(result, bundle, output)
 
 

@@ -113,7 +113,8 @@ def _label_row(row: dict[str, Any]) -> dict[str, Any]:
     if not listing.has_image_name(name):
         return row | {"stage": "list", "reason": "not the name of an image"}
     if row["bytes"] == 0:
-        return row | {"stage": "read", "reason": "the file has no bytes"}
+        reason = "the file has no bytes" if row["etag"] else "the file is gone, or a broken link"
+        return row | {"stage": "read", "reason": reason}
     parsed = utkface.parse_name(name)
     if isinstance(parsed, str):
         return row | {"stage": "label", "reason": parsed}
@@ -140,7 +141,7 @@ def hash_and_label(batch: pa.Table, with_hash: bool) -> pa.Table:
 def ingest(options: IngestOptions) -> Ingested:
     """List, hash and label all files of `options.images`.
 
-    The driver keeps about 300 bytes a file (docs/scale.md); images themselves never reach it.
+    The driver peaks at 1 kB a file (docs/benchmarks/ingest.md); images never reach it.
 
     Raises:
         StorageError: the images or the labels cannot be read.
@@ -160,7 +161,17 @@ def ingest(options: IngestOptions) -> Ingested:
         parts.append(part.select(_HASHED.names).cast(_HASHED))
         progress.advance(part.num_rows)
     progress.close()
+    return assemble(parts, options)
+
+
+def assemble(parts: list[pa.Table], options: IngestOptions) -> Ingested:
+    """Settle labels, groups and splits of all hashed files; `parts` is emptied to save memory.
+
+    Raises:
+        ManifestError: see `ingest`.
+    """
     rows: Any = tables.concat(parts, _HASHED).to_pandas()
+    parts.clear()
     if not (rows["stage"].isna() | (rows["stage"] == "label")).any():
         what = f"{len(rows)} files, none of them" if len(rows) else "no files, so no"
         raise ManifestError(

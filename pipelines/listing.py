@@ -126,7 +126,7 @@ def list_tar(uri: str) -> Iterator[FileEntry]:
             with tarfile.open(fileobj=file, mode="r:") as tar:
                 for member in tar:
                     if member.isfile() and not os.path.basename(member.name).startswith("."):
-                        etag = f"{member.mtime:x}-{member.size:x}"
+                        etag = f"{int(member.mtime):x}-{member.size:x}"
                         name = f"{uri}#{member.name}"
                         yield FileEntry(name, member.size, etag, member.offset_data)
         except tarfile.TarError as error:

@@ -131,7 +131,7 @@ def read_manifest(uri: str, columns: Sequence[str] = ("uri",)) -> pa.Table:
         A table of `MANIFEST_SCHEMA`; columns that the file lacks and nobody asked for are null.
 
     Raises:
-        ManifestError: a column is missing, or there is no row.
+        ManifestError: a column is missing or of another kind, or there is no row.
     """
     uri = storage.normalize(uri)
     storage.require_readable(uri, "manifest")
@@ -147,12 +147,18 @@ def read_manifest(uri: str, columns: Sequence[str] = ("uri",)) -> pa.Table:
         )
     if table.num_rows == 0:
         raise ManifestError(f"manifest {uri} has no rows")
-    arrays = [
-        table[column.name].cast(column.type)
-        if column.name in table.column_names
-        else pa.nulls(table.num_rows, column.type)
-        for column in MANIFEST_SCHEMA
-    ]
+    arrays: list[Any] = []
+    for column in MANIFEST_SCHEMA:
+        if column.name not in table.column_names:
+            arrays.append(pa.nulls(table.num_rows, column.type))
+            continue
+        try:
+            arrays.append(table[column.name].cast(column.type))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            raise ManifestError(
+                f"manifest {uri}: its column {column.name} is {table[column.name].type} and cannot "
+                f"be read as {column.type}: make one with `python -m jobs.ingest`"
+            ) from None
     return pa.Table.from_arrays(arrays, schema=MANIFEST_SCHEMA)
 
 
@@ -176,15 +182,21 @@ def labelled(table: pa.Table, split: str | None, conflicts: ConflictRule = "keep
     if conflicts == "drop":
         rows = rows[~clash]
     elif conflicts == "median" and clash.any():
+        rows = rows.copy()  # Arrow's memory is read-only
         groups = rows[clash].groupby("duplicate_group")
         rows.loc[clash, "age_years"] = groups["age_years"].transform("median")
-        rows.loc[clash, "gender"] = groups["gender"].transform(lambda g: g.mode().iat[0])
+        rows.loc[clash, "gender"] = groups["gender"].transform(_majority)
     if rows.empty:
         have = sorted(str(name) for name in set(table["split"].to_pylist()) if name is not None)
         raise ManifestError(
             f"the manifest has no labelled rows in split {split!r}; it has the splits {have}"
         )
     return pa.Table.from_pandas(rows, schema=MANIFEST_SCHEMA, preserve_index=False)
+
+
+def _majority(names: pd.Series) -> Any:
+    """The most frequent name, the first by alphabet of equals, or None if all are null."""
+    return next(iter(names.mode()), None)
 
 
 def codes(table: pa.Table, label: str) -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -16,6 +16,7 @@ class Progress:
         self.title, self.total, self.unit = title, total, unit
         self.done = 0
         self._started = self._shown = time.monotonic()
+        self._last_done = -1
         self.live = sys.stderr.isatty()
 
     def advance(self, count: int, note: str = "") -> None:
@@ -50,5 +51,6 @@ class Progress:
             text += f", {note}"
         if self.live:
             print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-        else:
+        elif self.done != self._last_done:
             print(text, file=sys.stderr, flush=True)
+        self._last_done = self.done

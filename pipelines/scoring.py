@@ -38,12 +38,14 @@ class ScoreOptions:
         kind: `images`, `manifest`, or `table` (rows given by the caller, see `score`).
         output: folder or prefix.
         precision: of the network's body.
+        shard_rows: inputs a shard; None lets shards grow, see `shards.shard_rows`.
     """
 
     source: str
     kind: str
     output: str
     precision: Precision = "float32"
+    shard_rows: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,7 +171,7 @@ def score(options: ScoreOptions, bundle: Bundle, rows: pa.Table | None = None) -
     started = time.monotonic()
     _claim(options, bundle, rows)
     frozen = shards.load_frozen(options.output) or shards.freeze(
-        options.output, _list_inputs(options, rows)
+        options.output, _list_inputs(options, rows), options.shard_rows
     )
     committed = _committed(options.output)
     pending = [index for index in range(len(frozen.rows)) if index not in committed]

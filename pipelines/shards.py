@@ -22,12 +22,14 @@ _INPUT_SCHEMA = pa.schema(
 _FIRST_ROWS, _SHARDS_A_SIZE, _MOST_ROWS = 512, 8, 50_000
 
 
-def shard_rows(index: int) -> int:
-    """Rows of shard `index`: 512 for the first eight, then doubling every eight, to 50,000.
+def shard_rows(index: int, fixed: int | None = None) -> int:
+    """Rows of shard `index`: `fixed`, or 512 for the first eight, then doubling every eight, to 50,000.
 
     So 20,000 images make 20 shards (two cores end together, a kill costs seconds) and a billion
     make some 20,000 files, not millions.
     """
+    if fixed is not None:
+        return fixed
     return min(_MOST_ROWS, _FIRST_ROWS << min(index // _SHARDS_A_SIZE, 20))
 
 
@@ -63,19 +65,20 @@ def load_frozen(output: str) -> FrozenInputs | None:
     return FrozenInputs(folder, tuple(record["rows"]))
 
 
-def freeze(output: str, parts: Iterable[pa.Table]) -> FrozenInputs:
+def freeze(output: str, parts: Iterable[pa.Table], fixed_rows: int | None = None) -> FrozenInputs:
     """Write the shards of a listing, then the marker; memory holds one shard at a time.
 
     Args:
         output: of the scoring job.
         parts: tables with at least `uri`; bytes, offset and etag are taken where they are.
+        fixed_rows: rows of each shard, or None for growing ones.
 
     Raises:
         ManifestError: there is no input at all.
     """
     folder = storage.join(output, "inputs")
     rows: list[int] = []
-    for shard in _regroup(parts):
+    for shard in _regroup(parts, fixed_rows):
         tables.write_table(shard_uri(folder, len(rows)), shard)
         rows.append(shard.num_rows)
     if not rows:
@@ -84,13 +87,13 @@ def freeze(output: str, parts: Iterable[pa.Table]) -> FrozenInputs:
     return FrozenInputs(folder, tuple(rows))
 
 
-def _regroup(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
+def _regroup(parts: Iterable[pa.Table], fixed: int | None) -> Iterator[pa.Table]:
     """Cut a stream of tables into shards of `shard_rows`."""
     index, held, pieces = 0, 0, list[pa.Table]()
     for part in parts:
         rest = _as_input(part)
-        while held + rest.num_rows >= shard_rows(index):
-            take = shard_rows(index) - held
+        while held + rest.num_rows >= shard_rows(index, fixed):
+            take = shard_rows(index, fixed) - held
             yield pa.concat_tables([*pieces, rest.slice(0, take)])
             rest, pieces, held, index = rest.slice(take), [], 0, index + 1
         if rest.num_rows:

@@ -9,6 +9,7 @@ What files are there is pipelines/listing.py.
 import contextlib
 import functools
 import os
+import re
 import uuid
 from collections.abc import Generator
 from datetime import timedelta
@@ -114,8 +115,11 @@ def plain_errors(uri: str) -> Generator[None]:
     except (obstore_errors.PermissionDeniedError, obstore_errors.UnauthenticatedError):
         raise PermissionError(f"access to {uri} is denied") from None
     except obstore_errors.BaseError as error:
-        # obstore appends a Rust debug dump after the first line, and repeats the URL.
-        raise OSError(f"{uri}: {str(error).splitlines()[0][:200]}") from None
+        # obstore's text goes on with the server's XML and a Rust debug dump; S3's code matters.
+        text = str(error)
+        code = re.search(r"<Code>\w+</Code>", text)
+        shown = text.partition("\n")[0].partition("<?xml")[0][:200]
+        raise OSError(f"{uri}: {shown}{code[0] if code else ''}") from None
 
 
 def read_bytes(uri: str, offset: int | None = None, length: int | None = None) -> bytes:

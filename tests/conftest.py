@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from model.bundle import Bundle
 from tests.s3_server import S3Server, serve_s3
 
 UTKFACE_DEFAULT = Path(__file__).parents[2] / "shared" / "data" / "utkface"
@@ -101,3 +102,11 @@ def utkface_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"{folder} is missing; set FACEMILL_UTKFACE to a folder of UTKFace images")
     return folder
+
+
+@pytest.fixture(scope="session")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """Return a bundle of the demo preset that was never trained."""
+    from tests.bundles import untrained_bundle
+
+    return untrained_bundle(tmp_path_factory.mktemp("untrained"))

@@ -129,7 +129,9 @@ def test_edited_record_is_refused(tmp_path: Path) -> None:
 
 
 def test_folder_without_record_is_no_bundle(tmp_path: Path) -> None:
-    message = f"{tmp_path} is no bundle: it has no bundle.json. Give the folder that jobs.train wrote"
+    message = (
+        f"{tmp_path} is no bundle: it has no bundle.json. Give the folder that jobs.train wrote"
+    )
     refused(tmp_path, message)
 
 
@@ -184,7 +186,7 @@ def test_lambda_layer_is_refused_and_never_run(tmp_path: Path, nested: bool) -> 
         return x
 
     pixels = keras.Input(SPEC.shape, dtype="uint8")
-    x = keras.layers.Lambda(code, output_shape=SPEC.shape)(pixels)
+    x = keras.layers.Lambda(code)(pixels)  # runs it: so would loading
     x = keras.layers.Dense(1, name="age")(keras.layers.Flatten()(x))
     built: Any = keras.Model(pixels, {"age": x})
     if nested:
@@ -193,7 +195,9 @@ def test_lambda_layer_is_refused_and_never_run(tmp_path: Path, nested: bool) -> 
     bundle = saved(tmp_path / "bundle", built, heads=(heads.AGE,))
     trace.unlink()
     path = tmp_path / "bundle" / "network.keras"
-    message = rf"^{re.escape(str(path))} holds a (Lambda|function) of \S+, which may run code: refused$"
+    message = (
+        rf"^{re.escape(str(path))} holds a (Lambda|function) of \S+, which may run code: refused$"
+    )
     with pytest.raises(BundleError, match=message):
         load_network(bundle)
     assert not trace.exists()

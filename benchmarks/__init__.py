@@ -1,0 +1,1 @@
+"""Measurements behind the numbers in comments and docs; each module prints Markdown."""

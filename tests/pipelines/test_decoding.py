@@ -1,0 +1,66 @@
+"""The decoded array: in manifest order, the same pixels as scoring decodes, bad files left out."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from model.errors import ManifestError
+from model.preprocessing import InputSpec, decode_image
+from pipelines import decoding, ingest, storage
+from pipelines.decoding import decode_manifest
+from pipelines.ingest import IngestOptions
+from pipelines.synthetic import draw_faces
+
+pytestmark = pytest.mark.usefixtures("ray_session")
+SPEC = InputSpec(24, 32, "rgb")
+
+
+def table_of(images: str) -> Any:
+    return ingest.ingest(IngestOptions(images)).table
+
+
+def test_pixels_come_in_manifest_order_and_equal_decode_image(
+    faces_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "_BLOCK_ROWS", 7)  # blocks finish in any order
+    table = table_of(str(faces_dir))
+    decoded = decode_manifest(table, SPEC)
+    assert decoded.pixels.shape == (60, 24, 32, 3)
+    assert decoded.pixels.dtype == np.uint8
+    assert decoded.rows.tolist() == list(range(60))
+    assert decoded.rejects == ()
+    for row, uri in enumerate(table["uri"].to_pylist()):
+        expected = decode_image(Path(uri).read_bytes(), SPEC).pixels
+        assert (decoded.pixels[row] == expected).all()
+
+
+def test_bad_and_vanished_files_are_named_and_left_out(tmp_path: Path) -> None:
+    paths = draw_faces(tmp_path, 4, broken=1)
+    table = table_of(str(tmp_path))
+    paths[0].unlink()
+    decoded = decode_manifest(table, SPEC)
+    good = {str(path) for path in paths[1:4]}
+    assert {table["uri"][int(row)].as_py() for row in decoded.rows} == good
+    assert len(decoded.pixels) == 3
+    bad = sorted(decoded.rejects, key=lambda text: text.startswith(str(paths[0])))
+    assert bad[0].startswith(f"{paths[4]}: truncated: ")
+    assert bad[1] == f"{paths[0]}: not_found: {paths[0]} does not exist"
+
+
+def test_manifest_without_one_good_image_is_refused(tmp_path: Path) -> None:
+    draw_faces(tmp_path, 0, broken=1)
+    message = r"^none of the manifest's 1 images can be decoded: .+: truncated: .+$"
+    with pytest.raises(ManifestError, match=message):
+        decode_manifest(table_of(str(tmp_path)), SPEC)
+
+
+def test_a_bucket_decodes_to_the_pixels_of_the_folder(faces_dir: Path, bucket: str) -> None:
+    for path in sorted(faces_dir.iterdir())[:5]:
+        storage.write_bytes(f"{bucket}/{path.name}", path.read_bytes())
+    table = table_of(bucket)
+    remote = decode_manifest(table, SPEC)
+    for row, uri in enumerate(table["uri"].to_pylist()):
+        data = (faces_dir / uri.rpartition("/")[2]).read_bytes()
+        assert (remote.pixels[row] == decode_image(data, SPEC).pixels).all()

@@ -1,0 +1,215 @@
+"""Scoring: every input is one row, whatever is wrong with it and whoever dies."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from model.bundle import Bundle
+from model.errors import UsageError
+from pipelines import manifest, predictions, scoring, tables
+from pipelines.ingest import IngestOptions, ingest
+from pipelines.scoring import ScoreOptions, score, score_pictures
+from pipelines.synthetic import draw_faces
+from tests.bundles import untrained_bundle
+from tests.s3_server import S3Server
+
+
+@pytest.fixture(scope="module")
+def mixed_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 40 good faces, 6 broken ones and a text file."""
+    folder = tmp_path_factory.mktemp("mixed")
+    draw_faces(folder, 40, seed=1, broken=6)
+    (folder / "notes.txt").write_text("not an image")
+    return folder
+
+
+def _rows(output: Path | str) -> pd.DataFrame:
+    return (
+        predictions.read_predictions(str(output)).to_pandas().sort_values("uri", ignore_index=True)
+    )
+
+
+def test_every_input_is_exactly_one_row(
+    mixed_dir: Path, untrained: Bundle, tmp_path: Path, ray_session: None
+) -> None:
+    result = score(ScoreOptions(str(mixed_dir), "images", str(tmp_path), shard_rows=10), untrained)
+    good = predictions.read_predictions(str(tmp_path)).to_pandas()
+    bad = predictions.read_quarantine(str(tmp_path)).to_pandas()
+    assert sorted([*good["uri"], *bad["uri"]]) == sorted(map(str, mixed_dir.iterdir()))
+    assert (result.record["scored"], result.record["quarantined"]) == (40, 7)
+    assert set(bad["stage"]) == {"list", "decode"}
+    assert bad.set_index("uri").loc[str(mixed_dir / "notes.txt"), "error"] == "not_an_image_name"
+    assert (good["bundle_id"] == untrained.id).all()
+    assert ((good["gender"] == "female") == (good["p_female"] >= 0.5)).all()
+    assert (good["width"] == 200).all()
+    schema = predictions.read_predictions(str(tmp_path)).schema
+    assert schema.equals(predictions.PREDICTIONS_SCHEMA)
+
+
+def test_a_finished_run_scores_nothing_again_and_another_bundle_is_refused(
+    mixed_dir: Path, untrained: Bundle, tmp_path: Path, ray_session: None
+) -> None:
+    options = ScoreOptions(str(mixed_dir), "images", str(tmp_path / "out"), shard_rows=10)
+    first = score(options, untrained)
+    again = score(options, untrained)
+    assert again.skipped == 47
+    assert again.record == first.record
+    other = untrained_bundle(tmp_path / "other", seed=1)
+    with pytest.raises(UsageError) as error:
+        score(options, other)
+    assert str(error.value) == (
+        f"--output {tmp_path / 'out'} holds another run (bundle_id was {untrained.id!r}, is "
+        f"{other.id!r}): choose another --output, or repeat the arguments of that run to resume it"
+    )
+
+
+def test_resuming_scores_only_the_missing_shards(
+    mixed_dir: Path, untrained: Bundle, tmp_path: Path, ray_session: None
+) -> None:
+    options = ScoreOptions(str(mixed_dir), "images", str(tmp_path), shard_rows=10)
+    score(options, untrained)
+    whole = _rows(tmp_path)
+    kept = tmp_path / "predictions" / "shard-00000.parquet"
+    before = kept.stat().st_mtime_ns
+    (tmp_path / "predictions" / "shard-00002.parquet").unlink()
+    (tmp_path / "run.json").unlink()
+    resumed = score(options, untrained)
+    assert resumed.skipped == 37
+    assert kept.stat().st_mtime_ns == before
+    pd.testing.assert_frame_equal(_rows(tmp_path), whole)
+
+
+def test_a_shard_with_missing_rows_is_not_taken_for_whole(
+    mixed_dir: Path, untrained: Bundle, tmp_path: Path, ray_session: None
+) -> None:
+    options = ScoreOptions(str(mixed_dir), "images", str(tmp_path), shard_rows=10)
+    score(options, untrained)
+    shard = str(tmp_path / "predictions" / "shard-00001.parquet")
+    tables.write_table(shard, tables.read_table(shard).slice(1))
+    (tmp_path / "run.json").unlink()
+    with pytest.raises(Exception, match=r"shard 1 has 9 rows for 10 inputs: delete .*shard-00001"):
+        score(options, untrained)
+
+
+def _committed(output: Path) -> int:
+    return len(list(output.glob("predictions/*.parquet")))
+
+
+@pytest.mark.timeout(240)
+def test_killed_run_resumes_without_losing_or_repeating_a_row(
+    untrained: Bundle, tmp_path: Path
+) -> None:
+    faces, output = tmp_path / "faces", tmp_path / "out"
+    draw_faces(faces, 30, broken=2)
+    for copy in range(14):  # enough shards to be killed between two of them
+        for face in list(faces.glob("*.chip.jpg"))[:32]:
+            shutil.copy(face, faces / f"copy{copy}_{face.name}")
+    command = [
+        sys.executable, "-m", "jobs.score", "--images", str(faces), "--output", str(output),
+        "--bundle", str(untrained.folder), "--shard-rows", "8",
+    ]  # fmt: skip
+    total = len(list(faces.iterdir()))
+    victim = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 100
+    while _committed(output) < 3 and time.monotonic() < deadline and victim.poll() is None:
+        time.sleep(0.01)
+    _kill_tree(victim.pid)
+    victim.wait()
+    survived = _committed(output)
+    assert 3 <= survived < total // 8, "the kill came too early or too late to prove anything"
+    assert not (output / "run.json").exists()
+    resumed = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "were there already" in resumed.stdout
+    rows = [*_rows(output)["uri"], *predictions.read_quarantine(str(output))["uri"].to_pylist()]
+    assert sorted(rows) == sorted(map(str, faces.iterdir()))
+
+
+def _kill_tree(pid: int) -> None:
+    """kill -9 the driver and every process of its own Ray."""
+    session = os.getsid(pid)
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if os.getsid(int(entry.name)) == session or _environment_has(entry, pid):
+                    os.kill(int(entry.name), signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                continue
+
+
+def _environment_has(entry: Path, pid: int) -> bool:
+    """Whether the process was started by the Ray of `pid` (Ray daemons leave the session)."""
+    try:
+        return f"RAY_JOB_DRIVER_PID={pid}\0" in (entry / "environ").read_text()
+    except OSError:
+        return False
+
+
+def test_single_pictures_are_lines_for_people(
+    faces_dir: Path, untrained: Bundle, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"")
+    face = next(iter(sorted(faces_dir.iterdir())))
+    good, bad = score_pictures([str(face), str(broken)], untrained, "float32")
+    assert good.startswith(face.name)
+    assert good.endswith("years")
+    assert "male (" in good
+    assert bad == f"{'broken.jpg':<{len(face.name)}}  not scored: the file has no bytes"
+
+
+def test_a_store_that_is_ill_never_becomes_bad_images(
+    monkeypatch: pytest.MonkeyPatch, untrained: Bundle
+) -> None:
+    from model.predictor import Predictor
+
+    def broken_read(*_: object) -> bytes:
+        raise OSError("503 slow down")
+
+    monkeypatch.setattr("pipelines.storage.read_bytes", broken_read)
+    with pytest.raises(OSError, match="503"):
+        scoring.score_entries([{"uri": "/a.jpg"}], Predictor(untrained, batch_size=2))
+
+
+@pytest.mark.timeout(240)
+def test_scoring_a_bucket_equals_scoring_the_folder(
+    s3: S3Server, bucket: str, untrained: Bundle, tmp_path: Path, ray_session: None
+) -> None:
+    from pipelines import storage
+
+    local = tmp_path / "faces"
+    draw_faces(local, 12, broken=2)
+    odd = ["with space.jpg", "p%20ercent.jpg", "ünï+code#.jpg"]
+    for name, face in zip(odd, sorted(local.iterdir()), strict=False):
+        shutil.copy(face, local / name)
+    for face in local.iterdir():
+        storage.write_bytes(f"{bucket}/faces/{face.name}", face.read_bytes())
+    score(ScoreOptions(str(local), "images", str(tmp_path / "out"), shard_rows=5), untrained)
+    remote = f"{bucket}/out"
+    result = score(ScoreOptions(f"{bucket}/faces", "images", remote, shard_rows=5), untrained)
+    assert (result.record["scored"], result.record["quarantined"]) == (15, 2)
+    here, there = _rows(tmp_path / "out"), _rows(remote)
+    for rows in (here, there):
+        rows["uri"] = rows["uri"].str.rsplit("/", n=1).str[-1]
+    here, there = (rows.sort_values("uri", ignore_index=True) for rows in (here, there))
+    pd.testing.assert_frame_equal(here, there)
+
+
+def test_a_manifest_can_be_scored(
+    mixed_dir: Path, untrained: Bundle, tmp_path: Path, ray_session: None
+) -> None:
+    table = ingest(IngestOptions(str(mixed_dir), labels="none")).table
+    tables.write_table(str(tmp_path / "list.parquet"), table.select(["uri"]))
+    options = ScoreOptions(str(tmp_path / "list.parquet"), "manifest", str(tmp_path / "out"))
+    result = score(options, untrained)
+    assert result.record["inputs"] == table.num_rows == result.record["scored"] + 5
+    assert manifest.fingerprint(table) == manifest.fingerprint(
+        table.take(list(range(10, 45)) + list(range(10)))
+    )

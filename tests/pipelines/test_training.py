@@ -1,0 +1,135 @@
+"""Training on real Ray Train workers: small network, drawn faces, seconds."""
+
+import dataclasses
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from model.bundle import read_bundle
+from model.errors import TrainingError, UsageError
+from model.presets import preset
+from model.recipes import Recipe
+from pipelines import manifest, tables
+from pipelines.bundles import open_bundle
+from pipelines.evaluation import evaluate
+from pipelines.ingest import IngestOptions, ingest, write_ingested
+from pipelines.train_worker import epoch_order
+from pipelines.training import TrainOptions, train
+
+
+def _recipe(epochs: int = 2, **changes: Any) -> Recipe:
+    small = dataclasses.replace(preset("demo"), epochs=epochs, global_batch_size=8)
+    return dataclasses.replace(small, **changes)
+
+
+@pytest.fixture(scope="module")
+def faces_manifest(
+    faces_dir: Path, tmp_path_factory: pytest.TempPathFactory, ray_session: None
+) -> str:
+    output = str(tmp_path_factory.mktemp("manifest"))
+    options = IngestOptions(str(faces_dir))
+    write_ingested(ingest(options), options, output)
+    return output
+
+
+def test_two_workers_train_a_bundle_that_scores_as_it_was_validated(
+    faces_manifest: str, tmp_path: Path
+) -> None:
+    options = TrainOptions(_recipe(), faces_manifest, str(tmp_path / "run"), workers=2)
+    result = train(options)
+    bundle = read_bundle(tmp_path / "run" / "bundle")
+    assert bundle.id == result.bundle_id
+    assert len(result.history) == 2
+    assert (tmp_path / "run" / "curves.png").read_bytes().startswith(b"\x89PNG")
+    rows = manifest.labelled(manifest.read_manifest(faces_manifest), "val")
+    measured = evaluate(bundle, rows, faces_manifest, str(tmp_path / "evaluate")).metrics
+    stored = bundle.record["metrics"]["val"]
+    assert measured["age_mae"].value == pytest.approx(stored["val_age_mae"], abs=1e-3)
+    assert measured["gender_accuracy"].value == pytest.approx(stored["val_gender_accuracy"])
+
+
+def test_a_finished_run_does_nothing_and_other_arguments_are_refused(
+    faces_manifest: str, tmp_path: Path
+) -> None:
+    options = TrainOptions(_recipe(1), faces_manifest, str(tmp_path))
+    first = train(options)
+    again = train(options)
+    assert again.already_done
+    assert again.bundle_id == first.bundle_id
+    with pytest.raises(UsageError) as error:
+        train(dataclasses.replace(options, recipe=_recipe(3)))
+    assert str(error.value) == (
+        f"--output {tmp_path} holds another training run (recipe.epochs was 1, is 3): choose "
+        "another --output, or repeat the arguments of that run to resume it"
+    )
+
+
+def test_a_killed_worker_resumes_to_the_weights_of_an_undisturbed_run(
+    faces_manifest: str, tmp_path: Path
+) -> None:
+    whole = train(TrainOptions(_recipe(8), faces_manifest, str(tmp_path / "whole")))
+    killed: list[int] = []
+    killer = threading.Thread(target=_kill_worker, args=(tmp_path / "killed", killed), daemon=True)
+    killer.start()
+    resumed = train(TrainOptions(_recipe(8), faces_manifest, str(tmp_path / "killed")))
+    assert killed, "no worker was killed, so nothing is proved"
+    assert [row["epoch"] for row in resumed.history] == list(range(1, 9))
+    assert resumed.bundle_id == whole.bundle_id  # bit-equal weights
+
+
+def _kill_worker(output: Path, killed: list[int]) -> None:
+    """kill -9 the training worker as soon as its first checkpoint is there."""
+    while not list(output.glob("checkpoints/checkpoint_*")):
+        time.sleep(0.02)
+    for process in psutil.process_iter(["cmdline"]):
+        if " ".join(process.info["cmdline"] or []).startswith("ray::RayTrainWorker"):
+            process.kill()
+            killed.append(process.pid)
+
+
+def test_nan_loss_ends_with_a_sentence_and_the_last_checkpoint(
+    faces_manifest: str, tmp_path: Path
+) -> None:
+    optimizer = dataclasses.replace(preset("demo").optimizer, name="sgd", learning_rate=1e18)
+    recipe = _recipe(2, optimizer=optimizer)
+    with pytest.raises(TrainingError, match=r"^the loss became (nan|inf) in epoch 1: lower --lear"):
+        train(TrainOptions(recipe, faces_manifest, str(tmp_path)))
+
+
+def test_too_few_images_for_a_batch_is_an_error(faces_manifest: str, tmp_path: Path) -> None:
+    recipe = dataclasses.replace(_recipe(), global_batch_size=512)
+    with pytest.raises(UsageError, match=r"^the train split has \d+ usable images, fewer than one"):
+        train(TrainOptions(recipe, faces_manifest, str(tmp_path)))
+    with pytest.raises(
+        UsageError, match=r"^--global-batch-size 8 does not divide by --num-workers"
+    ):
+        train(TrainOptions(_recipe(), faces_manifest, str(tmp_path / "b"), workers=3))
+
+
+def test_order_is_a_function_of_seed_and_epoch() -> None:
+    assert (epoch_order(1, 2, 50) == epoch_order(1, 2, 50)).all()
+    assert (epoch_order(1, 2, 50) != epoch_order(1, 3, 50)).any()
+    assert sorted(epoch_order(4, 0, 50)) == list(range(50))
+
+
+@pytest.mark.timeout(300)
+def test_ingest_train_evaluate_on_s3_equals_the_local_run(
+    bucket: str, faces_dir: Path, faces_manifest: str, tmp_path: Path
+) -> None:
+    from pipelines import storage
+
+    for face in faces_dir.iterdir():
+        storage.write_bytes(f"{bucket}/faces/{face.name}", face.read_bytes())
+    options = IngestOptions(f"{bucket}/faces")
+    write_ingested(ingest(options), options, f"{bucket}/manifest")
+    remote = train(TrainOptions(_recipe(1), f"{bucket}/manifest", f"{bucket}/run"))
+    local = train(TrainOptions(_recipe(1), faces_manifest, str(tmp_path)))
+    assert tables.read_json(f"{bucket}/run/bundle/bundle.json")["bundle_id"] == remote.bundle_id
+    for name, value in local.history[0].items():
+        if name.startswith(("train_", "val_")):
+            assert remote.history[0][name] == pytest.approx(value, rel=1e-4), name
+    assert open_bundle(remote.bundle_uri).id == remote.bundle_id
