@@ -78,7 +78,7 @@ def start_ray() -> None:
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    # Failures reach us as exceptions and are told in a sentence; their traces are in Ray's own logs.
+    # Failures reach us as exceptions, told in a sentence; their traces are in Ray's own logs.
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
 
 

@@ -68,7 +68,8 @@ def job(config: IngestConfig) -> None:
         [
             (
                 "files",
-                f"{record['files']:,} = {record['manifest']:,} manifest + {record['rejects']:,} rejects",
+                f"{record['files']:,} = {record['manifest']:,} manifest "
+                f"+ {record['rejects']:,} rejects",
             ),
             ("splits", splits),
             (

@@ -14,7 +14,8 @@ from model.bundle import Bundle
 from model.errors import UsageError
 from pipelines import listing, storage
 from pipelines.bundles import open_bundle
-from pipelines.scoring import Scored, ScoreOptions, score, score_pictures
+from pipelines.rows import score_pictures
+from pipelines.scoring import Scored, ScoreOptions, score
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Manifest -> trained bundle: `python -m jobs.train --manifest URI --output URI --preset seed-final`.
+"""Manifest -> bundle: `python -m jobs.train --manifest URI --output URI --preset seed-final`.
 
 Leaves below --output: bundle/ (what jobs.score loads), history.parquet, curves.png, checkpoints/
 (one an epoch, the last two kept) and train.json (the resolved recipe). Killed? The same command

@@ -1,4 +1,4 @@
-"""Where bundles come from: a local folder, an s3:// prefix, or the ones shipped with the checkout."""
+"""Where bundles come from: a local folder, an s3:// prefix, or those shipped with the checkout."""
 
 import tempfile
 from pathlib import Path

@@ -11,7 +11,7 @@ from model.bundle import Bundle
 from model.errors import ManifestError
 from model.predictor import Precision
 from pipelines import manifest, predictions, scoring, storage, tables
-from pipelines.scoring import ScoreOptions, Scored
+from pipelines.scoring import Scored, ScoreOptions
 
 EVALUATION_SCHEMA = pa.schema(
     [

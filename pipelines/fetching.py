@@ -12,7 +12,7 @@ from pipelines import storage
 _READ_AHEAD = 16
 
 
-class ReadFailure(Exception):  # noqa: N818 - it becomes a row, nobody catches it as an error
+class ReadFailure(Exception):
     """One file that is not there or may not be read: a quarantine row.
 
     Attributes:

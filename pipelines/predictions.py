@@ -55,11 +55,11 @@ def predictions_table(
     p_female = columns.get("p_female")
     gender = pa.nulls(count, _DICTIONARY)
     if p_female is not None:
-        index = pa.array((p_female >= 0.5).astype(np.int8))
+        index = pa.array((p_female >= 0.5).astype(np.int8), pa.int8())
         gender = pa.DictionaryArray.from_arrays(index, pa.array(labels.GENDERS))
     width, height = np.asarray(sizes, dtype=np.int32).reshape(count, 2).T
     one_bundle = pa.DictionaryArray.from_arrays(
-        pa.array(np.zeros(count, dtype=np.int8)), pa.array([bundle.id])
+        pa.array(np.zeros(count, dtype=np.int8), pa.int8()), pa.array([bundle.id])
     )
     arrays = {
         "uri": pa.array(uris, pa.string()),

@@ -6,7 +6,6 @@ lists what is there and scores the rest. `run.json` is written last.
 """
 
 import dataclasses
-import os
 import time
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
@@ -16,17 +15,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
+import ray.exceptions
 
 from model.bundle import Bundle
-from model.errors import DecodeError, FacemillError, ManifestError, UsageError
+from model.errors import FacemillError, ManifestError, UsageError
 from model.predictor import Precision, Predictor
-from model.preprocessing import decode_image
 from pipelines import ingest, listing, manifest, predictions, shards, storage, tables
 from pipelines.bundles import copy_bundle, open_bundle
-from pipelines.fetching import ReadFailure, fetch_all
 from pipelines.progress import Progress
-
-_BATCH_IMAGES = 64  # the knee on two cores: docs/benchmarks/scoring.md
+from pipelines.rows import BATCH_IMAGES, score_entries
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +68,7 @@ class ShardScorer:
         constructor arguments were lost with their node (ray#53727).
         """
         self.bundle = open_bundle(storage.join(options.output, "bundle"))
-        self.predictor = Predictor(self.bundle, options.precision, _BATCH_IMAGES, threads=1)
+        self.predictor = Predictor(self.bundle, options.precision, BATCH_IMAGES, threads=1)
         self.output = options.output
         self.inputs = storage.join(options.output, "inputs")
 
@@ -95,65 +92,6 @@ class ShardScorer:
 
     def _uri(self, kind: str, index: int) -> str:
         return shards.shard_uri(storage.join(self.output, kind), index)
-
-
-def score_entries(entries: list[dict[str, Any]], predictor: Predictor) -> tuple[pa.Table, pa.Table]:
-    """Score manifest rows in this process.
-
-    Args:
-        entries: rows with uri and maybe offset, bytes.
-        predictor: the network.
-
-    Returns:
-        (predictions, quarantine): every entry is one row of exactly one of them.
-
-    Raises:
-        OSError: the store is ill; no row is made of it.
-    """
-    spec = predictor.bundle.input
-    rejected: list[dict[str, Any]] = []
-    parts: list[pa.Table] = []
-    uris: list[str] = []
-    sizes: list[tuple[int, int]] = []
-    pixels: list[Any] = []
-
-    def reject(entry: Mapping[str, Any], stage: str, error: str, message: str) -> None:
-        rejected.append(
-            {"uri": entry["uri"], "stage": stage, "error": error, "message": message}
-            | {"bytes": entry.get("bytes")}
-        )
-
-    def flush() -> None:
-        if uris:
-            columns = predictor.predict(np.stack(pixels))
-            parts.append(predictions.predictions_table(uris, sizes, columns, predictor.bundle))
-            for pending in (uris, sizes, pixels):
-                pending.clear()
-
-    named: list[dict[str, Any]] = []
-    for entry in entries:
-        if listing.has_image_name(entry["uri"]):
-            named.append(entry)
-        else:
-            reject(entry, "list", "not_an_image_name", "the name has no image suffix")
-    for entry, data in zip(named, fetch_all(named), strict=True):
-        if isinstance(data, ReadFailure):
-            reject(entry, "read", data.reason, str(data))
-            continue
-        try:
-            image = decode_image(data, spec)
-        except DecodeError as error:
-            reject(entry | {"bytes": len(data)}, "decode", error.reason, str(error))
-            continue
-        uris.append(entry["uri"])
-        sizes.append((image.width, image.height))
-        pixels.append(image.pixels)
-        if len(uris) == predictor.batch_size:
-            flush()
-    flush()
-    quarantine = pa.Table.from_pylist(rejected, schema=predictions.QUARANTINE_SCHEMA)
-    scored = tables.concat(parts, predictions.PREDICTIONS_SCHEMA).unify_dictionaries()
-    return scored, quarantine
 
 
 def score(options: ScoreOptions, bundle: Bundle, rows: pa.Table | None = None) -> Scored:
@@ -321,24 +259,3 @@ def _reasons(output: str) -> dict[str, int]:
         f"{stage}: {error}": len(group)
         for (stage, error), group in rows.groupby(["stage", "error"])
     }
-
-
-def score_pictures(paths: list[str], bundle: Bundle, precision: Precision) -> Iterator[str]:
-    """A line for each picture, `one.jpg  male (97 %)  24 years`, without starting Ray."""
-    predictor = Predictor(bundle, precision, batch_size=min(len(paths), _BATCH_IMAGES))
-    width = max(len(os.path.basename(path)) for path in paths)
-    for path in paths:
-        entry = {"uri": path, "bytes": None, "offset": None}
-        scored, rejected = score_entries([entry], predictor)
-        name = f"{os.path.basename(path):<{width}}"
-        if rejected.num_rows:
-            row = rejected.to_pylist()[0]
-            yield f"{name}  not scored: {row['message']}"
-            continue
-        row, parts = scored.to_pylist()[0], list[str]()
-        if row["p_female"] is not None:
-            sure = max(row["p_female"], 1 - row["p_female"])
-            parts.append(f"{row['gender']} ({100 * sure:.0f} %)")
-        if row["age_years"] is not None:
-            parts.append(f"{row['age_years']:.0f} years")
-        yield "  ".join([name, *parts])

@@ -23,7 +23,7 @@ _FIRST_ROWS, _SHARDS_A_SIZE, _MOST_ROWS = 512, 8, 50_000
 
 
 def shard_rows(index: int, fixed: int | None = None) -> int:
-    """Rows of shard `index`: `fixed`, or 512 for the first eight, then doubling every eight, to 50,000.
+    """Rows of shard `index`: `fixed`, or 512 eight times, doubling every eight, up to 50,000.
 
     So 20,000 images make 20 shards (two cores end together, a kill costs seconds) and a billion
     make some 20,000 files, not millions.

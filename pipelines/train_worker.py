@@ -267,7 +267,8 @@ class _Replica:
 
 
 def _save_arrays(path: Path, arrays: list[npt.NDArray[Any]]) -> None:
-    np.savez(path, **{f"{i:04d}": array for i, array in enumerate(arrays)})
+    named: dict[str, Any] = {f"{i:04d}": array for i, array in enumerate(arrays)}
+    np.savez(path, **named)
 
 
 def load_arrays(folder: str | Path, name: str) -> list[npt.NDArray[Any]]:

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import tempfile
-import threading
 import time
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -23,7 +22,8 @@ from model.runtime import import_tensorflow
 from pipelines import curves, manifest, storage, tables
 from pipelines.bundles import copy_bundle
 from pipelines.decoding import decode_manifest
-from pipelines.progress import Progress
+from pipelines.manifest import ConflictRule
+from pipelines.train_progress import Board, Watcher
 from pipelines.train_worker import WorkerConfig, load_arrays, train_worker
 
 
@@ -52,7 +52,7 @@ class TrainOptions:
     cpus_per_worker: int = 1
     use_gpu: bool = False
     precision: Literal["float32", "bfloat16"] = "float32"
-    conflicts: manifest.ConflictRule = "drop"
+    conflicts: ConflictRule = "drop"
     seed: int = 0
     max_failures: int = 3
     weights_dtype: Literal["float32", "float16"] = "float32"
@@ -82,38 +82,6 @@ class Trained:
     already_done: bool = False
 
 
-@ray.remote(num_cpus=0)
-class Board:
-    """Carries progress from rank 0 to the driver; lives where the driver asks it to."""
-
-    def __init__(self) -> None:
-        """Start empty."""
-        self.step: tuple[int, int, int] | None = None
-        self.rows: list[dict[str, float]] = []
-        self.failure = ""
-
-    def fail(self, reason: str) -> None:
-        """Training cannot go on, on any rank."""
-        self.failure = reason
-
-    def failed(self) -> str:
-        """Why training cannot go on, or ''."""
-        return self.failure
-
-    def step_done(self, epoch: int, step: int, steps: int) -> None:
-        """Step `step` of `steps` of an epoch is done."""
-        self.step = (epoch, step, steps)
-
-    def epoch_done(self, row: dict[str, float]) -> None:
-        """An epoch is done, with these scores."""
-        self.rows.append(row)
-
-    def take(self) -> tuple[tuple[int, int, int] | None, list[dict[str, float]]]:
-        """The latest step, and the epochs since the last call."""
-        rows, self.rows = self.rows, []
-        return self.step, rows
-
-
 def prepare(options: TrainOptions) -> tuple[dict[str, Any], tuple[str, ...], str]:
     """Decode train and val once and put them into the object store.
 
@@ -141,7 +109,7 @@ def prepare(options: TrainOptions) -> tuple[dict[str, Any], tuple[str, ...], str
                 f"the train split has {len(images.rows)} usable images, fewer than one global "
                 f"batch of {recipe.global_batch_size}: lower --global-batch-size or add images"
             )
-        good = rows.take(pa.array(images.rows))
+        good = rows.take(pa.array(images.rows, pa.int64()))
         targets = {
             head.name: encode_target(head, manifest.codes(good, head.label))
             for head in recipe.heads
@@ -258,7 +226,7 @@ def _fit(options: TrainOptions, config: WorkerConfig, board: Any) -> Any:
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
         ),
     )
-    watcher = _Watcher(board, options.recipe)
+    watcher = Watcher(board, options.recipe)
     watcher.start()
     try:
         result = trainer.fit()
@@ -282,46 +250,6 @@ def _root_cause(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     named = [line for line in lines if "Error" in line or "error" in line]
     return (named or lines or [type(error).__name__])[-1]
-
-
-class _Watcher(threading.Thread):
-    """Prints the epoch table and the step progress from the board while `fit` blocks."""
-
-    def __init__(self, board: Any, recipe: Recipe) -> None:
-        super().__init__(daemon=True)
-        self.board, self.recipe = board, recipe
-        self._stopped = threading.Event()
-
-    def run(self) -> None:
-        progress, last = Progress("train", None, "steps"), (0, 0)
-        while not self._stopped.wait(0.5):
-            step, rows = ray.get(self.board.take.remote())
-            for row in rows:
-                progress.interject(epoch_line(row, self.recipe))
-            if step and step[:2] != last:
-                done = (step[0] - 1) * step[2] + step[1]
-                progress.total = self.recipe.epochs * step[2]
-                progress.advance(done - progress.done, f"epoch {step[0]}/{self.recipe.epochs}")
-                last = step[:2]
-
-    def stop(self) -> None:
-        """Show what is left and end."""
-        self._stopped.set()
-        self.join(timeout=5)
-        _, rows = ray.get(self.board.take.remote())
-        for row in rows:
-            print(epoch_line(row, self.recipe), flush=True)
-
-
-def epoch_line(row: Mapping[str, float], recipe: Recipe) -> str:
-    """`epoch  3/12  loss 9.12  val 8.80  gender 84.1 %  age MAE 8.41  118 images/s`."""
-    text = f"epoch {row['epoch']:>3}/{recipe.epochs}  loss {row['train_loss']:6.3f}  val {row['val_loss']:6.3f}"
-    for head in recipe.heads:
-        if f"val_{head.name}_mae" in row:
-            text += f"  {head.name} MAE {row[f'val_{head.name}_mae']:5.2f} years"
-        else:
-            text += f"  {head.name} {100 * row[f'val_{head.name}_accuracy']:5.1f} %"
-    return f"{text}  {row['images_per_s']:,.0f} images/s"
 
 
 def _write_outputs(

@@ -13,9 +13,10 @@ import pytest
 
 from model.bundle import Bundle
 from model.errors import UsageError
-from pipelines import manifest, predictions, scoring, tables
+from pipelines import manifest, predictions, rows, tables
 from pipelines.ingest import IngestOptions, ingest
-from pipelines.scoring import ScoreOptions, score, score_pictures
+from pipelines.rows import score_pictures
+from pipelines.scoring import ScoreOptions, score
 from pipelines.synthetic import draw_faces
 from tests.bundles import untrained_bundle
 from tests.s3_server import S3Server
@@ -175,7 +176,7 @@ def test_a_store_that_is_ill_never_becomes_bad_images(
 
     monkeypatch.setattr("pipelines.storage.read_bytes", broken_read)
     with pytest.raises(OSError, match="503"):
-        scoring.score_entries([{"uri": "/a.jpg"}], Predictor(untrained, batch_size=2))
+        rows.score_entries([{"uri": "/a.jpg"}], Predictor(untrained, batch_size=2))
 
 
 @pytest.mark.timeout(240)
@@ -196,9 +197,9 @@ def test_scoring_a_bucket_equals_scoring_the_folder(
     result = score(ScoreOptions(f"{bucket}/faces", "images", remote, shard_rows=5), untrained)
     assert (result.record["scored"], result.record["quarantined"]) == (15, 2)
     here, there = _rows(tmp_path / "out"), _rows(remote)
-    for rows in (here, there):
-        rows["uri"] = rows["uri"].str.rsplit("/", n=1).str[-1]
-    here, there = (rows.sort_values("uri", ignore_index=True) for rows in (here, there))
+    for frame in (here, there):
+        frame["uri"] = frame["uri"].str.rsplit("/", n=1).str[-1]
+    here, there = (f.sort_values("uri", ignore_index=True) for f in (here, there))
     pd.testing.assert_frame_equal(here, there)
 
 

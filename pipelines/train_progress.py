@@ -1,0 +1,85 @@
+"""Live progress of a training run: the epoch table and the step line, carried from rank 0."""
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import ray
+
+from model.recipes import Recipe
+from pipelines.progress import Progress
+
+
+@ray.remote(num_cpus=0)
+class Board:
+    """Carries progress from rank 0 to the driver; lives where the driver asks it to."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.step: tuple[int, int, int] | None = None
+        self.rows: list[dict[str, float]] = []
+        self.failure = ""
+
+    def fail(self, reason: str) -> None:
+        """Training cannot go on, on any rank."""
+        self.failure = reason
+
+    def failed(self) -> str:
+        """Why training cannot go on, or ''."""
+        return self.failure
+
+    def step_done(self, epoch: int, step: int, steps: int) -> None:
+        """Step `step` of `steps` of an epoch is done."""
+        self.step = (epoch, step, steps)
+
+    def epoch_done(self, row: dict[str, float]) -> None:
+        """An epoch is done, with these scores."""
+        self.rows.append(row)
+
+    def take(self) -> tuple[tuple[int, int, int] | None, list[dict[str, float]]]:
+        """The latest step, and the epochs since the last call."""
+        rows, self.rows = self.rows, []
+        return self.step, rows
+
+
+class Watcher(threading.Thread):
+    """Prints the epoch table and the step progress from the board while `fit` blocks."""
+
+    def __init__(self, board: Any, recipe: Recipe) -> None:
+        """Watch `board`, an actor handle, for a run of `recipe`."""
+        super().__init__(daemon=True)
+        self.board, self.recipe = board, recipe
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        """Poll and print until `stop`."""
+        progress, last = Progress("train", None, "steps"), (0, 0)
+        while not self._stopped.wait(0.5):
+            step, rows = ray.get(self.board.take.remote())
+            for row in rows:
+                progress.interject(epoch_line(row, self.recipe))
+            if step and step[:2] != last:
+                done = (step[0] - 1) * step[2] + step[1]
+                progress.total = self.recipe.epochs * step[2]
+                progress.advance(done - progress.done, f"epoch {step[0]}/{self.recipe.epochs}")
+                last = step[:2]
+
+    def stop(self) -> None:
+        """Show what is left and end."""
+        self._stopped.set()
+        self.join(timeout=5)
+        _, rows = ray.get(self.board.take.remote())
+        for row in rows:
+            print(epoch_line(row, self.recipe), flush=True)
+
+
+def epoch_line(row: Mapping[str, float], recipe: Recipe) -> str:
+    """`epoch  3/12  loss 9.12  val 8.80  gender 84.1 %  age MAE 8.41  118 images/s`."""
+    text = f"epoch {row['epoch']:>3}/{recipe.epochs}"
+    text += f"  loss {row['train_loss']:6.3f}  val {row['val_loss']:6.3f}"
+    for head in recipe.heads:
+        if f"val_{head.name}_mae" in row:
+            text += f"  {head.name} MAE {row[f'val_{head.name}_mae']:5.2f} years"
+        else:
+            text += f"  {head.name} {100 * row[f'val_{head.name}_accuracy']:5.1f} %"
+    return f"{text}  {row['images_per_s']:,.0f} images/s"
