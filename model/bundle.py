@@ -114,6 +114,17 @@ def write_bundle(
     return read_bundle(folder)
 
 
+def with_calibration(bundle: Bundle, folder: Path, details: Mapping[str, Any]) -> Bundle:
+    """Write a copy of a bundle with other details, e.g. `calibration` and `profile`; a new id."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in bundle.record["files"]:
+        (folder / name).write_bytes((bundle.folder / name).read_bytes())
+    record = json.loads(json.dumps({**bundle.record, **details}, default=str))
+    record["bundle_id"] = _identity(record)
+    (folder / RECORD_FILE).write_text(json.dumps(record, indent=2) + "\n")
+    return read_bundle(folder)
+
+
 def _repack(path: Path, storage_dtype: str) -> None:
     """Rewrite the `.keras` zip without dates (equal weights give equal bytes), maybe in float16."""
     import h5py

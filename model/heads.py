@@ -99,7 +99,8 @@ def read_out(heads: Sequence[Head], outputs: Mapping[str, npt.ArrayLike]) -> dic
     Returns:
         float32 arrays of shape (n,), only those that the heads give: `age_years` (0-116; from an
         age `classes` head the expectation over class centres), `p_female` (0-1). A `classes` head
-        adds `age_group` or `race` as the index of its likeliest class.
+        adds `age_group` or `race` as the index of its likeliest class, a `distribution` head its
+        `age_distribution`, shape (n, 117).
     """
     columns: dict[str, Array] = {}
     for head in heads:
@@ -113,6 +114,7 @@ def read_out(heads: Sequence[Head], outputs: Mapping[str, npt.ArrayLike]) -> dic
         elif head.kind == "distribution":
             years = np.arange(head.width, dtype=np.float32)
             columns["age_years"] = values @ years
+            columns["age_distribution"] = values
         else:
             columns["age_group"] = values.argmax(axis=1).astype(np.float32)
             columns["age_years"] = values @ labels.bin_centres(head.classes)

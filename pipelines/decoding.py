@@ -18,28 +18,38 @@ _BLOCK_ROWS = 500  # about 0.2 s of decoding a task; 128x128 grey makes 8 MB
 
 @dataclasses.dataclass(frozen=True)
 class DecodedImages:
-    """Pixels uint8 (n, height, width, channels), the manifest rows they belong to, and rejects."""
+    """Pixels uint8 (n, height, width, channels), the manifest rows they belong to, and rejects.
+
+    `sizes` int32 (n, 2) are the pictures' own width and height.
+    """
 
     pixels: npt.NDArray[np.uint8]
     rows: npt.NDArray[np.int64]
     rejects: tuple[str, ...]
+    sizes: npt.NDArray[np.int32]
 
 
 def decode_batch(batch: pa.Table, spec: InputSpec) -> dict[str, npt.NDArray[Any]]:
-    """Fetch and decode: columns row, uri, offset, bytes -> row, pixels, error ('' where good)."""
+    """Fetch and decode: columns row, uri, offset, bytes -> row, pixels, size, error.
+
+    error is '' where all is good.
+    """
     entries = batch.to_pylist()
     pixels = np.zeros((len(entries), *spec.shape), dtype=np.uint8)
+    sizes = np.zeros((len(entries), 2), dtype=np.int32)
     errors = [""] * len(entries)
     for i, data in enumerate(fetch_all(entries)):
         try:
             if isinstance(data, ReadFailure):
                 raise data
-            pixels[i] = decode_image(data, spec).pixels
+            image = decode_image(data, spec)
+            pixels[i], sizes[i] = image.pixels, (image.width, image.height)
         except (DecodeError, ReadFailure) as error:
             errors[i] = f"{entries[i]['uri']}: {error.reason}: {error}"
     return {
         "row": np.array([entry["row"] for entry in entries], dtype=np.int64),
         "pixels": pixels,
+        "size": sizes,
         "error": np.array(errors, dtype=object),
     }
 
@@ -62,6 +72,7 @@ def decode_manifest(table: pa.Table, spec: InputSpec, title: str = "decode") -> 
         decode, batch_size=None, batch_format="pyarrow", fn_kwargs={"spec": spec}
     )
     pixels = np.empty((count, *spec.shape), dtype=np.uint8)
+    sizes = np.zeros((count, 2), dtype=np.int32)
     good = np.zeros(count, dtype=bool)
     rejects: list[str] = []
     progress = Progress(title, count)
@@ -69,6 +80,7 @@ def decode_manifest(table: pa.Table, spec: InputSpec, title: str = "decode") -> 
     for batch in batches:
         usable = batch["error"] == ""
         pixels[batch["row"][usable]] = batch["pixels"][usable]
+        sizes[batch["row"][usable]] = batch["size"][usable]
         good[batch["row"][usable]] = True
         rejects += [str(text) for text in batch["error"][~usable]]
         progress.advance(len(batch["row"]))
@@ -76,4 +88,6 @@ def decode_manifest(table: pa.Table, spec: InputSpec, title: str = "decode") -> 
     if not good.any():
         raise ManifestError(f"none of the manifest's {count} images can be decoded: {rejects[0]}")
     rows = np.flatnonzero(good)
-    return DecodedImages(pixels if good.all() else pixels[rows], rows, tuple(rejects))
+    if not good.all():
+        pixels, sizes = pixels[rows], sizes[rows]
+    return DecodedImages(pixels, rows, tuple(rejects), sizes)

@@ -2,14 +2,12 @@
 
 import dataclasses
 import json
-import tempfile
 import time
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pyarrow as pa
 import ray
 import ray.train
@@ -19,9 +17,9 @@ from model.errors import TrainingError, UsageError
 from model.heads import encode_target
 from model.recipes import Recipe
 from model.runtime import import_tensorflow
-from pipelines import curves, manifest, storage, tables
-from pipelines.bundles import copy_bundle
+from pipelines import manifest, storage, tables
 from pipelines.decoding import decode_manifest
+from pipelines.finishing import finish
 from pipelines.manifest import ConflictRule
 from pipelines.train_progress import Board, Watcher
 from pipelines.train_worker import WorkerConfig, load_arrays, train_worker
@@ -82,7 +80,7 @@ class Trained:
     already_done: bool = False
 
 
-def prepare(options: TrainOptions) -> tuple[dict[str, Any], tuple[str, ...], str]:
+def prepare(options: TrainOptions, table: pa.Table) -> tuple[dict[str, Any], tuple[str, ...], str]:
     """Decode train and val once and put them into the object store.
 
     Returns:
@@ -97,7 +95,6 @@ def prepare(options: TrainOptions) -> tuple[dict[str, Any], tuple[str, ...], str
             f"--global-batch-size {recipe.global_batch_size} does not divide by --num-workers "
             f"{options.workers}: each worker must take an equal share"
         )
-    table = manifest.read_manifest(options.manifest, ["uri", "age_years", "gender", "split"])
     refs: dict[str, Any] = {}
     rejects: tuple[str, ...] = ()
     for split in ("train", "val"):
@@ -129,8 +126,7 @@ def train(options: TrainOptions) -> Trained:
     done = _open_output(options, manifest.fingerprint(table))
     if done is not None:
         return done
-    del table
-    refs, rejects, fingerprint = prepare(options)
+    refs, rejects, fingerprint = prepare(options, table)
     started = time.monotonic()
     board: Any = Board.remote()  # type: ignore[attr-defined]
     config = WorkerConfig(
@@ -146,7 +142,6 @@ def train(options: TrainOptions) -> Trained:
     details = {
         "recipe": options.recipe.to_json(),
         "best_epoch": state["best_epoch"],
-        "metrics": {"val": _val_row(history, state["best_epoch"])},
         "history": history,
         "training": {
             "workers": options.workers, "cpus_per_worker": options.cpus_per_worker,
@@ -156,13 +151,8 @@ def train(options: TrainOptions) -> Trained:
         "manifest_fingerprint": fingerprint,
         "versions": {n: version(n) for n in ("keras", "tensorflow", "ray", "pillow", "numpy")},
     }  # fmt: skip
-    written = _write_outputs(options, best, details)
+    written = finish(options.recipe, best, details, table, options.output, options.weights_dtype)
     return Trained(storage.join(options.output, "bundle"), written.id, tuple(history), rejects)
-
-
-def _val_row(history: list[dict[str, float]], epoch: int) -> dict[str, float]:
-    row = history[epoch - 1]
-    return {name: value for name, value in row.items() if name.startswith("val_")}
 
 
 def _open_output(options: TrainOptions, fingerprint: str) -> Trained | None:
@@ -250,29 +240,3 @@ def _root_cause(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     named = [line for line in lines if "Error" in line or "error" in line]
     return (named or lines or [type(error).__name__])[-1]
-
-
-def _write_outputs(
-    options: TrainOptions, best: list[np.ndarray[Any, Any]], details: Mapping[str, Any]
-) -> bundles.Bundle:
-    """History, curves and, last of all, the bundle's own record."""
-    import_tensorflow()
-    import keras
-
-    from model.networks import build_network
-
-    recipe = options.recipe
-    keras.utils.set_random_seed(options.seed)
-    network = build_network(recipe.network, recipe.input.shape, recipe.heads)
-    network.set_weights(best)
-    history = pa.Table.from_pylist(list(details["history"]))
-    tables.write_table(storage.join(options.output, "history.parquet"), history)
-    with tempfile.TemporaryDirectory() as folder:
-        written = bundles.write_bundle(
-            Path(folder), network, name=recipe.name, input_spec=recipe.input, heads=recipe.heads,
-            details=details, storage_dtype=options.weights_dtype,
-        )  # fmt: skip
-        picture = curves.draw_curves(details["history"], recipe)
-        storage.write_bytes(storage.join(options.output, "curves.png"), picture)
-        copy_bundle(written, storage.join(options.output, "bundle"))
-    return written

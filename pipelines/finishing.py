@@ -1,0 +1,86 @@
+"""From the best weights to what a run leaves behind: metrics, history, curves and the bundle."""
+
+import dataclasses
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from model import metrics
+from model.bundle import Bundle, write_bundle
+from model.predictor import Predictor
+from model.recipes import Recipe
+from model.runtime import import_tensorflow
+from pipelines import curves, manifest, storage, tables
+from pipelines.bundles import copy_bundle
+from pipelines.decoding import decode_manifest
+
+
+def finish(
+    recipe: Recipe,
+    weights: Sequence[npt.NDArray[Any]],
+    details: Mapping[str, Any],
+    table: pa.Table,
+    output: str,
+    weights_dtype: Literal["float32", "float16"],
+) -> Bundle:
+    """Measure the network as scoring will run it, and write history, curves and the bundle.
+
+    Args:
+        recipe: what was trained.
+        weights: of the best epoch, in the order of `network.set_weights`.
+        details: of the run, for bundle.json.
+        table: the manifest.
+        output: of the training job.
+        weights_dtype: of the bundle on disk.
+
+    Returns:
+        The bundle; its files lie below `output`/bundle, the record written last.
+    """
+    import_tensorflow()
+    from model.networks import build_network
+
+    network = build_network(recipe.network, recipe.input.shape, recipe.heads)
+    network.set_weights(list(weights))
+    history = list(details["history"])
+    tables.write_table(storage.join(output, "history.parquet"), pa.Table.from_pylist(history))
+    picture = curves.draw_curves(history, recipe)
+    storage.write_bytes(storage.join(output, "curves.png"), picture)
+
+    def write(folder: str, measured: Mapping[str, Any]) -> Bundle:
+        return write_bundle(
+            Path(folder), network, name=recipe.name, input_spec=recipe.input, heads=recipe.heads,
+            details={**details, "metrics": measured}, storage_dtype=weights_dtype,
+        )  # fmt: skip
+
+    with tempfile.TemporaryDirectory() as folder:
+        # Written, read back and measured: the figures are those of the file that scoring loads.
+        predictor = Predictor(write(folder, {}))
+        measured = {
+            split: measure(predictor, table, split)
+            for split in ("val", "test")
+            if split in table["split"].to_pylist()
+        }
+        bundle = write(folder, measured)
+        copy_bundle(bundle, storage.join(output, "bundle"))
+    return bundle
+
+
+def measure(predictor: Predictor, table: pa.Table, split: str) -> dict[str, Any]:
+    """Metrics of one split, each as {value, low, high, images}."""
+    rows = manifest.labelled(table, split)
+    images = decode_manifest(rows, predictor.bundle.input, f"measure on {split}")
+    good = rows.take(pa.array(images.rows, pa.int64()))
+    columns = predictor.predict(images.pixels)
+    absent = np.full(good.num_rows, np.nan, dtype=np.float32)
+    estimates = metrics.evaluate(
+        manifest.codes(good, "age_years"),
+        columns.get("age_years", absent),
+        manifest.codes(good, "gender"),
+        columns.get("p_female", absent),
+    )
+    return {name: dataclasses.asdict(value) for name, value in estimates.items()}
