@@ -73,10 +73,7 @@ def job(config: DemoConfig) -> None:
     target = str(output / "score")
     scored = scoring.score(ScoreOptions(options.images, "images", target), bundle).record
 
-    print("\nfirst predictions")
-    frame = predictions.read_predictions(target).slice(0, 5).to_pandas()
-    frame["uri"] = frame["uri"].str.rsplit("/", n=1).str[-1]
-    print(frame.drop(columns="bundle_id").round(2).to_string(index=False))
+    _print_first_predictions(target)
     figures = measured.metrics
     cli.print_table(
         f"demo finished in {time.monotonic() - started:,.0f} s",
@@ -98,6 +95,14 @@ def job(config: DemoConfig) -> None:
             ("next", "the four commands on real faces: see README.md"),
         ],
     )
+
+
+def _print_first_predictions(output: str) -> None:
+    print("\nfirst predictions")
+    frame = predictions.read_predictions(output).slice(0, 5).to_pandas()
+    frame["uri"] = frame["uri"].str.rsplit("/", n=1).str[-1]
+    shown = frame[["uri", "age_years", "gender", "p_female", "width", "height"]]
+    print(shown.to_string(index=False, float_format="{:.2f}".format))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

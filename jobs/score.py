@@ -11,6 +11,7 @@ from typing import Literal
 
 from jobs import cli
 from model.bundle import Bundle
+from model.calibration import DEFAULT_COVERAGE, Reading
 from model.errors import UsageError
 from pipelines import listing, storage
 from pipelines.bundles import open_bundle
@@ -34,12 +35,17 @@ class ScoreConfig:
     """Of the network's body; bfloat16 is faster where the CPU or GPU has it."""
     shard_rows: int | None = None
     """Images an output file and unit of resuming; default: from 512, growing to 50,000."""
+    coverage: float = DEFAULT_COVERAGE
+    """Share of people whose age the interval shall hold, 0.5-0.99."""
+    age_bins: Literal["decades", "adience"] = "decades"
+    """Binning of age_group: 0-10, 11-20, … or the eight Adience classes."""
 
 
 def job(config: ScoreConfig) -> None:
     """Score and print lines or a summary."""
     if bool(config.images) == (config.manifest is not None):
         raise UsageError("give either --images or --manifest")
+    reading = Reading(config.coverage, config.age_bins)
     bundle = open_bundle(config.bundle)
     if config.bundle is None:
         print(f"using the shipped bundle {bundle.name} ({bundle.id})")
@@ -61,7 +67,8 @@ def job(config: ScoreConfig) -> None:
     storage.require_readable(source, f"--{kind}")
     storage.require_writable(output, "--output")
     cli.start_ray()
-    result = score(ScoreOptions(source, kind, output, config.precision, config.shard_rows), bundle)
+    options = ScoreOptions(source, kind, output, config.precision, config.shard_rows, reading)
+    result = score(options, bundle)
     print_summary(result, bundle, output)
 
 

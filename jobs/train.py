@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from jobs import cli
+from model import heads
 from model.errors import UsageError
 from model.presets import PRESETS, preset
 from model.runtime import import_tensorflow
@@ -41,6 +42,11 @@ class TrainConfig:
     """Passes over the train split; default: the preset's."""
     global_batch_size: int | None = None
     """Images a step over all workers; default: the preset's."""
+    age_head: Literal["preset", "groups"] = "preset"
+    """groups: a softmax over 0-10, 11-20, … in place of the age in years (the seed's proposal)."""
+    race_head: bool = False
+    """Add a head for UTKFace's five race labels. Off by default: the labels are other people's
+    guesses, and predicting them of a person is not a use we support; see the model card."""
     learning_rate: float | None = None
     """Peak learning rate; default: the preset's."""
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -74,6 +80,7 @@ def job(config: TrainConfig) -> None:
         if getattr(config, name) is not None
     }
     recipe = dataclasses.replace(preset(config.preset), **overrides)
+    recipe = dataclasses.replace(recipe, heads=_heads(config, recipe.heads))
     if config.learning_rate is not None:
         optimizer = dataclasses.replace(recipe.optimizer, learning_rate=config.learning_rate)
         recipe = dataclasses.replace(recipe, optimizer=optimizer)
@@ -109,6 +116,16 @@ def job(config: TrainConfig) -> None:
             ),
         ],
     )
+
+
+def _heads(config: TrainConfig, given: tuple[heads.Head, ...]) -> tuple[heads.Head, ...]:
+    """The preset's heads with --age-head and --race-head applied."""
+    chosen = list(given)
+    if config.age_head == "groups":
+        chosen = [heads.AGE_GROUPS if head.label == "age_years" else head for head in chosen]
+    if config.race_head and not any(head.label == "race" for head in chosen):
+        chosen.append(heads.RACE)
+    return tuple(chosen)
 
 
 def _list_presets() -> None:

@@ -114,7 +114,7 @@ def write_bundle(
     return read_bundle(folder)
 
 
-def with_calibration(bundle: Bundle, folder: Path, details: Mapping[str, Any]) -> Bundle:
+def with_details(bundle: Bundle, folder: Path, details: Mapping[str, Any]) -> Bundle:
     """Write a copy of a bundle with other details, e.g. `calibration` and `profile`; a new id."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in bundle.record["files"]:

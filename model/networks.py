@@ -6,17 +6,24 @@ head name -> float32 (batch, head.width), activated. No Lambda layers: a bundle 
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import keras
+import numpy as np
 from keras import layers
 
 from model.heads import Head
 from model.recipes import Network, PlainStack, Residual
 
+Norm = Literal["batch", "synchronized", "folded"]
+
 
 def build_network(
-    network: Network, shape: tuple[int, int, int], heads: Sequence[Head], precision: str = "float32"
+    network: Network,
+    shape: tuple[int, int, int],
+    heads: Sequence[Head],
+    precision: str = "float32",
+    norm: Norm = "batch",
 ) -> keras.Model:
     """Build an untrained network.
 
@@ -25,6 +32,8 @@ def build_network(
         shape: (height, width, channels) of the uint8 input.
         heads: the outputs.
         precision: float32, bfloat16 or float16 for the body; heads always compute in float32.
+        norm: `synchronized` takes batch statistics over all workers (TensorFlow only); `folded`
+            has convolutions with a bias in place of batch norm, for inference (see `folded`).
 
     Returns:
         A functional Keras model; its output is a dictionary keyed by head name.
@@ -36,7 +45,7 @@ def build_network(
         case PlainStack():
             outputs = _plain_stack(network, scaled, heads, policy)
         case Residual():
-            outputs = _residual(network, scaled, heads, policy)
+            outputs = _residual(network, scaled, heads, policy, norm)
     return keras.Model(pixels, outputs, name=type(network).__name__)
 
 
@@ -60,15 +69,21 @@ def _plain_stack(network: PlainStack, x: Any, heads: Sequence[Head], policy: str
     return outputs
 
 
-def _residual(network: Residual, x: Any, heads: Sequence[Head], policy: str) -> dict[str, Any]:
+def _residual(
+    network: Residual, x: Any, heads: Sequence[Head], policy: str, norm: Norm
+) -> dict[str, Any]:
     def conv_bn(x: Any, filters: int, size: int, stride: int, name: str, relu: bool = True) -> Any:
         x = layers.Conv2D(
-            filters, size, stride, "same", use_bias=False, dtype=policy, name=f"{name}_conv",
-            kernel_initializer="he_normal",
+            filters, size, stride, "same", use_bias=norm == "folded", dtype=policy,
+            kernel_initializer="he_normal", name=f"{name}_conv",
         )(x)  # fmt: skip
-        x = layers.BatchNormalization(
-            momentum=0.97, synchronized=network.synchronized, dtype=policy, name=f"{name}_bn"
-        )(x)
+        if norm != "folded":
+            x = layers.BatchNormalization(
+                momentum=0.97,
+                synchronized=norm == "synchronized",
+                dtype=policy,
+                name=f"{name}_bn",
+            )(x)
         return layers.ReLU(dtype=policy, name=f"{name}_relu")(x) if relu else x
 
     x = conv_bn(x, network.stem_filters, 3, 2, "stem")
@@ -94,6 +109,36 @@ def _residual(network: Residual, x: Any, heads: Sequence[Head], policy: str) -> 
             branch = layers.Dense(head.units, activation="relu", name=f"{head.name}_hidden")(branch)
         outputs[head.name] = output_layer(head)(branch)
     return outputs
+
+
+def folded(trained: keras.Model, network: Network, heads: Sequence[Head]) -> keras.Model:
+    """The same function without batch norm: its scale and shift folded into the convolutions.
+
+    At inference y = gamma (W x - mean) / sqrt(var + eps) + beta is one convolution with the kernel
+    W gamma / sqrt(var + eps) and the bias beta - mean gamma / sqrt(var + eps) (Jacob 2018, 3.2).
+
+    Args:
+        trained: built by `build_network` from `network` and `heads`, in float32.
+        network: its architecture.
+        heads: its outputs.
+
+    Returns:
+        A float32 network with equal outputs up to rounding; `trained` itself if it has no batch
+        norm.
+    """
+    if not any(isinstance(layer, layers.BatchNormalization) for layer in trained.layers):
+        return trained
+    plain = build_network(network, trained.input_shape[1:], heads, norm="folded")
+    for layer in plain.layers:
+        source: Any = trained.get_layer(layer.name)
+        if isinstance(layer, layers.Conv2D):
+            norm: Any = trained.get_layer(layer.name.removesuffix("_conv") + "_bn")
+            gamma, beta, mean, variance = (np.asarray(v) for v in norm.get_weights())
+            scale = gamma / np.sqrt(variance + norm.epsilon)
+            layer.set_weights([np.asarray(source.kernel) * scale, beta - mean * scale])
+        else:
+            layer.set_weights(source.get_weights())
+    return plain
 
 
 def with_precision(network: keras.Model, precision: str, heads: Sequence[str]) -> keras.Model:

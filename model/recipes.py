@@ -31,14 +31,12 @@ class Residual:
         filters: channels of each stage; every stage halves the side first.
         blocks: residual blocks of each stage.
         dropout: before the heads.
-        synchronized: batch statistics over all workers (set by the trainer, TensorFlow only).
     """
 
     stem_filters: int = 32
     filters: tuple[int, ...] = (64, 128, 256)
     blocks: tuple[int, ...] = (1, 2, 2)
     dropout: float = 0.3
-    synchronized: bool = False
 
 
 Network = PlainStack | Residual

@@ -10,13 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from model import metrics
-from model.bundle import Bundle, write_bundle
+from model import calibration, metrics
+from model.bundle import Bundle, with_details, write_bundle
+from model.calibration import Reading
 from model.predictor import Predictor
 from model.recipes import Recipe
 from model.runtime import import_tensorflow
 from pipelines import curves, manifest, storage, tables
 from pipelines.bundles import copy_bundle
+from pipelines.calibrating import calibrate
 from pipelines.decoding import decode_manifest
 
 
@@ -42,30 +44,30 @@ def finish(
         The bundle; its files lie below `output`/bundle, the record written last.
     """
     import_tensorflow()
-    from model.networks import build_network
+    from model.networks import build_network, folded
 
-    network = build_network(recipe.network, recipe.input.shape, recipe.heads)
-    network.set_weights(list(weights))
+    trained = build_network(recipe.network, recipe.input.shape, recipe.heads)
+    trained.set_weights(list(weights))
+    network = folded(trained, recipe.network, recipe.heads)
     history = list(details["history"])
     tables.write_table(storage.join(output, "history.parquet"), pa.Table.from_pylist(history))
     picture = curves.draw_curves(history, recipe)
     storage.write_bytes(storage.join(output, "curves.png"), picture)
 
-    def write(folder: str, measured: Mapping[str, Any]) -> Bundle:
-        return write_bundle(
-            Path(folder), network, name=recipe.name, input_spec=recipe.input, heads=recipe.heads,
-            details={**details, "metrics": measured}, storage_dtype=weights_dtype,
-        )  # fmt: skip
-
     with tempfile.TemporaryDirectory() as folder:
         # Written, read back and measured: the figures are those of the file that scoring loads.
-        predictor = Predictor(write(folder, {}))
+        plain = write_bundle(
+            Path(folder), network, name=recipe.name, input_spec=recipe.input, heads=recipe.heads,
+            details=details, storage_dtype=weights_dtype,
+        )  # fmt: skip
+        calibrated = calibrate(plain, table, Path(folder) / "calibrated")
+        predictor = Predictor(calibrated)
         measured = {
             split: measure(predictor, table, split)
             for split in ("val", "test")
             if split in table["split"].to_pylist()
         }
-        bundle = write(folder, measured)
+        bundle = with_details(calibrated, Path(folder) / "measured", {"metrics": measured})
         copy_bundle(bundle, storage.join(output, "bundle"))
     return bundle
 
@@ -75,7 +77,8 @@ def measure(predictor: Predictor, table: pa.Table, split: str) -> dict[str, Any]
     rows = manifest.labelled(table, split)
     images = decode_manifest(rows, predictor.bundle.input, f"measure on {split}")
     good = rows.take(pa.array(images.rows, pa.int64()))
-    columns = predictor.predict(images.pixels)
+    fitted = predictor.bundle.record["calibration"]
+    columns = calibration.apply(predictor.predict(images.pixels), fitted, Reading())
     absent = np.full(good.num_rows, np.nan, dtype=np.float32)
     estimates = metrics.evaluate(
         manifest.codes(good, "age_years"),

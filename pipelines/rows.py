@@ -8,21 +8,27 @@ import numpy as np
 import pyarrow as pa
 
 from model.bundle import Bundle
+from model.calibration import Reading
 from model.errors import DecodeError
 from model.predictor import Precision, Predictor
 from model.preprocessing import decode_image
+from model.statistics import image_statistics
 from pipelines import listing, predictions, tables
 from pipelines.fetching import ReadFailure, fetch_all
 
 BATCH_IMAGES = 64  # the knee on two cores: docs/benchmarks/scoring.md
+_DEFAULT = Reading()
 
 
-def score_entries(entries: list[dict[str, Any]], predictor: Predictor) -> tuple[pa.Table, pa.Table]:
+def score_entries(
+    entries: list[dict[str, Any]], predictor: Predictor, reading: Reading = _DEFAULT
+) -> tuple[pa.Table, pa.Table]:
     """Score manifest rows in this process.
 
     Args:
         entries: rows with uri and maybe offset, bytes.
         predictor: the network.
+        reading: coverage of the age interval, binning of the age groups.
 
     Returns:
         (predictions, quarantine): every entry is one row of exactly one of them.
@@ -45,8 +51,11 @@ def score_entries(entries: list[dict[str, Any]], predictor: Predictor) -> tuple[
 
     def flush() -> None:
         if uris:
-            columns = predictor.predict(np.stack(pixels))
-            parts.append(predictions.predictions_table(uris, sizes, columns, predictor.bundle))
+            batch = np.stack(pixels)
+            columns = predictor.predict(batch) | image_statistics(batch)
+            parts.append(
+                predictions.predictions_table(uris, sizes, columns, predictor.bundle, reading)
+            )
             for pending in (uris, sizes, pixels):
                 pending.clear()
 

@@ -18,6 +18,7 @@ import ray
 import ray.exceptions
 
 from model.bundle import Bundle
+from model.calibration import Reading
 from model.errors import FacemillError, ManifestError, UsageError
 from model.predictor import Precision, Predictor
 from pipelines import ingest, listing, manifest, predictions, shards, storage, tables
@@ -36,6 +37,7 @@ class ScoreOptions:
         output: folder or prefix.
         precision: of the network's body.
         shard_rows: inputs a shard; None lets shards grow, see `shards.shard_rows`.
+        reading: coverage of the age interval, binning of the age groups.
     """
 
     source: str
@@ -43,6 +45,7 @@ class ScoreOptions:
     output: str
     precision: Precision = "float32"
     shard_rows: int | None = None
+    reading: Reading = dataclasses.field(default_factory=Reading)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +72,7 @@ class ShardScorer:
         """
         self.bundle = open_bundle(storage.join(options.output, "bundle"))
         self.predictor = Predictor(self.bundle, options.precision, BATCH_IMAGES, threads=1)
-        self.output = options.output
+        self.output, self.reading = options.output, options.reading
         self.inputs = storage.join(options.output, "inputs")
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -83,7 +86,7 @@ class ShardScorer:
 
     def _score_shard(self, index: int) -> tuple[int, int]:
         entries = tables.read_table(shards.shard_uri(self.inputs, index)).to_pylist()
-        good, bad = score_entries(entries, self.predictor)
+        good, bad = score_entries(entries, self.predictor, self.reading)
         notes = {"facemill.bundle_id": self.bundle.id, "facemill.inputs": str(len(entries))}
         # Quarantine first: the predictions file is the commit and must find all else in place.
         tables.write_table(self._uri("quarantine", index), bad, notes)
@@ -129,6 +132,7 @@ def _claim(options: ScoreOptions, bundle: Bundle, rows: pa.Table | None) -> None
         "bundle_id": bundle.id,
         "preprocessing": bundle.input.hash,
         "precision": options.precision,
+        **dataclasses.asdict(options.reading),
     }
     if rows is not None:
         identity["fingerprint"] = manifest.fingerprint(rows)
@@ -142,7 +146,16 @@ def _claim(options: ScoreOptions, bundle: Bundle, rows: pa.Table | None) -> None
     before = tables.read_json(marker)
     changed = [
         f"{key} was {before.get(key)!r}, is {identity.get(key)!r}"
-        for key in ("images", "manifest", "table", "fingerprint", "bundle_id", "precision")
+        for key in (
+            "images",
+            "manifest",
+            "table",
+            "fingerprint",
+            "bundle_id",
+            "precision",
+            "coverage",
+            "age_bins",
+        )
         if before.get(key) != identity.get(key)
     ]
     if changed:
@@ -244,6 +257,7 @@ def _finish(
         "bundle_id": bundle.id,
         "preprocessing": bundle.input.hash,
         "precision": options.precision,
+        **dataclasses.asdict(options.reading),
         "seconds": round(seconds, 2),
         "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "versions": {name: version(name) for name in ("keras", "tensorflow", "ray", "pillow")},

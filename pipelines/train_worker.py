@@ -124,13 +124,14 @@ class _Replica:
         self.images = len(self.train["pixels"])
         self.steps = self.images // self.recipe.global_batch_size
         self.local_batch = self.recipe.global_batch_size // self.workers
-        network_spec = self.recipe.network
-        if self.workers > 1 and hasattr(network_spec, "synchronized"):
-            network_spec = dataclasses.replace(network_spec, synchronized=True)  # type: ignore[arg-type]
         keras.utils.set_random_seed(config.seed)
         with strategy.scope():
             self.network: Any = build_network(
-                network_spec, self.recipe.input.shape, self.recipe.heads, config.precision
+                self.recipe.network,
+                self.recipe.input.shape,
+                self.recipe.heads,
+                config.precision,
+                "synchronized" if self.workers > 1 else "batch",
             )
             total_steps = self.steps * self.recipe.epochs
             self.optimizer: Any = build_optimizer(self.recipe.optimizer, total_steps)

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from model.networks import build_network, count_flops, describe, with_precision
+from model.networks import build_network, count_flops, describe, folded, with_precision
 from model.presets import PRESETS, preset
 
 
@@ -87,3 +87,21 @@ def test_copy_does_not_share_weights_with_the_original() -> None:
     before = np.asarray(network(pixels("demo"))["age"])
     copy.set_weights([weight * 0 for weight in copy.get_weights()])
     assert (np.asarray(network(pixels("demo"))["age"]) == before).all()
+
+
+def test_folding_batch_norm_changes_speed_and_not_outputs() -> None:
+    recipe = preset("facemill")
+    trained = build_network(recipe.network, recipe.input.shape, recipe.heads)
+    rng = np.random.default_rng(0)
+    for layer in trained.layers:  # statistics and scales as after training, not 0 and 1
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
+    plain = folded(trained, recipe.network, recipe.heads)
+    assert not any(isinstance(x, keras.layers.BatchNormalization) for x in plain.layers)
+    pixels = rng.integers(0, 256, (4, *recipe.input.shape), dtype=np.uint8)
+    before, after = trained(pixels, training=False), plain(pixels, training=False)
+    for head in recipe.heads:
+        np.testing.assert_allclose(before[head.name], after[head.name], atol=1e-4)
+    seed = preset("seed-final")
+    unchanged = build_network(seed.network, seed.input.shape, seed.heads)
+    assert folded(unchanged, seed.network, seed.heads) is unchanged
