@@ -133,8 +133,8 @@ def _list_presets() -> None:
     from model.networks import describe
 
     for recipe in PRESETS.values():
-        print(f"{recipe.name:<18}{describe(recipe.network, recipe.input.shape, recipe.heads)}")
-        print(f"{'':<18}{recipe.source}")
+        print(f"{recipe.name:<21}{describe(recipe.network, recipe.input.shape, recipe.heads)}")
+        print(f"{'':<21}{recipe.source}")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

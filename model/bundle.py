@@ -27,7 +27,7 @@ BUNDLE_VERSION = 1
 NETWORK_FILE = "network.keras"
 RECORD_FILE = "bundle.json"
 _SAFE_MODULES = frozenset(
-    ["keras", "keras.layers", "keras.initializers", "keras.src.models.functional"]
+    ["keras", "keras.layers", "keras.initializers", "keras.src.models.functional", "model.layers"]
 )
 _CODE_CLASSES = frozenset(["Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "function"])
 WEIGHTS_MEMBER = "model.weights.h5"

@@ -5,20 +5,8 @@ Fitted on the val split only, stored in `bundle.json` under `calibration`, part 
 - Gender: temperature scaling with a bias (Guo 2017, Alexandari 2020), sigmoid(logit(p) / T + b)
   with the least NLL. T alone left seed-final with an ECE of 0.026, as it leans to male; with the
   bias it is 0.018 (docs/results-report.md).
-- Age: split-conformal intervals (Vovk 2005; Lei 2018) with the finite-sample quantile, from one of
-  three methods that share one form. A method starts from a base interval [low, high] per image;
-  the score of a label y is max(low - y, y - high); the interval at coverage c is
-  [low - Q, high + Q] with Q the ceil((n + 1) c)-th smallest score of a group of val images:
+- Age: split-conformal intervals (model/conformal.py).
 
-  ============== ========================= ==================================================
-  method         base interval             groups that get their own Q
-  ============== ========================= ==================================================
-  predicted-band the predicted age         bands of predicted age (Mondrian)
-  true-band      the predicted age         bands of the candidate age y (label-conditional)
-  cqr            quantiles of the softmax  bands of the candidate age y (Romano 2019)
-  ============== ========================= ==================================================
-
-`fit_age` measures them on two halves of val and keeps the narrowest that covers every age alike.
 Pure NumPy: no TensorFlow, no SciPy.
 """
 
@@ -29,19 +17,16 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from model import labels
+from model import conformal, labels
+from model.conformal import LEVELS
 from model.errors import UsageError
 
 Floats = npt.NDArray[np.floating[Any]]
-Method = Literal["predicted-band", "true-band", "cqr"]
 
-LEVELS = tuple(round(0.50 + 0.01 * step, 2) for step in range(50))  # 0.50 … 0.99
 AGE_BINS: dict[str, labels.Bins] = {"decades": labels.DECADES, "adience": labels.LEVI_HASSNER}
 DEFAULT_COVERAGE = 0.9
-MIN_BAND_IMAGES = 100  # below it a 90 % quantile rests on fewer than ten images: merge the band
 MIN_IMAGES = 30
 _EPSILON = 1e-6  # a saturated float32 sigmoid has no finite logit
-_BAND_RANGE = (0.85, 0.95)  # what we ask of every true-age decade at 90 %
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +74,7 @@ def fit(
         known = ~np.isnan(true_age)
         if known.sum() >= MIN_IMAGES:
             kept = {name: values[known] for name, values in columns.items()}
-            result["age"] = fit_age(kept, true_age[known], seed)
+            result["age"] = conformal.fit_age(kept, true_age[known], seed)
     return result
 
 
@@ -115,7 +100,7 @@ def apply(
     if "age_years" in result:
         result["age_group"] = labels.bin_of(result["age_years"], AGE_BINS[reading.age_bins])
         if age:
-            low, high = intervals(columns, age, reading.coverage)
+            low, high = conformal.intervals(columns, age, reading.coverage)
             result["age_low_years"], result["age_high_years"] = low, high
     return result
 
@@ -148,157 +133,3 @@ def fit_gender(probability: Floats, truth: npt.NDArray[np.bool_]) -> dict[str, f
             break
     slope = float(np.clip(weights[0], 0.05, 20.0))  # never negative: the order must stay
     return {"temperature": round(1 / slope, 5), "bias": round(float(weights[1]), 5)}
-
-
-def fit_age(columns: Mapping[str, Floats], true_age: Floats, seed: int = 0) -> dict[str, Any]:
-    """Choose a method on two halves of val, then fit it on all of val.
-
-    Args:
-        columns: `age_years` (n,) and, from a distribution head, `age_distribution` (n, 117).
-        true_age: years (n,), all known.
-        seed: of the halves.
-
-    Returns:
-        method, bands with their quantile tables, and what each method measured.
-    """
-    methods: list[Method] = ["predicted-band", "true-band"]
-    if "age_distribution" in columns:
-        methods.append("cqr")
-    order = np.random.default_rng(seed).permutation(len(true_age))
-    halves = order[::2], order[1::2]
-    measured: dict[str, dict[str, float]] = {
-        method: _trial(method, columns, true_age, halves) for method in methods
-    }
-
-    def rank(method: Method) -> tuple[float, float]:
-        # First the methods that cover every age alike, then the narrowest.
-        return measured[method]["worst_gap"], measured[method]["width_years"]
-
-    chosen = min(methods, key=rank)
-    return {
-        **_tables(chosen, columns, true_age),
-        "images": len(true_age),
-        "rule": "least shortfall from 85-95 % in true-age decades, then least width; half of val",
-        "measured": measured,
-    }
-
-
-def _trial(
-    method: Method, columns: Mapping[str, Floats], true_age: Floats, halves: tuple[Any, Any]
-) -> dict[str, float]:
-    """Fit on one half of val, measure on the other, both ways round."""
-    low, high = np.empty(len(true_age)), np.empty(len(true_age))
-    for fitted, held in (halves, halves[::-1]):
-        table = _tables(method, {k: v[fitted] for k, v in columns.items()}, true_age[fitted])
-        low[held], high[held] = intervals({k: v[held] for k, v in columns.items()}, table)
-    hit = (low <= true_age) & (true_age <= high)
-    decade = labels.bin_of(true_age, labels.DECADES)
-    shares = [
-        float(hit[decade == band].mean())
-        for band in np.unique(decade)
-        if (decade == band).sum() >= MIN_BAND_IMAGES
-    ]
-    least, most = (min(shares), max(shares)) if shares else _BAND_RANGE
-    gap = max(0.0, _BAND_RANGE[0] - least, most - _BAND_RANGE[1])
-    return {
-        "coverage": float(hit.mean()),
-        "width_years": float((high - low).mean()),
-        "least_decade": least,
-        "most_decade": most,
-        "worst_gap": round(gap, 3),
-    }
-
-
-def _tables(method: Method, columns: Mapping[str, Floats], true_age: Floats) -> dict[str, Any]:
-    """Quantiles of the scores: a list over LEVELS for each band."""
-    grouping = columns["age_years"] if method == "predicted-band" else true_age
-    bands = _bands(grouping)
-    band = labels.bin_of(grouping, bands)
-    rows: list[dict[str, Any]] = [
-        {"low_years": low, "high_years": high, "images": int((band == index).sum()), "margin": []}
-        for index, (low, high) in enumerate(bands)
-    ]
-    for level in LEVELS:
-        low, high = _base(method, columns, level)
-        score = np.maximum(low - true_age, true_age - high)
-        for index, row in enumerate(rows):
-            row["margin"].append(round(conformal_quantile(score[band == index], level), 4))
-    return {"method": method, "levels": list(LEVELS), "bands": rows}
-
-
-def conformal_quantile(scores: Floats, coverage: float) -> float:
-    """The ceil((n + 1) coverage)-th smallest score; all legal years where n is too small."""
-    rank = int(np.ceil((len(scores) + 1) * coverage - 1e-9))
-    if rank > len(scores):
-        return float(labels.MAX_AGE_YEARS)
-    return float(np.partition(scores, rank - 1)[rank - 1])
-
-
-def _bands(ages: Floats) -> labels.Bins:
-    """Decades, merged with the next older one until each holds enough images."""
-    counts = np.bincount(labels.bin_of(ages, labels.DECADES), minlength=len(labels.DECADES))
-    bands: list[tuple[int, int]] = []
-    start, held = labels.DECADES[0][0], 0
-    for (_, high), count in zip(labels.DECADES, counts, strict=True):
-        held += int(count)
-        if held >= MIN_BAND_IMAGES:
-            bands.append((start, high))
-            start, held = high + 1, 0
-    if not bands:
-        return ((labels.MIN_AGE_YEARS, labels.MAX_AGE_YEARS),)
-    bands[-1] = (
-        bands[-1][0],
-        labels.MAX_AGE_YEARS,
-    )  # what is left over is older: the last takes it
-    return tuple(bands)
-
-
-def _base(method: str, columns: Mapping[str, Floats], coverage: float) -> tuple[Floats, Floats]:
-    """The interval that the margins widen, (n,) and (n,)."""
-    if method != "cqr":
-        return columns["age_years"], columns["age_years"]
-    cumulative = np.cumsum(columns["age_distribution"], axis=1)
-    tail = (1 - coverage) / 2
-    return (cumulative < tail).sum(axis=1) * 1.0, (cumulative < 1 - tail).sum(axis=1) * 1.0
-
-
-def intervals(
-    columns: Mapping[str, Floats], age: Mapping[str, Any], coverage: float = DEFAULT_COVERAGE
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Age intervals, clipped to the legal years.
-
-    Args:
-        columns: as for `fit_age`.
-        age: of the calibration, from `fit_age`.
-        coverage: share; rounded up to the next stored level.
-
-    Returns:
-        (low, high), float32 of shape (n,), years.
-    """
-    levels = np.asarray(age["levels"])
-    index = min(int(np.searchsorted(levels, coverage - 1e-9)), len(levels) - 1)
-    low, high = _base(age["method"], columns, float(levels[index]))
-    margins = np.array([band["margin"][index] for band in age["bands"]])
-    bands = tuple((band["low_years"], band["high_years"]) for band in age["bands"])
-    if age["method"] == "predicted-band":
-        margin = margins[labels.bin_of(columns["age_years"], bands)]
-        low, high = low - margin, high + margin
-    else:
-        low, high = _label_conditional(low, high, bands, margins, columns["age_years"])
-    low, high = (np.clip(v, labels.MIN_AGE_YEARS, labels.MAX_AGE_YEARS) for v in (low, high))
-    return low.astype(np.float32), high.astype(np.float32)
-
-
-def _label_conditional(
-    low: Floats, high: Floats, bands: labels.Bins, margins: Floats, age: Floats
-) -> tuple[Floats, Floats]:
-    """From the youngest to the oldest y whose own band's margin still reaches it."""
-    edges = np.asarray(bands, dtype=np.float64)
-    starts, ends = edges[:, 0] - 0.5, edges[:, 1] + 0.5  # 10.5 parts the bands 0-10 and 11-20
-    lows = np.maximum(low[:, None] - margins, starts)
-    highs = np.minimum(high[:, None] + margins, ends)
-    empty = lows > highs
-    lows, highs = np.where(empty, np.inf, lows), np.where(empty, -np.inf, highs)
-    # With negative margins (cqr) no y may be left: the predicted age alone.
-    none = empty.all(axis=1)
-    return np.where(none, age, lows.min(axis=1)), np.where(none, age, highs.max(axis=1))

@@ -13,7 +13,8 @@ import numpy as np
 from keras import layers
 
 from model.heads import Head
-from model.recipes import Network, PlainStack, Residual
+from model.layers import LocalResponseNormalization
+from model.recipes import Dhomne, LeviHassner, Network, PlainStack, Residual
 
 Norm = Literal["batch", "synchronized", "folded"]
 
@@ -46,7 +47,52 @@ def build_network(
             outputs = _plain_stack(network, scaled, heads, policy)
         case Residual():
             outputs = _residual(network, scaled, heads, policy, norm)
+        case LeviHassner():
+            outputs = _levi_hassner(network, scaled, heads, policy)
+        case Dhomne():
+            outputs = _dhomne(network, scaled, heads, policy)
     return keras.Model(pixels, outputs, name=type(network).__name__)
+
+
+def _levi_hassner(
+    network: LeviHassner, x: Any, heads: Sequence[Head], policy: str
+) -> dict[str, Any]:
+    x = layers.CenterCrop(network.crop, network.crop, dtype=policy, name="crop")(x)
+    gaussian: Any = keras.initializers.RandomNormal(0.0, 0.01)
+    stages = ((96, 7, 4, "valid"), (256, 5, 1, "same"), (384, 3, 1, "same"))
+    for i, (filters, size, stride, padding) in enumerate(stages, start=1):
+        x = layers.Conv2D(
+            filters, size, stride, padding, activation="relu", dtype=policy, name=f"conv{i}",
+            kernel_initializer=gaussian,
+        )(x)  # fmt: skip
+        x = layers.MaxPooling2D(3, 2, dtype=policy, name=f"pool{i}")(x)
+        if i < 3:
+            x = LocalResponseNormalization(dtype=policy, name=f"norm{i}")(x)
+    return _dense_heads(network, layers.Flatten(dtype=policy, name="flatten")(x), heads, policy)
+
+
+def _dhomne(network: Dhomne, x: Any, heads: Sequence[Head], policy: str) -> dict[str, Any]:
+    x = layers.CenterCrop(network.crop, network.crop, dtype=policy, name="crop")(x)
+    for stage, (filters, convolutions) in enumerate(network.filters, start=1):
+        for i in range(1, convolutions + 1):
+            name = f"conv{stage}_{i}"
+            x = layers.Conv2D(
+                filters, 3, padding="same", activation="relu", dtype=policy, name=name,
+                kernel_initializer="he_normal",
+            )(x)  # fmt: skip
+        x = layers.MaxPooling2D(2, dtype=policy, name=f"pool{stage}")(x)
+    x = layers.MaxPooling2D(network.last_pool, dtype=policy, name="last_pool")(x)
+    return _dense_heads(network, layers.Flatten(dtype=policy, name="flatten")(x), heads, policy)
+
+
+def _dense_heads(
+    network: LeviHassner | Dhomne, x: Any, heads: Sequence[Head], policy: str
+) -> dict[str, Any]:
+    """Two dense layers with relu and dropout, shared by all heads."""
+    for i in (1, 2):
+        x = layers.Dense(network.units, activation="relu", dtype=policy, name=f"dense{i}")(x)
+        x = layers.Dropout(network.dropout, dtype=policy, name=f"dropout{i}")(x)
+    return {head.name: output_layer(head)(x) for head in heads}
 
 
 def output_layer(head: Head) -> layers.Layer:

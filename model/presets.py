@@ -2,12 +2,30 @@
 
 import dataclasses
 
-from model import heads
+from model import heads, labels
 from model.errors import UsageError
+from model.heads import Head
 from model.preprocessing import InputSpec
-from model.recipes import Augmentation, Optimizer, PlainStack, Recipe, Residual
+from model.recipes import (
+    Augmentation,
+    Dhomne,
+    LeviHassner,
+    Optimizer,
+    PlainStack,
+    Recipe,
+    Residual,
+)
 
 SEED_NOTEBOOK = "mvisnjic/age-and-gender-prediction-using-CNN"
+
+_ADIENCE_AGE = Head("age_group", "age_years", "classes", labels.bin_names(labels.LEVI_HASSNER))
+_TWO_GENDERS = Head("gender", "gender", "classes", labels.GENDERS)
+# Momentum is not in the paper; 0.9 and weight decay 5e-4 are in its published solver file.
+_LEVI_HASSNER_SGD = Optimizer(
+    "sgd", 1e-3, "step", step_after=10_000, momentum=0.9, weight_decay=5e-4
+)
+# A shift of up to 14.5 pixels under the network's centre crop of 227 is a random 227 crop of 256.
+_RANDOM_CROP = Augmentation(mirror=True, shift=14.5 / 256)
 
 _SEED_INPUT = InputSpec(128, 128, "grey")
 _SEED_HEADS = (heads.GENDER, heads.AGE)
@@ -50,6 +68,39 @@ PRESETS: dict[str, Recipe] = {
             heads=_SEED_HEADS,
             epochs=12,
             global_batch_size=32,
+        ),
+        Recipe(
+            name="levi-hassner-age",
+            source="Levi & Hassner 2015: exact 50.7 %, one-off 84.7 % on Adience, 5 folds",
+            input=InputSpec(256, 256, "rgb"),
+            network=LeviHassner(),
+            heads=(_ADIENCE_AGE,),
+            optimizer=_LEVI_HASSNER_SGD,
+            augmentation=_RANDOM_CROP,
+            epochs=100,
+            global_batch_size=50,
+        ),
+        Recipe(
+            name="levi-hassner-gender",
+            source="Levi & Hassner 2015: 86.8 % on Adience, 5 folds",
+            input=InputSpec(256, 256, "rgb"),
+            network=LeviHassner(),
+            heads=(_TWO_GENDERS,),
+            optimizer=_LEVI_HASSNER_SGD,
+            augmentation=_RANDOM_CROP,
+            epochs=100,
+            global_batch_size=50,
+        ),
+        Recipe(
+            name="dhomne-gender",
+            source="Dhomne et al. 2018: 95 % on celebrity ID photos; optimizer not given, ours",
+            input=InputSpec(256, 256, "rgb"),
+            network=Dhomne(),
+            heads=(_TWO_GENDERS,),
+            optimizer=Optimizer("adam", 1e-4),
+            augmentation=_RANDOM_CROP,
+            epochs=30,
+            global_batch_size=64,
         ),
         Recipe(
             name="demo",

@@ -39,7 +39,38 @@ class Residual:
     dropout: float = 0.3
 
 
-Network = PlainStack | Residual
+@dataclasses.dataclass(frozen=True)
+class LeviHassner:
+    """Levi & Hassner 2015, "Age and Gender Classification using CNNs", figure 2.
+
+    A 227x227 crop of the 256x256 input; 96 filters 7x7 stride 4, 256 of 5x5, 384 of 3x3, each with
+    relu and 3x3/2 max pool, local response normalisation after the first two pools; two fully
+    connected layers of 512 with relu and dropout. Weights start from a Gaussian of 0.01, as there.
+    """
+
+    crop: int = 227
+    units: int = 512
+    dropout: float = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class Dhomne:
+    """Dhomne, Kumar & Bhan 2018, "Gender Recognition Through Face Using Deep Learning".
+
+    The paper says VGG-style, 227x227 crops, and a first fully connected layer "on the third
+    convolutional stage"; it gives neither filters nor depth. We take VGG-16's first three stages
+    (2 x 64, 2 x 128, 3 x 256 filters of 3x3, relu, 2x2 max pool) and, since flattening 28x28x256
+    would make 103 million weights of the first dense layer alone, one more 4x4 pool before it.
+    """
+
+    crop: int = 227
+    filters: tuple[tuple[int, int], ...] = ((64, 2), (128, 2), (256, 3))  # (channels, convolutions)
+    last_pool: int = 4
+    units: int = 512
+    dropout: float = 0.5
+
+
+Network = PlainStack | Residual | LeviHassner | Dhomne
 
 
 @dataclasses.dataclass(frozen=True)

@@ -95,12 +95,12 @@ def drift(name: str, reference: npt.ArrayLike, current: npt.ArrayLike) -> Drift:
     if min(n, m) < MIN_IMAGES:
         return Drift(name, float("nan"), float("nan"), "grey")
     ks = float(np.abs(np.cumsum(p) / n - np.cumsum(q) / m).max())
-    # The bin in which each tenth of the reference ends closes a group.
-    group = np.minimum((np.cumsum(p) - p) / n * _PSI_BINS, _PSI_BINS - 1).astype(int)
-    groups = group.max() + 1
+    # A bin belongs to the tenth of the reference in which its middle lies.
+    tenth = ((np.cumsum(p) - p / 2) / n * _PSI_BINS).astype(int)
+    group = np.unique(tenth, return_inverse=True)[1]
     shares: list[Floats] = []
     for counts, total in ((p, n), (q, m)):
-        merged = np.bincount(group, counts, groups)
+        merged = np.bincount(group, counts)
         shares.append(np.maximum(merged, 0.5) / total)
     psi = float(((shares[1] - shares[0]) * np.log(shares[1] / shares[0])).sum())
     over = [int(psi > PSI_LIMITS[i]) + int(ks > KS_LIMITS[i]) for i in (0, 1)]

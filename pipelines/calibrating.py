@@ -50,7 +50,7 @@ def calibrate(bundle: Bundle, table: pa.Table, folder: Path) -> Bundle:
         }
         if split == "val":
             raw = Predictor(bundle, batch_size=64).predict(images.pixels)
-            good = rows.take(pa.array(images.rows))
+            good = rows.take(pa.array(images.rows, pa.int64()))
             fitted = calibration.fit(
                 raw, manifest.codes(good, "age_years"), manifest.codes(good, "gender")
             )

@@ -37,11 +37,8 @@ def score_entries(
         OSError: the store is ill; no row is made of it.
     """
     spec = predictor.bundle.input
-    rejected: list[dict[str, Any]] = []
-    parts: list[pa.Table] = []
-    uris: list[str] = []
-    sizes: list[tuple[int, int]] = []
-    pixels: list[Any] = []
+    rejected, parts = list[dict[str, Any]](), list[pa.Table]()
+    uris, sizes, pixels = list[str](), list[tuple[int, int]](), list[Any]()
 
     def reject(entry: Mapping[str, Any], stage: str, error: str, message: str) -> None:
         rejected.append(
@@ -53,9 +50,8 @@ def score_entries(
         if uris:
             batch = np.stack(pixels)
             columns = predictor.predict(batch) | image_statistics(batch)
-            parts.append(
-                predictions.predictions_table(uris, sizes, columns, predictor.bundle, reading)
-            )
+            made = predictions.predictions_table(uris, sizes, columns, predictor.bundle, reading)
+            parts.append(made)
             for pending in (uris, sizes, pixels):
                 pending.clear()
 

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model import calibration, labels
-from model.calibration import LEVELS, Reading
+from model import calibration, conformal, labels
+from model.calibration import Reading
+from model.conformal import LEVELS
 from model.errors import UsageError
 
 RNG = np.random.default_rng
@@ -28,7 +29,7 @@ def _distribution(age: Any, sigma: Any) -> Any:
 
 def test_gender_fit_recovers_a_known_temperature_and_bias() -> None:
     rng = RNG(0)
-    logit = rng.normal(0, 2, 60_000)
+    logit = rng.normal(0, 1.2, 60_000)
     truth = rng.random(60_000) < 1 / (1 + np.exp(-logit))
     distorted = 1 / (1 + np.exp(-2.5 * (logit - 0.3)))
     found = calibration.fit_gender(distorted, truth)
@@ -54,20 +55,20 @@ def test_separable_data_gives_a_finite_fit() -> None:
 @pytest.mark.parametrize("coverage", [0.5, 0.8, 0.9, 0.95])
 def test_intervals_cover_new_people_as_often_as_asked(coverage: float) -> None:
     truth, guess = _people(1)
-    fitted = calibration.fit_age({"age_years": guess}, truth)
+    fitted = conformal.fit_age({"age_years": guess}, truth)
     new_truth, new_guess = _people(2)
-    low, high = calibration.intervals({"age_years": new_guess}, fitted, coverage)
+    low, high = conformal.intervals({"age_years": new_guess}, fitted, coverage)
     hit = ((low <= new_truth) & (new_truth <= high)).mean()
     assert coverage - 0.015 <= hit <= coverage + 0.06  # a hull may hold a little more
 
 
 def test_every_true_decade_is_covered_alike() -> None:
     truth, guess = _people(3)
-    fitted = calibration.fit_age({"age_years": guess}, truth)
+    fitted = conformal.fit_age({"age_years": guess}, truth)
     assert fitted["method"] == "true-band"
     assert fitted["measured"]["predicted-band"]["worst_gap"] > 0.05  # what Mondrian alone misses
     new_truth, new_guess = _people(4, 20_000)
-    low, high = calibration.intervals({"age_years": new_guess}, fitted)
+    low, high = conformal.intervals({"age_years": new_guess}, fitted)
     decade = labels.bin_of(new_truth, labels.DECADES)
     for band in np.unique(decade):
         rows = decade == band
@@ -81,17 +82,17 @@ def test_quantiles_of_a_distribution_win_where_the_network_knows_its_doubt() -> 
     age, sigma = rng.uniform(5, 95, 6000), rng.choice([2.0, 12.0], 6000)
     truth = np.round((age + rng.normal(0, sigma)).clip(0, 116))
     columns = {"age_years": age, "age_distribution": _distribution(age, sigma)}
-    measured = calibration.fit_age(columns, truth)["measured"]
+    measured = conformal.fit_age(columns, truth)["measured"]
     assert measured["cqr"]["width_years"] < 0.9 * measured["true-band"]["width_years"]
     assert measured["cqr"]["coverage"] == pytest.approx(0.91, abs=0.025)
 
 
 def test_more_coverage_is_never_a_narrower_interval() -> None:
     truth, guess = _people(6, 800)
-    fitted = calibration.fit_age({"age_years": guess}, truth)
+    fitted = conformal.fit_age({"age_years": guess}, truth)
     widths = []
     for level in LEVELS:
-        low, high = calibration.intervals({"age_years": guess}, fitted, level)
+        low, high = conformal.intervals({"age_years": guess}, fitted, level)
         assert (low <= high).all()
         assert low.min() >= 0
         assert high.max() <= labels.MAX_AGE_YEARS
@@ -101,8 +102,8 @@ def test_more_coverage_is_never_a_narrower_interval() -> None:
 
 def test_conformal_quantile_is_the_finite_sample_one() -> None:
     scores = np.arange(1.0, 20.0)  # 19: the 18th of them for 0.9, as (19 + 1) 0.9 = 18
-    assert calibration.conformal_quantile(scores, 0.9) == 18
-    assert calibration.conformal_quantile(scores[:5], 0.9) == labels.MAX_AGE_YEARS
+    assert conformal.conformal_quantile(scores, 0.9) == 18
+    assert conformal.conformal_quantile(scores[:5], 0.9) == labels.MAX_AGE_YEARS
 
 
 def test_few_images_share_one_band_and_too_few_give_no_calibration() -> None:

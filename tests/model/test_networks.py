@@ -1,11 +1,14 @@
 """Networks: the sizes that are promised, for every preset and precision."""
 
+import dataclasses
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
 
+from model.bundle import load_network, write_bundle
 from model.networks import build_network, count_flops, describe, folded, with_precision
 from model.presets import PRESETS, preset
 
@@ -105,3 +108,26 @@ def test_folding_batch_norm_changes_speed_and_not_outputs() -> None:
     seed = preset("seed-final")
     unchanged = build_network(seed.network, seed.input.shape, seed.heads)
     assert folded(unchanged, seed.network, seed.heads) is unchanged
+
+
+def test_local_response_normalisation_is_the_paper_s_sum_over_neighbouring_channels() -> None:
+    from model.layers import LocalResponseNormalization
+
+    x = np.random.default_rng(0).normal(0, 30, (2, 3, 3, 8)).astype(np.float32)
+    expected = np.empty_like(x)
+    for c in range(8):
+        window = x[..., max(0, c - 2) : c + 3]
+        expected[..., c] = x[..., c] / (1 + 1e-4 / 5 * (window**2).sum(-1)) ** 0.75
+    np.testing.assert_allclose(LocalResponseNormalization()(x), expected, rtol=1e-5)
+
+
+def test_a_bundle_with_our_own_layer_loads(tmp_path: Path) -> None:
+    recipe = preset("levi-hassner-gender")
+    small = dataclasses.replace(recipe.network, units=8)
+    network = build_network(small, recipe.input.shape, recipe.heads)
+    bundle = write_bundle(
+        tmp_path, network, name="lh", input_spec=recipe.input, heads=recipe.heads, details={}
+    )
+    pixels = np.random.default_rng(0).integers(0, 256, (1, *recipe.input.shape), dtype=np.uint8)
+    loaded = load_network(bundle)(pixels)["gender"]
+    np.testing.assert_array_equal(network(pixels)["gender"], loaded)
