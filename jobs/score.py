@@ -7,7 +7,7 @@ The same command continues. `--images one.jpg` without --output prints one line 
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from jobs import cli
 from model.bundle import Bundle
@@ -15,8 +15,11 @@ from model.calibration import DEFAULT_COVERAGE, Reading
 from model.errors import UsageError
 from pipelines import listing, storage
 from pipelines.bundles import open_bundle
-from pipelines.rows import score_pictures
-from pipelines.scoring import Scored, ScoreOptions, score
+
+# Imported where they are needed: a single picture shall not wait for Ray and pandas.
+if TYPE_CHECKING:
+    from pipelines.claim import ScoreOptions
+    from pipelines.scoring import Scored
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,29 +34,60 @@ class ScoreConfig:
     """Bundle folder or s3:// prefix; default: the newest shipped one."""
     output: str | None = None
     """Folder or s3:// prefix; may be left out for a few pictures, which are then printed."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the network's body; bfloat16 is faster where the CPU or GPU has it."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Of the network's body; auto: bfloat16 where the CPU has it in hardware, else float32."""
     shard_rows: int | None = None
     """Images an output file and unit of resuming; default: from 512, growing to 50,000."""
     coverage: float = DEFAULT_COVERAGE
     """Share of people whose age the interval shall hold, 0.5-0.99."""
     age_bins: Literal["decades", "adience"] = "decades"
     """Binning of age_group: 0-10, 11-20, … or the eight Adience classes."""
+    max_quarantine: str | None = None
+    """Stop early, resumably, where more than this share of inputs is bad, e.g. 5%."""
+    image_timeout_s: float = 30.0
+    """An image that takes longer to decode goes to quarantine."""
+    dry_run: bool = False
+    """Say what would be done; start and write nothing."""
+    new_version: bool = False
+    """Where --output holds another run, write beside it: to OUTPUT/v2, OUTPUT/v3, …"""
 
 
 def job(config: ScoreConfig) -> None:
     """Score and print lines or a summary."""
     if bool(config.images) == (config.manifest is not None):
         raise UsageError("give either --images or --manifest")
+    share = _share(config.max_quarantine)
     reading = Reading(config.coverage, config.age_bins)
     bundle = open_bundle(config.bundle)
     if config.bundle is None:
-        print(f"using the shipped bundle {bundle.name} ({bundle.id})")
+        print(f"using the shipped bundle {bundle.name} ({bundle.id})", flush=True)
     if config.output is None:
         if config.manifest is not None:
             raise UsageError("--output is missing: give a folder or an s3:// prefix")
         _print_pictures(config, bundle)
         return
+    from pipelines.claim import ScoreOptions, new_version
+
+    kind = "images" if config.images else "manifest"
+    source, output = _places(config, kind)
+    options = ScoreOptions(
+        source, kind, output, config.precision, config.shard_rows, reading, share,
+        config.image_timeout_s,
+    )  # fmt: skip
+    if config.new_version:
+        options = new_version(options, bundle)
+    if config.dry_run:
+        _print_plan(options, bundle)
+        return
+    storage.require_writable(options.output, "--output")
+    from pipelines.scoring import score
+
+    cli.start_ray()
+    print_summary(score(options, bundle), bundle, options.output)
+
+
+def _places(config: ScoreConfig, kind: str) -> tuple[str, str]:
+    """The normalized source and output, checked."""
     if len(config.images) > 1:
         raise UsageError(
             f"--images names {len(config.images)} places: with --output give one folder, prefix "
@@ -61,15 +95,43 @@ def job(config: ScoreConfig) -> None:
         )
     if config.shard_rows is not None and config.shard_rows < 1:
         raise UsageError(f"--shard-rows {config.shard_rows} must be at least 1")
-    kind = "images" if config.images else "manifest"
+    if config.image_timeout_s <= 0:
+        raise UsageError(f"--image-timeout-s {config.image_timeout_s:g} must be above 0")
     source = storage.normalize(config.images[0] if config.images else str(config.manifest))
-    output = storage.normalize(config.output)
     storage.require_readable(source, f"--{kind}")
-    storage.require_writable(output, "--output")
-    cli.start_ray()
-    options = ScoreOptions(source, kind, output, config.precision, config.shard_rows, reading)
-    result = score(options, bundle)
-    print_summary(result, bundle, output)
+    return source, storage.normalize(str(config.output))
+
+
+def _share(text: str | None) -> float | None:
+    """`5%` or `0.05` as a share."""
+    if text is None:
+        return None
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share < 1:
+        raise UsageError(f"--max-quarantine {text} must be a share, such as 5% or 0.05")
+    return share
+
+
+def _print_plan(options: "ScoreOptions", bundle: Bundle) -> None:
+    from pipelines.planning import plan
+
+    found = plan(options, bundle)
+    more = "" if found.inputs_exact else "more than "
+    cli.print_table(
+        "dry run: nothing was started or written",
+        [
+            ("state", found.state),
+            ("inputs", f"{more}{found.inputs:,}, {found.pending_inputs:,} to score"),
+            ("shards", f"{more}{found.shards:,}, {found.pending_shards:,} to score"),
+            ("bundle", f"{bundle.name} ({bundle.id})"),
+            ("precision", found.precision),
+            ("plan", "fetch, decode, network and write fused, one worker a core"),
+            ("output", options.output),
+        ],
+    )
 
 
 def _print_pictures(config: ScoreConfig, bundle: Bundle) -> None:
@@ -78,11 +140,15 @@ def _print_pictures(config: ScoreConfig, bundle: Bundle) -> None:
         storage.require_readable(picture, "--images")
         if listing.is_folder(picture) or picture.endswith(".tar"):
             raise UsageError(f"--images {picture} is a folder: give --output for its predictions")
-    for line in score_pictures(pictures, bundle, config.precision):
+    from pipelines.rows import score_pictures
+
+    # float32: no slower for a few pictures, and it needs no second look at the CPU.
+    precision = "float32" if config.precision == "auto" else config.precision
+    for line in score_pictures(pictures, bundle, precision):
         print(line)
 
 
-def print_summary(result: Scored, bundle: Bundle, output: str) -> None:
+def print_summary(result: "Scored", bundle: Bundle, output: str) -> None:
     """What was scored, how fast, where it is."""
     record, now = result.record, result.record["inputs"] - result.skipped
     rate = f", {now / result.seconds:,.0f} images/s" if now else ""

@@ -122,14 +122,23 @@ def fit_gender(probability: Floats, truth: npt.NDArray[np.bool_]) -> dict[str, f
     A prior worth a hundredth of an image at (1, 0) keeps separable data finite.
     """
     design = np.stack([_logit(probability), np.ones(len(truth))], axis=1)
-    prior = np.array([1.0, 0.0])
-    weights, ridge = prior.copy(), 0.01 * np.eye(2)
-    for _ in range(50):
-        p = 1 / (1 + np.exp(-design @ weights))
-        gradient = design.T @ (p - truth) + ridge @ (weights - prior)
-        step = np.linalg.solve((design * (p * (1 - p))[:, None]).T @ design + ridge, gradient)
+    signs = np.where(truth, 1.0, -1.0)
+    prior, ridge = np.array([1.0, 0.0]), 0.01
+
+    def loss(weights: Floats) -> float:
+        fit = np.logaddexp(0, -signs * (design @ weights)).sum()
+        return float(fit + ridge / 2 * ((weights - prior) ** 2).sum())
+
+    weights = prior.copy()
+    for _ in range(100):
+        p = (1 + np.tanh(design @ weights / 2)) / 2
+        gradient = design.T @ (p - truth) + ridge * (weights - prior)
+        curvature = (design * (p * (1 - p))[:, None]).T @ design + ridge * np.eye(2)
+        step = np.linalg.solve(curvature, gradient)
+        while loss(weights - step) > loss(weights) and np.abs(step).max() > 1e-9:
+            step = step / 2  # Newton's full step can overshoot far from the minimum
         weights = weights - step
-        if np.abs(step).max() < 1e-9:
+        if np.abs(step).max() < 1e-8:
             break
     slope = float(np.clip(weights[0], 0.05, 20.0))  # never negative: the order must stay
     return {"temperature": round(1 / slope, 5), "bias": round(float(weights[1]), 5)}

@@ -46,20 +46,20 @@ def evaluate(
     known = ~(np.isnan(true_age) | np.isnan(age))
     if known.any():
         error = np.asarray(age[known] - true_age[known], dtype=np.float64)
-        weights = _bootstrap_weights(len(error), seed)
-        result["age_mae"] = _mean(np.abs(error), weights)
-        squares = _mean(error**2, weights)
+        weights = bootstrap_weights(len(error), seed)
+        result["age_mae"] = estimate_mean(np.abs(error), weights)
+        squares = estimate_mean(error**2, weights)
         roots = [float(np.sqrt(v)) for v in (squares.value, squares.low, squares.high)]
         result["age_rmse"] = Estimate(roots[0], roots[1], roots[2], len(error))
-        result["age_bias"] = _mean(error, weights)
-        result["age_within_5"] = _mean((np.abs(error) <= 5).astype(np.float64), weights)
+        result["age_bias"] = estimate_mean(error, weights)
+        result["age_within_5"] = estimate_mean((np.abs(error) <= 5).astype(np.float64), weights)
     known = ~(np.isnan(true_female) | np.isnan(p_female))
     if known.any():
         truth = true_female[known] > 0.5
         score = np.asarray(p_female[known], dtype=np.float64)
-        weights = _bootstrap_weights(len(truth), seed)
+        weights = bootstrap_weights(len(truth), seed)
         correct = ((score >= 0.5) == truth).astype(np.float64)
-        result["gender_accuracy"] = _mean(correct, weights)
+        result["gender_accuracy"] = estimate_mean(correct, weights)
         if truth.any() and not truth.all():
             draws = [weighted_auc(truth, score, row) for row in weights]
             low, high = np.percentile(draws, [2.5, 97.5])
@@ -84,7 +84,7 @@ def weighted_auc(truth: npt.NDArray[np.bool_], score: Floats, weights: Floats) -
     return float((positives * (below + negatives / 2)).sum() / pairs) if pairs else float("nan")
 
 
-def _bootstrap_weights(count: int, seed: int) -> npt.NDArray[np.float32]:
+def bootstrap_weights(count: int, seed: int) -> npt.NDArray[np.float32]:
     """How often each image is drawn: (draws, count), rows summing to count."""
     rng = np.random.default_rng(seed)
     draws = BOOTSTRAP_DRAWS if count <= 20_000 else max(100, 20_000_000 // count)
@@ -94,7 +94,7 @@ def _bootstrap_weights(count: int, seed: int) -> npt.NDArray[np.float32]:
     return weights
 
 
-def _mean(values: Floats, weights: npt.NDArray[np.float32]) -> Estimate:
+def estimate_mean(values: Floats, weights: npt.NDArray[np.float32]) -> Estimate:
     """A mean and its bootstrap interval."""
     draws = weights @ values / len(values)
     low, high = np.percentile(draws, [2.5, 97.5])

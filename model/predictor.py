@@ -1,5 +1,6 @@
 """The network as scoring uses it: one compiled function of fixed batch, uint8 in, columns out."""
 
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -10,6 +11,21 @@ from model.bundle import Bundle, load_network
 from model.runtime import import_tensorflow
 
 Precision = Literal["float32", "bfloat16", "float16"]
+
+
+def fastest_precision() -> Precision:
+    """bfloat16 where this machine's CPU multiplies it in hardware, else float32.
+
+    Asked of the CPU's flags and not of a clock, so that every run on such a machine agrees:
+    with AVX512-BF16 seed-final does twice the images (docs/benchmarks/scoring.md); without it,
+    bfloat16 is emulated and slower. Needs no TensorFlow.
+    """
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return "float32"
+    has = any(f" {flag}" in flags for flag in ("avx512_bf16", "amx_bf16", "bf16 "))
+    return "bfloat16" if has else "float32"
 
 
 class Predictor:
@@ -44,7 +60,9 @@ class Predictor:
         shape = (batch_size, *bundle.input.shape)
         signature = [tf.TensorSpec(shape, tf.uint8)]
         self._forward: Any = tf.function(
-            lambda pixels: network(pixels, training=False), input_signature=signature
+            lambda pixels: network(pixels, training=False),
+            input_signature=signature,
+            autograph=False,
         )
         self._network = network  # the function holds its variables weakly
         self._forward(np.zeros(shape, dtype=np.uint8))

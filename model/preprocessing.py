@@ -24,6 +24,7 @@ MAX_PIXELS = 89_000_000  # just under Pillow's own bomb warning; 89 Mpx of RGB i
 MIN_SIDE_PX = 8
 DECODE_REASONS = (
     "empty", "not_an_image", "unsupported", "truncated", "corrupt", "too_large", "too_small",
+    "out_of_memory",
 )  # fmt: skip
 
 _EXIF_ORIENTATION = 0x0112
@@ -89,8 +90,10 @@ def decode_image(data: bytes, spec: InputSpec) -> DecodedImage:
     except Image.UnidentifiedImageError:
         start = data[:12].hex(" ")
         raise DecodeError("not_an_image", f"no image format starts with {start}") from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DecodeError("too_large", str(error)) from None
+    except MemoryError:
+        raise DecodeError("out_of_memory", "there was not enough memory to decode it") from None
     except Exception as error:  # Pillow's plugins raise nearly anything on damaged files
         reason = "truncated" if "truncat" in str(error).lower() else "corrupt"
         raise DecodeError(reason, f"{type(error).__name__}: {error}"[:300]) from None

@@ -2,14 +2,17 @@
 
 import collections
 import contextlib
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 from pipelines import storage
 
 # 16 GETs in flight hide 40 ms of latency at 400 images/s; each holds one file in memory.
 _READ_AHEAD = 16
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class ReadFailure(Exception):
@@ -52,13 +55,20 @@ def fetch_all(entries: Sequence[Mapping[str, Any]]) -> Generator[bytes | ReadFai
     if not entries or not str(entries[0]["uri"]).startswith("s3://"):
         yield from map(fetch, entries)
         return
+    yield from read_ahead(fetch, entries, _READ_AHEAD)
+
+
+def read_ahead(
+    read: Callable[[Item], Result], items: Iterable[Item], threads: int
+) -> Generator[Result]:
+    """`read` of each item, in order, by `threads` threads; at most twice as many are held."""
     with contextlib.ExitStack() as stack:
-        pool = ThreadPoolExecutor(_READ_AHEAD, thread_name_prefix="fetch")
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="read-ahead")
         stack.callback(pool.shutdown, wait=False, cancel_futures=True)
-        window: collections.deque[Future[bytes | ReadFailure]] = collections.deque()
-        for entry in entries:
-            window.append(pool.submit(fetch, entry))
-            if len(window) == 2 * _READ_AHEAD:
+        window: collections.deque[Future[Result]] = collections.deque()
+        for item in items:
+            window.append(pool.submit(read, item))
+            if len(window) == 2 * threads:
                 yield window.popleft().result()
         while window:
             yield window.popleft().result()

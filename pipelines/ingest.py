@@ -208,7 +208,7 @@ def _apply_labels(rows: pd.DataFrame, options: IngestOptions) -> tuple[pd.DataFr
 
 def _join_labels(rows: pd.DataFrame, options: IngestOptions) -> tuple[pd.DataFrame, list[str]]:
     """Join a labels file on path: the URI, the path below --images, or the base name."""
-    given = _read_labels(options)
+    given = read_labels(options)
     relative = rows["uri"].str.removeprefix(options.images).str.replace(r"^[/#]", "", regex=True)
     base = rows["uri"].str.replace(r"^.*(?:/|\.tar#)", "", regex=True)
     position = pd.Series(-1, index=rows.index)
@@ -232,7 +232,7 @@ def _join_labels(rows: pd.DataFrame, options: IngestOptions) -> tuple[pd.DataFra
     return rows, [f"labels: {options.labels}, {unused} of its {len(given)} rows match no file"]
 
 
-def _read_labels(options: IngestOptions) -> pd.DataFrame:
+def read_labels(options: IngestOptions) -> pd.DataFrame:
     """The labels file, checked: path, age_years, gender, race, and maybe split."""
     uri = storage.normalize(options.labels)
     storage.require_readable(uri, "--labels")

@@ -15,13 +15,17 @@ from model.preprocessing import decode_image
 from model.statistics import image_statistics
 from pipelines import listing, predictions, tables
 from pipelines.fetching import ReadFailure, fetch_all
+from pipelines.isolation import Decode
 
 BATCH_IMAGES = 64  # the knee on two cores: docs/benchmarks/scoring.md
 _DEFAULT = Reading()
 
 
 def score_entries(
-    entries: list[dict[str, Any]], predictor: Predictor, reading: Reading = _DEFAULT
+    entries: list[dict[str, Any]],
+    predictor: Predictor,
+    reading: Reading = _DEFAULT,
+    decode: Decode = decode_image,
 ) -> tuple[pa.Table, pa.Table]:
     """Score manifest rows in this process.
 
@@ -29,6 +33,7 @@ def score_entries(
         entries: rows with uri and maybe offset, bytes.
         predictor: the network.
         reading: coverage of the age interval, binning of the age groups.
+        decode: `decode_image`, or the same with a guard around it.
 
     Returns:
         (predictions, quarantine): every entry is one row of exactly one of them.
@@ -66,7 +71,7 @@ def score_entries(
             reject(entry, "read", data.reason, str(data))
             continue
         try:
-            image = decode_image(data, spec)
+            image = decode(data, spec)
         except DecodeError as error:
             reject(entry | {"bytes": len(data)}, "decode", error.reason, str(error))
             continue

@@ -1,7 +1,7 @@
 """The frozen list of inputs: manifest shards, written once, one scored file each.
 
     output/inputs/shard-00000.parquet …   uri, bytes, offset, etag
-    output/inputs/frozen.json             written last: rows of each shard
+    output/inputs/frozen.json             written last: rows and SHA-256 of each shard
 
 A run over a bucket that changes under it would lose its place; over a frozen list it cannot.
 """
@@ -33,12 +33,22 @@ def shard_rows(index: int, fixed: int | None = None) -> int:
     return min(_MOST_ROWS, _FIRST_ROWS << min(index // _SHARDS_A_SIZE, 20))
 
 
+def sizes(total: int, fixed: int | None = None) -> Iterator[int]:
+    """Rows of each shard of `total` inputs."""
+    index = 0
+    while total > 0:
+        rows = min(total, shard_rows(index, fixed))
+        yield rows
+        total, index = total - rows, index + 1
+
+
 @dataclasses.dataclass(frozen=True)
 class FrozenInputs:
-    """Where the shards are and how many rows each has."""
+    """Where the shards are, how many rows each has and the SHA-256 of its file."""
 
     uri: str
     rows: tuple[int, ...]
+    sha256: tuple[str, ...]
 
     @property
     def total(self) -> int:
@@ -62,7 +72,7 @@ def load_frozen(output: str) -> FrozenInputs | None:
         record = tables.read_json(storage.join(folder, "frozen.json"))
     except FileNotFoundError:
         return None
-    return FrozenInputs(folder, tuple(record["rows"]))
+    return FrozenInputs(folder, tuple(record["rows"]), tuple(record["sha256"]))
 
 
 def freeze(output: str, parts: Iterable[pa.Table], fixed_rows: int | None = None) -> FrozenInputs:
@@ -77,14 +87,21 @@ def freeze(output: str, parts: Iterable[pa.Table], fixed_rows: int | None = None
         ManifestError: there is no input at all.
     """
     folder = storage.join(output, "inputs")
-    rows: list[int] = []
+    rows, sums = list[int](), list[str]()
     for shard in _regroup(parts, fixed_rows):
-        tables.write_table(shard_uri(folder, len(rows)), shard)
+        sums.append(tables.write_table(shard_uri(folder, len(rows)), shard))
         rows.append(shard.num_rows)
     if not rows:
         raise ManifestError("there is nothing to score: the input lists no file")
-    tables.write_json(storage.join(folder, "frozen.json"), {"rows": rows, "total": sum(rows)})
-    return FrozenInputs(folder, tuple(rows))
+    record = {"total": sum(rows), "rows": rows, "sha256": sums}
+    tables.write_json(storage.join(folder, "frozen.json"), record)
+    return FrozenInputs(folder, tuple(rows), tuple(sums))
+
+
+def committed(output: str) -> set[int]:
+    """Shards whose predictions file exists."""
+    files = tables.list_parquet(storage.join(output, "predictions"))
+    return {int(file.rsplit("-", 1)[1].removesuffix(".parquet")) for file in files}
 
 
 def _regroup(parts: Iterable[pa.Table], fixed: int | None) -> Iterator[pa.Table]:

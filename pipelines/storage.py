@@ -15,7 +15,6 @@ from collections.abc import Generator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import obstore
 import pyarrow.fs
@@ -94,15 +93,19 @@ def s3_store(uri: str) -> tuple[S3Store, str]:
 
 
 def train_filesystem(uri: str) -> tuple[pyarrow.fs.FileSystem, str]:
-    """The pyarrow filesystem and path that Ray Train stores checkpoints through."""
+    """The pyarrow filesystem and path that Ray Train stores checkpoints through.
+
+    S3 through s3fs: pyarrow's own client puts an empty `prefix/` object for every folder, which
+    some stores refuse (rclone answers 500).
+    """
     if not uri.startswith("s3://"):
         return pyarrow.fs.LocalFileSystem(), uri
-    options: dict[str, Any] = {"region": _region(), "connect_timeout": 5, "request_timeout": 60}
-    endpoint = _endpoint()
-    if endpoint:
-        parts = urlsplit(endpoint)
-        options |= {"endpoint_override": parts.netloc, "scheme": parts.scheme}
-    return pyarrow.fs.S3FileSystem(**options), uri.removeprefix("s3://")
+    import s3fs  # a second to import, and only training needs it
+
+    files = s3fs.S3FileSystem(endpoint_url=_endpoint(), client_kwargs={"region_name": _region()})
+    bridge: Any = pyarrow.fs.FSSpecHandler  # its stub says abstract
+
+    return pyarrow.fs.PyFileSystem(bridge(files)), uri.removeprefix("s3://")
 
 
 @contextlib.contextmanager
@@ -112,6 +115,8 @@ def plain_errors(uri: str) -> Generator[None]:
         yield
     except FileNotFoundError:
         raise FileNotFoundError(f"{uri} does not exist") from None
+    except obstore_errors.AlreadyExistsError:
+        raise FileExistsError(f"{uri} exists already") from None
     except (obstore_errors.PermissionDeniedError, obstore_errors.UnauthenticatedError):
         raise PermissionError(f"access to {uri} is denied") from None
     except obstore_errors.BaseError as error:
@@ -167,6 +172,30 @@ def write_bytes(uri: str, data: bytes) -> None:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def create_bytes(uri: str, data: bytes) -> bool:
+    """Put a file only if there is none; False if there is one already.
+
+    Not every S3 server honours the condition (findings: rclone overwrites): read back to be sure.
+    """
+    if uri.startswith("s3://"):
+        store, key = s3_store(uri)
+        try:
+            with plain_errors(uri):
+                obstore.put(store, key, data, mode="create", use_multipart=False)
+        except FileExistsError:
+            return False
+        return True
+    temporary = str(Path(uri).with_name(f".{uuid.uuid4().hex}.tmp"))
+    write_bytes(temporary, data)
+    try:
+        os.link(temporary, uri)  # fails where the name is taken, and is whole at once
+    except FileExistsError:
+        return False
+    finally:
+        os.unlink(temporary)
+    return True
 
 
 def exists(uri: str) -> bool:

@@ -1,5 +1,6 @@
 """Parquet in and out of a URI: whole files, bytes built in memory, put at once."""
 
+import hashlib
 import io
 import json
 from collections.abc import Iterable, Mapping
@@ -18,10 +19,13 @@ def field(name: str, kind: pa.DataType, meaning: str, unit: str = "") -> "pa.Fie
     return pa.field(name, kind, metadata=metadata)
 
 
-def write_table(uri: str, table: pa.Table, metadata: Mapping[str, str] | None = None) -> None:
+def write_table(uri: str, table: pa.Table, metadata: Mapping[str, str] | None = None) -> str:
     """Write one Parquet file in one go (zstd); `metadata` goes beside the schema's own.
 
     A table stream inside `open_output_stream` would commit a truncated object on an error.
+
+    Returns:
+        The SHA-256 of the file, hex.
     """
     merged = {
         **(table.schema.metadata or {}),
@@ -30,6 +34,7 @@ def write_table(uri: str, table: pa.Table, metadata: Mapping[str, str] | None = 
     buffer = io.BytesIO()
     pq.write_table(table.replace_schema_metadata(merged), buffer, compression="zstd")
     storage.write_bytes(uri, buffer.getvalue())
+    return hashlib.sha256(buffer.getbuffer()).hexdigest()
 
 
 def read_table(uri: str, columns: list[str] | None = None) -> pa.Table:

@@ -13,7 +13,7 @@ import ray
 import ray.train
 
 from model import bundle as bundles
-from model.errors import TrainingError, UsageError
+from model.errors import StorageError, TrainingError, UsageError
 from model.heads import encode_target
 from model.recipes import Recipe
 from model.runtime import import_tensorflow
@@ -57,9 +57,11 @@ class TrainOptions:
 
     def identity(self, fingerprint: str) -> dict[str, Any]:
         """All that decides the outcome; the number of workers does not."""
+        recipe = self.recipe.to_json()
+        del recipe["source"]  # prose
         return tables.plain(
             {
-                "recipe": self.recipe.to_json(),
+                "recipe": recipe,
                 "manifest_fingerprint": fingerprint,
                 "precision": self.precision,
                 "conflicts": self.conflicts,
@@ -222,6 +224,8 @@ def _fit(options: TrainOptions, config: WorkerConfig, board: Any) -> Any:
         result = trainer.fit()
     except ray.train.TrainingFailedError as error:
         raise TrainingError(_root_cause(error)) from None
+    except OSError as error:
+        raise StorageError(f"--output {options.output} cannot hold checkpoints: {error}") from None
     finally:
         watcher.stop()
     failure = ray.get(board.failed.remote())

@@ -1,5 +1,6 @@
 """Scoring: every input is one row, whatever is wrong with it and whoever dies."""
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -12,13 +13,16 @@ import pandas as pd
 import pytest
 
 from model.bundle import Bundle
-from model.errors import UsageError
+from model.errors import FacemillError, UsageError
 from pipelines import manifest, predictions, rows, tables
 from pipelines.ingest import IngestOptions, ingest
+from pipelines.lease import Lease
 from pipelines.rows import score_pictures
 from pipelines.scoring import ScoreOptions, score
 from pipelines.synthetic import draw_faces
+from pipelines.verification import verify
 from tests.bundles import untrained_bundle
+from tests.deadly import DECODER, poisoned
 from tests.s3_server import S3Server
 
 
@@ -85,6 +89,61 @@ def test_resuming_scores_only_the_missing_shards(
     assert resumed.skipped == 37
     assert kept.stat().st_mtime_ns == before
     pd.testing.assert_frame_equal(_rows(tmp_path), whole)
+    assert verify(str(tmp_path)).problems == ()
+
+
+@pytest.mark.timeout(240)
+def test_images_that_kill_a_worker_cost_themselves_and_no_other_row(
+    faces_dir: Path, untrained: Bundle, tmp_path: Path, ray_session: None
+) -> None:
+    folder = tmp_path / "deadly"
+    folder.mkdir()
+    for number, face in enumerate(sorted(faces_dir.glob("*.jpg"))[:9]):
+        how = {2: "segv", 4: "hang", 6: "kill"}.get(number)
+        data = face.read_bytes()
+        (folder / f"{number}.jpg").write_bytes(poisoned(data, how) if how else data)
+    options = ScoreOptions(
+        str(folder), "images", str(tmp_path / "out"), image_timeout_s=5.0, decoder=DECODER
+    )
+    result = score(options, untrained)
+    bad = predictions.read_quarantine(options.output).to_pandas()
+    assert result.record["scored"] == 6
+    assert dict(zip(bad["uri"].str[-5:], bad["error"], strict=True)) == {
+        "2.jpg": "crashed", "4.jpg": "timeout", "6.jpg": "out_of_memory",
+    }  # fmt: skip
+    assert verify(options.output).problems == ()
+    assert list((tmp_path / "out" / "attempts").iterdir()) == []
+
+
+def test_a_run_that_is_clearly_wrong_stops_early_and_can_be_continued(
+    untrained: Bundle, tmp_path: Path, ray_session: None
+) -> None:
+    from pipelines import scoring
+
+    folder, output = tmp_path / "wrong", tmp_path / "out"
+    folder.mkdir()
+    for number in range(scoring.QUARANTINE_SAMPLE + 100):
+        (folder / f"{number}.jpg").write_text("no image")
+    options = ScoreOptions(str(folder), "images", str(output), max_quarantine=0.05)
+    with pytest.raises(FacemillError) as error:
+        score(options, untrained)
+    assert str(error.value).startswith(
+        "100.0% of the first 500 inputs are in quarantine (most: decode: not_an_image), over "
+        "--max-quarantine 5.0%: is this the right place?"
+    )
+    assert not (output / "run.json").exists()
+    assert not (output / "lease.json").exists()
+    result = score(dataclasses.replace(options, max_quarantine=None), untrained)
+    assert result.record["quarantined"] == 500
+
+
+def test_two_drivers_on_one_output_are_one_too_many(
+    mixed_dir: Path, untrained: Bundle, tmp_path: Path
+) -> None:
+    options = ScoreOptions(str(mixed_dir), "images", str(tmp_path))
+    with Lease(str(tmp_path)), pytest.raises(UsageError, match="is being written by process"):
+        score(options, untrained)
+    assert {path.name for path in tmp_path.iterdir()} == set()
 
 
 def test_a_shard_with_missing_rows_is_not_taken_for_whole(

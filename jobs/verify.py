@@ -1,0 +1,54 @@
+"""Prove that a scoring run is whole: `python -m jobs.verify --output URI`.
+
+Reads every file that `jobs.score` left below --output and changes nothing. Exit code 0: each input
+is one row of predictions or quarantine, none is there twice, every file is as committed, all by
+one bundle. Exit code 1: what is wrong, line by line.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+from jobs import cli
+from model.errors import FacemillError
+from pipelines import storage
+from pipelines.verification import verify
+
+
+@dataclasses.dataclass(frozen=True)
+class VerifyConfig:
+    """Arguments of `jobs.verify`."""
+
+    output: str
+    """Folder or s3:// prefix that jobs.score wrote."""
+
+
+def job(config: VerifyConfig) -> None:
+    """Verify and print the proof, or what is wrong."""
+    output = storage.normalize(config.output)
+    storage.require_readable(output, "--output")
+    found = verify(output)
+    if found.problems:
+        for problem in found.problems:
+            print(f"- {problem}")
+        raise FacemillError(f"{output} is not whole: {len(found.problems)} problems, listed above")
+    cli.print_table(
+        f"verified {output}",
+        [
+            (
+                "inputs",
+                f"{found.inputs:,} = {found.scored:,} scored + {found.quarantined:,} quarantined",
+            ),
+            ("uris", "each in exactly one row of its own shard, none twice"),
+            ("files", f"{found.files:,}, rows and SHA-256 as committed"),
+            ("bundle", f"{found.bundle_id}, in every row"),
+        ],
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point."""
+    cli.run(VerifyConfig, job, argv)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""What a scoring job would do: `jobs.score --dry-run`. Lists, but starts and writes nothing."""
+
+import dataclasses
+import itertools
+
+from model.bundle import Bundle
+from model.errors import ManifestError
+from pipelines import listing, manifest, shards, storage
+from pipelines.claim import ScoreOptions, require_own, resolved
+from pipelines.run_record import RUN_FILE
+
+MOST_LISTED = 1_000_000  # a dry run over a billion keys shall not list for hours
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What is there and what is left to do; `inputs_exact` is False where the listing was cut."""
+
+    inputs: int
+    inputs_exact: bool
+    shards: int
+    pending_shards: int
+    pending_inputs: int
+    precision: str
+    state: str
+
+
+def plan(options: ScoreOptions, bundle: Bundle) -> Plan:
+    """Look at the output and, where nothing is frozen yet, at the input.
+
+    Raises:
+        UsageError: the output holds another run.
+        ManifestError: there is nothing to score.
+    """
+    options = resolved(options)
+    require_own(options, bundle, None)
+    frozen = shards.load_frozen(options.output)
+    if frozen is None:
+        inputs, exact = _count(options)
+        if not inputs:
+            raise ManifestError("there is nothing to score: the input lists no file")
+        sizes = list(shards.sizes(inputs, options.shard_rows))
+        return Plan(
+            inputs, exact, len(sizes), len(sizes), inputs, str(options.precision), "a new run"
+        )
+    done = shards.committed(options.output)
+    left = [rows for index, rows in enumerate(frozen.rows) if index not in done]
+    state = "an interrupted run, continued"
+    if not left and storage.exists(storage.join(options.output, RUN_FILE)):
+        state = "a finished run: nothing is left to do"
+    total = len(frozen.rows)
+    return Plan(frozen.total, True, total, len(left), sum(left), str(options.precision), state)
+
+
+def _count(options: ScoreOptions) -> tuple[int, bool]:
+    """Inputs, and whether that is all of them."""
+    if options.kind != "images":
+        return manifest.read_manifest(options.source, ["uri"]).num_rows, True
+    files = listing.list_files(options.source)
+    count = sum(1 for _ in itertools.islice(files, MOST_LISTED))
+    return count, next(files, None) is None

@@ -1,0 +1,84 @@
+"""run.json, written last of all: what a finished scoring run is, file by file."""
+
+import collections
+import dataclasses
+import json
+import time
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+from model.bundle import Bundle
+from model.errors import FacemillError
+from pipelines import shards, storage, tables
+from pipelines.claim import ScoreOptions
+from pipelines.fetching import read_ahead
+from pipelines.shard_worker import ShardRecord
+
+RUN_FILE = "run.json"
+_READERS = 8  # shards read at once to describe what an earlier run committed
+
+
+def write_run(
+    options: ScoreOptions,
+    bundle: Bundle,
+    frozen: shards.FrozenInputs,
+    records: Mapping[int, ShardRecord],
+    seconds: float,
+) -> dict[str, Any]:
+    """Check every shard against the frozen inputs and write run.json.
+
+    Args:
+        options: of the run.
+        bundle: that scored.
+        frozen: the inputs.
+        records: shards that this run committed, as their workers described them; the others are
+            described by reading them.
+        seconds: that this run took.
+
+    Raises:
+        FacemillError: a shard has not as many rows as inputs.
+    """
+
+    def described(index: int) -> ShardRecord:
+        return records.get(index) or ShardRecord.read(options.output, index)
+
+    files, reasons = dict[str, dict[str, Any]](), collections.Counter[str]()
+    scored = quarantined = 0
+    every = read_ahead(described, range(len(frozen.rows)), _READERS)
+    for index, record in enumerate(every):
+        found = record.scored + record.quarantined
+        if found != frozen.rows[index]:
+            raise FacemillError(
+                f"shard {index} has {found} rows for {frozen.rows[index]} inputs: delete "
+                f"{shards.shard_uri(storage.join(options.output, 'predictions'), index)} and run "
+                "the same command again"
+            )
+        name = shards.shard_uri("", index).lstrip("/")
+        files[f"predictions/{name}"] = _file(record.scored, record.predictions_sha256)
+        files[f"quarantine/{name}"] = _file(record.quarantined, record.quarantine_sha256)
+        reasons.update(json.loads(record.reasons))
+        scored, quarantined = scored + record.scored, quarantined + record.quarantined
+    run: dict[str, Any] = {
+        "format": 2,
+        options.kind: options.source,
+        "inputs": frozen.total,
+        "scored": scored,
+        "quarantined": quarantined,
+        "quarantine_reasons": dict(sorted(reasons.items())),
+        "bundle": bundle.name,
+        "bundle_id": bundle.id,
+        "preprocessing": bundle.input.hash,
+        "precision": options.precision,
+        **dataclasses.asdict(options.reading),
+        "seconds": round(seconds, 2),
+        "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "versions": {name: version(name) for name in ("keras", "tensorflow", "ray", "pillow")},
+        "files": files,
+    }
+    tables.write_json(storage.join(options.output, RUN_FILE), run)
+    return run
+
+
+def _file(rows: int, sha256: str) -> dict[str, Any]:
+    return {"rows": rows, "sha256": sha256}

@@ -1,0 +1,172 @@
+"""The worker of scoring: the network once, then shard after shard, each committed by itself.
+
+output/quarantine/shard-00042.parquet     put first
+output/predictions/shard-00042.parquet    put last: its existence is the commit
+output/attempts/shard-00042.json          there while the shard is being scored
+"""
+
+import collections
+import dataclasses
+import hashlib
+import io
+import json
+import random
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from model.errors import FacemillError
+from model.predictor import Predictor
+from pipelines import shards, storage, tables
+from pipelines.bundles import open_bundle
+from pipelines.claim import ScoreOptions
+from pipelines.isolation import Decode, IsolatedDecoder, ended_by_alarm, find_decoder
+from pipelines.rows import BATCH_IMAGES, score_entries
+
+# Killed so often, a shard kills for another reason than a decoder; chaos tests kill less.
+MAX_ATTEMPTS = 12
+Result = TypeVar("Result")
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 30.0
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardRecord:
+    """What a committed shard is: rows and SHA-256 of its two files, and why rows were rejected."""
+
+    shard: int
+    scored: int
+    quarantined: int
+    predictions_sha256: str
+    quarantine_sha256: str
+    reasons: str  # JSON: {"stage: error": rows}
+
+    @classmethod
+    def read(cls, output: str, index: int) -> "ShardRecord":
+        """Describe a shard that was committed earlier, by reading its files.
+
+        Raises:
+            FileNotFoundError: one of them is missing.
+            StorageError: one of them is damaged.
+        """
+        data = {
+            k: storage.read_bytes(_uri(output, k, index)) for k in ("predictions", "quarantine")
+        }
+        sums = {kind: hashlib.sha256(content).hexdigest() for kind, content in data.items()}
+        bad = pq.read_table(io.BytesIO(data["quarantine"]), columns=["stage", "error"])
+        scored = pq.read_metadata(io.BytesIO(data["predictions"])).num_rows
+        return cls(
+            index, scored, bad.num_rows, sums["predictions"], sums["quarantine"], _reasons(bad)
+        )
+
+
+def _uri(output: str, kind: str, index: int) -> str:
+    return shards.shard_uri(storage.join(output, kind), index)
+
+
+def _reasons(quarantine: Any) -> str:
+    rows = quarantine.select(["stage", "error"]).to_pylist()
+    return json.dumps(collections.Counter(f"{row['stage']}: {row['error']}" for row in rows))
+
+
+class Attempts:
+    """How often a shard was begun; kept in the output, as whoever counts in memory dies too."""
+
+    def __init__(self, output: str, index: int) -> None:
+        """Name the file of one shard."""
+        self.uri = storage.join(output, "attempts", f"shard-{index:05d}.json")
+
+    def begin(self) -> int:
+        """Count one more; returns how often the shard was begun before."""
+        try:
+            before = int(tables.read_json(self.uri)["begun"])
+        except (FileNotFoundError, ValueError, KeyError):
+            before = 0
+        # After the last one the count starts anew, so that a person's next run may try again.
+        tables.write_json(self.uri, {"begun": 1 if before >= MAX_ATTEMPTS else before + 1})
+        return before
+
+    def end(self) -> None:
+        """Forget them: the shard is committed."""
+        storage.delete(self.uri)
+
+
+class ShardScorer:
+    """All stages fused in one process, on one core.
+
+    On a CPU the network is the cost, not the decode, so a separate decode stage would leave a
+    core idle (findings: 202-223 against 375-426 images/s).
+    """
+
+    def __init__(self, options: ScoreOptions) -> None:
+        """Load the output's copy of the bundle on one thread.
+
+        From the output and not as an argument: Ray cannot restart an actor whose large
+        constructor arguments were lost with their node (ray#53727).
+        """
+        self.bundle = open_bundle(storage.join(options.output, "bundle"))
+        precision = options.concrete_precision
+        self.predictor = Predictor(self.bundle, precision, BATCH_IMAGES, threads=1)
+        self.options = options
+        self.inputs = storage.join(options.output, "inputs")
+        self.decode = ended_by_alarm(find_decoder(options.decoder), options.image_timeout_s)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Score one shard a row and commit it; returns the columns of `ShardRecord`."""
+        records = [dataclasses.asdict(self._score_shard(int(index))) for index in batch["shard"]]
+        return {name: np.array([record[name] for record in records]) for name in records[0]}
+
+    def _score_shard(self, index: int) -> ShardRecord:
+        """Score a shard; one that was begun before killed its worker, so it is decoded apart."""
+        attempts = Attempts(self.options.output, index)
+        patience_s = self.options.patience_s
+        before = patiently(attempts.begin, patience_s)
+        if before >= MAX_ATTEMPTS:
+            raise FacemillError(
+                f"shard {index} was begun {before} times and its worker died each time, even with "
+                "its images decoded in a process of their own: is there enough memory?"
+            )
+        if not before:
+            record = patiently(lambda: self._commit(index, self.decode), patience_s)
+        else:
+            apart = IsolatedDecoder(self.options.decoder, self.options.image_timeout_s)
+            try:
+                record = patiently(lambda: self._commit(index, apart), patience_s)
+            finally:
+                apart.close()
+        patiently(attempts.end, patience_s)
+        return record
+
+    def _commit(self, index: int, decode: Decode) -> ShardRecord:
+        output = self.options.output
+        entries = tables.read_table(shards.shard_uri(self.inputs, index)).to_pylist()
+        good, bad = score_entries(entries, self.predictor, self.options.reading, decode)
+        notes = {"facemill.bundle_id": self.bundle.id, "facemill.inputs": str(len(entries))}
+        # Quarantine first: the predictions file is the commit and must find all else in place.
+        bad_sum = tables.write_table(_uri(output, "quarantine", index), bad, notes)
+        notes["facemill.quarantine_sha256"] = bad_sum
+        good_sum = tables.write_table(_uri(output, "predictions", index), good, notes)
+        return ShardRecord(index, good.num_rows, bad.num_rows, good_sum, bad_sum, _reasons(bad))
+
+
+def patiently(act: Callable[[], Result], patience_s: float) -> Result:
+    """Do `act`, again and again with longer waits while the store fails; no row is made of that.
+
+    Raises:
+        OSError: it still fails after `patience_s`, or access is denied, which waiting cannot mend.
+    """
+    deadline, wait_s = time.monotonic() + patience_s, _FIRST_WAIT_S
+    while True:
+        try:
+            return act()
+        except PermissionError:
+            raise
+        except OSError:
+            # Half the wait is drawn, so that a thousand workers do not come back at once.
+            pause_s = wait_s * random.uniform(0.5, 1.0)
+            if time.monotonic() + pause_s > deadline:
+                raise
+            time.sleep(pause_s)
+            wait_s = min(2 * wait_s, _LONGEST_WAIT_S)

@@ -1,0 +1,33 @@
+"""A decoder that really dies, on files that say so; workers know it by the name `DECODER`.
+
+The bytes `DIE:segv`, `DIE:hang`, `DIE:hog`, `DIE:kill` anywhere in a file make the process that
+decodes it crash, hang without letting go of the GIL, eat memory, or be killed as the kernel kills.
+"""
+
+import ctypes
+import os
+import signal
+
+from model.preprocessing import DecodedImage, InputSpec
+from model.preprocessing import decode_image as decode_safely
+
+DECODER = "tests.deadly:decode_image"
+
+
+def poisoned(face: bytes, how: str) -> bytes:
+    """A good picture that kills: what follows the end of a JPEG is no decoder's business."""
+    return face + f"DIE:{how}".encode()
+
+
+def decode_image(data: bytes, spec: InputSpec) -> DecodedImage:
+    """Decode, or die."""
+    if b"DIE:segv" in data:
+        signal.signal(signal.SIGSEGV, signal.SIG_DFL)  # Ray's and pytest's handlers print pages
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if b"DIE:hang" in data:
+        ctypes.PyDLL(None).sleep(3600)  # PyDLL keeps the GIL, as a bad decoder does
+    if b"DIE:hog" in data:
+        _ = bytearray(1 << 44)
+    if b"DIE:kill" in data:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return decode_safely(data, spec)

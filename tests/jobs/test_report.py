@@ -1,0 +1,79 @@
+"""jobs.report and jobs.calibrate as a person starts them, on drawn faces."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from model.bundle import Bundle, read_bundle
+from pipelines import tables
+from pipelines.ingest import IngestOptions, ingest, write_ingested
+from pipelines.scoring import ScoreOptions, score
+from pipelines.synthetic import draw_faces
+from tests.predictions import random_predictions, write_predictions
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.timeout(240)
+def test_calibrate_score_and_report_on_drawn_faces(
+    untrained: Bundle, tmp_path: Path, ray_session: None
+) -> None:
+    draw_faces(tmp_path / "faces", 220, seed=3, broken=3)
+    options = IngestOptions(str(tmp_path / "faces"))
+    write_ingested(ingest(options), options, str(tmp_path / "manifest"))
+    arguments = (
+        "jobs.calibrate", "--bundle", untrained.folder, "--manifest", tmp_path / "manifest",
+        "--output", tmp_path / "bundle",
+    )  # fmt: skip
+    refused = run(*arguments)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: the bundle was trained on manifest None, --manifest")
+    made = run(*arguments, "--other-manifest")
+    assert made.returncode == 0, made.stderr
+    bundle = read_bundle(tmp_path / "bundle")
+    assert bundle.id != untrained.id
+    assert bundle.record["calibration"]["age"]["images"] > 30
+    assert set(bundle.record["profile"]) == {"train", "val"}
+
+    score(ScoreOptions(str(tmp_path / "faces"), "images", str(tmp_path / "out")), bundle)
+    rows = tables.read_table(str(tmp_path / "out" / "predictions")).to_pandas()
+    assert (rows["age_low_years"] <= rows["age_high_years"]).all()
+    assert rows["age_group"].notna().all()
+    assert rows["brightness"].between(1, 254).all()
+    page = tmp_path / "report.html"
+    done = run(
+        "jobs.report", "--predictions", tmp_path / "out", "--labels", tmp_path / "manifest",
+        "--output", page, "--json", tmp_path / "r.json", "--parquet", tmp_path / "r.parquet",
+        "--show-faces",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "interval holds" in done.stdout
+    text = page.read_text()
+    assert 'src="data:image/jpeg;base64,' in text
+    assert "the bundle&#39;s own train and val images" in text
+    assert tables.read_json(str(tmp_path / "r.json"))["counts"]["quarantined"] == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--output", "{tmp}/r.html"], "error: --predictions is missing: give jobs.score's"),
+        (["--predictions", "{tmp}/none"], "error: --predictions {tmp}/none does not exist"),
+        (["--predictions", "{tmp}/run", "--labels", "{tmp}/no.csv", "--output", "{tmp}/r.html"],
+         "error: --labels {tmp}/no.csv does not exist"),
+        (["--card", "--bundle", "{tmp}/none"], "error: {tmp}/none is no bundle"),
+    ],
+)  # fmt: skip
+def test_a_bad_argument_is_one_sentence(
+    arguments: list[str], sentence: str, tmp_path: Path
+) -> None:
+    write_predictions(tmp_path / "run", random_predictions(0, 10))
+    result = run("jobs.report", *(text.format(tmp=tmp_path) for text in arguments))
+    assert result.returncode == 2, result.stderr
+    assert result.stderr.startswith(sentence.format(tmp=tmp_path))
+    assert result.stderr.count("\n") == 1

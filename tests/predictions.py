@@ -1,0 +1,45 @@
+"""Made-up prediction tables for tests that need many rows and no network."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from model.labels import DECADES, GENDERS, bin_names, bin_of
+from pipelines import tables
+from pipelines.predictions import PREDICTIONS_SCHEMA
+
+
+def random_predictions(seed: int, count: int, **columns: Any) -> pa.Table:
+    """Rows of PREDICTIONS_SCHEMA with a few nulls; `columns` replace what is drawn."""
+    rng = np.random.default_rng(seed)
+    age = (rng.beta(1.6, 2.4, count) * 110).astype(np.float32)
+    p_female = rng.beta(0.5, 0.5, count).astype(np.float32)
+    half = (4 + age / 5).astype(np.float32)
+    names, bundle = np.array(bin_names(DECADES)), "0123456789abcdef"
+    values: dict[str, Any] = {
+        "uri": [f"/faces/{'abc'[i % 3]}/{i:06d}.jpg" for i in range(count)],
+        "age_years": pa.array(age, mask=rng.random(count) < 0.02),
+        "age_low_years": np.maximum(age - half, 0),
+        "age_high_years": np.minimum(age + half, 116),
+        "age_group": names[bin_of(age, DECADES)].tolist(),
+        "gender": np.array(GENDERS)[(p_female >= 0.5).astype(int)].tolist(),
+        "p_female": p_female,
+        "width": rng.integers(8, 3000, count),
+        "height": rng.integers(8, 3000, count),
+        "brightness": rng.uniform(0, 255, count),
+        "contrast": rng.uniform(0, 127.5, count),
+        "sharpness": rng.gamma(6, 2, count),
+        "bundle_id": [bundle] * count,
+        **columns,
+    }
+    arrays = [pa.array(values[field.name]).cast(field.type) for field in PREDICTIONS_SCHEMA]
+    return pa.Table.from_arrays(arrays, schema=PREDICTIONS_SCHEMA)
+
+
+def write_predictions(folder: Path | str, *parts: pa.Table) -> str:
+    """Write parts as `folder`/predictions/shard-N.parquet."""
+    for number, part in enumerate(parts):
+        tables.write_table(f"{folder}/predictions/shard-{number:05d}.parquet", part)
+    return str(folder)

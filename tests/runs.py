@@ -1,0 +1,40 @@
+"""A finished scoring run made up without a network, for tests of what reads one."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from model.bundle import Bundle
+from pipelines import predictions, shards, storage, tables
+from pipelines.bundles import copy_bundle
+from pipelines.claim import ScoreOptions, claim
+from pipelines.run_record import write_run
+
+
+def finished_run(
+    output: str, bundle: Bundle, uris: list[str], shard_rows: int = 4, bad: int = 1
+) -> dict[str, Any]:
+    """Write all files of a run in which the first `bad` inputs of each shard were rejected."""
+    options = ScoreOptions(str(Path(output).parent / "faces"), "images", output)
+    claim(options, bundle, None)
+    copy_bundle(bundle, storage.join(output, "bundle"))
+    frozen = shards.freeze(output, [pa.table({"uri": uris})], shard_rows)
+    for index in range(len(frozen.rows)):
+        names = [row["uri"] for row in frozen.read(index)]
+        write_shard(output, bundle, index, names[bad:], names[:bad])
+    return write_run(options, bundle, frozen, {}, 1.0)
+
+
+def write_shard(
+    output: str, bundle: Bundle, index: int, good: list[str], rejected: list[str]
+) -> None:
+    """Write the two files of one shard."""
+    ages = np.full(len(good), 30, dtype=np.float32)
+    columns = {"age_years": ages, "p_female": ages / 100}
+    rows = predictions.predictions_table(good, [(200, 200)] * len(good), columns, bundle)
+    reasons = [{"uri": uri, "stage": "read", "error": "not_found"} for uri in rejected]
+    quarantine = pa.Table.from_pylist(reasons, schema=predictions.QUARANTINE_SCHEMA)
+    for kind, table in (("quarantine", quarantine), ("predictions", rows)):
+        tables.write_table(shards.shard_uri(storage.join(output, kind), index), table)

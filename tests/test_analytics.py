@@ -1,0 +1,48 @@
+"""The snippets of docs/analytics.md: they run, and three tools give one answer."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.predictions import random_predictions, write_predictions
+
+PAGE = Path(__file__).parents[1] / "docs" / "analytics.md"
+
+
+def snippet(name: str) -> str:
+    found = re.search(rf"<!-- snippet: {name} -->\n```\w+\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert found is not None, name
+    return found[1]
+
+
+def run_python(name: str) -> dict[str, Any]:
+    names: dict[str, Any] = {}
+    exec(compile(snippet(name), f"{PAGE}:{name}", "exec"), names)
+    return names
+
+
+def test_three_tools_give_one_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import duckdb
+
+    write_predictions(tmp_path, random_predictions(0, 800), random_predictions(1, 500))
+    monkeypatch.setattr(os, "environ", {**os.environ})
+    monkeypatch.chdir(tmp_path)
+    queries = [query for query in snippet("duckdb").split(";") if query.strip()]
+    by_gender, by_group, least_sure = (duckdb.sql(query).fetchall() for query in queries)
+    pandas, polars = run_python("pandas"), run_python("polars")
+
+    expected = [(gender, images, pytest.approx(age, rel=1e-5)) for gender, images, age in by_gender]
+    assert list(pandas["by_gender"].itertuples(name=None)) == expected
+    assert polars["by_gender"].rows() == expected
+
+    expected = [(name, images, pytest.approx(years, rel=1e-5)) for name, images, years in by_group]
+    assert list(pandas["by_group"].itertuples(name=None)) == expected
+    assert [row[:3] for row in polars["by_group"].rows()] == expected
+    assert sum(images for _, images, _ in by_group) == 1300
+
+    expected = [(uri, pytest.approx(p)) for uri, p in least_sure]
+    assert list(pandas["least_sure"].itertuples(index=False, name=None)) == expected
+    assert polars["least_sure"].rows() == expected
