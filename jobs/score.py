@@ -6,6 +6,8 @@ The same command continues. `--images one.jpg` without --output prints one line 
 """
 
 import dataclasses
+import sys
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -44,6 +46,8 @@ class ScoreConfig:
     """Binning of age_group: 0-10, 11-20, … or the eight Adience classes."""
     max_quarantine: str | None = None
     """Stop early, resumably, where more than this share of inputs is bad, e.g. 5%."""
+    workers: int | None = None
+    """At most so many, one core each; default: every core of the cluster."""
     image_timeout_s: float = 30.0
     """An image that takes longer to decode goes to quarantine."""
     dry_run: bool = False
@@ -72,7 +76,7 @@ def job(config: ScoreConfig) -> None:
     source, output = _places(config, kind)
     options = ScoreOptions(
         source, kind, output, config.precision, config.shard_rows, reading, share,
-        config.image_timeout_s,
+        config.image_timeout_s, workers=config.workers,
     )  # fmt: skip
     if config.new_version:
         options = new_version(options, bundle)
@@ -95,6 +99,8 @@ def _places(config: ScoreConfig, kind: str) -> tuple[str, str]:
         )
     if config.shard_rows is not None and config.shard_rows < 1:
         raise UsageError(f"--shard-rows {config.shard_rows} must be at least 1")
+    if config.workers is not None and config.workers < 1:
+        raise UsageError(f"--workers {config.workers} must be at least 1")
     if config.image_timeout_s <= 0:
         raise UsageError(f"--image-timeout-s {config.image_timeout_s:g} must be above 0")
     source = storage.normalize(config.images[0] if config.images else str(config.manifest))
@@ -140,12 +146,17 @@ def _print_pictures(config: ScoreConfig, bundle: Bundle) -> None:
         storage.require_readable(picture, "--images")
         if listing.is_folder(picture) or picture.endswith(".tar"):
             raise UsageError(f"--images {picture} is a folder: give --output for its predictions")
-    from pipelines.rows import score_pictures
+    started = time.monotonic()
+    from pipelines.rows import import_network_libraries, score_pictures
 
+    import_network_libraries()
+    imports_s = time.monotonic() - started
     # float32: no slower for a few pictures, and it needs no second look at the CPU.
     precision = "float32" if config.precision == "auto" else config.precision
     for line in score_pictures(pictures, bundle, precision):
         print(line)
+    seconds = time.monotonic() - started
+    print(f"answered in {seconds:.1f} s, {imports_s:.1f} s of them imports", file=sys.stderr)
 
 
 def print_summary(result: "Scored", bundle: Bundle, output: str) -> None:

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image
 
 from model.errors import DecodeError
 
@@ -28,6 +28,29 @@ DECODE_REASONS = (
 )  # fmt: skip
 
 _EXIF_ORIENTATION = 0x0112
+_TURNS = {  # EXIF orientation -> what makes the picture upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# Formats that we know and do not take, by the bytes at an offset.
+_UNSUPPORTED = (
+    (4, b"ftyphei", "HEIC"),
+    (4, b"ftyphev", "HEIC"),
+    (4, b"ftypmif1", "HEIF"),
+    (4, b"JXL ", "JPEG XL"),
+    (0, b"\xff\x0a", "JPEG XL"),
+    (4, b"jP  ", "JPEG 2000"),
+    (0, b"%PDF", "PDF"),
+    (0, b"<svg", "SVG"),
+    (0, b"8BPS", "Photoshop"),
+)
+_SIDEWAYS = [_TURNS[value] for value in (5, 6, 7, 8)]
+_JPEG_START, _JPEG_FRAMES = b"\xff\xd8", range(0xC0, 0xD0)
 _DRAFT_FACTOR = 4  # a JPEG decoded at a reduced scale keeps at least 4x the target's side
 
 
@@ -88,8 +111,7 @@ def decode_image(data: bytes, spec: InputSpec) -> DecodedImage:
     except DecodeError:
         raise
     except Image.UnidentifiedImageError:
-        start = data[:12].hex(" ")
-        raise DecodeError("not_an_image", f"no image format starts with {start}") from None
+        raise _unidentified(data) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DecodeError("too_large", str(error)) from None
     except MemoryError:
@@ -108,14 +130,46 @@ def _decode_opened(image: Image.Image, spec: InputSpec) -> DecodedImage:
         raise DecodeError("too_small", f"{width}x{height}: a side is under {MIN_SIDE_PX} pixels")
     side = _DRAFT_FACTOR * max(spec.width, spec.height)
     image.draft(None, (side, side))  # a no-op on anything but a JPEG of at least twice that side
-    if image.getexif().get(_EXIF_ORIENTATION, 1) in range(2, 9):
-        image = ImageOps.exif_transpose(image)
-        if image.size != (width, height) and (image.width > image.height) != (width > height):
+    image.load()  # here, where what is wrong with the pixels is not taken for a damaged EXIF
+    turn = _TURNS.get(_orientation(image))
+    if turn is not None:
+        image = image.transpose(turn)
+        if turn in _SIDEWAYS:
             width, height = height, width
     image = _flatten(image).convert("L" if spec.color == "grey" else "RGB")
     if image.size != (spec.width, spec.height):
         image = image.resize((spec.width, spec.height), Image.Resampling[spec.resample.upper()])
     return DecodedImage(np.asarray(image).reshape(spec.shape), width, height)
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation; 1 (upright) where the EXIF is damaged, as the picture may be good."""
+    try:
+        return image.getexif().get(_EXIF_ORIENTATION, 1)
+    except Exception:  # the EXIF reader raises nearly anything
+        return 1
+
+
+def _unidentified(data: bytes) -> DecodeError:
+    """What to say of bytes that no decoder takes."""
+    for offset, start, name in _UNSUPPORTED:
+        if data[offset : offset + len(start)] == start:
+            return DecodeError("unsupported", f"it is {name}, which no decoder here reads")
+    bits = _jpeg_bits(data)
+    if bits not in (None, 8):
+        return DecodeError("unsupported", f"it is a JPEG of {bits}-bit samples")
+    return DecodeError("not_an_image", f"no image format starts with {data[:12].hex(' ')}")
+
+
+def _jpeg_bits(data: bytes) -> int | None:
+    """Bits a sample of a JPEG, from its frame header; None if it has none."""
+    at = 2 if data.startswith(_JPEG_START) else len(data)
+    while at + 5 <= len(data) and data[at] == 0xFF:
+        # C4, C8 and CC are tables, not frames
+        if data[at + 1] in _JPEG_FRAMES and data[at + 1] not in (0xC4, 0xC8, 0xCC):
+            return data[at + 4]
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return None
 
 
 def _flatten(image: Image.Image) -> Image.Image:

@@ -40,6 +40,7 @@ class ScoreOptions:
         image_timeout_s: a decode that takes longer costs the image.
         patience_s: how long a worker tries again where the store fails, beyond each request's own.
         decoder: `module:function` with which workers decode.
+        workers: at most so many, one core each; None takes every core of the cluster.
     """
 
     source: str
@@ -52,6 +53,7 @@ class ScoreOptions:
     image_timeout_s: float = isolation.TIMEOUT_S
     patience_s: float = 180.0
     decoder: str = isolation.DECODER
+    workers: int | None = None
 
     @property
     def concrete_precision(self) -> Precision:

@@ -2,6 +2,9 @@
 
 import collections
 import contextlib
+import errno
+import os
+import stat
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -39,15 +42,26 @@ def fetch(entry: Mapping[str, Any]) -> bytes | ReadFailure:
     """
     uri = entry["uri"]
     try:
+        if not uri.startswith("s3://") and not _is_regular(uri, entry):
+            return ReadFailure("not_a_file", f"{uri} is a folder, a pipe or a device")
         return storage.read_bytes(uri, entry.get("offset"), entry.get("bytes"))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         return ReadFailure("not_found", str(error))
-    except IsADirectoryError:
-        return ReadFailure("not_a_file", f"{uri} is a folder")
     except PermissionError as error:
         if uri.startswith("s3://"):
             raise
         return ReadFailure("denied", str(error))
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENAMETOOLONG):
+            raise
+        return ReadFailure("not_found", str(error))
+
+
+def _is_regular(path: str, entry: Mapping[str, Any]) -> bool:
+    """Whether reading it ends: a pipe would be waited for."""
+    if entry.get("offset") is not None:
+        return True  # the tar was listed
+    return stat.S_ISREG(os.stat(path).st_mode)
 
 
 def fetch_all(entries: Sequence[Mapping[str, Any]]) -> Generator[bytes | ReadFailure]:

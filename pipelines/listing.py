@@ -174,6 +174,11 @@ def _list_local(uri: str, descend: bool) -> Iterator[FileEntry]:
 
 def _local_entry(path: str) -> FileEntry:
     try:
+        path.encode()
+    except UnicodeEncodeError:  # Parquet holds UTF-8; under this name it will not be found
+        shown = os.fsencode(path).decode(errors="backslashreplace")
+        return FileEntry(shown, 0, None)
+    try:
         stat = os.stat(path)
     except OSError:  # a broken link is an input too: reading it will say what is wrong
         return FileEntry(path, 0, None)

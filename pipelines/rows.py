@@ -1,5 +1,6 @@
 """Manifest rows -> prediction and quarantine rows, in this process: fetch, decode, network."""
 
+import importlib
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,10 +13,12 @@ from model.calibration import Reading
 from model.errors import DecodeError
 from model.predictor import Precision, Predictor
 from model.preprocessing import decode_image
+from model.runtime import import_tensorflow
 from model.statistics import image_statistics
 from pipelines import listing, predictions, tables
 from pipelines.fetching import ReadFailure, fetch_all
 from pipelines.isolation import Decode
+from pipelines.predictions import predictions_table
 
 BATCH_IMAGES = 64  # the knee on two cores: docs/benchmarks/scoring.md
 _DEFAULT = Reading()
@@ -45,18 +48,11 @@ def score_entries(
     rejected, parts = list[dict[str, Any]](), list[pa.Table]()
     uris, sizes, pixels = list[str](), list[tuple[int, int]](), list[Any]()
 
-    def reject(entry: Mapping[str, Any], stage: str, error: str, message: str) -> None:
-        rejected.append(
-            {"uri": entry["uri"], "stage": stage, "error": error, "message": message}
-            | {"bytes": entry.get("bytes")}
-        )
-
     def flush() -> None:
         if uris:
             batch = np.stack(pixels)
             columns = predictor.predict(batch) | image_statistics(batch)
-            made = predictions.predictions_table(uris, sizes, columns, predictor.bundle, reading)
-            parts.append(made)
+            parts.append(predictions_table(uris, sizes, columns, predictor.bundle, reading))
             for pending in (uris, sizes, pixels):
                 pending.clear()
 
@@ -65,15 +61,19 @@ def score_entries(
         if listing.has_image_name(entry["uri"]):
             named.append(entry)
         else:
-            reject(entry, "list", "not_an_image_name", "the name has no image suffix")
+            rejected.append(
+                _reject(entry, "list", "not_an_image_name", "the name has no image suffix")
+            )
     for entry, data in zip(named, fetch_all(named), strict=True):
         if isinstance(data, ReadFailure):
-            reject(entry, "read", data.reason, str(data))
+            rejected.append(_reject(entry, "read", data.reason, str(data)))
             continue
         try:
             image = decode(data, spec)
         except DecodeError as error:
-            reject(entry | {"bytes": len(data)}, "decode", error.reason, str(error))
+            rejected.append(
+                _reject(entry | {"bytes": len(data)}, "decode", error.reason, str(error))
+            )
             continue
         uris.append(entry["uri"])
         sizes.append((image.width, image.height))
@@ -84,6 +84,18 @@ def score_entries(
     quarantine = pa.Table.from_pylist(rejected, schema=predictions.QUARANTINE_SCHEMA)
     scored = tables.concat(parts, predictions.PREDICTIONS_SCHEMA).unify_dictionaries()
     return scored, quarantine
+
+
+def _reject(entry: Mapping[str, Any], stage: str, error: str, message: str) -> dict[str, Any]:
+    """A row of `QUARANTINE_SCHEMA`."""
+    known = {"uri": entry["uri"], "bytes": entry.get("bytes")}
+    return {**known, "stage": stage, "error": error, "message": message}
+
+
+def import_network_libraries() -> None:
+    """Import TensorFlow and Keras now, so that a caller can tell what that costs."""
+    import_tensorflow()
+    importlib.import_module("keras")
 
 
 def score_pictures(paths: list[str], bundle: Bundle, precision: Precision) -> Iterator[str]:

@@ -95,7 +95,7 @@ def _run(
 ) -> dict[int, ShardRecord]:
     """Score the pending shards on a pool of actors, one a core."""
     cores = int(ray.cluster_resources().get("CPU", 1))
-    actors = max(1, min(cores, len(pending)))
+    actors = max(1, min(options.workers or cores, cores, len(pending)))
     # Large shards first, small ones last, so that all cores end at about the same time.
     items = [{"shard": index} for index in reversed(pending)]
     results = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(

@@ -44,7 +44,9 @@ def _rows(output: Path | str) -> pd.DataFrame:
 def test_every_input_is_exactly_one_row(
     mixed_dir: Path, untrained: Bundle, tmp_path: Path, ray_session: None
 ) -> None:
-    result = score(ScoreOptions(str(mixed_dir), "images", str(tmp_path), shard_rows=10), untrained)
+    result = score(
+        ScoreOptions(str(mixed_dir), "images", str(tmp_path), shard_rows=10, workers=1), untrained
+    )
     good = predictions.read_predictions(str(tmp_path)).to_pandas()
     bad = predictions.read_quarantine(str(tmp_path)).to_pandas()
     assert sorted([*good["uri"], *bad["uri"]]) == sorted(map(str, mixed_dir.iterdir()))
@@ -61,7 +63,9 @@ def test_every_input_is_exactly_one_row(
 def test_a_finished_run_scores_nothing_again_and_another_bundle_is_refused(
     mixed_dir: Path, untrained: Bundle, tmp_path: Path, ray_session: None
 ) -> None:
-    options = ScoreOptions(str(mixed_dir), "images", str(tmp_path / "out"), shard_rows=10)
+    options = ScoreOptions(
+        str(mixed_dir), "images", str(tmp_path / "out"), shard_rows=10, workers=1
+    )
     first = score(options, untrained)
     again = score(options, untrained)
     assert again.skipped == 47
@@ -78,7 +82,7 @@ def test_a_finished_run_scores_nothing_again_and_another_bundle_is_refused(
 def test_resuming_scores_only_the_missing_shards(
     mixed_dir: Path, untrained: Bundle, tmp_path: Path, ray_session: None
 ) -> None:
-    options = ScoreOptions(str(mixed_dir), "images", str(tmp_path), shard_rows=10)
+    options = ScoreOptions(str(mixed_dir), "images", str(tmp_path), shard_rows=10, workers=1)
     score(options, untrained)
     whole = _rows(tmp_path)
     kept = tmp_path / "predictions" / "shard-00000.parquet"
@@ -149,7 +153,7 @@ def test_two_drivers_on_one_output_are_one_too_many(
 def test_a_shard_with_missing_rows_is_not_taken_for_whole(
     mixed_dir: Path, untrained: Bundle, tmp_path: Path, ray_session: None
 ) -> None:
-    options = ScoreOptions(str(mixed_dir), "images", str(tmp_path), shard_rows=10)
+    options = ScoreOptions(str(mixed_dir), "images", str(tmp_path), shard_rows=10, workers=1)
     score(options, untrained)
     shard = str(tmp_path / "predictions" / "shard-00001.parquet")
     tables.write_table(shard, tables.read_table(shard).slice(1))
@@ -251,9 +255,14 @@ def test_scoring_a_bucket_equals_scoring_the_folder(
         shutil.copy(face, local / name)
     for face in local.iterdir():
         storage.write_bytes(f"{bucket}/faces/{face.name}", face.read_bytes())
-    score(ScoreOptions(str(local), "images", str(tmp_path / "out"), shard_rows=5), untrained)
+    score(
+        ScoreOptions(str(local), "images", str(tmp_path / "out"), shard_rows=5, workers=1),
+        untrained,
+    )
     remote = f"{bucket}/out"
-    result = score(ScoreOptions(f"{bucket}/faces", "images", remote, shard_rows=5), untrained)
+    result = score(
+        ScoreOptions(f"{bucket}/faces", "images", remote, shard_rows=5, workers=1), untrained
+    )
     assert (result.record["scored"], result.record["quarantined"]) == (15, 2)
     here, there = _rows(tmp_path / "out"), _rows(remote)
     for frame in (here, there):
@@ -267,7 +276,8 @@ def test_a_manifest_can_be_scored(
 ) -> None:
     table = ingest(IngestOptions(str(mixed_dir), labels="none")).table
     tables.write_table(str(tmp_path / "list.parquet"), table.select(["uri"]))
-    options = ScoreOptions(str(tmp_path / "list.parquet"), "manifest", str(tmp_path / "out"))
+    source = str(tmp_path / "list.parquet")
+    options = ScoreOptions(source, "manifest", str(tmp_path / "out"), workers=1)
     result = score(options, untrained)
     assert result.record["inputs"] == table.num_rows == result.record["scored"] + 5
     assert manifest.fingerprint(table) == manifest.fingerprint(

@@ -1,0 +1,346 @@
+"""Inputs of every kind that a bucket holds, and the row that each shall become.
+
+`python -m tests.corpus` writes docs/inputs.md from it; tests/pipelines/test_corpus.py makes every
+file, scores it and compares.
+"""
+
+import dataclasses
+import gzip
+import io
+import os
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, TiffImagePlugin
+
+from pipelines.synthetic import draw_face
+from tests.deadly import poisoned
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "inputs.md"
+SCORED = "scored"
+_SIZES = {"JPEG": {"quality": 92}, "WEBP": {"quality": 90}}
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """One kind of input.
+
+    Attributes:
+        title: for people.
+        name: of the file.
+        outcome: `scored`, or `stage: error`.
+        make: writes it at the path it is given; None where the listing names what is not there.
+        note: what a reader may want to know.
+        alone: only in a list (manifest), as a listing of the folder does not show it.
+    """
+
+    title: str
+    name: str
+    outcome: str
+    make: Callable[[Path], None] | None
+    note: str = ""
+    alone: bool = False
+
+
+def face() -> Image.Image:
+    """The picture that most kinds are made of."""
+    return draw_face(seed=1, index=0)[1]
+
+
+def encoded(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
+    """An image file."""
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **(_SIZES.get(kind, {}) | options))
+    return buffer.getvalue()
+
+
+def saved(change: Callable[[Image.Image], Image.Image], kind: str = "JPEG", **options: Any) -> Any:
+    """A maker: the face, changed, saved."""
+    return lambda path: path.write_bytes(encoded(change(face()), kind, **options))
+
+
+def same(image: Image.Image) -> Image.Image:
+    """The image."""
+    return image
+
+
+def damaged(change: Callable[[bytes], bytes], kind: str = "JPEG") -> Any:
+    """A maker: the face saved, then its bytes changed."""
+    return lambda path: path.write_bytes(change(encoded(face(), kind)))
+
+
+def content(data: bytes) -> Any:
+    """A maker: these bytes."""
+    return lambda path: path.write_bytes(data)
+
+
+def as_mode(mode: str) -> Callable[[Image.Image], Image.Image]:
+    """A change: to another Pillow mode."""
+    return lambda image: image.convert(mode)
+
+
+def of_size(width: int, height: int) -> Callable[[Image.Image], Image.Image]:
+    """A change: to another size."""
+    return lambda image: image.resize((width, height))
+
+
+def segment(marker: int, body: bytes) -> Callable[[bytes], bytes]:
+    """A change: a JPEG segment put after the start."""
+    return lambda data: (
+        data[:2] + struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body + data[2:]
+    )
+
+
+def after_header(byte: int, offset: int) -> Callable[[bytes], bytes]:
+    """A change: one byte of the frame header (SOF0), counted from its marker."""
+
+    def change(data: bytes) -> bytes:
+        at = data.index(b"\xff\xc0") + offset
+        return data[:at] + bytes([byte]) + data[at + 1 :]
+
+    return change
+
+
+def oriented(value: int) -> Any:
+    """A maker: a JPEG with an EXIF orientation."""
+    exif = Image.Exif()
+    exif[0x0112] = value
+    return saved(same, exif=exif)
+
+
+def sixteen_bit(path: Path) -> None:
+    """A 16-bit grey PNG."""
+    grey = np.asarray(face().convert("L")).astype(np.uint16) * 257
+    path.write_bytes(encoded(Image.fromarray(grey), "PNG"))
+
+
+def png(width: int, height: int, depth: int, color: int, raw: bytes) -> bytes:
+    """A PNG from its raw scan lines."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        )
+
+    head = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        [chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(raw)), chunk(b"IEND", b"")]
+    )
+
+
+def animated(kind: str) -> Any:
+    """A maker: three frames."""
+    frames = [face().rotate(angle) for angle in (0, 90, 180)]
+    return lambda path: path.write_bytes(
+        encoded(frames[0], kind, save_all=True, append_images=frames[1:])
+    )
+
+
+def gif_screen(width: int, height: int) -> Callable[[bytes], bytes]:
+    """A change: the size that a GIF claims."""
+    return lambda data: data[:6] + struct.pack("<HH", width, height) + data[10:]
+
+
+def heif(brand: bytes) -> bytes:
+    """The start of an ISO media file, as phones write."""
+    return struct.pack(">I", 24) + b"ftyp" + brand + bytes(4) + b"mif1" + brand + bytes(200)
+
+
+def link(target: str) -> Any:
+    """A maker: a symbolic link."""
+    return lambda path: path.symlink_to(target)
+
+
+def tiff_float(path: Path) -> None:
+    """A TIFF of 32-bit float samples."""
+    path.write_bytes(encoded(Image.new("F", (64, 64), 0.5), "TIFF"))
+
+
+def two_pages(path: Path) -> None:
+    """A TIFF of two pages, LZW-compressed."""
+    options = TiffImagePlugin.ImageFileDirectory_v2()
+    image = face()
+    path.write_bytes(
+        encoded(image, "TIFF", save_all=True, append_images=[image], compression="tiff_lzw",
+                tiffinfo=options)
+    )  # fmt: skip
+
+
+def markers(data: bytes) -> Iterator[int]:
+    """Where the segments of a JPEG start, and its scan data."""
+    at = 2
+    while data[at + 1] != 0xDA:
+        yield at
+        at += 2 + int.from_bytes(data[at + 2 : at + 4])
+    yield at
+    yield at + 2 + int.from_bytes(data[at + 2 : at + 4])
+
+
+def truncated_everywhere() -> Iterator[tuple[str, bytes]]:
+    """A JPEG cut at each marker, in the middle of its scan and just before its end marker."""
+    data = encoded(face())
+    places = list(markers(data))
+    for number, at in enumerate([*places, (places[-1] + len(data)) // 2, len(data) - 2]):
+        yield f"cut-{number:02d}.jpg", data[:at]
+
+
+def _good() -> Iterator[Kind]:
+    yield Kind("JPEG", "good.jpg", SCORED, saved(same))
+    yield Kind("progressive JPEG", "progressive.jpg", SCORED, saved(same, progressive=True))
+    yield Kind("grey JPEG", "grey.jpg", SCORED, saved(as_mode("L")))
+    yield Kind("CMYK JPEG", "cmyk.jpg", SCORED, saved(as_mode("CMYK")), "converted as Pillow does")
+    big = saved(of_size(4000, 3000))
+    yield Kind("12-megapixel JPEG", "photo.jpg", SCORED, big, "decoded at half its scale")
+    for value in range(1, 9):
+        yield Kind(
+            f"EXIF orientation {value}", f"turned-{value}.jpg", SCORED, oriented(value), "upright"
+        )
+    yield Kind("EXIF orientation 9", "turned-9.jpg", SCORED, oriented(9), "ignored")
+    for title, name, change in (
+        (
+            "damaged EXIF",
+            "bad-exif.jpg",
+            segment(0xE1, b"Exif\0\0II*\0\xff\xff\xff\xff" + b"\7" * 90),
+        ),
+        ("EXIF that is not EXIF", "no-exif.jpg", segment(0xE1, b"Exif\0\0" + b"\xee" * 40)),
+        ("damaged colour profile", "bad-icc.jpg", segment(0xE2, b"ICC_PROFILE\0\1\1" + b"\7" * 50)),
+        ("bytes after the end", "trailing.jpg", lambda data: data + b"\0" * 1000),
+    ):
+        yield Kind(title, name, SCORED, damaged(change))
+    yield Kind("JPEG of several pictures (MPO)", "stereo.jpg", SCORED, animated("MPO"), "the first")
+    for mode in ("RGB", "L", "P", "1", "LA", "RGBA"):
+        note = "on white" if mode.endswith("A") else ""
+        yield Kind(f"PNG, mode {mode}", f"{mode}.png", SCORED, saved(as_mode(mode), "PNG"), note)
+    clear = saved(as_mode("P"), "PNG", transparency=0)
+    yield Kind("palette with transparency", "clear.png", SCORED, clear, "on white")
+    yield Kind("16-bit grey PNG", "deep.png", SCORED, sixteen_bit, "the high byte counts")
+    rgb48 = png(16, 16, 16, 2, (b"\0" + b"\x80\x01" * 48) * 16)
+    yield Kind("16-bit RGB PNG", "deep-rgb.png", SCORED, content(rgb48), "the high byte counts")
+    for kind, name in (("GIF", "moving.gif"), ("WEBP", "moving.webp"), ("PNG", "moving.png")):
+        yield Kind(f"animated {kind}", name, SCORED, animated(kind), "the first frame")
+    yield Kind("WebP", "plain.webp", SCORED, saved(same, "WEBP"))
+    lossless = saved(as_mode("RGBA"), "WEBP", lossless=True)
+    yield Kind("lossless WebP with alpha", "alpha.webp", SCORED, lossless, "on white")
+    yield Kind("AVIF", "plain.avif", SCORED, saved(same, "AVIF"), "Pillow brings the decoder")
+    yield Kind("BMP", "plain.bmp", SCORED, saved(same, "BMP"))
+    yield Kind("TIFF", "plain.tif", SCORED, saved(same, "TIFF"))
+    yield Kind("CMYK TIFF", "cmyk.tif", SCORED, saved(as_mode("CMYK"), "TIFF"))
+    yield Kind("TIFF of two pages", "pages.tif", SCORED, two_pages, "the first page")
+    yield Kind("PNG named .jpg", "really-png.jpg", SCORED, saved(same, "PNG"), "the bytes decide")
+    yield Kind("JPEG named .png", "really-jpg.png", SCORED, saved(same), "the bytes decide")
+    yield Kind("strip of 20000x8", "strip.png", SCORED, saved(of_size(20_000, 8), "PNG"))
+
+
+def _bad() -> Iterator[Kind]:
+    empty, truncated, corrupt = "decode: empty", "decode: truncated", "decode: corrupt"
+    other, unsupported = "decode: not_an_image", "decode: unsupported"
+    yield Kind("no bytes", "empty.jpg", empty, content(b""))
+    yield Kind("text", "text.jpg", other, content(b"not an image\n"))
+    yield Kind("HTML error page", "error.jpg", other, content(b"<!DOCTYPE html><h1>404</h1>" * 9))
+    yield Kind(
+        "XML of a store's error", "denied.jpg", other, content(b"<?xml version='1.0'?><Error/>")
+    )
+    yield Kind("zeros", "zeros.jpg", other, content(bytes(4000)))
+    packed = damaged(lambda data: gzip.compress(data))
+    yield Kind("gzip of a JPEG", "packed.jpg", other, packed)
+    yield Kind("bytes before the start", "leading.jpg", other, damaged(lambda data: b"\0\0" + data))
+    yield Kind("HEIC", "phone.heic", unsupported, content(heif(b"heic")), "Pillow has no decoder")
+    yield Kind("PDF", "paper.jpg", unsupported, content(b"%PDF-1.7\n" + bytes(100)))
+    yield Kind(
+        "SVG", "drawing.png", unsupported, content(b"<svg xmlns='http://www.w3.org/2000/svg'/>")
+    )
+    yield Kind("JPEG XL", "new.jpg", unsupported, content(b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(50)))
+    yield Kind("12-bit JPEG", "deep.jpg", unsupported, damaged(after_header(12, 4)))
+    yield Kind("lossless JPEG", "lossless.jpg", corrupt, damaged(after_header(0xC3, 1)))
+    yield Kind("float TIFF", "float.tif", unsupported, tiff_float, "no known white level")
+    half = damaged(lambda data: data[: len(data) // 2], "PNG")
+    yield Kind("PNG cut in half", "half.png", truncated, half)
+    gif = damaged(lambda data: data[: len(data) // 2], "GIF")
+    yield Kind("GIF cut in half", "half.gif", truncated, gif)
+    webp = damaged(lambda data: data[: len(data) // 2], "WEBP")
+    yield Kind("WebP cut in half", "half.webp", corrupt, webp)
+    flipped = damaged(lambda data: data[:100] + bytes([data[100] ^ 255]) + data[101:], "PNG")
+    yield Kind("PNG with a flipped byte", "flipped.png", corrupt, flipped)
+    yield Kind("1x1", "dot.png", "decode: too_small", saved(of_size(1, 1), "PNG"))
+    line = content(png(1, 20_000, 8, 0, b"\0\0" * 20_000))
+    yield Kind("1x20000", "line.png", "decode: too_small", line)
+    bomb = content(png(20_000, 20_000, 1, 0, b"\0" * 100))
+    yield Kind("20000x20000", "bomb.png", "decode: too_large", bomb, "told by the header")
+    screen = damaged(gif_screen(65_535, 65_535), "GIF")
+    yield Kind("GIF of 65535x65535", "bomb.gif", "decode: too_large", screen, "told by the header")
+    words = content(png(64, 64, 8, 0, b"")[:33] + _text_bomb())
+    yield Kind("text chunk of 100 MB", "text-bomb.png", corrupt, words, "Pillow stops at 64 MB")
+    for how, error in (("segv", "crashed"), ("hang", "timeout"), ("hog", "out_of_memory")):
+        title = {"segv": "crashes the decoder", "hang": "hangs it", "hog": "eats memory"}[how]
+        deadly = damaged(lambda data, how=how: poisoned(data, how))
+        note = "its worker dies once; its shard is then decoded apart"
+        yield Kind(title, f"deadly-{how}.jpg", f"decode: {error}", deadly, note)
+
+
+def _text_bomb() -> bytes:
+    body = b"comment\0\0" + zlib.compress(bytes(100 << 20), 1)
+    check = struct.pack(">I", zlib.crc32(b"zTXt" + body))
+    return struct.pack(">I", len(body)) + b"zTXt" + body + check
+
+
+def _places() -> Iterator[Kind]:
+    for title, name in (
+        ("newline in the name", "new\nline.jpg"),
+        ("spaces and quotes", ' it\'s "here" .jpg'),
+        ("unicode", "ünïcødé-名前-🙂.jpg"),
+        ("%-escapes", "100%25%2F.jpg"),
+        ("characters of URLs", "a+b&c=d#e?f.jpg"),
+        ("capital suffix", "LOUD.JPG"),
+    ):
+        yield Kind(title, name, SCORED, saved(same))
+    deep = "/".join("d" * 200 for _ in range(5)) + "/far.jpg"
+    yield Kind("path of 1,000 characters", deep, SCORED, saved(same))
+    yield Kind("link to a picture", "linked.jpg", SCORED, link("good.jpg"))
+    yield Kind("changed after it was listed", "changed.jpg", SCORED, saved(same), "as it is now")
+    missing = "read: not_found"
+    yield Kind("link to nowhere", "broken-link.jpg", missing, link("nowhere.jpg"))
+    yield Kind("link to itself", "loop.jpg", missing, link("loop.jpg"))
+    yield Kind("gone after it was listed", "gone.jpg", missing, None, alone=True)
+    name = os.fsdecode(b"caf\xe9.jpg")
+    note = "shown as `caf\\xe9.jpg`; rename it"
+    yield Kind("name that is not UTF-8", name, missing, saved(same), note)
+    folder: Callable[[Path], None] = lambda path: path.mkdir()  # noqa: E731
+    yield Kind("folder named x.jpg", "x.jpg", "read: not_a_file", folder, alone=True)
+    yield Kind("pipe", "pipe.jpg", "read: not_a_file", os.mkfifo, "never waited for")
+    yield Kind("unreadable", "secret.jpg", "read: denied", saved(same))
+    named = "list: not_an_image_name"
+    yield Kind("no image suffix", "notes.txt", named, content(b"hello"), "never read")
+    yield Kind("no suffix", "README", named, content(b"hello"), "never read")
+
+
+KINDS = (*_good(), *_bad(), *_places())
+
+
+def document() -> str:
+    """docs/inputs.md."""
+    lines = [
+        "# What becomes of an input",
+        "",
+        "Every input is one row: of predictions, or of quarantine with a stage and an error to",
+        "group by, and a sentence for people. Made by `python -m tests.corpus`; its test makes",
+        "each of these files, scores it and compares. A JPEG is also cut at each of its markers",
+        "and in its scan: every cut is quarantined, as `truncated`, `corrupt` or `not_an_image`.",
+        "",
+        "Not inputs at all: hidden files (`.name`), and what lies behind a linked folder. An",
+        "outage of the store is no row either: workers try again for minutes, then the run stops",
+        "and the same command continues it. Bytes damaged inside a JPEG scan often decode",
+        "without a word: no decoder can tell.",
+        "",
+        "| input | becomes | note |",
+        "|---|---|---|",
+    ]
+    lines += [f"| {kind.title} | {kind.outcome} | {kind.note} |" for kind in KINDS]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    DOCUMENT.write_text(document())
