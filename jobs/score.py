@@ -162,7 +162,9 @@ def _print_pictures(config: ScoreConfig, bundle: Bundle) -> None:
 def print_summary(result: "Scored", bundle: Bundle, output: str) -> None:
     """What was scored, how fast, where it is."""
     record, now = result.record, result.record["inputs"] - result.skipped
-    rate = f", {now / result.seconds:,.0f} images/s" if now else ""
+    speed, rate = record.get("images_per_s"), ""
+    if now and speed:
+        rate = f", {record['start_up_s']:,.1f} s of them start-up, then {speed:,.0f} images/s"
     skipped = f"; {result.skipped:,} were there already" if result.skipped else ""
     reasons = ", ".join(f"{n:,} {r}" for r, n in record["quarantine_reasons"].items())
     cli.print_table(
@@ -171,7 +173,7 @@ def print_summary(result: "Scored", bundle: Bundle, output: str) -> None:
             ("inputs", f"{record['inputs']:,}{skipped}"),
             ("scored", f"{record['scored']:,}"),
             ("quarantined", f"{record['quarantined']:,}" + (f" ({reasons})" if reasons else "")),
-            ("time", f"{result.seconds:,.1f} s with start-up{rate}"),
+            ("time", f"{result.seconds:,.1f} s{rate}"),
             ("output", output),
             (
                 "next",

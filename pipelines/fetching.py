@@ -14,6 +14,8 @@ from pipelines import storage
 # 16 GETs in flight hide 40 ms of latency at 400 images/s; each holds one file in memory.
 _READ_AHEAD = 16
 
+_WITNESSES: dict[str, str] = {}  # bucket -> an object of it that this process has read
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -38,23 +40,43 @@ def fetch(entry: Mapping[str, Any]) -> bytes | ReadFailure:
     an outage must never turn into bad images.
 
     Raises:
-        OSError: the store could not answer, or denies access altogether.
+        OSError: the store could not answer.
+        PermissionError: S3 denies this object, and no other of its bucket is known to be readable.
     """
     uri = entry["uri"]
     try:
         if not uri.startswith("s3://") and not _is_regular(uri, entry):
             return ReadFailure("not_a_file", f"{uri} is a folder, a pipe or a device")
-        return storage.read_bytes(uri, entry.get("offset"), entry.get("bytes"))
+        data = storage.read_bytes(uri, entry.get("offset"), entry.get("bytes"))
     except (FileNotFoundError, NotADirectoryError) as error:
         return ReadFailure("not_found", str(error))
     except PermissionError as error:
-        if uri.startswith("s3://"):
+        if uri.startswith("s3://") and not _is_witnessed(storage.split_s3(uri)[0]):
             raise
         return ReadFailure("denied", str(error))
     except OSError as error:
         if error.errno not in (errno.ELOOP, errno.ENAMETOOLONG):
             raise
         return ReadFailure("not_found", str(error))
+    if uri.startswith("s3://"):
+        _WITNESSES[storage.split_s3(uri)[0]] = uri
+    return data
+
+
+def _is_witnessed(bucket: str) -> bool:
+    """Whether an object of the bucket that was read before can be read now.
+
+    Then a denial is about the one object (its own policy or key), a row; else the whole bucket is
+    shut, as with a revoked key, and that must not turn into bad images.
+    """
+    witness = _WITNESSES.get(bucket)
+    if witness is None:
+        return False
+    try:
+        storage.read_bytes(witness)
+    except OSError:
+        return False
+    return True
 
 
 def _is_regular(path: str, entry: Mapping[str, Any]) -> bool:

@@ -46,15 +46,16 @@ def score_entries(
     """
     spec = predictor.bundle.input
     rejected, parts = list[dict[str, Any]](), list[pa.Table]()
-    uris, sizes, pixels = list[str](), list[tuple[int, int]](), list[Any]()
+    uris, sizes = list[str](), list[tuple[int, int]]()
+    pixels = np.empty((predictor.batch_size, *spec.shape), dtype=np.uint8)
 
     def flush() -> None:
         if uris:
-            batch = np.stack(pixels)
+            batch = pixels[: len(uris)]
             columns = predictor.predict(batch) | image_statistics(batch)
             parts.append(predictions_table(uris, sizes, columns, predictor.bundle, reading))
-            for pending in (uris, sizes, pixels):
-                pending.clear()
+            uris.clear()
+            sizes.clear()
 
     named: list[dict[str, Any]] = []
     for entry in entries:
@@ -75,9 +76,9 @@ def score_entries(
                 _reject(entry | {"bytes": len(data)}, "decode", error.reason, str(error))
             )
             continue
+        pixels[len(uris)] = image.pixels
         uris.append(entry["uri"])
         sizes.append((image.width, image.height))
-        pixels.append(image.pixels)
         if len(uris) == predictor.batch_size:
             flush()
     flush()

@@ -72,12 +72,26 @@ def write_run(
         "precision": options.precision,
         **dataclasses.asdict(options.reading),
         "seconds": round(seconds, 2),
+        **_speed(records, time.time() - seconds),
         "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "versions": {name: version(name) for name in ("keras", "tensorflow", "ray", "pillow")},
         "files": files,
     }
     tables.write_json(storage.join(options.output, RUN_FILE), run)
     return run
+
+
+def _speed(records: Mapping[int, ShardRecord], clock: float) -> dict[str, float | None]:
+    """Seconds from the start to the first shard's beginning, and images a second after that."""
+    if not records:
+        return {"start_up_s": None, "images_per_s": None}
+    first = min(record.began for record in records.values())
+    last = max(record.ended for record in records.values())
+    images = sum(record.scored + record.quarantined for record in records.values())
+    return {
+        "start_up_s": round(first - clock, 2),
+        "images_per_s": round(images / max(last - first, 1e-6), 1),
+    }
 
 
 def _file(rows: int, sha256: str) -> dict[str, Any]:

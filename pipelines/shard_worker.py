@@ -34,7 +34,10 @@ _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 30.0
 
 @dataclasses.dataclass(frozen=True)
 class ShardRecord:
-    """What a committed shard is: rows and SHA-256 of its two files, and why rows were rejected."""
+    """What a committed shard is: rows and SHA-256 of its two files, and why rows were rejected.
+
+    `began` and `ended` are the worker's clock, seconds since 1970; 0 where an earlier run did it.
+    """
 
     shard: int
     scored: int
@@ -42,6 +45,8 @@ class ShardRecord:
     predictions_sha256: str
     quarantine_sha256: str
     reasons: str  # JSON: {"stage: error": rows}
+    began: float = 0.0
+    ended: float = 0.0
 
     @classmethod
     def read(cls, output: str, index: int) -> "ShardRecord":
@@ -140,7 +145,7 @@ class ShardScorer:
         return record
 
     def _commit(self, index: int, decode: Decode) -> ShardRecord:
-        output = self.options.output
+        output, began = self.options.output, time.time()
         entries = tables.read_table(shards.shard_uri(self.inputs, index)).to_pylist()
         good, bad = score_entries(entries, self.predictor, self.options.reading, decode)
         notes = {"facemill.bundle_id": self.bundle.id, "facemill.inputs": str(len(entries))}
@@ -148,7 +153,9 @@ class ShardScorer:
         bad_sum = tables.write_table(_uri(output, "quarantine", index), bad, notes)
         notes["facemill.quarantine_sha256"] = bad_sum
         good_sum = tables.write_table(_uri(output, "predictions", index), good, notes)
-        return ShardRecord(index, good.num_rows, bad.num_rows, good_sum, bad_sum, _reasons(bad))
+        return ShardRecord(
+            index, good.num_rows, bad.num_rows, good_sum, bad_sum, _reasons(bad), began, time.time()
+        )
 
 
 def patiently(act: Callable[[], Result], patience_s: float) -> Result:

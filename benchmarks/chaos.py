@@ -1,0 +1,203 @@
+"""Kill drivers, workers and nodes of a scoring run: `python -m benchmarks.chaos --kills 20`.
+
+Starts several Ray nodes on this machine, scores a folder once undisturbed, then again while
+drivers, workers and whole nodes are killed (SIGKILL) at random instants; a driver that dies is
+started again with the same command. Ends well only if jobs.verify's proof holds and every row
+equals the undisturbed run's, value for value.
+"""
+
+import argparse
+import contextlib
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from pipelines import predictions, shards
+from pipelines.verification import verify
+
+ROOT = Path(__file__).parents[1]
+KINDS = ("driver", "worker", "node")
+_WORKER = "ray::MapWorker(MapBatches(ShardScorer))"
+_PATIENCE_S = 900.0  # without a new shard: then something hangs
+
+
+class Run:
+    """One `jobs.score`, started again whenever it dies."""
+
+    def __init__(self, address: str, images: str, output: str, extra: list[str]) -> None:
+        """Start it."""
+        self.output, self.starts, self.address = output, 0, address
+        self._command = [sys.executable, "-m", "jobs.score", "--images", images,
+                         "--output", output, *extra]  # fmt: skip
+        self._log = open(f"{output}.log", "wb")  # noqa: SIM115
+        self.driver = self.start()
+
+    def start(self) -> "subprocess.Popen[bytes]":
+        """Start the driver; the command never changes."""
+        self.starts += 1
+        environment = {**os.environ, "RAY_ADDRESS": self.address}
+        self.driver = subprocess.Popen(
+            self._command, cwd=ROOT, env=environment, stdout=self._log, stderr=self._log
+        )
+        return self.driver
+
+    @property
+    def committed(self) -> int:
+        """Shards whose file is there."""
+        return len(shards.committed(self.output)) if Path(self.output).is_dir() else 0
+
+    def is_done(self) -> bool:
+        """Whether it ended well; a driver that ended otherwise is started again."""
+        code = self.driver.poll()
+        if code is None:
+            return False
+        if code != 0:
+            if self.starts > 100:
+                raise SystemExit(f"it does not end: see {self.output}.log")
+            self.start()
+            return False
+        self._log.close()
+        return True
+
+
+def undisturbed(run: Run) -> None:
+    """Wait for the end.
+
+    Raises:
+        SystemExit: it failed.
+    """
+    if run.driver.wait() != 0:
+        raise SystemExit(f"the undisturbed run failed: see {run.output}.log")
+
+
+def disturbed(run: Run, cluster: Any, kills: list[str], rng: random.Random) -> None:
+    """Kill, after each kill wait until a shard more is committed, to the end."""
+    left, seen, since = list(kills), 0, time.monotonic()
+    while not run.is_done():
+        time.sleep(0.02)
+        if run.committed > seen:
+            seen, since = run.committed, time.monotonic()
+            if left:
+                time.sleep(rng.uniform(0, 2))
+                victim = kill(left.pop(0), run, cluster, rng)
+                seen = run.committed
+                print(f"{seen} shards: killed {victim}", flush=True)
+        if time.monotonic() - since > _PATIENCE_S:
+            raise SystemExit(f"no new shard for {_PATIENCE_S:.0f} s: see {run.output}.log")
+    if left:
+        raise SystemExit(f"the run ended before {len(left)} of {len(kills)} kills: more images")
+
+
+def kill(kind: str, run: Run, cluster: Any, rng: random.Random) -> str:
+    """Kill one; only what this program started."""
+    if kind == "driver":
+        run.driver.kill()
+        run.driver.wait()
+        return f"driver {run.driver.pid}"
+    if kind == "node":
+        node = rng.choice(sorted(cluster.worker_nodes, key=lambda node: node.node_id))
+        cluster.remove_node(node, allow_graceful=False)
+        cluster.add_node(num_cpus=1)
+        return f"node {node.node_id[:8]}"
+    workers = list(_workers(cluster))
+    if not workers:
+        return "nobody: no worker is up"
+    victim = rng.choice(workers)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        victim.kill()
+    return f"worker {victim.pid}"
+
+
+def _workers(cluster: Any) -> Iterator[psutil.Process]:
+    """Scoring workers below the raylets of our own nodes."""
+    for node in [cluster.head_node, *cluster.worker_nodes]:
+        for info in node.all_processes.get("raylet", []):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                for child in psutil.Process(info.process.pid).children(recursive=True):
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        if child.cmdline()[:1] and child.cmdline()[0].startswith(_WORKER):
+                            yield child
+
+
+def differences(first: str, second: str) -> list[str]:
+    """How the rows of two outputs differ, in any column."""
+    found: list[str] = []
+    for read in (predictions.read_predictions, predictions.read_quarantine):
+        one, two = (read(output).sort_by("uri") for output in (first, second))
+        if one.num_rows != two.num_rows:
+            found.append(f"{read.__name__}: {one.num_rows} rows against {two.num_rows}")
+            continue
+        for name in one.column_names:
+            same = one[name].to_pylist() == two[name].to_pylist()
+            found += [] if same else [f"{read.__name__}: column {name} differs"]
+    return found
+
+
+def main() -> None:
+    """Run both, compare, say so."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", default=str(ROOT.parent / "shared" / "data" / "utkface"))
+    parser.add_argument("--limit", type=int, default=20_000, help="images")
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--nodes", type=int, default=3, help="Ray nodes of one core each")
+    parser.add_argument("--shard-rows", type=int, default=256)
+    parser.add_argument("--bundle", default=str(ROOT / "bundles" / "seed-final"))
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    if not Path(arguments.images).is_dir():
+        print(f"skipped: {arguments.images} is missing; give --images FOLDER")
+        return
+    rng = random.Random(arguments.seed)
+    kills = [KINDS[number % len(KINDS)] for number in range(arguments.kills)]
+    rng.shuffle(kills)
+    from ray.cluster_utils import Cluster
+
+    extra = ["--bundle", arguments.bundle, "--shard-rows", str(arguments.shard_rows)]
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="facemill-chaos-") as folder:
+        images = _linked(arguments.images, arguments.limit, folder)
+        cluster: Any = Cluster(
+            initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
+        )
+        try:
+            for _ in range(arguments.nodes - 1):
+                cluster.add_node(num_cpus=1)
+            outputs = [os.path.join(folder, name) for name in ("calm", "chaos")]
+            undisturbed(Run(cluster.address, images, outputs[0], extra))
+            print(f"undisturbed: {time.monotonic() - started:.0f} s", flush=True)
+            run = Run(cluster.address, images, outputs[1], extra)
+            disturbed(run, cluster, kills, rng)
+        finally:
+            cluster.shutdown()
+        problems = [*verify(outputs[1]).problems, *differences(*outputs)]
+        proof = verify(outputs[1])
+    for problem in problems:
+        print(f"- {problem}")
+    print(
+        f"{len(kills)} kills, {run.starts} drivers, {proof.inputs:,} inputs = "
+        f"{proof.scored:,} scored + {proof.quarantined:,} quarantined, "
+        f"{time.monotonic() - started:.0f} s: "
+        + ("NOT equal to the undisturbed run" if problems else "equal to the undisturbed run")
+    )
+    raise SystemExit(1 if problems else 0)
+
+
+def _linked(images: str, limit: int, folder: str) -> str:
+    """A folder of links to the first `limit` files."""
+    linked = os.path.join(folder, "images")
+    os.mkdir(linked)
+    for path in sorted(Path(images).iterdir())[:limit]:
+        os.symlink(path.resolve(), os.path.join(linked, path.name))
+    return linked
+
+
+if __name__ == "__main__":
+    main()

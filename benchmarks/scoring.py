@@ -1,0 +1,152 @@
+"""Speed of scoring against other ways to do it: `python -m benchmarks.scoring --images FOLDER`.
+
+Same images, same network (the shipped bundle), same machine; every contender is a process of its
+own, the contenders take turns (A B A B …) and the medians count. Writes docs/benchmarks/scoring.md.
+
+    a1  the seed's way: load_img, resize, network.predict, image by image
+    a2  the same, batched
+    b   tf.data + network.predict
+    c   Ray Data as its documentation shows it: read_images -> map_batches x2 -> write_parquet
+    d   ours, at each precision
+    e   the bound: decode and network alone, all cores busy: 1 / (t_decode + t_network)
+"""
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks._contenders import CONTENDERS, ROOT
+
+DOCUMENT = ROOT / "docs" / "benchmarks" / "scoring.md"
+# Contenders that are slow get a share of the images: their rate is the same from the first second.
+SHARE = {"a1": 0.05, "a2": 0.25, "b": 0.5, "c": 0.5, "e-float32": 0.1, "e-bfloat16": 0.1}
+NAMES = {
+    "a1": "seed: load_img, resize, predict, one by one",
+    "a2": "seed, batched predict",
+    "b": "tf.data + predict",
+    "c": "Ray Data as documented",
+    "d-float32": "**facemill, float32**",
+    "d-bfloat16": "**facemill, bfloat16**",
+    "e-float32": "bound, float32",
+    "e-bfloat16": "bound, bfloat16",
+}
+
+
+def measured(name: str, images: str, limit: int) -> dict[str, float]:
+    """Run one contender in a process of its own; images/s and what else it printed."""
+    command = [sys.executable, "-m", "benchmarks.scoring", "--images", images,
+               "--limit", str(limit), "--contender", name]  # fmt: skip
+    done = subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True)
+    found: dict[str, float] = {}
+    for line in done.stdout.splitlines():
+        if line.startswith("{"):
+            found |= json.loads(line)
+    return found
+
+
+def contend(name: str, images: str, limit: int) -> None:
+    """Be the contender."""
+    paths = sorted(str(path.resolve()) for path in Path(images).iterdir())[:limit]
+    paths = paths[: max(64, int(len(paths) * SHARE.get(name, 1.0)))]
+    folder = tempfile.mkdtemp(prefix="facemill-bench-")
+    try:
+        seconds = CONTENDERS[name](paths, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    print(json.dumps({"images": len(paths), "rate": len(paths) / seconds}), flush=True)
+
+
+def main() -> None:
+    """Take turns, then write the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--images", default=str(ROOT.parent / "shared" / "data" / "utkface"))
+    parser.add_argument("--limit", type=int, default=20_000, help="images")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", nargs="*", default=list(CONTENDERS), choices=list(CONTENDERS))
+    parser.add_argument("--contender", choices=list(CONTENDERS), help=argparse.SUPPRESS)
+    parser.add_argument("--output", type=Path, default=DOCUMENT)
+    arguments = parser.parse_args()
+    if arguments.contender:
+        contend(arguments.contender, arguments.images, arguments.limit)
+        return
+    if not Path(arguments.images).is_dir():
+        print(f"skipped: {arguments.images} is missing; give --images FOLDER")
+        return
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in arguments.only}
+    for number in range(arguments.rounds):
+        for name in arguments.only:
+            runs[name].append(measured(name, arguments.images, arguments.limit))
+            rate = runs[name][-1]["rate"]
+            print(f"round {number + 1} {name}: {rate:,.1f} images/s", flush=True)
+    text = table(runs)
+    arguments.output.write_text(text)
+    print(text)
+
+
+def table(runs: dict[str, list[dict[str, float]]]) -> str:
+    """docs/benchmarks/scoring.md."""
+    rate = {k: statistics.median(run["rate"] for run in found) for k, found in runs.items()}
+    now = datetime.datetime.now(datetime.UTC).date()
+    lines = [
+        "# Speed of scoring", "",
+        "`python -m benchmarks.scoring`: same images, same network (seed-final), every contender",
+        "a process of its own, taking turns; medians. Rates are steady state: start-up is told",
+        "apart.",
+        "", f"{now}, {_machine()}, load at the end {os.getloadavg()[0]:.1f}.", "",
+        "| | contender | images | images/s | all rounds |", "|---|---|---:|---:|---|",
+    ]  # fmt: skip
+    for name, found in runs.items():
+        every = ", ".join(f"{run['rate']:,.0f}" for run in found)
+        count = int(found[0]["images"])
+        lines.append(f"| {name} | {NAMES[name]} | {count:,} | {rate[name]:,.1f} | {every} |")
+    lines += ["", "| target | measured | |", "|---|---:|---|"]
+    for text, value, wanted in _targets(rate, runs):
+        lines.append(f"| {text} | {value:.2f} | {'met' if value >= wanted else 'missed'} |")
+    starts = [r["start_up_s"] for k in runs if k[0] == "d" for r in runs[k] if "start_up_s" in r]
+    if starts:
+        met = "met" if statistics.median(starts) <= 20 else "missed"
+        lines.append(
+            f"| start to first image, s, <= 20 | {statistics.median(starts):.1f} | {met} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _targets(
+    rate: dict[str, float], runs: dict[str, list[dict[str, float]]]
+) -> list[tuple[str, float, float]]:
+    best = max((rate[name] for name in rate if name.startswith("d")), default=0.0)
+    found = [
+        (f"best of ours / {name}, >= {wanted:g}", best / rate[name], wanted)
+        for name, wanted in (("a2", 3.0), ("c", 3.0))
+        if name in rate and best
+    ]
+    for precision in ("float32", "bfloat16"):
+        pair = (f"d-{precision}", f"e-{precision}")
+        if all(name in rate for name in pair):
+            share = rate[pair[0]] / rate[pair[1]]
+            found.append((f"share of the bound, {precision}, >= 0.85", share, 0.85))
+    return found
+
+
+def _machine() -> str:
+    cpu = platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        cpu = names[0].partition(":")[2].strip() if names else cpu
+    return f"{os.cpu_count()} cores ({cpu}), Python {platform.python_version()}"
+
+
+if __name__ == "__main__":
+    main()
