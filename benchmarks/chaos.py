@@ -78,15 +78,15 @@ def undisturbed(run: Run) -> None:
         raise SystemExit(f"the undisturbed run failed: see {run.output}.log")
 
 
-def disturbed(run: Run, cluster: Any, kills: list[str], rng: random.Random) -> None:
-    """Kill, after each kill wait until a shard more is committed, to the end."""
+def disturbed(run: Run, cluster: Any, kills: list[str], rng: random.Random, pause_s: float) -> None:
+    """Kill at a random instant, wait until a shard more is committed, kill again, to the end."""
     left, seen, since = list(kills), 0, time.monotonic()
     while not run.is_done():
         time.sleep(0.02)
         if run.committed > seen:
             seen, since = run.committed, time.monotonic()
             if left:
-                time.sleep(rng.uniform(0, 2))
+                time.sleep(rng.uniform(0, pause_s))
                 victim = kill(left.pop(0), run, cluster, rng)
                 seen = run.committed
                 print(f"{seen} shards: killed {victim}", flush=True)
@@ -149,6 +149,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--nodes", type=int, default=3, help="Ray nodes of one core each")
     parser.add_argument("--shard-rows", type=int, default=256)
+    parser.add_argument("--pause-s", type=float, default=2.0, help="at most, before a kill")
     parser.add_argument("--bundle", default=str(ROOT / "bundles" / "seed-final"))
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
@@ -174,7 +175,7 @@ def main() -> None:
             undisturbed(Run(cluster.address, images, outputs[0], extra))
             print(f"undisturbed: {time.monotonic() - started:.0f} s", flush=True)
             run = Run(cluster.address, images, outputs[1], extra)
-            disturbed(run, cluster, kills, rng)
+            disturbed(run, cluster, kills, rng, arguments.pause_s)
         finally:
             cluster.shutdown()
         problems = [*verify(outputs[1]).problems, *differences(*outputs)]

@@ -71,7 +71,8 @@ def start_ray() -> None:
     if not ray.is_initialized():
         options: dict[str, Any] = {}
         if not os.environ.get("RAY_ADDRESS"):
-            options = {"include_dashboard": False, "num_cpus": os.cpu_count()}
+            # "local": never somebody else's cluster that happens to run on this machine.
+            options = {"address": "local", "include_dashboard": False, "num_cpus": os.cpu_count()}
         ray.init(
             logging_level=logging.ERROR, log_to_driver=False, configure_logging=True, **options
         )

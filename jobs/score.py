@@ -50,6 +50,8 @@ class ScoreConfig:
     """At most so many, one core each; default: every core of the cluster."""
     image_timeout_s: float = 30.0
     """An image that takes longer to decode goes to quarantine."""
+    incremental: bool = False
+    """The source has grown: list it again, score what is new or changed, report what is gone."""
     dry_run: bool = False
     """Say what would be done; start and write nothing."""
     new_version: bool = False
@@ -76,7 +78,7 @@ def job(config: ScoreConfig) -> None:
     source, output = _places(config, kind)
     options = ScoreOptions(
         source, kind, output, config.precision, config.shard_rows, reading, share,
-        config.image_timeout_s, workers=config.workers,
+        config.image_timeout_s, workers=config.workers, incremental=config.incremental,
     )  # fmt: skip
     if config.new_version:
         options = new_version(options, bundle)
@@ -171,6 +173,7 @@ def print_summary(result: "Scored", bundle: Bundle, output: str) -> None:
         f"scored with {bundle.name} ({bundle.id})",
         [
             ("inputs", f"{record['inputs']:,}{skipped}"),
+            *_grown(result),
             ("scored", f"{record['scored']:,}"),
             ("quarantined", f"{record['quarantined']:,}" + (f" ({reasons})" if reasons else "")),
             ("time", f"{result.seconds:,.1f} s{rate}"),
@@ -182,6 +185,14 @@ def print_summary(result: "Scored", bundle: Bundle, output: str) -> None:
             ("please note", "estimates, not for age gating, identity or decisions about people"),
         ],
     )
+
+
+def _grown(result: "Scored") -> list[tuple[str, str]]:
+    if result.growth is None:
+        return []
+    found = result.growth
+    gone = f"{found.deleted:,} gone" + (" (deleted.parquet)" if found.deleted else "")
+    return [("since then", f"{found.added:,} new, {found.changed:,} changed, {gone}")]
 
 
 def main(argv: Sequence[str] | None = None) -> None:

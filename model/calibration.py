@@ -4,7 +4,7 @@ Fitted on the val split only, stored in `bundle.json` under `calibration`, part 
 
 - Gender: temperature scaling with a bias (Guo 2017, Alexandari 2020), sigmoid(logit(p) / T + b)
   with the least NLL. T alone left seed-final with an ECE of 0.026, as it leans to male; with the
-  bias it is 0.018 (docs/results-report.md).
+  bias it is 0.018 (docs/results.md).
 - Age: split-conformal intervals (model/conformal.py).
 
 Pure NumPy: no TensorFlow, no SciPy.

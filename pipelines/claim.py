@@ -40,6 +40,7 @@ class ScoreOptions:
         image_timeout_s: a decode that takes longer costs the image.
         patience_s: how long a worker tries again where the store fails, beyond each request's own.
         decoder: `module:function` with which workers decode.
+        incremental: list again, and score what is new or changed since.
         workers: at most so many, one core each; None takes every core of the cluster.
     """
 
@@ -54,6 +55,7 @@ class ScoreOptions:
     patience_s: float = 180.0
     decoder: str = isolation.DECODER
     workers: int | None = None
+    incremental: bool = False
 
     @property
     def concrete_precision(self) -> Precision:

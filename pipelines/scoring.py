@@ -18,9 +18,10 @@ import ray.exceptions
 
 from model.bundle import Bundle
 from model.errors import FacemillError, ManifestError
-from pipelines import ingest, listing, manifest, shards, storage, tables
+from pipelines import growth, ingest, listing, manifest, shards, storage, tables
 from pipelines.bundles import copy_bundle
 from pipelines.claim import ScoreOptions, claim, resolved
+from pipelines.growth import Growth
 from pipelines.lease import Lease
 from pipelines.progress import Progress
 from pipelines.run_record import RUN_FILE, write_run
@@ -36,6 +37,7 @@ class Scored:
     record: Mapping[str, Any]
     skipped: int
     seconds: float
+    growth: Growth | None = None
 
 
 def score(options: ScoreOptions, bundle: Bundle, rows: pa.Table | None = None) -> Scored:
@@ -56,20 +58,32 @@ def score(options: ScoreOptions, bundle: Bundle, rows: pa.Table | None = None) -
     with Lease(options.output) as lease:
         options = resolved(options)
         claim(options, bundle, rows)
-        frozen = shards.load_frozen(options.output) or shards.freeze(
-            options.output, _list_inputs(options, rows), options.shard_rows
-        )
+        frozen, grown = _freeze(options, rows)
         committed = shards.committed(options.output)
         pending = [index for index in range(len(frozen.rows)) if index not in committed]
         skipped = sum(frozen.rows[index] for index in committed if index < len(frozen.rows))
         marker = storage.join(options.output, RUN_FILE)
         if not pending and storage.exists(marker):
-            return Scored(tables.read_json(marker), skipped, time.monotonic() - started)
+            seconds = time.monotonic() - started
+            return Scored(tables.read_json(marker), skipped, seconds, grown)
         storage.delete(marker)
         copy_bundle(bundle, storage.join(options.output, "bundle"))
         records = _run(options, frozen, pending, lease) if pending else {}
         seconds = time.monotonic() - started
-        return Scored(write_run(options, bundle, frozen, records, seconds), skipped, seconds)
+        record = write_run(options, bundle, frozen, records, seconds)
+        return Scored(record, skipped, seconds, grown)
+
+
+def _freeze(
+    options: ScoreOptions, rows: pa.Table | None
+) -> tuple[shards.FrozenInputs, Growth | None]:
+    """The inputs as an earlier run froze them, maybe grown since, or frozen now."""
+    frozen, output = shards.load_frozen(options.output), options.output
+    if frozen is None:
+        return shards.freeze(output, _list_inputs(options, rows), options.shard_rows), None
+    if options.incremental or growth.is_unfinished(output):
+        return growth.grow(output, frozen, _list_inputs(options, rows), options.shard_rows)
+    return frozen, None
 
 
 def _list_inputs(options: ScoreOptions, rows: pa.Table | None) -> Iterator[pa.Table]:

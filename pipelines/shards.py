@@ -88,11 +88,16 @@ def freeze(output: str, parts: Iterable[pa.Table], fixed_rows: int | None = None
     """
     folder = storage.join(output, "inputs")
     rows, sums = list[int](), list[str]()
-    for shard in _regroup(parts, fixed_rows):
+    for shard in regroup(parts, fixed_rows):
         sums.append(tables.write_table(shard_uri(folder, len(rows)), shard))
         rows.append(shard.num_rows)
     if not rows:
         raise ManifestError("there is nothing to score: the input lists no file")
+    return write_frozen(folder, rows, sums)
+
+
+def write_frozen(folder: str, rows: list[int], sums: list[str]) -> FrozenInputs:
+    """Write the marker: rows and SHA-256 of each shard in `folder`."""
     record = {"total": sum(rows), "rows": rows, "sha256": sums}
     tables.write_json(storage.join(folder, "frozen.json"), record)
     return FrozenInputs(folder, tuple(rows), tuple(sums))
@@ -104,11 +109,11 @@ def committed(output: str) -> set[int]:
     return {int(file.rsplit("-", 1)[1].removesuffix(".parquet")) for file in files}
 
 
-def _regroup(parts: Iterable[pa.Table], fixed: int | None) -> Iterator[pa.Table]:
-    """Cut a stream of tables into shards of `shard_rows`."""
-    index, held, pieces = 0, 0, list[pa.Table]()
+def regroup(parts: Iterable[pa.Table], fixed: int | None, index: int = 0) -> Iterator[pa.Table]:
+    """Cut a stream of tables into shards of `shard_rows`, from shard `index` on."""
+    held, pieces = 0, list[pa.Table]()
     for part in parts:
-        rest = _as_input(part)
+        rest = as_input(part)
         while held + rest.num_rows >= shard_rows(index, fixed):
             take = shard_rows(index, fixed) - held
             yield pa.concat_tables([*pieces, rest.slice(0, take)])
@@ -120,7 +125,8 @@ def _regroup(parts: Iterable[pa.Table], fixed: int | None) -> Iterator[pa.Table]
         yield pa.concat_tables(pieces)
 
 
-def _as_input(part: pa.Table) -> pa.Table:
+def as_input(part: pa.Table) -> pa.Table:
+    """A listing's or a manifest's rows with the columns of a shard, null where they are not."""
     columns = [
         part[field.name].cast(field.type)
         if field.name in part.column_names

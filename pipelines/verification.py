@@ -16,22 +16,20 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines import shards, storage, tables
 from pipelines.fetching import read_ahead
+from pipelines.growth import HASH, Column, hash_strings
 from pipelines.progress import Progress
 from pipelines.run_record import RUN_FILE
 
 KINDS = ("predictions", "quarantine")
-Column = Any  # pa.ChunkedArray of strings: its stubs want a type that does not exist at run time
 _READERS = 4
 _PARTS = 64  # files that hashes are spread over: a billion uris take 16 GB of disk, 250 MB at once
 _MOST_PROBLEMS = 20
-_HASH_KEYS = ("facemill-first-0", "facemill-second0")  # pandas wants 16 characters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,7 +204,7 @@ class _SpreadHashes:
             path.touch()
 
     def add(self, strings: Column) -> None:
-        hashes = _hashes(strings)
+        hashes = hash_strings(strings)
         for part, path in enumerate(self._files):
             with path.open("ab") as file:
                 file.write(hashes[hashes["first"] % _PARTS == part].tobytes())
@@ -215,20 +213,9 @@ class _SpreadHashes:
         """The hashes that were added more than once."""
         found: list[npt.NDArray[np.void]] = []
         for path in self._files:
-            hashes = np.sort(np.fromfile(path, dtype=_HASH))
+            hashes = np.sort(np.fromfile(path, dtype=HASH))
             found.append(np.unique(hashes[1:][hashes[1:] == hashes[:-1]]))
         return np.concatenate(found)
-
-
-_HASH = np.dtype([("first", np.uint64), ("second", np.uint64)])
-
-
-def _hashes(strings: Column) -> npt.NDArray[np.void]:
-    values: Any = strings.to_numpy()
-    hashes = np.empty(len(values), dtype=_HASH)
-    for name, key in zip(("first", "second"), _HASH_KEYS, strict=True):
-        hashes[name] = pd.util.hash_array(values, hash_key=key, categorize=False)
-    return hashes
 
 
 def _name_duplicates(output: str, indices: Iterable[int], twice: npt.NDArray[np.void]) -> str:
@@ -236,7 +223,7 @@ def _name_duplicates(output: str, indices: Iterable[int], twice: npt.NDArray[np.
     example = "?"
     for index in indices:
         uris = tables.read_table(storage.join(output, "inputs", _name(index)), ["uri"])["uri"]
-        known = np.isin(_hashes(uris)["first"], twice["first"])
+        known = np.isin(hash_strings(uris)["first"], twice["first"])
         if known.any():
             example = uris[int(known.argmax())].as_py()
             break

@@ -14,17 +14,28 @@ from pipelines.run_record import write_run
 
 
 def finished_run(
-    output: str, bundle: Bundle, uris: list[str], shard_rows: int = 4, bad: int = 1
+    output: str, bundle: Bundle, inputs: list[str] | pa.Table, shard_rows: int = 4, bad: int = 1
 ) -> dict[str, Any]:
     """Write all files of a run in which the first `bad` inputs of each shard were rejected."""
-    options = ScoreOptions(str(Path(output).parent / "faces"), "images", output)
-    claim(options, bundle, None)
+    claim(_options(output), bundle, None)
     copy_bundle(bundle, storage.join(output, "bundle"))
-    frozen = shards.freeze(output, [pa.table({"uri": uris})], shard_rows)
+    listing = pa.table({"uri": inputs}) if isinstance(inputs, list) else inputs
+    frozen = shards.freeze(output, [listing], shard_rows)
     for index in range(len(frozen.rows)):
         names = [row["uri"] for row in frozen.read(index)]
         write_shard(output, bundle, index, names[bad:], names[:bad])
-    return write_run(options, bundle, frozen, {}, 1.0)
+    return finish_run(output, bundle)
+
+
+def _options(output: str) -> ScoreOptions:
+    return ScoreOptions(str(Path(output).parent / "faces"), "images", output)
+
+
+def finish_run(output: str, bundle: Bundle) -> dict[str, Any]:
+    """Write run.json over the shards that are there."""
+    frozen = shards.load_frozen(output)
+    assert frozen is not None
+    return write_run(_options(output), bundle, frozen, {}, 1.0)
 
 
 def write_shard(

@@ -8,7 +8,7 @@ import pytest
 
 from model.bundle import Bundle
 
-JOBS = ["ingest", "train", "evaluate", "score", "demo"]
+JOBS = ["ingest", "train", "evaluate", "score", "verify", "demo"]
 
 
 def _run(*arguments: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -35,6 +35,10 @@ def test_help_names_every_argument(name: str) -> None:
          "error: gs:// is not supported: use a local path or s3://bucket/prefix"),
         (["score", "--images", "{tmp}/empty", "--output", "{tmp}/o", "--shard-rows", "0"],
          "error: --shard-rows 0 must be at least 1"),
+        (["score", "--images", "{tmp}/empty", "--output", "{tmp}/o", "--max-quarantine", "five"],
+         "error: --max-quarantine five must be a share, such as 5% or 0.05"),
+        (["score", "--images", "{tmp}/empty", "--output", "{tmp}/o", "--dry-run"],
+         "error: there is nothing to score: the input lists no file"),
         (["train", "--manifest", "{tmp}/none", "--output", "{tmp}/o"],
          "error: --manifest {tmp}/none does not exist: check the path"),
         (["train", "--output", "{tmp}/o"],

@@ -1,0 +1,212 @@
+"""The contenders of benchmarks/scoring.py: each returns the seconds that all images took.
+
+Start-up (imports, loading, Ray) is left out, in favour of each.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+BUNDLE = str(ROOT / "bundles" / "seed-final")
+SIDE = 128
+
+
+def _network(precision: str = "float32", threads: int | None = None) -> Any:
+    from model.bundle import load_network
+    from model.runtime import import_tensorflow
+    from pipelines.bundles import open_bundle
+
+    import_tensorflow(threads)
+    return load_network(open_bundle(BUNDLE), precision)
+
+
+def _load(path: str) -> Any:
+    """As the seed did, but uint8: scaling is the bundle's first layer."""
+    import keras
+    import numpy as np
+    from PIL import Image
+
+    image = keras.utils.load_img(path, color_mode="grayscale")
+    return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.LANCZOS)).reshape(SIDE, SIDE, 1)
+
+
+def seed_one_by_one(paths: list[str], _: str) -> float:
+    """Seconds for all images."""
+    network = _network()
+    network.predict(_load(paths[0])[None], verbose=0)
+    started = time.monotonic()
+    for path in paths:
+        network.predict(_load(path)[None], verbose=0)
+    return time.monotonic() - started
+
+
+def seed_batched(paths: list[str], _: str) -> float:
+    """Seconds for all images, 1,024 at a time."""
+    import numpy as np
+
+    network = _network()
+    network.predict(np.zeros((64, SIDE, SIDE, 1), np.uint8), batch_size=64, verbose=0)
+    started = time.monotonic()
+    for start in range(0, len(paths), 1024):
+        pixels = np.stack([_load(path) for path in paths[start : start + 1024]])
+        network.predict(pixels, batch_size=64, verbose=0)
+    return time.monotonic() - started
+
+
+def tf_data(paths: list[str], _: str) -> float:
+    """Seconds for all images; TensorFlow's own decoder and Lanczos filter."""
+    import numpy as np
+    import tensorflow as tf
+
+    network = _network()
+    network.predict(np.zeros((64, SIDE, SIDE, 1), np.uint8), batch_size=64, verbose=0)
+
+    def load(path: Any) -> Any:
+        image = tf.io.decode_jpeg(tf.io.read_file(path), channels=1)
+        image = tf.image.resize(image, (SIDE, SIDE), method="lanczos3", antialias=True)
+        return tf.cast(tf.clip_by_value(image, 0, 255), tf.uint8)
+
+    started = time.monotonic()
+    files = tf.data.Dataset.from_tensor_slices(paths)
+    network.predict(
+        files.map(load, tf.data.AUTOTUNE).batch(64).prefetch(tf.data.AUTOTUNE), verbose=0
+    )
+    return time.monotonic() - started
+
+
+class DocumentedPredictor:
+    """As in Ray's guide to batch inference; it also says when it worked."""
+
+    def __init__(self) -> None:
+        """Load the network."""
+        self.network = _network()
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Predict a batch."""
+        import numpy as np
+
+        began = np.full(len(batch["image"]), time.time())
+        outputs = self.network.predict(batch["image"], batch_size=64, verbose=0)
+        times = {"began": began, "ended": np.full(len(began), time.time())}
+        return {"path": batch["path"], **times, **{k: v.reshape(-1) for k, v in outputs.items()}}
+
+
+def documented_preprocess(batch: dict[str, Any]) -> dict[str, Any]:
+    """Resize a batch."""
+    import numpy as np
+    from PIL import Image
+
+    lanczos = Image.Resampling.LANCZOS
+    resized = [np.asarray(Image.fromarray(i).resize((SIDE, SIDE), lanczos)) for i in batch["image"]]
+    return {"path": batch["path"], "image": np.stack(resized)[..., None]}
+
+
+def ray_data(paths: list[str], folder: str) -> float:
+    """Seconds from the first batch's beginning to the last one's end."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+    import ray
+
+    from jobs import cli
+
+    cli.quiet_libraries()
+    cli.start_ray()
+    output = os.path.join(folder, "out")
+    predict: Any = DocumentedPredictor
+    actors = ray.data.ActorPoolStrategy(size=max(1, (os.cpu_count() or 1) - 1))
+    (
+        ray.data.read_images(paths, mode="L", include_paths=True)
+        .map_batches(documented_preprocess, batch_size=64)
+        .map_batches(predict, batch_size=64, num_cpus=1, compute=actors)
+        .write_parquet(output)
+    )
+    times = pq.read_table(output, columns=["began", "ended"])
+    return pc.max(times["ended"]).as_py() - pc.min(times["began"]).as_py()
+
+
+def ours(precision: str) -> Callable[[list[str], str], float]:
+    """A contender: jobs.score; seconds after its start-up, which is told apart."""
+
+    def score(paths: list[str], folder: str) -> float:
+        images = _linked(paths, folder)
+        output = os.path.join(folder, "out")
+        command = [sys.executable, "-m", "jobs.score", "--images", images, "--bundle", BUNDLE,
+                   "--output", output, "--precision", precision]  # fmt: skip
+        subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+        run = json.loads(Path(output, "run.json").read_text())
+        print(json.dumps({"start_up_s": run["start_up_s"]}))
+        return len(paths) / run["images_per_s"]
+
+    return score
+
+
+def _linked(paths: list[str], folder: str) -> str:
+    images = os.path.join(folder, "images")
+    os.mkdir(images)
+    for path in paths:
+        os.symlink(path, os.path.join(images, os.path.basename(path)))
+    return images
+
+
+def bound(precision: str) -> Callable[[list[str], str], float]:
+    """A contender: each core decodes its share, then puts it through the network; no reading."""
+
+    def measure(paths: list[str], _: str) -> float:
+        cores = os.cpu_count() or 1
+        code = f"from benchmarks._contenders import one_core; one_core({precision!r})"
+        children = [
+            subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, text=True,
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            for _ in range(cores)
+        ]  # fmt: skip
+        for number, child in enumerate(children):
+            assert child.stdin is not None
+            child.stdin.write(json.dumps(paths[number::cores]) + "\n")
+            child.stdin.close()
+        each = [json.loads(child.stdout.read()) for child in children if child.stdout]
+        for child in children:
+            child.wait()
+        print(json.dumps({k: statistics.fmean(one[k] for one in each) for k in each[0]}))
+        return len(paths) / sum(1 / (one["decode_s"] + one["network_s"]) for one in each)
+
+    return measure
+
+
+def one_core(precision: str) -> None:
+    """Print the seconds that decoding and the network take an image, on one thread."""
+    import numpy as np
+
+    from model.predictor import Predictor
+    from model.preprocessing import decode_image
+    from pipelines.bundles import open_bundle
+
+    bundle, paths = open_bundle(BUNDLE), json.loads(sys.stdin.readline())
+    predictor: Any = Predictor(bundle, precision, 64, threads=1)  # type: ignore[arg-type]
+    files = [Path(path).read_bytes() for path in paths]
+    started = time.monotonic()
+    pixels = np.stack([decode_image(data, bundle.input).pixels for data in files])
+    decoded = time.monotonic()
+    predictor.predict(pixels)
+    ended = time.monotonic()
+    count = len(paths)
+    times = {"decode_s": (decoded - started) / count, "network_s": (ended - decoded) / count}
+    print(json.dumps(times))
+
+
+CONTENDERS: dict[str, Callable[[list[str], str], float]] = {
+    "a1": seed_one_by_one,
+    "a2": seed_batched,
+    "b": tf_data,
+    "c": ray_data,
+    "d-float32": ours("float32"),
+    "d-bfloat16": ours("bfloat16"),
+    "e-float32": bound("float32"),
+    "e-bfloat16": bound("bfloat16"),
+}

@@ -1,0 +1,97 @@
+"""A grown bucket: only what is new or changed is pending, and nothing is there twice."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from model.bundle import Bundle
+from pipelines import growth, shards, tables
+from pipelines.growth import Growth, grow
+from pipelines.verification import verify
+from tests.runs import finish_run, finished_run, write_shard
+
+
+def _listing(*numbers: int, changed: int | None = None) -> pa.Table:
+    return pa.table(
+        {
+            "uri": [f"/faces/{i}.jpg" for i in numbers],
+            "etag": [f"v{2 if i == changed else 1}-{i}" for i in numbers],
+            "bytes": [100 + i for i in numbers],
+        }
+    )
+
+
+@pytest.fixture
+def output(tmp_path: Path, untrained: Bundle) -> str:
+    """A finished run of inputs 0-9 in shards of 4, 4 and 2."""
+    finished_run(str(tmp_path / "out"), untrained, _listing(*range(10)))
+    return str(tmp_path / "out")
+
+
+def _frozen(output: str) -> shards.FrozenInputs:
+    frozen = shards.load_frozen(output)
+    assert frozen is not None
+    return frozen
+
+
+def _pending(output: str) -> list[int]:
+    done = shards.committed(output)
+    return [index for index in range(len(_frozen(output).rows)) if index not in done]
+
+
+def test_an_unchanged_listing_leaves_a_finished_run_finished(output: str) -> None:
+    frozen = _frozen(output)
+    grown, found = grow(output, frozen, [_listing(*range(10))], 4)
+    assert (grown, found) == (frozen, Growth(0, 0, 0))
+    assert _pending(output) == []
+    assert verify(output).problems == ()
+
+
+def test_new_inputs_become_new_shards(output: str, untrained: Bundle) -> None:
+    parts = [_listing(*range(7)), _listing(*range(7, 15))]
+    grown, found = grow(output, _frozen(output), parts, 4)
+    assert found == Growth(5, 0, 0)
+    assert grown.rows == (4, 4, 2, 4, 1)
+    assert _pending(output) == [3, 4]
+    for index in (3, 4):
+        uris = [row["uri"] for row in grown.read(index)]
+        write_shard(output, untrained, index, uris, [])
+    finish_run(output, untrained)
+    assert verify(output).problems == ()
+    assert verify(output).inputs == 15
+
+
+def test_a_changed_input_puts_its_own_shard_back(output: str) -> None:
+    listing = _listing(*range(10), changed=5)
+    grown, found = grow(output, _frozen(output), [listing], 4)
+    assert found == Growth(0, 1, 0)
+    assert _pending(output) == [1]
+    assert [row["etag"] for row in grown.read(1)] == ["v1-4", "v2-5", "v1-6", "v1-7"]
+    assert grow(output, grown, [listing], 4) == (grown, Growth(0, 0, 0))
+
+
+def test_deleted_inputs_are_reported_and_keep_their_rows(output: str) -> None:
+    frozen = _frozen(output)
+    grown, found = grow(output, frozen, [_listing(0, 1, 3, 4, 5, 6, 7, 8)], 4)
+    assert (grown, found) == (frozen, Growth(0, 0, 2))
+    gone = tables.read_table(f"{output}/{growth.DELETED_FILE}")["uri"].to_pylist()
+    assert gone == ["/faces/2.jpg", "/faces/9.jpg"]
+    grow(output, frozen, [_listing(*range(10))], 4)
+    assert not Path(output, growth.DELETED_FILE).exists()
+
+
+def test_a_driver_that_died_while_the_list_grew_lists_again(output: str) -> None:
+    def dying() -> Iterator[pa.Table]:
+        yield _listing(*range(12))
+        raise KeyboardInterrupt
+
+    frozen = _frozen(output)
+    with pytest.raises(KeyboardInterrupt):
+        grow(output, frozen, dying(), 1)
+    assert growth.is_unfinished(output)
+    assert _frozen(output) == frozen
+    grown, found = grow(output, frozen, [_listing(*range(12))], 1)
+    assert (found.added, grown.total) == (2, 12)
+    assert not growth.is_unfinished(output)
