@@ -78,7 +78,7 @@ def grow(
     for shard in shards.regroup(unknown(), fixed_rows, len(rows)):
         sums.append(tables.write_table(shards.shard_uri(frozen.uri, len(rows)), shard))
         rows.append(shard.num_rows)
-    replaced = pa.concat_tables(changed) if changed else shards.as_input(pa.table({"uri": []}))
+    replaced = pa.concat_tables(changed) if changed else shards.NOTHING
     for index, table in known.updated(replaced):
         storage.delete(shards.shard_uri(storage.join(output, "predictions"), index))
         sums[index] = tables.write_table(shards.shard_uri(frozen.uri, index), table)
@@ -143,11 +143,12 @@ class _Known:
 
     def write_deleted(self, output: str) -> int:
         """Write the uris that the listing lacks; returns how many."""
-        gone = [pa.array([], pa.string())]
+        gone: list[Any] = [pa.array([], pa.string())]
         for index in np.unique(self.shard[~self.seen]).tolist():
             missing = ~self.seen[self.shard == index]
             gone.append(self._table(index)["uri"].filter(pa.array(missing)).combine_chunks())
-        table = pa.table({"uri": pa.chunked_array(gone, pa.string())})
+        names: Any = pa.chunked_array(gone, pa.string())
+        table = pa.table({"uri": names})
         uri = storage.join(output, DELETED_FILE)
         if table.num_rows:
             tables.write_table(uri, table)

@@ -39,7 +39,7 @@ def score_entries(
         decode: `decode_image`, or the same with a guard around it.
 
     Returns:
-        (predictions, quarantine): every entry is one row of exactly one of them.
+        (predictions, quarantine): each entry is one row of exactly one of them.
 
     Raises:
         OSError: the store is ill; no row is made of it.
@@ -57,14 +57,12 @@ def score_entries(
             uris.clear()
             sizes.clear()
 
-    named: list[dict[str, Any]] = []
-    for entry in entries:
-        if listing.has_image_name(entry["uri"]):
-            named.append(entry)
-        else:
-            rejected.append(
-                _reject(entry, "list", "not_an_image_name", "the name has no image suffix")
-            )
+    named = [entry for entry in entries if listing.has_image_name(entry["uri"])]
+    rejected += [
+        _reject(entry, "list", "not_an_image_name", "the name has no image suffix")
+        for entry in entries
+        if not listing.has_image_name(entry["uri"])
+    ]
     for entry, data in zip(named, fetch_all(named), strict=True):
         if isinstance(data, ReadFailure):
             rejected.append(_reject(entry, "read", data.reason, str(data)))
@@ -72,9 +70,8 @@ def score_entries(
         try:
             image = decode(data, spec)
         except DecodeError as error:
-            rejected.append(
-                _reject(entry | {"bytes": len(data)}, "decode", error.reason, str(error))
-            )
+            entry = entry | {"bytes": len(data)}
+            rejected.append(_reject(entry, "decode", error.reason, str(error)))
             continue
         pixels[len(uris)] = image.pixels
         uris.append(entry["uri"])

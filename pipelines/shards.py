@@ -19,6 +19,7 @@ INPUT_COLUMNS = ("uri", "bytes", "offset", "etag")
 _INPUT_SCHEMA = pa.schema(
     [("uri", pa.string()), ("bytes", pa.int64()), ("offset", pa.int64()), ("etag", pa.string())]
 )
+NOTHING = _INPUT_SCHEMA.empty_table()
 _FIRST_ROWS, _SHARDS_A_SIZE, _MOST_ROWS = 512, 8, 50_000
 
 
