@@ -139,10 +139,14 @@ def ours(precision: str) -> Callable[[list[str], str], float]:
         output = os.path.join(folder, "out")
         command = [sys.executable, "-m", "jobs.score", "--images", images, "--bundle", BUNDLE,
                    "--output", output, "--precision", precision]  # fmt: skip
+        started = time.monotonic()
         subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+        total_s = time.monotonic() - started
         run = json.loads(Path(output, "run.json").read_text())
-        print(json.dumps({"start_up_s": run["start_up_s"]}))
-        return len(paths) / run["images_per_s"]
+        seconds = len(paths) / run["images_per_s"]
+        # All but scoring, from the first import to the end of the process.
+        print(json.dumps({"start_up_s": total_s - seconds, "until_first_s": run["start_up_s"]}))
+        return seconds
 
     return score
 

@@ -115,9 +115,8 @@ def table(runs: dict[str, list[dict[str, float]]]) -> str:
     starts = [r["start_up_s"] for k in runs if k[0] == "d" for r in runs[k] if "start_up_s" in r]
     if starts:
         met = "met" if statistics.median(starts) <= 20 else "missed"
-        lines.append(
-            f"| start to first image, s, <= 20 | {statistics.median(starts):.1f} | {met} |"
-        )
+        what = "all but scoring (imports, Ray, loading, end), s, <= 20"
+        lines.append(f"| {what} | {statistics.median(starts):.1f} | {met} |")
     return "\n".join(lines) + "\n"
 
 

@@ -48,8 +48,8 @@ def fetch(entry: Mapping[str, Any]) -> bytes | ReadFailure:
         if not uri.startswith("s3://") and not _is_regular(uri, entry):
             return ReadFailure("not_a_file", f"{uri} is a folder, a pipe or a device")
         data = storage.read_bytes(uri, entry.get("offset"), entry.get("bytes"))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        return ReadFailure("not_found", str(error))
+    except (FileNotFoundError, NotADirectoryError):
+        return ReadFailure("not_found", f"{uri} does not exist")
     except PermissionError as error:
         if uri.startswith("s3://") and not _is_witnessed(storage.split_s3(uri)[0]):
             raise

@@ -7,6 +7,8 @@ An input is the same while its uri, etag, size and offset are. Driver memory: 36
 """
 
 import dataclasses
+import hashlib
+import io
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -14,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pipelines import shards, storage, tables
 from pipelines.run_record import RUN_FILE
@@ -66,7 +69,7 @@ def grow(
     """
     known = _Known(frozen)
     tables.write_json(_marker(output), {"shards": len(frozen.rows)})
-    rows, sums = list(frozen.rows), list(frozen.sha256)
+    rows, sums = list(frozen.rows), list(known.sha256)
     changed: list[pa.Table] = []
 
     def unknown() -> Iterator[pa.Table]:
@@ -83,7 +86,7 @@ def grow(
         storage.delete(shards.shard_uri(storage.join(output, "predictions"), index))
         sums[index] = tables.write_table(shards.shard_uri(frozen.uri, index), table)
     growth = Growth(sum(rows) - frozen.total, replaced.num_rows, known.write_deleted(output))
-    if growth.added or growth.changed:
+    if tuple(sums) != frozen.sha256:
         storage.delete(storage.join(output, RUN_FILE))
         frozen = shards.write_frozen(frozen.uri, rows, sums)
     storage.delete(_marker(output))
@@ -106,9 +109,14 @@ class _Known:
 
     def __init__(self, frozen: shards.FrozenInputs) -> None:
         self.frozen = frozen
+        self.sha256: list[
+            str
+        ] = []  # as the files are: a driver may have died while it changed them
         hashes, states = [np.empty(0, HASH)], [np.empty(0, np.uint64)]
         for index in range(len(frozen.rows)):
-            table = self._table(index)
+            data = storage.read_bytes(shards.shard_uri(frozen.uri, index))
+            self.sha256.append(hashlib.sha256(data).hexdigest())
+            table = pq.read_table(io.BytesIO(data))
             hashes.append(hash_strings(table["uri"]))
             states.append(_state(table))
         self.hashes, self.states = np.concatenate(hashes), np.concatenate(states)

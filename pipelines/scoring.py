@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import ray
 import ray.exceptions
 
@@ -55,23 +56,35 @@ def score(options: ScoreOptions, bundle: Bundle, rows: pa.Table | None = None) -
             up.
     """
     started = time.monotonic()
-    with Lease(options.output) as lease:
-        options = resolved(options)
-        claim(options, bundle, rows)
-        frozen, grown = _freeze(options, rows)
-        committed = shards.committed(options.output)
-        pending = [index for index in range(len(frozen.rows)) if index not in committed]
-        skipped = sum(frozen.rows[index] for index in committed if index < len(frozen.rows))
-        marker = storage.join(options.output, RUN_FILE)
-        if not pending and storage.exists(marker):
-            seconds = time.monotonic() - started
-            return Scored(tables.read_json(marker), skipped, seconds, grown)
-        storage.delete(marker)
-        copy_bundle(bundle, storage.join(options.output, "bundle"))
-        records = _run(options, frozen, pending, lease) if pending else {}
+    try:
+        with Lease(options.output) as lease:
+            return _score(options, bundle, rows, lease, started)
+    except OSError as error:  # a full disk, an outage longer than our patience
+        raise FacemillError(
+            f"{error}; what is scored is safe: the same command continues from there"
+        ) from error
+
+
+def _score(
+    options: ScoreOptions, bundle: Bundle, rows: pa.Table | None, lease: Lease, started: float
+) -> Scored:
+    """`score`, by the driver that holds the output."""
+    options = resolved(options)
+    claim(options, bundle, rows)
+    frozen, grown = _freeze(options, rows)
+    committed = shards.committed(options.output)
+    pending = [index for index in range(len(frozen.rows)) if index not in committed]
+    skipped = sum(frozen.rows[index] for index in committed if index < len(frozen.rows))
+    marker = storage.join(options.output, RUN_FILE)
+    if not pending and storage.exists(marker):
         seconds = time.monotonic() - started
-        record = write_run(options, bundle, frozen, records, seconds)
-        return Scored(record, skipped, seconds, grown)
+        return Scored(tables.read_json(marker), skipped, seconds, grown)
+    storage.delete(marker)
+    copy_bundle(bundle, storage.join(options.output, "bundle"))
+    records = _run(options, frozen, pending, lease) if pending else {}
+    seconds = time.monotonic() - started
+    record = write_run(options, bundle, frozen, records, seconds)
+    return Scored(record, skipped, seconds, grown)
 
 
 def _freeze(
@@ -87,13 +100,16 @@ def _freeze(
 
 
 def _list_inputs(options: ScoreOptions, rows: pa.Table | None) -> Iterator[pa.Table]:
-    """The inputs as tables, with progress; images are listed by Ray Data, in parallel."""
+    """The inputs as tables, with progress.
+
+    Raises:
+        ManifestError: there are no images, or uris that are named twice.
+    """
     if options.kind == "images":
         progress, named = Progress("list", None, "files"), False
-        for part in ingest.listed_files(options.source).iter_batches(
-            batch_size=None, batch_format="pyarrow"
-        ):
-            named = named or any(map(listing.has_image_name, part["uri"].to_pylist()))
+        for part in _listed(options.source):
+            uris: list[Any] = part["uri"].to_pylist()
+            named = named or any(map(listing.has_image_name, uris))
             progress.advance(part.num_rows)
             yield part
         if not named:
@@ -101,7 +117,27 @@ def _list_inputs(options: ScoreOptions, rows: pa.Table | None) -> Iterator[pa.Ta
             raise ManifestError(f"--images {options.source} holds {what} images")
         progress.close()
         return
-    yield rows if rows is not None else manifest.read_manifest(options.source, ["uri"])
+    table = rows if rows is not None else manifest.read_manifest(options.source, ["uri"])
+    count = len(pc.unique(table["uri"]))
+    if count < table.num_rows:
+        raise ManifestError(
+            f"{options.source} names {table.num_rows - count:,} of its {table.num_rows:,} uris "
+            "more than once, and each input is one row: drop the duplicates"
+        )
+    yield table
+
+
+def _listed(images: str) -> Iterator[pa.Table]:
+    """The files below `images`: by Ray Data where there are folders to list in parallel.
+
+    A flat folder is one stream anyway, and starting Ray Data for it costs some seconds.
+    """
+    roots = listing.list_roots(images)
+    if len(roots) == 1:
+        yield from ingest.list_entries({"root": [roots[0][0]], "descend": [roots[0][1]]})
+        return
+    batches: Any = ingest.listed_files(images)
+    yield from batches.iter_batches(batch_size=None, batch_format="pyarrow")
 
 
 def _run(

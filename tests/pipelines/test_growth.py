@@ -95,3 +95,21 @@ def test_a_driver_that_died_while_the_list_grew_lists_again(output: str) -> None
     grown, found = grow(output, frozen, [_listing(*range(12))], 1)
     assert (found.added, grown.total) == (2, 12)
     assert not growth.is_unfinished(output)
+
+
+def test_a_driver_that_died_between_a_changed_shard_and_the_record_loses_nothing(
+    output: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listing, frozen = _listing(*range(10), changed=5), _frozen(output)
+
+    def dies(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(shards, "write_frozen", dies)
+        grow(output, frozen, [listing], 4)
+    assert growth.is_unfinished(output)
+    grown, _ = grow(output, frozen, [listing], 4)
+    assert _pending(output) == [1]
+    assert grown == _frozen(output)
+    assert grown.sha256 != frozen.sha256

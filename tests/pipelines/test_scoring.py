@@ -1,19 +1,15 @@
 """Scoring: every input is one row, whatever is wrong with it and whoever dies."""
 
 import dataclasses
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from model.bundle import Bundle
-from model.errors import FacemillError, UsageError
+from model.errors import FacemillError, ManifestError, UsageError
 from pipelines import manifest, predictions, rows, tables
 from pipelines.ingest import IngestOptions, ingest
 from pipelines.lease import Lease
@@ -22,7 +18,6 @@ from pipelines.scoring import ScoreOptions, score
 from pipelines.synthetic import draw_faces
 from pipelines.verification import verify
 from tests.bundles import untrained_bundle
-from tests.deadly import DECODER, poisoned
 from tests.s3_server import S3Server
 
 
@@ -96,29 +91,6 @@ def test_resuming_scores_only_the_missing_shards(
     assert verify(str(tmp_path)).problems == ()
 
 
-@pytest.mark.timeout(240)
-def test_images_that_kill_a_worker_cost_themselves_and_no_other_row(
-    faces_dir: Path, untrained: Bundle, tmp_path: Path, ray_session: None
-) -> None:
-    folder = tmp_path / "deadly"
-    folder.mkdir()
-    for number, face in enumerate(sorted(faces_dir.glob("*.jpg"))[:9]):
-        how = {2: "segv", 4: "hang", 6: "kill"}.get(number)
-        data = face.read_bytes()
-        (folder / f"{number}.jpg").write_bytes(poisoned(data, how) if how else data)
-    options = ScoreOptions(
-        str(folder), "images", str(tmp_path / "out"), image_timeout_s=5.0, decoder=DECODER
-    )
-    result = score(options, untrained)
-    bad = predictions.read_quarantine(options.output).to_pandas()
-    assert result.record["scored"] == 6
-    assert dict(zip(bad["uri"].str[-5:], bad["error"], strict=True)) == {
-        "2.jpg": "crashed", "4.jpg": "timeout", "6.jpg": "out_of_memory",
-    }  # fmt: skip
-    assert verify(options.output).problems == ()
-    assert list((tmp_path / "out" / "attempts").iterdir()) == []
-
-
 def test_a_run_that_is_clearly_wrong_stops_early_and_can_be_continued(
     untrained: Bundle, tmp_path: Path, ray_session: None
 ) -> None:
@@ -162,60 +134,6 @@ def test_a_shard_with_missing_rows_is_not_taken_for_whole(
         score(options, untrained)
 
 
-def _committed(output: Path) -> int:
-    return len(list(output.glob("predictions/*.parquet")))
-
-
-@pytest.mark.timeout(240)
-def test_killed_run_resumes_without_losing_or_repeating_a_row(
-    untrained: Bundle, tmp_path: Path
-) -> None:
-    faces, output = tmp_path / "faces", tmp_path / "out"
-    draw_faces(faces, 30, broken=2)
-    for copy in range(14):  # enough shards to be killed between two of them
-        for face in list(faces.glob("*.chip.jpg"))[:32]:
-            shutil.copy(face, faces / f"copy{copy}_{face.name}")
-    command = [
-        sys.executable, "-m", "jobs.score", "--images", str(faces), "--output", str(output),
-        "--bundle", str(untrained.folder), "--shard-rows", "8",
-    ]  # fmt: skip
-    total = len(list(faces.iterdir()))
-    victim = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 100
-    while _committed(output) < 3 and time.monotonic() < deadline and victim.poll() is None:
-        time.sleep(0.01)
-    _kill_tree(victim.pid)
-    victim.wait()
-    survived = _committed(output)
-    assert 3 <= survived < total // 8, "the kill came too early or too late to prove anything"
-    assert not (output / "run.json").exists()
-    resumed = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert resumed.returncode == 0, resumed.stderr
-    assert "were there already" in resumed.stdout
-    rows = [*_rows(output)["uri"], *predictions.read_quarantine(str(output))["uri"].to_pylist()]
-    assert sorted(rows) == sorted(map(str, faces.iterdir()))
-
-
-def _kill_tree(pid: int) -> None:
-    """kill -9 the driver and every process of its own Ray."""
-    session = os.getsid(pid)
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                if os.getsid(int(entry.name)) == session or _environment_has(entry, pid):
-                    os.kill(int(entry.name), signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                continue
-
-
-def _environment_has(entry: Path, pid: int) -> bool:
-    """Whether the process was started by the Ray of `pid` (Ray daemons leave the session)."""
-    try:
-        return f"RAY_JOB_DRIVER_PID={pid}\0" in (entry / "environ").read_text()
-    except OSError:
-        return False
-
-
 def test_single_pictures_are_lines_for_people(
     faces_dir: Path, untrained: Bundle, tmp_path: Path
 ) -> None:
@@ -239,7 +157,7 @@ def test_a_store_that_is_ill_never_becomes_bad_images(
 
     monkeypatch.setattr("pipelines.storage.read_bytes", broken_read)
     with pytest.raises(OSError, match="503"):
-        rows.score_entries([{"uri": "/a.jpg"}], Predictor(untrained, batch_size=2))
+        rows.score_entries([{"uri": "s3://b/a.jpg"}], Predictor(untrained, batch_size=2))
 
 
 @pytest.mark.timeout(240)
@@ -269,6 +187,25 @@ def test_scoring_a_bucket_equals_scoring_the_folder(
         frame["uri"] = frame["uri"].str.rsplit("/", n=1).str[-1]
     here, there = (f.sort_values("uri", ignore_index=True) for f in (here, there))
     pd.testing.assert_frame_equal(here, there)
+
+
+def test_a_full_disk_is_one_sentence_and_no_lease_is_left(
+    mixed_dir: Path, untrained: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pipelines.tables.write_table", full)
+    with pytest.raises(FacemillError, match="No space left on device; what is scored is safe: "):
+        score(ScoreOptions(str(mixed_dir), "images", str(tmp_path)), untrained)
+    assert not (tmp_path / "lease.json").exists()
+
+
+def test_a_manifest_that_names_an_image_twice_is_refused(untrained: Bundle, tmp_path: Path) -> None:
+    source = str(tmp_path / "list.parquet")
+    tables.write_table(source, pa.table({"uri": ["/a.jpg", "/b.jpg", "/a.jpg"]}))
+    with pytest.raises(ManifestError, match="names 1 of its 3 uris more than once"):
+        score(ScoreOptions(source, "manifest", str(tmp_path / "out")), untrained)
 
 
 def test_a_manifest_can_be_scored(
