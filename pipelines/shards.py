@@ -73,7 +73,8 @@ def load_frozen(output: str) -> FrozenInputs | None:
         record = tables.read_json(storage.join(folder, "frozen.json"))
     except FileNotFoundError:
         return None
-    return FrozenInputs(folder, tuple(record["rows"]), tuple(record["sha256"]))
+    rows = tuple(record["rows"])
+    return FrozenInputs(folder, rows, tuple(record.get("sha256", [""] * len(rows))))
 
 
 def freeze(output: str, parts: Iterable[pa.Table], fixed_rows: int | None = None) -> FrozenInputs:
