@@ -20,7 +20,7 @@ from pipelines.fetching import ReadFailure, fetch_all
 from pipelines.isolation import Decode
 from pipelines.predictions import predictions_table
 
-BATCH_IMAGES = 64  # the knee on two cores: docs/benchmarks/scoring.md
+BATCH_IMAGES = 64  # not tuned yet: benchmarks/scoring.py has to find the knee
 _DEFAULT = Reading()
 
 
