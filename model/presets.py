@@ -117,9 +117,9 @@ PRESETS: dict[str, Recipe] = {
             name="facemill",
             source="ours, in search (docs/experiments.md): not shipped yet",
             input=InputSpec(96, 96, "rgb"),
-            network=Residual(32, (64, 128, 256), (1, 2, 2), dropout=0.3),
+            network=Residual(32, (64, 128, 256), (2, 2, 2), dropout=0.3),
             heads=(
-                heads.GENDER,
+                dataclasses.replace(heads.GENDER, weight=2.0),
                 dataclasses.replace(heads.AGE, kind="distribution"),
                 dataclasses.replace(heads.RACE, weight=0.3),
             ),
