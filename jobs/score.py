@@ -21,6 +21,7 @@ from pipelines.bundles import open_bundle
 # Imported where they are needed: a single picture shall not wait for Ray and pandas.
 if TYPE_CHECKING:
     from pipelines.claim import ScoreOptions
+    from pipelines.dataset import Layout
     from pipelines.scoring import Scored
 
 
@@ -56,6 +57,13 @@ class ScoreConfig:
     """Say what would be done; start and write nothing."""
     new_version: bool = False
     """Where --output holds another run, write beside it: to OUTPUT/v2, OUTPUT/v3, …"""
+    compact: bool = False
+    """At the end lay the predictions out once more below OUTPUT/dataset, in files of 128 MB."""
+    partition_by: str | None = None
+    """As --compact, in Hive folders of these columns: gender, age_group or gender,age_group."""
+    partition_regex: str | None = None
+    """As --compact, in a Hive folder for each named group found in the uri, for example
+    '/(?P<camera>[^/]+)/[^/]+$'."""
 
 
 def job(config: ScoreConfig) -> None:
@@ -64,12 +72,15 @@ def job(config: ScoreConfig) -> None:
         raise UsageError("give either --images or --manifest")
     share = _share(config.max_quarantine)
     reading = Reading(config.coverage, config.age_bins)
+    layout = _layout(config)
     bundle = open_bundle(config.bundle)
     if config.bundle is None:
         print(f"using the shipped bundle {bundle.name} ({bundle.id})", flush=True)
     if config.output is None:
         if config.manifest is not None:
             raise UsageError("--output is missing: give a folder or an s3:// prefix")
+        if layout is not None:
+            raise UsageError("--compact and --partition-… lay out a data set: give --output too")
         _print_pictures(config, bundle)
         return
     from pipelines.claim import ScoreOptions, new_version
@@ -89,7 +100,30 @@ def job(config: ScoreConfig) -> None:
     from pipelines.scoring import score
 
     cli.start_ray()
-    print_summary(score(options, bundle), bundle, options.output)
+    result = score(options, bundle)
+    print_summary(result, bundle, options.output)
+    if layout is not None:
+        _lay_out(options.output, layout)
+
+
+def _layout(config: ScoreConfig) -> "Layout | None":
+    """What --compact, --partition-by and --partition-regex ask for."""
+    if not (config.compact or config.partition_by or config.partition_regex):
+        return None
+    from pipelines.dataset import Layout
+
+    by = tuple(filter(None, (config.partition_by or "").split(",")))
+    return Layout(by, config.partition_regex)
+
+
+def _lay_out(output: str, layout: "Layout") -> None:
+    from pipelines.dataset import describe, write_dataset
+
+    record = write_dataset(output, layout)
+    rows = [("rows", f"{record['rows']:,} in {describe(record)}")]
+    if layout.levels:
+        rows.append(("partitions", ", ".join(layout.levels)))
+    cli.print_table("data set", [*rows, ("output", storage.join(output, "dataset"))])
 
 
 def _places(config: ScoreConfig, kind: str) -> tuple[str, str]:

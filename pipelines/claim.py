@@ -1,6 +1,7 @@
 """What a scoring job is: its options, and the claim to an output that job.json lays down."""
 
 import dataclasses
+import uuid
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -42,6 +43,7 @@ class ScoreOptions:
         decoder: `module:function` with which workers decode.
         incremental: list again, and score what is new or changed since.
         workers: at most so many, one core each; None takes every core of the cluster.
+        run_id: of the run, from job.json; `claim` fills it in.
     """
 
     source: str
@@ -56,6 +58,7 @@ class ScoreOptions:
     decoder: str = isolation.DECODER
     workers: int | None = None
     incremental: bool = False
+    run_id: str = ""
 
     @property
     def concrete_precision(self) -> Precision:
@@ -131,15 +134,25 @@ def require_own(options: ScoreOptions, bundle: Bundle, rows: pa.Table | None) ->
     return changed is None
 
 
-def claim(options: ScoreOptions, bundle: Bundle, rows: pa.Table | None) -> None:
+def claim(options: ScoreOptions, bundle: Bundle, rows: pa.Table | None) -> ScoreOptions:
     """Write job.json if the output is free.
+
+    Returns:
+        The options with the run's id, which every continuation of the run shares.
 
     Raises:
         UsageError: it holds another run.
     """
+    marker = storage.join(options.output, "job.json")
     if require_own(options, bundle, rows):
-        record = {"format": 1, **identity(options, bundle, rows), "bundle": bundle.name}
-        tables.write_json(storage.join(options.output, "job.json"), record)
+        record = {
+            "format": 1,
+            "run_id": uuid.uuid4().hex[:12],
+            **identity(options, bundle, rows),
+            "bundle": bundle.name,
+        }
+        tables.write_json(marker, record)
+    return dataclasses.replace(options, run_id=tables.read_json(marker).get("run_id", ""))
 
 
 def new_version(options: ScoreOptions, bundle: Bundle) -> ScoreOptions:

@@ -54,8 +54,19 @@ def decode_batch(batch: pa.Table, spec: InputSpec) -> dict[str, npt.NDArray[Any]
     }
 
 
-def decode_manifest(table: pa.Table, spec: InputSpec, title: str = "decode") -> DecodedImages:
-    """Decode all images of a manifest, in its row order.
+@dataclasses.dataclass(frozen=True)
+class Filled:
+    """What `decode_into` found: good bool (n,), sizes int32 (n, 2) as width and height, rejects."""
+
+    good: npt.NDArray[np.bool_]
+    sizes: npt.NDArray[np.int32]
+    rejects: tuple[str, ...]
+
+
+def decode_into(
+    table: pa.Table, spec: InputSpec, pixels: npt.NDArray[np.uint8], title: str
+) -> Filled:
+    """Decode all images of a manifest into `pixels` (n, height, width, channels), in row order.
 
     Raises:
         ManifestError: not one image could be decoded.
@@ -71,7 +82,6 @@ def decode_manifest(table: pa.Table, spec: InputSpec, title: str = "decode") -> 
     decoded = ray.data.from_arrow(blocks).map_batches(
         decode, batch_size=None, batch_format="pyarrow", fn_kwargs={"spec": spec}
     )
-    pixels = np.empty((count, *spec.shape), dtype=np.uint8)
     sizes = np.zeros((count, 2), dtype=np.int32)
     good = np.zeros(count, dtype=bool)
     rejects: list[str] = []
@@ -87,7 +97,18 @@ def decode_manifest(table: pa.Table, spec: InputSpec, title: str = "decode") -> 
     progress.close()
     if not good.any():
         raise ManifestError(f"none of the manifest's {count} images can be decoded: {rejects[0]}")
-    rows = np.flatnonzero(good)
-    if not good.all():
+    return Filled(good, sizes, tuple(rejects))
+
+
+def decode_manifest(table: pa.Table, spec: InputSpec, title: str = "decode") -> DecodedImages:
+    """Decode all images of a manifest into memory, in its row order.
+
+    Raises:
+        ManifestError: not one image could be decoded.
+    """
+    pixels = np.empty((table.num_rows, *spec.shape), dtype=np.uint8)
+    filled = decode_into(table, spec, pixels, title)
+    rows, sizes = np.flatnonzero(filled.good), filled.sizes
+    if not filled.good.all():
         pixels, sizes = pixels[rows], sizes[rows]
-    return DecodedImages(pixels, rows, tuple(rejects), sizes)
+    return DecodedImages(pixels, rows, filled.rejects, sizes)

@@ -40,9 +40,13 @@ class Progress:
             print(file=sys.stderr)
         return time.monotonic() - self._started
 
+    @property
+    def rate(self) -> float:
+        """Counted a second, since the start."""
+        return self.done / max(time.monotonic() - self._started, 1e-6)
+
     def _show(self, note: str) -> None:
-        seconds = max(time.monotonic() - self._started, 1e-6)
-        rate = self.done / seconds
+        rate = self.rate
         of = f" / {self.total:,}" if self.total is not None else ""
         text = f"{self.title}: {self.done:,}{of} {self.unit}, {rate:,.0f}/s"
         if self.total is not None and rate > 0 and self.done < self.total:

@@ -61,6 +61,7 @@ def write_run(
         scored, quarantined = scored + record.scored, quarantined + record.quarantined
     run: dict[str, Any] = {
         "format": 2,
+        "run_id": options.run_id,
         options.kind: options.source,
         "inputs": frozen.total,
         "scored": scored,

@@ -22,6 +22,7 @@ from model.errors import FacemillError, ManifestError
 from pipelines import growth, ingest, listing, manifest, shards, storage, tables
 from pipelines.bundles import copy_bundle
 from pipelines.claim import ScoreOptions, claim, resolved
+from pipelines.counters import ScoringCounters
 from pipelines.growth import Growth
 from pipelines.lease import Lease
 from pipelines.progress import Progress
@@ -70,7 +71,7 @@ def _score(
 ) -> Scored:
     """`score`, by the driver that holds the output."""
     options = resolved(options)
-    claim(options, bundle, rows)
+    options = claim(options, bundle, rows)
     frozen, grown = _freeze(options, rows)
     committed = shards.committed(options.output)
     pending = [index for index in range(len(frozen.rows)) if index not in committed]
@@ -155,7 +156,9 @@ def _run(
         fn_constructor_args=(options,),
         num_cpus=1,
     )
-    progress = Progress("score", sum(frozen.rows[index] for index in pending))
+    left = sum(frozen.rows[index] for index in pending)
+    progress = Progress("score", left)
+    counters = ScoringCounters(options.run_id, frozen.total, left)
     records, quarantined = dict[int, ShardRecord](), 0
     try:
         for row in results.iter_rows():
@@ -163,6 +166,7 @@ def _run(
             records[record.shard] = record
             quarantined += record.quarantined
             progress.advance(record.scored + record.quarantined, f"{quarantined:,} quarantined")
+            counters.committed(record, progress.rate)
             lease.check()
             _check_quarantine(options, progress.done, records)
     except ray.exceptions.RayError as error:

@@ -148,7 +148,11 @@ class ShardScorer:
         output, began = self.options.output, time.time()
         entries = tables.read_table(shards.shard_uri(self.inputs, index)).to_pylist()
         good, bad = score_entries(entries, self.predictor, self.options.reading, decode)
-        notes = {"facemill.bundle_id": self.bundle.id, "facemill.inputs": str(len(entries))}
+        notes = {
+            "facemill.bundle_id": self.bundle.id,
+            "facemill.run_id": self.options.run_id,
+            "facemill.inputs": str(len(entries)),
+        }
         # Quarantine first: the predictions file is the commit and must find all else in place.
         bad_sum = tables.write_table(_uri(output, "quarantine", index), bad, notes)
         notes["facemill.quarantine_sha256"] = bad_sum

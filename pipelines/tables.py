@@ -27,14 +27,23 @@ def write_table(uri: str, table: pa.Table, metadata: Mapping[str, str] | None = 
     Returns:
         The SHA-256 of the file, hex.
     """
+    data = encode_table(table, metadata)
+    storage.write_bytes(uri, data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def encode_table(
+    table: pa.Table, metadata: Mapping[str, str] | None = None, row_group_rows: int | None = None
+) -> bytes:
+    """A table as the bytes of a Parquet file (zstd)."""
     merged = {
         **(table.schema.metadata or {}),
         **{k.encode(): v.encode() for k, v in (metadata or {}).items()},
     }
-    buffer = io.BytesIO()
-    pq.write_table(table.replace_schema_metadata(merged), buffer, compression="zstd")
-    storage.write_bytes(uri, buffer.getvalue())
-    return hashlib.sha256(buffer.getbuffer()).hexdigest()
+    sink = pa.BufferOutputStream()
+    named = table.replace_schema_metadata(merged)
+    pq.write_table(named, sink, row_group_size=row_group_rows, compression="zstd")
+    return sink.getvalue().to_pybytes()
 
 
 def read_table(uri: str, columns: list[str] | None = None) -> pa.Table:

@@ -5,8 +5,8 @@ Why so, and not `fit`: docs/decisions/001-training-loop.md. Everything random is
 """
 
 import dataclasses
-import json
 import os
+import sys
 import tempfile
 import threading
 import time
@@ -14,27 +14,35 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import ray
 import ray.train
 
+from model import losses
 from model.recipes import Recipe
 from model.runtime import import_tensorflow
+from pipelines import checkpoints
+from pipelines.checkpoints import TrainState
+from pipelines.feeding import Feed
+from pipelines.replica import Replica
 
 _PROGRESS_S = 1.0
+DRIFTED = "the workers' weights differ after epoch {}, which must never be"
 
 
 @dataclasses.dataclass(frozen=True)
 class WorkerConfig:
-    """What every worker gets; the arrays stay in the object store and are read without a copy.
+    """What every worker gets; the pixels stay on disk and are mapped into memory.
 
     Attributes:
         recipe: what to train.
-        train, val: ObjectRefs of {"pixels": uint8 (n, h, w, c), head name: float32 (n, 1)}.
+        train, val: ObjectRefs of a `feeding.Split`.
         seed: of initialisation, order and augmentation.
-        precision: float32 or bfloat16.
+        precision: float32, bfloat16 or float16.
         cpus: cores of this worker.
         board: actor that shows progress, or None.
+        accumulate: micro-batches a step.
+        early_stopping: epochs without a better validation loss before the end, or None.
+        checkpoint_every_steps: beside one every epoch, or None.
         stall_timeout_s: a worker without a finished step for so long exits, and Ray restarts all.
     """
 
@@ -45,22 +53,10 @@ class WorkerConfig:
     precision: str
     cpus: int
     board: Any = None
+    accumulate: int = 1
+    early_stopping: int | None = None
+    checkpoint_every_steps: int | None = None
     stall_timeout_s: float = 600.0
-
-
-@dataclasses.dataclass
-class TrainState:
-    """What a checkpoint holds beside the variables."""
-
-    epoch: int = 0
-    history: list[dict[str, float]] = dataclasses.field(default_factory=list[dict[str, float]])
-    best_epoch: int = -1
-    best_loss: float = float("inf")
-
-
-def epoch_order(seed: int, epoch: int, count: int) -> npt.NDArray[np.int64]:
-    """The order of one epoch, the same on every rank."""
-    return np.random.default_rng([seed, epoch, 1]).permutation(count)
 
 
 def train_worker(loop_config: dict[str, Any]) -> None:
@@ -69,213 +65,119 @@ def train_worker(loop_config: dict[str, Any]) -> None:
     tf = import_tensorflow(threads=config.cpus)
     strategy = tf.distribute.MultiWorkerMirroredStrategy()  # before any other TensorFlow call
     beat = _start_watchdog(config.stall_timeout_s)
-    trainer = _Replica(config, strategy)
-    state = trainer.restore(ray.train.get_checkpoint())
-    rank = ray.train.get_context().get_world_rank()
-    for epoch in range(state.epoch, config.recipe.epochs):
-        started = time.monotonic()
-        sums = trainer.train_epoch(epoch, beat)
-        seconds = time.monotonic() - started
-        scores = trainer.scores(sums, "train")
-        if not np.isfinite(scores["train_loss"]):
-            # The merged loss is the same on every rank, so all end here together, without the
-            # restarts that an exception would cause: they could only fail again.
-            if rank == 0 and config.board is not None:
-                ray.get(
-                    config.board.fail.remote(
-                        f"the loss became {scores['train_loss']} in epoch {epoch + 1}"
-                    )
-                )
+    run = _Run(config, strategy, beat)
+    while run.state.epoch < config.recipe.epochs:
+        if run.state.stopped_early(config.early_stopping) or not run.epoch():
             return
-        scores |= trainer.scores(trainer.validate(beat), "val")
-        row = {"epoch": epoch + 1, **scores, "seconds": seconds}
-        row["images_per_s"] = trainer.steps * config.recipe.global_batch_size / seconds
-        state.epoch = epoch + 1
+
+
+class _Run:
+    """One worker's run: the feeds, the replica and where they stand."""
+
+    def __init__(self, config: WorkerConfig, strategy: Any, beat: list[float]) -> None:
+        """Build all, and take up the latest checkpoint if there is one."""
+        context = ray.train.get_context()
+        self.rank, workers = context.get_world_rank(), context.get_world_size()
+        self.config, self.recipe, self.beat = config, config.recipe, beat
+        self.train, self.val = Feed(ray.get(config.train)), Feed(ray.get(config.val))
+        self.steps = len(self.train) // self.recipe.global_batch_size
+        self.replica = Replica(
+            config.recipe, strategy, self.rank, workers, steps=self.steps * config.recipe.epochs,
+            seed=config.seed, precision=config.precision, accumulate=config.accumulate,
+        )  # fmt: skip
+        self.state = TrainState()
+        checkpoint = ray.train.get_checkpoint()
+        if checkpoint is not None:
+            with checkpoint.as_directory() as folder:
+                names = self.replica.arrays()
+                self.replica.take_up({n: checkpoints.load_arrays(folder, n) for n in names})
+                self.state = checkpoints.load_state(folder)
+
+    def epoch(self) -> bool:
+        """Train one epoch, or what an interruption left of it; False if training cannot go on."""
+        state, replica, recipe = self.state, self.replica, self.recipe
+        sums = replica.merged(self._steps())
+        scores = losses.scores_from_sums(recipe.heads, sums, "train")
+        if not np.isfinite(scores["train_loss"]):
+            self._fail(f"the loss became {scores['train_loss']} in epoch {state.epoch + 1}")
+            return False
+        if replica.workers > 1 and replica.weights_differ():
+            self._fail(DRIFTED.format(state.epoch + 1))
+            return False
+        val = replica.merged(replica.validate(self.val, self.beat, time.monotonic))
+        scores |= losses.scores_from_sums(recipe.heads, val, "val")
+        waited_s, seconds = replica.merged([state.waited_s, state.seconds]) / replica.workers
+        row = {"epoch": state.epoch + 1, **scores, "seconds": float(seconds)}
+        row["images_per_s"] = self.steps * recipe.global_batch_size / float(seconds)
+        row["data_wait_share"] = float(waited_s / seconds)
+        if replica.scaling:
+            row["loss_scale"] = float(np.asarray(replica.scaling[0]))
+            row["skipped_steps"] = float(np.asarray(replica.scaling[2])) - state.skipped
+            state.skipped += int(row["skipped_steps"])
+        state.epoch, state.step, state.sums = state.epoch + 1, 0, []
+        state.seconds = state.waited_s = 0.0
         state.history.append(row)
-        is_best = scores["val_loss"] < state.best_loss
-        if is_best:
-            state.best_epoch, state.best_loss = epoch + 1, scores["val_loss"]
+        if scores["val_loss"] < state.best_loss:
+            state.best_epoch, state.best_loss = state.epoch, scores["val_loss"]
+            replica.best = replica.evaluated
+        self._report(row)
+        return True
+
+    def _steps(self) -> Any:
+        """All steps that the epoch still has; this worker's score sums, (heads, 3)."""
+        state, config = self.state, self.config
+        # What was summed before an interruption counts once: on rank 0.
+        before = np.array(state.sums) if state.sums and self.rank == 0 else 0.0
+        # Seconds are means over the workers, so each counts those before an interruption.
+        total: Any = 0.0
+        shown = started = time.monotonic()
+        waited_s = self.train.waited_s
+        batches = self.train.epoch(
+            config.seed, state.epoch, self.recipe.global_batch_size, self.replica.part, state.step
+        )
+        for batch in batches:
+            total = total + self.replica.train_step(batch)
+            state.step += 1
+            self.beat[0] = time.monotonic()
+            if self.rank == 0 and config.board is not None and self.beat[0] - shown > _PROGRESS_S:
+                shown = self.beat[0]
+                config.board.step_done.remote(state.epoch + 1, state.step, self.steps)
+            if self._checkpoint_due():
+                state.sums = self.replica.merged(np.asarray(total) + before).tolist()
+                state.seconds += time.monotonic() - started
+                state.waited_s += self.train.waited_s - waited_s
+                self._report({"val_loss": sys.float_info.max})  # the worst of all to keep
+                before, total = (np.array(state.sums) if self.rank == 0 else 0.0), 0.0
+                started, waited_s = time.monotonic(), self.train.waited_s
+        total = np.asarray(total, dtype=np.float64) + before
+        state.seconds += time.monotonic() - started
+        state.waited_s += self.train.waited_s - waited_s
+        return total + np.zeros((len(self.recipe.heads), 3))
+
+    def _checkpoint_due(self) -> bool:
+        every = self.config.checkpoint_every_steps
+        return bool(every) and self.state.step % (every or 1) == 0 and self.state.step < self.steps
+
+    def _report(self, row: dict[str, float]) -> None:
+        """Put a checkpoint in place, on rank 0, and wait for all ranks."""
+        board = self.config.board
         with tempfile.TemporaryDirectory() as folder:
             checkpoint = None
-            if rank == 0:
-                trainer.save(Path(folder), state, is_best)
+            if self.rank == 0:
+                checkpoints.save(Path(folder), self.state, self.replica.arrays())
                 checkpoint = ray.train.Checkpoint.from_directory(folder)
-                if config.board is not None:
-                    ray.get(config.board.epoch_done.remote(row))
+                if board is not None and "epoch" in row:
+                    ray.get(board.epoch_done.remote(row))
             ray.train.report(row, checkpoint=checkpoint)
+        self.beat[0] = time.monotonic()
 
+    def _fail(self, reason: str) -> None:
+        """Say why all end: what was merged is the same on every rank, so all come here together.
 
-class _Replica:
-    """Network, optimizer and compiled steps of one worker."""
-
-    def __init__(self, config: WorkerConfig, strategy: Any) -> None:
-        """Build the network under the strategy, the same on every rank."""
-        import keras
-        import tensorflow as tf
-
-        from model.networks import build_network
-        from model.optimizers import build_optimizer
-
-        context = ray.train.get_context()
-        self.rank, self.workers = context.get_world_rank(), context.get_world_size()
-        self.config, self.recipe, self.strategy, self.tf = config, config.recipe, strategy, tf
-        self.train: dict[str, Any] = ray.get(config.train)
-        self.val: dict[str, Any] = ray.get(config.val)
-        self.images = len(self.train["pixels"])
-        self.steps = self.images // self.recipe.global_batch_size
-        self.local_batch = self.recipe.global_batch_size // self.workers
-        keras.utils.set_random_seed(config.seed)
-        with strategy.scope():
-            self.network: Any = build_network(
-                self.recipe.network,
-                self.recipe.input.shape,
-                self.recipe.heads,
-                config.precision,
-                "synchronized" if self.workers > 1 else "batch",
-            )
-            total_steps = self.steps * self.recipe.epochs
-            self.optimizer: Any = build_optimizer(self.recipe.optimizer, total_steps)
-            self.optimizer.build(self.network.trainable_variables)
-        # Averaged weights live outside the strategy: every rank computes the same ones.
-        decay = self.recipe.optimizer.ema
-        self.averaged = [tf.Variable(v) for v in self.network.trainable_variables] if decay else []
-        self.best: list[npt.NDArray[Any]] = []
-        self._train_step = tf.function(self._train_step_eager, reduce_retracing=True)
-        self._score_step = tf.function(self._score_step_eager, reduce_retracing=True)
-
-    def _train_step_eager(self, pixels: Any, draws: Any, targets: Any) -> Any:
-        from model import losses
-        from model.augmentation import augment
-
-        tf, recipe = self.tf, self.recipe
-        spec = recipe.optimizer
-
-        def replica_step(pixels: Any, draws: Any, targets: Any) -> Any:
-            images = augment(pixels, draws, recipe.augmentation)
-            weights = tf.ones([self.local_batch])
-            with tf.GradientTape() as tape:
-                outputs = self.network(images, training=True)
-                each, _ = losses.total_loss(recipe.heads, targets, outputs, weights)
-                # Divided by the GLOBAL batch: apply_gradients sums over the workers.
-                loss = tf.reduce_sum(each) / recipe.global_batch_size
-            gradients = tape.gradient(loss, self.network.trainable_variables)
-            if spec.clip_norm:
-                replicas = tf.distribute.get_replica_context()
-                gradients = replicas.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-                gradients, _ = tf.clip_by_global_norm(gradients, spec.clip_norm)
-                gradients = [g / self.workers for g in gradients]
-            self.optimizer.apply_gradients(
-                zip(gradients, self.network.trainable_variables, strict=True)
-            )
-            return losses.score_sums(recipe.heads, targets, outputs, weights)
-
-        sums = self.strategy.run(replica_step, args=(pixels, draws, targets))
-        if self.averaged and spec.ema:
-            step = tf.cast(self.optimizer.iterations, tf.float32)
-            keep = tf.minimum(spec.ema, (1.0 + step) / (10.0 + step))  # a short memory at the start
-            for mean, variable in zip(self.averaged, self.network.trainable_variables, strict=True):
-                mean.assign(mean * keep + tf.convert_to_tensor(variable) * (1.0 - keep))
-        return sums
-
-    def _score_step_eager(self, pixels: Any, targets: Any, weights: Any) -> Any:
-        from model import losses
-
-        outputs = self.network(pixels, training=False)
-        return losses.score_sums(self.recipe.heads, targets, outputs, weights)
-
-    def scores(self, sums: Any, prefix: str) -> dict[str, float]:
-        """Merge this worker's sums with all others' into named means."""
-        from model import losses
-
-        local = self.tf.constant(sums, self.tf.float32)
-        every = self.strategy.run(self.tf.identity, args=(local,))
-        merged = self.strategy.reduce(self.tf.distribute.ReduceOp.SUM, every, axis=None)
-        return losses.scores_from_sums(self.recipe.heads, np.asarray(merged), prefix)
-
-    def train_epoch(self, epoch: int, beat: list[float]) -> npt.NDArray[np.float64]:
-        """One pass over train; returns this worker's score sums, (heads, 3)."""
-        from model.augmentation import draw
-
-        order = epoch_order(self.config.seed, epoch, self.images)
-        draws = draw(self.config.seed, epoch, self.images)
-        heads = self.recipe.heads
-        total: Any = 0.0
-        shown = time.monotonic()
-        for step in range(self.steps):
-            start = step * self.recipe.global_batch_size + self.rank * self.local_batch
-            index = order[start : start + self.local_batch]
-            targets = {head.name: self.train[head.name][index] for head in heads}
-            total = total + self._train_step(self.train["pixels"][index], draws[index], targets)
-            beat[0] = time.monotonic()
-            if self.rank == 0 and self.config.board is not None and beat[0] - shown > _PROGRESS_S:
-                shown = beat[0]
-                self.config.board.step_done.remote(epoch + 1, step + 1, self.steps)
-        return np.asarray(total, dtype=np.float64)
-
-    def validate(self, beat: list[float]) -> npt.NDArray[np.float64]:
-        """Score this worker's share of val, with averaged weights if there are any."""
-        batch, heads = 128, self.recipe.heads
-        mine = np.arange(len(self.val["pixels"]))[self.rank :: self.workers]
-        total = np.zeros((len(heads), 3))
-        live = self._swap_in_averaged()
-        for start in range(0, len(mine), batch):
-            index = mine[start : start + batch]
-            weights = np.zeros(batch, dtype=np.float32)
-            weights[: len(index)] = 1.0
-            index = np.resize(index, batch)  # one batch shape; the filling weighs nothing
-            targets = {head.name: self.val[head.name][index] for head in heads}
-            total += np.asarray(self._score_step(self.val["pixels"][index], targets, weights))
-            beat[0] = time.monotonic()
-        self.evaluated = [np.asarray(v) for v in self.network.get_weights()]
-        self._swap_out(live)
-        return total
-
-    def _swap_in_averaged(self) -> list[npt.NDArray[Any]]:
-        if not self.averaged:
-            return []
-        variables = self.network.trainable_variables
-        live = [np.asarray(v) for v in variables]
-        for variable, mean in zip(variables, self.averaged, strict=True):
-            variable.assign(mean)
-        return live
-
-    def _swap_out(self, live: list[npt.NDArray[Any]]) -> None:
-        for variable, value in zip(self.network.trainable_variables, live, strict=False):
-            variable.assign(value)
-
-    def save(self, folder: Path, state: TrainState, is_best: bool) -> None:
-        """Write the whole state: variables as .npz (never pickled), the rest as JSON."""
-        if is_best:
-            self.best = self.evaluated
-        variables = [*self.network.variables, *self.optimizer.variables]
-        _save_arrays(folder / "state.npz", [np.asarray(v) for v in variables])
-        _save_arrays(folder / "averaged.npz", [np.asarray(v) for v in self.averaged])
-        _save_arrays(folder / "best.npz", self.best)
-        (folder / "state.json").write_text(json.dumps(dataclasses.asdict(state)))
-
-    def restore(self, checkpoint: Any) -> TrainState:
-        """Take up a checkpoint on every rank; without one, start afresh."""
-        if checkpoint is None:
-            return TrainState()
-        with checkpoint.as_directory() as folder:
-            variables = [*self.network.variables, *self.optimizer.variables]
-            for variable, value in zip(variables, load_arrays(folder, "state"), strict=True):
-                variable.assign(value)
-            for variable, value in zip(self.averaged, load_arrays(folder, "averaged"), strict=True):
-                variable.assign(value)
-            self.best = load_arrays(folder, "best")
-            return TrainState(**json.loads((Path(folder) / "state.json").read_text()))
-
-
-def _save_arrays(path: Path, arrays: list[npt.NDArray[Any]]) -> None:
-    named: dict[str, Any] = {f"{i:04d}": array for i, array in enumerate(arrays)}
-    np.savez(path, **named)
-
-
-def load_arrays(folder: str | Path, name: str) -> list[npt.NDArray[Any]]:
-    """The arrays of `{name}.npz` of a checkpoint, in order; pickled data is refused."""
-    with np.load(Path(folder) / f"{name}.npz", allow_pickle=False) as arrays:
-        return [arrays[key] for key in sorted(arrays.files)]
+        Without the restarts that an exception would cause: they could only fail again.
+        """
+        if self.rank == 0 and self.config.board is not None:
+            ray.get(self.config.board.fail.remote(reason))
 
 
 def _start_watchdog(timeout_s: float) -> list[float]:

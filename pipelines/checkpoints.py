@@ -1,0 +1,68 @@
+"""What a training checkpoint holds: variables as .npz (never pickled), the rest as JSON."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Arrays = list[npt.NDArray[Any]]
+
+
+@dataclasses.dataclass
+class TrainState:
+    """Where a run stands, beside the variables.
+
+    Attributes:
+        epoch: epochs done.
+        history: a row for each.
+        best_epoch: counted from 1; -1 before the first. Early stopping counts from it.
+        best_loss: its validation loss.
+        step: steps done of the epoch in progress.
+        sums: score sums of those steps over all workers, (heads, 3).
+        seconds: that those steps took.
+        waited_s: of which for data.
+        skipped: of those steps, how many float16 gave up.
+    """
+
+    epoch: int = 0
+    history: list[dict[str, float]] = dataclasses.field(default_factory=list[dict[str, float]])
+    best_epoch: int = -1
+    best_loss: float = float("inf")
+    step: int = 0
+    sums: list[list[float]] = dataclasses.field(default_factory=list[list[float]])
+    seconds: float = 0.0
+    waited_s: float = 0.0
+    skipped: int = 0
+
+    def stopped_early(self, patience: int | None) -> bool:
+        """Whether `patience` epochs have gone by without a better validation loss."""
+        return bool(patience) and self.epoch - max(self.best_epoch, 0) >= (patience or 0)
+
+
+def save(folder: Path, state: TrainState, arrays: dict[str, Arrays]) -> None:
+    """Write a checkpoint: each list of arrays as `{name}.npz`, the state as state.json."""
+    for name, values in arrays.items():
+        named: dict[str, Any] = {f"{i:04d}": value for i, value in enumerate(values)}
+        np.savez(folder / f"{name}.npz", **named)
+    (folder / "state.json").write_text(json.dumps(dataclasses.asdict(state)))
+
+
+def load_state(folder: str | Path) -> TrainState:
+    """The state of a checkpoint."""
+    return TrainState(**json.loads((Path(folder) / "state.json").read_text()))
+
+
+def load_arrays(folder: str | Path, name: str) -> Arrays:
+    """The arrays of `{name}.npz` of a checkpoint, in order; pickled data is refused."""
+    with np.load(Path(folder) / f"{name}.npz", allow_pickle=False) as arrays:
+        return [arrays[key] for key in sorted(arrays.files)]
+
+
+def assign_all(variables: Sequence[Any], values: Sequence[npt.NDArray[Any]]) -> None:
+    """Give each variable its value."""
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)

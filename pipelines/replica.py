@@ -1,0 +1,265 @@
+"""Network, optimizer and compiled steps of one worker of a training group.
+
+All that a step does is either done by every rank alike or summed over the ranks, so their weights
+stay equal to the bit (tests/pipelines/test_equality.py).
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from model.recipes import Recipe
+from pipelines.checkpoints import Arrays, assign_all
+from pipelines.feeding import Batch, Feed, share_of
+
+_VAL_BATCH = 128
+# Keras's own values: double the scale after so many good steps, halve it at once after a bad one.
+_FIRST_SCALE, _GOOD_STEPS = 2.0**15, 2000
+
+
+class Replica:
+    """One worker's copy.
+
+    Attributes:
+        network: the Keras network.
+        part: of each global batch, the slice that this worker takes.
+        best: weights of the best epoch, in the order of `network.set_weights`.
+        evaluated: weights that the last validation measured, in that order.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        strategy: Any,
+        rank: int,
+        workers: int,
+        *,
+        steps: int,
+        seed: int = 0,
+        precision: str = "float32",
+        accumulate: int = 1,
+    ) -> None:
+        """Build the network under the strategy, the same on every rank.
+
+        Args:
+            recipe: what to train.
+            strategy: MultiWorkerMirroredStrategy.
+            rank: of this worker.
+            workers: in the group.
+            steps: optimizer steps of the whole run, over which the schedule stretches.
+            seed: of the initialisation and of dropout.
+            precision: float32, bfloat16 or float16 of the network's body.
+            accumulate: micro-batches that this worker's part of a batch is taken in.
+        """
+        import keras
+        import tensorflow as tf
+
+        from model.layers import Place, SharedDropout
+        from model.networks import build_network
+        from model.optimizers import build_optimizer
+
+        self.recipe, self.strategy, self.tf = recipe, strategy, tf
+        self.rank, self.workers, self.accumulate = rank, workers, accumulate
+        self.part = share_of(recipe.global_batch_size, rank, workers)
+        keras.utils.set_random_seed(seed)
+        with strategy.scope():
+            self.network: Any = build_network(
+                recipe.network,
+                recipe.input.shape,
+                recipe.heads,
+                precision,
+                "synchronized" if workers > 1 else "batch",
+                shared_dropout=True,
+            )
+            self.optimizer: Any = build_optimizer(recipe.optimizer, steps)
+            self.optimizer.build(self.network.trainable_variables)
+        self._place = Place(self.optimizer.iterations, recipe.global_batch_size, self.part.start)
+        for layer in self.network.layers:
+            if isinstance(layer, SharedDropout):
+                layer.place = self._place
+        # These live outside the strategy: every rank computes the same values.
+        decay = recipe.optimizer.ema
+        self.averaged = [tf.Variable(v) for v in self.network.trainable_variables] if decay else []
+        scaled = precision == "float16"
+        # scale, good steps since it changed, steps given up
+        self.scaling = [tf.Variable(v) for v in (_FIRST_SCALE, 0.0, 0.0)] if scaled else []
+        self.best: Arrays = []
+        self.evaluated: Arrays = []
+        self._train_step = tf.function(self._train_step_eager, reduce_retracing=True)
+        self._score_step = tf.function(self._score_step_eager, reduce_retracing=True)
+
+    def train_step(self, batch: Batch) -> Any:
+        """Take one optimizer step; returns this worker's score sums, (heads, 3)."""
+        return self._train_step(batch.pixels, batch.draws, dict(batch.targets), batch.weights)
+
+    def _train_step_eager(self, pixels: Any, draws: Any, targets: Any, weights: Any) -> Any:
+        if self.scaling:
+            gradients, sums = self.strategy.run(
+                self._reduced_gradients, args=(pixels, draws, targets, weights)
+            )
+            self._apply_if_finite(gradients)
+        else:
+            sums = self.strategy.run(self._whole_step, args=(pixels, draws, targets, weights))
+        self._average()
+        return sums
+
+    def _whole_step(self, pixels: Any, draws: Any, targets: Any, weights: Any) -> Any:
+        gradients, sums = self._gradients(pixels, draws, targets, weights)
+        if self.recipe.optimizer.clip_norm:
+            gradients = self._clipped(self._reduced(gradients))
+        self._apply(gradients)
+        return sums
+
+    def _reduced_gradients(self, *batch: Any) -> Any:
+        """Sum over all workers, still scaled: whether it is finite is then the same on each."""
+        gradients, sums = self._gradients(*batch)
+        return self._reduced(gradients), sums
+
+    def _apply_if_finite(self, gradients: Any) -> None:
+        tf, (scale, good, given_up) = self.tf, self.scaling
+        gradients = [g / scale for g in gradients]
+        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
+        grown = good + 1.0 >= _GOOD_STEPS
+
+        def apply() -> Any:
+            whole = self._clipped(gradients) if self.recipe.optimizer.clip_norm else None
+            whole = whole or [g / self.workers for g in gradients]
+            self.strategy.run(self._apply, args=(whole,))
+            scale.assign(tf.where(grown, scale * 2.0, scale))
+            good.assign(tf.where(grown, 0.0, good + 1.0))
+            return tf.no_op()
+
+        def skip() -> Any:
+            scale.assign(tf.maximum(scale / 2.0, 1.0))
+            good.assign(0.0)
+            given_up.assign_add(1.0)
+            return tf.no_op()
+
+        tf.cond(finite, apply, skip)
+
+    def _reduced(self, gradients: Any) -> Any:
+        replicas = self.tf.distribute.get_replica_context()
+        return replicas.all_reduce(self.tf.distribute.ReduceOp.SUM, gradients)
+
+    def _clipped(self, gradients: Any) -> Any:
+        """Clip gradients summed over the workers; divided, as `apply_gradients` sums once more."""
+        gradients, _ = self.tf.clip_by_global_norm(gradients, self.recipe.optimizer.clip_norm)
+        return [g / self.workers for g in gradients]
+
+    def _apply(self, gradients: Any) -> None:
+        self.optimizer.apply_gradients(
+            zip(gradients, self.network.trainable_variables, strict=True)
+        )
+
+    def _gradients(self, pixels: Any, draws: Any, targets: Any, weights: Any) -> Any:
+        """Gradients of this worker's part of the batch's mean loss, and its score sums."""
+        if self.accumulate == 1:
+            return self._micro_batch(pixels, draws, targets, weights)
+        tf, count = self.tf, self.accumulate
+        images = tf.shape(pixels)[0]
+
+        def more(k: Any, gradients: Any, sums: Any) -> Any:
+            cut = slice(k * images // count, (k + 1) * images // count)
+            self._place.first = self.part.start + cut.start
+            taken = {name: values[cut] for name, values in targets.items()}
+            new, scores = self._micro_batch(pixels[cut], draws[cut], taken, weights[cut])
+            self._place.first = self.part.start
+            return k + 1, [a + b for a, b in zip(gradients, new, strict=True)], sums + scores
+
+        zeros = [tf.zeros(v.shape, v.dtype) for v in self.network.trainable_variables]
+        start = (0, zeros, tf.zeros([len(self.recipe.heads), 3]))
+        _, gradients, sums = tf.while_loop(
+            lambda k, *_: k < count, more, start, parallel_iterations=1
+        )
+        return gradients, sums
+
+    def _micro_batch(self, pixels: Any, draws: Any, targets: Any, weights: Any) -> Any:
+        from model import losses
+        from model.augmentation import augment
+
+        tf, recipe = self.tf, self.recipe
+        images = augment(pixels, draws, recipe.augmentation)
+        with tf.GradientTape() as tape:
+            outputs = self.network(images, training=True)
+            each, _ = losses.total_loss(recipe.heads, targets, outputs, weights)
+            # Divided by the GLOBAL batch: apply_gradients sums over the workers.
+            loss = tf.reduce_sum(each) / recipe.global_batch_size
+            if self.scaling:
+                loss = loss * self.scaling[0]
+        gradients = tape.gradient(loss, self.network.trainable_variables)
+        return gradients, losses.score_sums(recipe.heads, targets, outputs, weights)
+
+    def _average(self) -> None:
+        """Move the averaged weights towards the new ones."""
+        tf, decay = self.tf, self.recipe.optimizer.ema
+        if not decay:
+            return
+        step = tf.cast(self.optimizer.iterations, tf.float32)
+        keep = tf.minimum(decay, (1.0 + step) / (10.0 + step))  # a short memory at the start
+        for mean, variable in zip(self.averaged, self.network.trainable_variables, strict=True):
+            mean.assign(mean * keep + tf.convert_to_tensor(variable) * (1.0 - keep))
+
+    def _score_step_eager(self, pixels: Any, targets: Any, weights: Any) -> Any:
+        from model import losses
+
+        outputs = self.network(pixels, training=False)
+        return losses.score_sums(self.recipe.heads, targets, outputs, weights)
+
+    def merged(self, sums: Any) -> npt.NDArray[np.float32]:
+        """Sum an array over all workers."""
+        local = self.tf.constant(sums, self.tf.float32)
+        every = self.strategy.run(self.tf.identity, args=(local,))
+        return np.asarray(self.strategy.reduce(self.tf.distribute.ReduceOp.SUM, every, axis=None))
+
+    def validate(self, val: Feed, beat: list[float], now: Any) -> npt.NDArray[np.float64]:
+        """Score this worker's share of val, with averaged weights if there are any."""
+        mine = np.arange(len(val))[self.rank :: self.workers]
+        total = np.zeros((len(self.recipe.heads), 3))
+        variables = self.network.trainable_variables
+        live = [np.asarray(v) for v in variables] if self.averaged else []
+        if self.averaged:
+            assign_all(variables, [np.asarray(v) for v in self.averaged])
+        for start in range(0, len(mine), _VAL_BATCH):
+            index = mine[start : start + _VAL_BATCH]
+            weights = np.zeros(_VAL_BATCH, dtype=np.float32)
+            weights[: len(index)] = 1.0
+            index = np.resize(index, _VAL_BATCH)  # one batch shape; the filling weighs nothing
+            batch = val.take(index)
+            total += np.asarray(self._score_step(batch.pixels, dict(batch.targets), weights))
+            beat[0] = now()
+        self.evaluated = [np.asarray(v) for v in self.network.get_weights()]
+        if live:
+            assign_all(variables, live)
+        return total
+
+    def weights_differ(self) -> bool:
+        """Whether the ranks' weights have drifted apart, which must never be: asked of all ranks.
+
+        A checksum in two 16-bit halves, which float32 holds exactly; each rank adds its own column.
+        """
+        import zlib
+
+        checksum = 0
+        for variable in self.network.trainable_variables:
+            checksum = zlib.crc32(np.ascontiguousarray(variable).tobytes(), checksum)
+        mine = np.zeros((2, self.workers), dtype=np.float32)
+        mine[:, self.rank] = checksum >> 16, checksum & 0xFFFF
+        return bool(np.ptp(self.merged(mine), axis=1).any())
+
+    def arrays(self) -> dict[str, Arrays]:
+        """All that a checkpoint must hold, by name."""
+        variables = [*self.network.variables, *self.optimizer.variables]
+        return {
+            "state": [np.asarray(v) for v in variables],
+            "averaged": [np.asarray(v) for v in self.averaged],
+            "scaling": [np.asarray(v) for v in self.scaling],
+            "best": self.best,
+        }
+
+    def take_up(self, arrays: dict[str, Arrays]) -> None:
+        """Go on from what `arrays` gave."""
+        assign_all([*self.network.variables, *self.optimizer.variables], arrays["state"])
+        assign_all(self.averaged, arrays["averaged"])
+        assign_all(self.scaling, arrays["scaling"])
+        self.best = arrays["best"]
