@@ -32,7 +32,8 @@ class ScoreConfig:
     images: tuple[str, ...] = ()
     """Folder, s3://bucket/prefix or .tar of images; or a few picture files."""
     manifest: str | None = None
-    """Instead of images: output of jobs.ingest, or a Parquet with a uri column."""
+    """Instead of images: output of jobs.ingest, a Parquet with a uri column, or the manifest.json
+    of an Amazon S3 Inventory in Parquet."""
     bundle: str | None = None
     """Bundle folder or s3:// prefix; default: the newest shipped one."""
     output: str | None = None

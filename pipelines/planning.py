@@ -5,7 +5,7 @@ import itertools
 
 from model.bundle import Bundle
 from model.errors import ManifestError
-from pipelines import listing, manifest, shards, storage
+from pipelines import inventory, listing, manifest, shards, storage
 from pipelines.claim import ScoreOptions, require_own, resolved
 from pipelines.run_record import RUN_FILE
 
@@ -54,6 +54,8 @@ def plan(options: ScoreOptions, bundle: Bundle) -> Plan:
 
 def _count(options: ScoreOptions) -> tuple[int, bool]:
     """Inputs, and whether that is all of them."""
+    if inventory.is_inventory(options.source):
+        return sum(part.num_rows for part in inventory.read_inventory(options.source)), True
     if options.kind != "images":
         return manifest.read_manifest(options.source, ["uri"]).num_rows, True
     files = listing.list_files(options.source)

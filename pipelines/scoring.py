@@ -19,7 +19,7 @@ import ray.exceptions
 
 from model.bundle import Bundle
 from model.errors import FacemillError, ManifestError
-from pipelines import growth, ingest, listing, manifest, shards, storage, tables
+from pipelines import growth, ingest, inventory, listing, manifest, shards, storage, tables
 from pipelines.bundles import copy_bundle
 from pipelines.claim import ScoreOptions, claim, resolved
 from pipelines.counters import ScoringCounters
@@ -117,6 +117,10 @@ def _list_inputs(options: ScoreOptions, rows: pa.Table | None) -> Iterator[pa.Ta
             what = f"{progress.done} files, none of them" if progress.done else "no files, so no"
             raise ManifestError(f"--images {options.source} holds {what} images")
         progress.close()
+        return
+    if rows is None and inventory.is_inventory(options.source):
+        # Too many to look for keys named twice here; jobs.verify does.
+        yield from inventory.read_inventory(options.source)
         return
     table = rows if rows is not None else manifest.read_manifest(options.source, ["uri"])
     count = len(pc.unique(table["uri"]))

@@ -109,7 +109,9 @@ def test_the_same_layout_again_writes_nothing_and_another_one_replaces_it(
     write_dataset(output, Layout())
     assert os.stat(f"{output}/dataset/part-00000.parquet").st_mtime_ns == first
     write_dataset(output, Layout(("gender",)))
-    left = {path.relative_to(output).parts[1] for path in Path(output).rglob("dataset/**/*.parquet")}
+    left = {
+        path.relative_to(output).parts[1] for path in Path(output).rglob("dataset/**/*.parquet")
+    }
     assert left == {"gender=female", "gender=male"}
 
 
@@ -161,7 +163,7 @@ def test_memory_is_bounded_by_writing_the_largest_partition_early(
     ],
 )
 def test_a_bad_layout_is_refused_in_a_sentence(layout: dict[str, Any], message: str) -> None:
-    with pytest.raises(UsageError, match=".") as caught:
+    with pytest.raises(UsageError, match=r".") as caught:
         _ = Layout(**layout).levels
     assert message in str(caught.value)
 
@@ -171,7 +173,7 @@ def test_too_many_partitions_are_refused(
 ) -> None:
     monkeypatch.setattr(dataset, "MOST_PARTITIONS", 20)
     output = run_of(tmp_path, *parts)
-    with pytest.raises(UsageError, match="more than 20 partitions, such as name=000020.jpg"):
+    with pytest.raises(UsageError, match=r"more than 20 partitions, such as name=\d+.jpg"):
         write_dataset(output, Layout(regex=r"/(?P<name>[^/]+)$"))
 
 
@@ -179,4 +181,3 @@ def test_an_unfinished_run_is_refused(tmp_path: Path, parts: list[pa.Table]) -> 
     output = write_predictions(tmp_path, *parts)
     with pytest.raises(UsageError, match=r"holds no run\.json: finish the run first"):
         write_dataset(output, Layout())
-
