@@ -1,0 +1,217 @@
+"""A real Ray cluster on this machine: a head and workers, each `ray start --block` of its own.
+
+Own ports, token and folder: it meets no other Ray here, and only its own processes are ever killed.
+The head takes no tasks and serves the job port on loopback, as in cluster.yaml.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tests.s3_server import free_ports
+
+ROOT = Path(__file__).parents[2]
+RAY = str(Path(sys.executable).parent / "ray")
+START_S = 180.0  # 12 s on a quiet machine
+_STORE_BYTES = 150 * 2**20
+_ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
+
+
+class Node:
+    """One `ray start --block` and all processes below it."""
+
+    def __init__(self, arguments: list[str], env: Mapping[str, str], log: Path) -> None:
+        """Start it; it is not up yet."""
+        with log.open("wb") as file:
+            self.process = subprocess.Popen(
+                [RAY, "start", "--block", "--disable-usage-stats", *arguments],
+                env=dict(env), cwd="/", stdin=subprocess.DEVNULL, stdout=file, stderr=file,
+            )  # fmt: skip
+
+    def processes(self) -> list[psutil.Process]:
+        """Everything this node runs, itself first."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            own = psutil.Process(self.process.pid)
+            return [own, *own.children(recursive=True)]
+        return []
+
+    def runs(self, name: str) -> bool:
+        """Whether a worker process here goes by a name that holds `name`."""
+        for process in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if name in " ".join(process.cmdline()):
+                    return True
+        return False
+
+    def kill(self) -> None:
+        """SIGKILL all of it, as when a spot machine is taken away."""
+        victims = self.processes()
+        for victim in victims:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                victim.kill()
+        self.process.wait()
+        psutil.wait_procs(victims, timeout=10)
+
+
+class LocalCluster:
+    """A head of no CPUs and any number of workers.
+
+    Attributes:
+        jobs_url: where `ray job submit` goes.
+        env: the environment of the nodes, and of whoever talks to them (it holds the token).
+    """
+
+    def __init__(self, env: Mapping[str, str] | None = None) -> None:
+        """Choose ports, token and folder; nothing is started."""
+        # Not below pytest's folder: the path of a Unix socket has 107 characters at most.
+        self.folder = Path(tempfile.mkdtemp(prefix="fm-ray-", dir="/tmp"))
+        # All at once, as a port that is free now may be handed out again: some for each node.
+        self._ports = free_ports(24)
+        self.port, self.jobs_port, client = (self._ports.pop() for _ in range(3))
+        self._client_port = str(client)
+        self.address = f"127.0.0.1:{self.port}"
+        self.jobs_url = f"http://127.0.0.1:{self.jobs_port}"
+        quiet = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "RAY_"))}
+        token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": uuid.uuid4().hex}
+        # Ray must not find another cluster's address, and a failing node is told of within seconds.
+        self.env = {
+            **quiet, **token, "RAY_ADDRESS": "", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+            "RAY_USAGE_STATS_ENABLED": "0", "RAY_health_check_period_ms": "1000",
+            "RAY_health_check_failure_threshold": "3", **(env or {}),
+        }  # fmt: skip
+        del self.env["RAY_ADDRESS"]
+        self.head: Node | None = None
+        self.workers: list[Node] = []
+
+    def start(self, workers: int, cpus: int = 1) -> None:
+        """Start the head and `workers` nodes, and wait until all are up."""
+        self.head = Node(
+            ["--head", f"--port={self.port}", "--num-cpus=0", "--dashboard-host=127.0.0.1",
+             f"--dashboard-port={self.jobs_port}", f"--temp-dir={self.folder}",
+             "--ray-client-server-port", self._client_port, *self._common()],
+            self.env, self.folder / "head.log",
+        )  # fmt: skip
+        self._until(lambda: self._api("/api/version") is not None, "the job server does not answer")
+        for _ in range(workers):
+            self.add_node(cpus, wait=False)
+        self.wait_for_nodes(workers + 1)
+
+    def _common(self) -> list[str]:
+        agent, metrics = self._ports.pop(), self._ports.pop()
+        return [
+            "--min-worker-port=0", "--max-worker-port=0",
+            "--node-ip-address=127.0.0.1", f"--object-store-memory={_STORE_BYTES}", "--num-gpus=0",
+            f"--dashboard-agent-listen-port={agent}", f"--metrics-export-port={metrics}",
+        ]  # fmt: skip
+
+    def _tail(self) -> str:
+        return (self.folder / "head.log").read_text()[-1500:]
+
+    def add_node(self, cpus: int = 1, wait: bool = True) -> Node:
+        """Start one more worker node."""
+        count = len(self.nodes()) if wait else 0
+        log = self.folder / f"worker-{uuid.uuid4().hex[:6]}.log"
+        arguments = [f"--address={self.address}", f"--num-cpus={cpus}", *self._common()]
+        node = Node(arguments, self.env, log)
+        self.workers.append(node)
+        if wait:
+            self.wait_for_nodes(count + 1)
+        return node
+
+    def kill_node(self, node: Node) -> None:
+        """Take a worker node away."""
+        self.workers.remove(node)
+        node.kill()
+
+    def nodes(self) -> list[dict[str, Any]]:
+        """The nodes that are alive, as the dashboard lists them."""
+        found = self._api("/api/v0/nodes?limit=100") or {}
+        rows = found.get("data", {}).get("result", {}).get("result", [])
+        return [row for row in rows if row["state"] == "ALIVE"]
+
+    def wait_for_nodes(self, count: int) -> None:
+        """Wait until `count` nodes are alive."""
+        self._until(lambda: len(self.nodes()) >= count, f"no {count} nodes came up")
+
+    def stop(self) -> None:
+        """Kill what is left and remove the folder."""
+        for node in [*self.workers, *([self.head] if self.head else [])]:
+            node.kill()
+        self.workers, self.head = [], None
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    # Jobs.
+
+    def ray_job(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """`ray job …` against this cluster, with no terminal to prompt on."""
+        verb, *rest = arguments
+        return subprocess.run(
+            [RAY, "job", verb, "--address", self.jobs_url, *rest], cwd=ROOT, env=self.env,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=240,
+        )  # fmt: skip
+
+    def submit(self, *command: str, env_vars: Mapping[str, str] | None = None) -> str:
+        """`ray job submit --no-wait --working-dir . -- python -m …`; returns the job's id."""
+        job = f"facemill_{uuid.uuid4().hex[:8]}"
+        settings = json.dumps({"env_vars": dict(env_vars or {})})
+        done = self.ray_job(
+            "submit", "--no-wait", "--submission-id", job, "--working-dir", ".",
+            "--runtime-env-json", settings, "--", "python", "-m", *command,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-2000:]
+        return job
+
+    def info(self, job: str) -> dict[str, Any]:
+        """The job's details: status, driver_exit_code, message, runtime_env, …"""
+        return self._api(f"/api/jobs/{job}") or {}
+
+    def logs(self, job: str) -> str:
+        """What the job printed."""
+        return (self._api(f"/api/jobs/{job}/logs") or {}).get("logs", "")
+
+    def wait(self, job: str, timeout_s: float = 200.0) -> dict[str, Any]:
+        """Wait until the job has ended, however it did; returns its details."""
+        self._until(
+            lambda: self.info(job).get("status") in _ENDED, f"{job} does not end", timeout_s
+        )
+        return self.info(job)
+
+    def _api(self, path: str) -> Any:
+        import requests
+
+        headers = {"Authorization": f"Bearer {self.env['RAY_AUTH_TOKEN']}"}
+        with contextlib.suppress(requests.RequestException, ValueError):
+            answer = requests.get(self.jobs_url + path, headers=headers, timeout=20)
+            return answer.json() if answer.ok else None
+        return None
+
+    def _until(self, is_so: Any, otherwise: str, timeout_s: float = START_S) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not is_so():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{otherwise} within {timeout_s:.0f} s: see {self.folder}")
+            if self.head and self.head.process.poll() is not None:
+                raise RuntimeError(f"the head has ended: {self._tail()}")
+            time.sleep(0.2)
+
+
+@contextlib.contextmanager
+def local_cluster(workers: int, env: Mapping[str, str] | None = None) -> Iterator[LocalCluster]:
+    """A cluster that is up, and gone afterwards."""
+    cluster = LocalCluster(env)
+    try:
+        cluster.start(workers)
+        yield cluster
+    finally:
+        cluster.stop()
