@@ -7,6 +7,7 @@
     │   ├── BundleError     a bundle that is missing, damaged or made by a newer version
     │   ├── ManifestError   a manifest that lacks a column or holds no row of use
     │   └── StorageError    a URI that cannot be reached, listed, read or written
+    ├── ResourcesError      the cluster cannot hold what was asked for: exit code 1
     ├── TrainingError       a run that cannot go on (NaN loss): exit code 1, checkpoints are good
     └── DecodeError         one image that cannot be read: a quarantine row, no end of a run
 """
@@ -30,6 +31,10 @@ class ManifestError(UsageError):
 
 class StorageError(UsageError):
     """A URI cannot be reached, listed, read or written."""
+
+
+class ResourcesError(FacemillError):
+    """The cluster has not what was asked for, and it cannot come."""
 
 
 class TrainingError(FacemillError):

@@ -82,15 +82,16 @@ class LocalCluster:
         self._client_port = str(client)
         self.address = f"127.0.0.1:{self.port}"
         self.jobs_url = f"http://127.0.0.1:{self.jobs_port}"
+        # The venv first: the job server starts `python`.
+        path = f"{Path(RAY).parent}:{os.environ.get('PATH', '')}"
         quiet = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "RAY_"))}
         token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": uuid.uuid4().hex}
-        # Ray must not find another cluster's address, and a failing node is told of within seconds.
+        # A node that is gone is told of within seconds, not after Ray's half minute.
         self.env = {
-            **quiet, **token, "RAY_ADDRESS": "", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+            **quiet, **token, "PATH": path, "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
             "RAY_USAGE_STATS_ENABLED": "0", "RAY_health_check_period_ms": "1000",
             "RAY_health_check_failure_threshold": "3", **(env or {}),
         }  # fmt: skip
-        del self.env["RAY_ADDRESS"]
         self.head: Node | None = None
         self.workers: list[Node] = []
 
