@@ -49,7 +49,12 @@ class ScoreConfig:
     max_quarantine: str | None = None
     """Stop early, resumably, where more than this share of inputs is bad, e.g. 5%."""
     workers: int | None = None
-    """At most so many, one core each; default: every core of the cluster."""
+    """At most so many, a core or a GPU each; default: all of the cluster."""
+    plan: Literal["auto", "fused", "separate"] = "auto"
+    """fused: all stages of a shard in one process a core; separate: decoding on CPUs apart from the
+    network; auto: separate where the cluster has GPUs."""
+    use_gpu: bool = False
+    """Run the network on GPUs, one a worker, even if an autoscaling cluster has none yet."""
     image_timeout_s: float = 30.0
     """An image that takes longer to decode goes to quarantine."""
     incremental: bool = False
@@ -91,6 +96,7 @@ def job(config: ScoreConfig) -> None:
     options = ScoreOptions(
         source, kind, output, config.precision, config.shard_rows, reading, share,
         config.image_timeout_s, workers=config.workers, incremental=config.incremental,
+        plan=config.plan, use_gpu=config.use_gpu,
     )  # fmt: skip
     if config.new_version:
         options = new_version(options, bundle)
@@ -171,7 +177,10 @@ def _print_plan(options: "ScoreOptions", bundle: Bundle) -> None:
             ("shards", f"{more}{found.shards:,}, {found.pending_shards:,} to score"),
             ("bundle", f"{bundle.name} ({bundle.id})"),
             ("precision", found.precision),
-            ("plan", "fetch, decode, network and write fused, one worker a core"),
+            (
+                "plan",
+                options.plan if options.plan != "auto" else "fused; separate where there are GPUs",
+            ),
             ("output", options.output),
         ],
     )

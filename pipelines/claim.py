@@ -42,7 +42,10 @@ class ScoreOptions:
         patience_s: how long a worker tries again where the store fails, beyond each request's own.
         decoder: `module:function` with which workers decode.
         incremental: list again, and score what is new or changed since.
-        workers: at most so many, one core each; None takes every core of the cluster.
+        workers: at most so many, a core or a GPU each; None takes all of the cluster.
+        plan: `fused` does all stages of a shard in one process on one core; `separate` decodes in
+            Ray tasks on CPUs apart from the network; `auto` is separate where there are GPUs.
+        use_gpu: the network runs on GPUs, one a worker; Ray adds such nodes if it can.
         run_id: of the run, from job.json; `claim` fills it in.
     """
 
@@ -59,6 +62,8 @@ class ScoreOptions:
     workers: int | None = None
     incremental: bool = False
     run_id: str = ""
+    plan: Literal["auto", "fused", "separate"] = "auto"
+    use_gpu: bool = False
 
     @property
     def concrete_precision(self) -> Precision:

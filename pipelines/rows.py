@@ -1,18 +1,21 @@
 """Manifest rows -> prediction and quarantine rows, in this process: fetch, decode, network."""
 
+import dataclasses
+import functools
 import importlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from model.bundle import Bundle
 from model.calibration import Reading
 from model.errors import DecodeError
 from model.predictor import Precision, Predictor
-from model.preprocessing import decode_image
+from model.preprocessing import InputSpec, decode_image
 from model.runtime import import_tensorflow
 from model.statistics import image_statistics
 from pipelines import listing, predictions, tables
@@ -24,19 +27,82 @@ BATCH_IMAGES = 64  # not tuned yet: benchmarks/scoring.py has to find the knee
 _DEFAULT = Reading()
 
 
+@dataclasses.dataclass(frozen=True)
+class Decoded:
+    """A batch on its way to the network: n images, and what could not be read or decoded.
+
+    Attributes:
+        pixels: uint8 (n, height, width, channels).
+        uris: n of them.
+        sizes: (width, height) of each upright picture, pixels.
+        rejected: rows of `QUARANTINE_SCHEMA`.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    uris: list[str]
+    sizes: list[tuple[int, int]]
+    rejected: list[dict[str, Any]]
+
+
+Batches = Callable[[list[dict[str, Any]], InputSpec, int], Iterator[Decoded]]
+
+
+def decoded_by(decode: Decode) -> Batches:
+    """`decode_entries` with another decoder."""
+    return functools.partial(decode_entries, decode=decode)
+
+
+def decode_entries(
+    entries: list[dict[str, Any]], spec: InputSpec, batch_size: int, decode: Decode = decode_image
+) -> Iterator[Decoded]:
+    """Fetch and decode manifest rows, in order, in this process.
+
+    Args:
+        entries: rows with uri and maybe offset, bytes.
+        spec: what the network takes.
+        batch_size: images of each batch; the last has what is left, maybe none.
+        decode: `decode_image`, or the same with a guard around it.
+
+    Raises:
+        OSError: the store is ill; no row is made of it.
+    """
+    batch = _empty_batch(spec, batch_size)
+    for entry, data in zip(entries, fetch_all(entries), strict=True):
+        if isinstance(data, ReadFailure):
+            batch.rejected.append(_reject(entry, "read", data.reason, str(data)))
+            continue
+        try:
+            image = decode(data, spec)
+        except DecodeError as error:
+            entry = entry | {"bytes": len(data)}
+            batch.rejected.append(_reject(entry, "decode", error.reason, str(error)))
+            continue
+        batch.pixels[len(batch.uris)] = image.pixels
+        batch.uris.append(entry["uri"])
+        batch.sizes.append((image.width, image.height))
+        if len(batch.uris) == batch_size:
+            yield batch
+            batch = _empty_batch(spec, batch_size)
+    yield dataclasses.replace(batch, pixels=batch.pixels[: len(batch.uris)])
+
+
+def _empty_batch(spec: InputSpec, batch_size: int) -> Decoded:
+    return Decoded(np.empty((batch_size, *spec.shape), dtype=np.uint8), [], [], [])
+
+
 def score_entries(
     entries: list[dict[str, Any]],
     predictor: Predictor,
     reading: Reading = _DEFAULT,
-    decode: Decode = decode_image,
+    batches: Batches = decode_entries,
 ) -> tuple[pa.Table, pa.Table]:
-    """Score manifest rows in this process.
+    """Score manifest rows.
 
     Args:
         entries: rows with uri and maybe offset, bytes.
         predictor: the network.
         reading: coverage of the age interval, binning of the age groups.
-        decode: `decode_image`, or the same with a guard around it.
+        batches: `decode_entries`, or the same with a guard around the decoder or elsewhere.
 
     Returns:
         (predictions, quarantine): each entry is one row of exactly one of them.
@@ -44,41 +110,20 @@ def score_entries(
     Raises:
         OSError: the store is ill; no row is made of it.
     """
-    spec = predictor.bundle.input
     rejected, parts = list[dict[str, Any]](), list[pa.Table]()
-    uris, sizes = list[str](), list[tuple[int, int]]()
-    pixels = np.empty((predictor.batch_size, *spec.shape), dtype=np.uint8)
-
-    def flush() -> None:
-        if uris:
-            batch = pixels[: len(uris)]
-            columns = predictor.predict(batch) | image_statistics(batch)
-            parts.append(predictions_table(uris, sizes, columns, predictor.bundle, reading))
-            uris.clear()
-            sizes.clear()
-
     named = [entry for entry in entries if listing.has_image_name(entry["uri"])]
     rejected += [
         _reject(entry, "list", "not_an_image_name", "the name has no image suffix")
         for entry in entries
         if not listing.has_image_name(entry["uri"])
     ]
-    for entry, data in zip(named, fetch_all(named), strict=True):
-        if isinstance(data, ReadFailure):
-            rejected.append(_reject(entry, "read", data.reason, str(data)))
-            continue
-        try:
-            image = decode(data, spec)
-        except DecodeError as error:
-            entry = entry | {"bytes": len(data)}
-            rejected.append(_reject(entry, "decode", error.reason, str(error)))
-            continue
-        pixels[len(uris)] = image.pixels
-        uris.append(entry["uri"])
-        sizes.append((image.width, image.height))
-        if len(uris) == predictor.batch_size:
-            flush()
-    flush()
+    for batch in batches(named, predictor.bundle.input, predictor.batch_size):
+        rejected += batch.rejected
+        if batch.uris:
+            columns = predictor.predict(batch.pixels) | image_statistics(batch.pixels)
+            parts.append(
+                predictions_table(batch.uris, batch.sizes, columns, predictor.bundle, reading)
+            )
     quarantine = pa.Table.from_pylist(rejected, schema=predictions.QUARANTINE_SCHEMA)
     scored = tables.concat(parts, predictions.PREDICTIONS_SCHEMA).unify_dictionaries()
     return scored, quarantine

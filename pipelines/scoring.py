@@ -8,6 +8,7 @@ lists what is there and scores the rest. `run.json` is written last.
 import collections
 import dataclasses
 import json
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -28,6 +29,7 @@ from pipelines.lease import Lease
 from pipelines.progress import Progress
 from pipelines.run_record import RUN_FILE, write_run
 from pipelines.shard_worker import ShardRecord, ShardScorer
+from pipelines.stages import placed
 
 QUARANTINE_SAMPLE = 400  # inputs before --max-quarantine is looked at: fewer say little
 
@@ -148,9 +150,10 @@ def _listed(images: str) -> Iterator[pa.Table]:
 def _run(
     options: ScoreOptions, frozen: shards.FrozenInputs, pending: list[int], lease: Lease
 ) -> dict[int, ShardRecord]:
-    """Score the pending shards on a pool of actors, one a core."""
-    cores = int(ray.cluster_resources().get("CPU", 1))
-    actors = max(1, min(options.workers or cores, cores, len(pending)))
+    """Score the pending shards on a pool of actors, one a core or one a GPU."""
+    options, placement = placed(options)
+    actors = max(1, min(placement.workers, len(pending)))
+    print(f"plan: {placement.sentence}", file=sys.stderr, flush=True)
     # Large shards first, small ones last, so that all cores end at about the same time.
     items = [{"shard": index} for index in reversed(pending)]
     results = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
@@ -158,7 +161,8 @@ def _run(
         batch_size=1,
         compute=ray.data.ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=2),
         fn_constructor_args=(options,),
-        num_cpus=1,
+        num_cpus=placement.num_cpus,
+        num_gpus=placement.num_gpus,
     )
     left = sum(frozen.rows[index] for index in pending)
     progress = Progress("score", left)

@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import os
 import random
 import time
 from collections.abc import Callable
@@ -23,8 +24,9 @@ from model.predictor import Predictor
 from pipelines import shards, storage, tables
 from pipelines.bundles import open_bundle
 from pipelines.claim import ScoreOptions
-from pipelines.isolation import Decode, IsolatedDecoder, ended_by_alarm, find_decoder
-from pipelines.rows import BATCH_IMAGES, score_entries
+from pipelines.decode_stage import CHUNK_IMAGES, DecodeStage
+from pipelines.isolation import IsolatedDecoder, ended_by_alarm, find_decoder
+from pipelines.rows import BATCH_IMAGES, Batches, decoded_by, score_entries
 
 # Killed so often, a shard kills for another reason than a decoder; chaos tests kill less.
 MAX_ATTEMPTS = 12
@@ -99,10 +101,10 @@ class Attempts:
 
 
 class ShardScorer:
-    """All stages fused in one process, on one core.
+    """Scores whole shards, with all stages in this process or with decoding as Ray tasks.
 
     On a CPU the network is the cost, not the decode, so a separate decode stage would leave a
-    core idle (findings: 202-223 against 375-426 images/s).
+    core idle (findings: 202-223 against 375-426 images/s); beside a GPU it is the other way round.
     """
 
     def __init__(self, options: ScoreOptions) -> None:
@@ -111,12 +113,23 @@ class ShardScorer:
         From the output and not as an argument: Ray cannot restart an actor whose large
         constructor arguments were lost with their node (ray#53727).
         """
-        self.bundle = open_bundle(storage.join(options.output, "bundle"))
-        precision = options.concrete_precision
-        self.predictor = Predictor(self.bundle, precision, BATCH_IMAGES, threads=1)
         self.options = options
         self.inputs = storage.join(options.output, "inputs")
-        self.decode = ended_by_alarm(find_decoder(options.decoder), options.image_timeout_s)
+        self.bundle = open_bundle(storage.join(options.output, "bundle"))
+        if not options.use_gpu:
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""  # or every worker would take a share of it
+        separate = options.plan == "separate"
+        self.predictor = Predictor(
+            self.bundle,
+            options.concrete_precision,
+            CHUNK_IMAGES if separate else BATCH_IMAGES,
+            threads=None if separate else 1,
+        )
+        self.batches: Batches = (
+            DecodeStage(options.decoder, options.image_timeout_s)
+            if separate
+            else decoded_by(ended_by_alarm(find_decoder(options.decoder), options.image_timeout_s))
+        )
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Score one shard a row and commit it; returns the columns of `ShardRecord`."""
@@ -134,20 +147,20 @@ class ShardScorer:
                 "its images decoded in a process of their own: is there enough memory?"
             )
         if not before:
-            record = patiently(lambda: self._commit(index, self.decode), patience_s)
+            record = patiently(lambda: self._commit(index, self.batches), patience_s)
         else:
             apart = IsolatedDecoder(self.options.decoder, self.options.image_timeout_s)
             try:
-                record = patiently(lambda: self._commit(index, apart), patience_s)
+                record = patiently(lambda: self._commit(index, decoded_by(apart)), patience_s)
             finally:
                 apart.close()
         patiently(attempts.end, patience_s)
         return record
 
-    def _commit(self, index: int, decode: Decode) -> ShardRecord:
+    def _commit(self, index: int, batches: Batches) -> ShardRecord:
         output, began = self.options.output, time.time()
         entries = tables.read_table(shards.shard_uri(self.inputs, index)).to_pylist()
-        good, bad = score_entries(entries, self.predictor, self.options.reading, decode)
+        good, bad = score_entries(entries, self.predictor, self.options.reading, batches)
         notes = {
             "facemill.bundle_id": self.bundle.id,
             "facemill.run_id": self.options.run_id,

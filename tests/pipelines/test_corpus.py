@@ -55,7 +55,7 @@ def test_every_kind_of_input_becomes_the_row_it_should(
     monkeypatch.setattr(storage, "read_bytes", denying)
     entries = _entries(tmp_path)
     predictor = Predictor(untrained, batch_size=32)
-    good, bad = rows.score_entries(entries, predictor, decode=apart)
+    good, bad = rows.score_entries(entries, predictor, batches=rows.decoded_by(apart))
     found = dict.fromkeys(good["uri"].to_pylist(), "scored")
     for row in bad.to_pylist():
         assert row["uri"] not in found

@@ -1,0 +1,50 @@
+"""Where scoring's stages run: by resources, never by node names."""
+
+import dataclasses
+
+import ray
+
+from pipelines.claim import ScoreOptions
+
+
+@dataclasses.dataclass(frozen=True)
+class Placement:
+    """Workers and what each of them reserves.
+
+    Attributes:
+        workers: how many at most.
+        num_cpus: cores of each; decode tasks reserve their own.
+        num_gpus: GPUs of each.
+        sentence: the plan in words.
+    """
+
+    workers: int
+    num_cpus: int
+    num_gpus: int
+    sentence: str
+
+
+def placed(options: ScoreOptions) -> tuple[ScoreOptions, Placement]:
+    """Settle `auto` plans by what the cluster has.
+
+    Returns:
+        The options with plan and use_gpu settled, and where the workers go.
+    """
+    resources = ray.cluster_resources()
+    cores, gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
+    use_gpu = options.use_gpu or (gpus > 0 and options.plan != "fused")
+    plan = options.plan
+    if plan == "auto":
+        plan = "separate" if use_gpu else "fused"
+    chosen = dataclasses.replace(options, plan=plan, use_gpu=use_gpu)
+    most = (gpus or 1) if use_gpu else 1 if plan == "separate" else cores
+    # --use-gpu on a cluster without one yet asks for as many as --workers; Ray adds the nodes.
+    wanted = options.workers or most
+    workers = wanted if use_gpu else min(wanted, most)
+    where = "a GPU" if use_gpu else "a core"
+    if plan == "fused":
+        what = f"fetch, decode, network and write fused, {workers} workers of {where} each"
+    else:
+        what = f"fetch and decode on {cores} cores, network and write on {workers} x {where}"
+    # A separate worker reserves no core: decode tasks need them all, and it waits for these.
+    return chosen, Placement(workers, int(plan == "fused"), int(use_gpu), what)
