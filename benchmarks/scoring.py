@@ -102,7 +102,7 @@ def table(runs: dict[str, list[dict[str, float]]]) -> str:
         "`python -m benchmarks.scoring`: same images, same network (seed-final), every contender",
         "a process of its own, taking turns; medians. Rates are steady state: start-up is told",
         "apart.",
-        "", f"{now}, {_machine()}, load at the end {os.getloadavg()[0]:.1f}.", "",
+        "", f"{now}, {machine()}, load at the end {os.getloadavg()[0]:.1f}.", "",
         "| | contender | images | images/s | all rounds |", "|---|---|---:|---:|---|",
     ]  # fmt: skip
     for name, found in runs.items():
@@ -137,7 +137,8 @@ def _targets(
     return found
 
 
-def _machine() -> str:
+def machine() -> str:
+    """Cores, CPU and Python, in words."""
     cpu = platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():

@@ -45,8 +45,7 @@ def write_run(
 
     files, reasons = dict[str, dict[str, Any]](), collections.Counter[str]()
     scored = quarantined = 0
-    every = read_ahead(described, range(len(frozen.rows)), _READERS)
-    for index, record in enumerate(every):
+    for index, record in enumerate(read_ahead(described, range(len(frozen.rows)), _READERS)):
         found = record.scored + record.quarantined
         if found != frozen.rows[index]:
             raise FacemillError(
