@@ -1,12 +1,13 @@
 """Manifest -> bundle: `python -m jobs.train --manifest URI --output URI --preset seed-final`.
 
-Leaves below --output: bundle/ (what jobs.score loads), history.parquet, curves.png, checkpoints/
-(one an epoch, the last two kept) and train.json (the resolved recipe). Killed? The same command
-resumes from the last epoch; a finished run says so and does nothing.
+Leaves below --output: bundle/ (what jobs.score loads), history.parquet, curves.png, network.png,
+tensorboard/, checkpoints/ (one an epoch, the last two kept) and train.json (the resolved recipe).
+Killed? The same command resumes from the last checkpoint; a finished run says so and does nothing.
 """
 
 import dataclasses
 import os
+import statistics
 import time
 from collections.abc import Sequence
 from typing import Literal
@@ -15,9 +16,16 @@ from jobs import cli
 from model import heads
 from model.errors import UsageError
 from model.presets import PRESETS, preset
+from model.recipes import Recipe
 from model.runtime import import_tensorflow
 from pipelines import storage
 from pipelines.manifest import ConflictRule
+from pipelines.train_options import Balance, Precision, Trained, TrainOptions
+
+_COUNTS = (
+    "num_workers", "min_workers", "epochs", "global_batch_size", "accumulate", "early_stopping",
+    "checkpoint_every_steps", "keep_best",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +42,8 @@ class TrainConfig:
     """Print the presets with weights, GFLOP an image and what to expect, and stop."""
     num_workers: int = 1
     """Data-parallel workers; the global batch is split among them."""
+    min_workers: int | None = None
+    """Go on with as few workers when the cluster shrinks, and with more when it grows again."""
     cpus_per_worker: int = 0
     """Cores of each worker; 0 shares out this machine's."""
     use_gpu: bool = False
@@ -42,6 +52,13 @@ class TrainConfig:
     """Passes over the train split; default: the preset's."""
     global_batch_size: int | None = None
     """Images a step over all workers; default: the preset's."""
+    accumulate: int = 1
+    """Micro-batches in which each worker takes its part of a step, to save memory; the step stays
+    one of --global-batch-size images (batch norm sees the micro-batches)."""
+    early_stopping: int | None = None
+    """End after so many epochs without a better validation loss."""
+    balance: Balance = "none"
+    """Weigh train examples by the rarity of their decade of age or of their gender, up to 10:1."""
     age_head: Literal["preset", "groups"] = "preset"
     """groups: a softmax over 0-10, 11-20, … in place of the age in years (the seed's proposal)."""
     race_head: bool = False
@@ -49,8 +66,9 @@ class TrainConfig:
     guesses, and predicting them of a person is not a use we support; see the model card."""
     learning_rate: float | None = None
     """Peak learning rate; default: the preset's."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the network's body; the heads stay in float32."""
+    precision: Precision = "float32"
+    """Of the network's body; the heads stay in float32. float16 scales the loss and gives up
+    steps that overflow; it is for GPUs without bfloat16."""
     conflicts: ConflictRule = "drop"
     """Identical train images with contradicting labels: drop teaches nothing known to be wrong and
     costs about 2 % of UTKFace; median gives them the group's median; keep keeps them."""
@@ -58,6 +76,15 @@ class TrainConfig:
     """Of initialisation, order and augmentation."""
     max_failures: int = 3
     """Restarts of the worker group before the run gives up."""
+    checkpoint_every_steps: int | None = None
+    """Checkpoints within epochs too."""
+    keep_best: int | None = None
+    """Keep so many checkpoints by validation loss, and the last; default: the last two."""
+    cache: str | None = None
+    """Folder or s3:// prefix for decoded images, which later runs with the same images and input
+    size reuse; default: below --output, while the run lasts."""
+    mlflow_uri: str | None = None
+    """MLflow tracking server or folder (extra `mlflow`)."""
     weights_dtype: Literal["float32", "float16"] = "float32"
     """float16 halves the bundle on disk."""
 
@@ -70,10 +97,35 @@ def job(config: TrainConfig) -> None:
     for name in ("manifest", "output"):
         if not getattr(config, name):
             raise UsageError(f"--{name} is missing: give a folder or an s3:// prefix")
-    for name in ("num_workers", "epochs", "global_batch_size"):
+    for name in _COUNTS:
         value = getattr(config, name)
         if value is not None and value < 1:
             raise UsageError(f"--{name.replace('_', '-')} {value} must be at least 1")
+    source, output = storage.normalize(config.manifest), storage.normalize(config.output)
+    cache = storage.normalize(config.cache) if config.cache else None
+    cpus = config.cpus_per_worker or max(1, (os.cpu_count() or 1) // config.num_workers)
+    options = TrainOptions(
+        _recipe(config), source, output, config.num_workers, cpus, config.use_gpu,
+        config.precision, config.conflicts, config.seed, config.max_failures,
+        config.weights_dtype, config.min_workers, config.accumulate, config.early_stopping,
+        config.balance, config.checkpoint_every_steps, config.keep_best, cache, config.mlflow_uri,
+    )  # fmt: skip
+    storage.require_readable(source, "--manifest")
+    storage.require_writable(output, "--output")
+    if cache:
+        storage.require_writable(cache, "--cache")
+    cli.start_ray()
+    from pipelines.training import train
+
+    started = time.monotonic()
+    result = train(options)
+    verb = "already trained" if result.already_done else "trained"
+    seconds = time.monotonic() - started
+    cli.print_table(f"{verb} {options.recipe.name} in {seconds:,.0f} s", _summary(options, result))
+
+
+def _recipe(config: TrainConfig) -> Recipe:
+    """The preset with the arguments that override it."""
     overrides = {
         name: getattr(config, name)
         for name in ("epochs", "global_batch_size")
@@ -84,38 +136,33 @@ def job(config: TrainConfig) -> None:
     if config.learning_rate is not None:
         optimizer = dataclasses.replace(recipe.optimizer, learning_rate=config.learning_rate)
         recipe = dataclasses.replace(recipe, optimizer=optimizer)
-    source, output = storage.normalize(config.manifest), storage.normalize(config.output)
-    storage.require_readable(source, "--manifest")
-    storage.require_writable(output, "--output")
-    cli.start_ray()
-    from pipelines.training import TrainOptions, train
+    return recipe
 
-    cpus = config.cpus_per_worker or max(1, (os.cpu_count() or 1) // config.num_workers)
-    started = time.monotonic()
-    result = train(
-        TrainOptions(
-            recipe, source, output, config.num_workers, cpus, config.use_gpu, config.precision,
-            config.conflicts, config.seed, config.max_failures, config.weights_dtype,
-        )
-    )  # fmt: skip
+
+def _summary(options: TrainOptions, result: Trained) -> list[tuple[str, object]]:
+    """What a run left behind: scores of the best epoch, speed, cost, and where things are."""
     best = min(result.history, key=lambda row: row["val_loss"])
-    scores = [(k, f"{v:.4f}") for k, v in best.items() if k.startswith("val_")]
-    verb = "already trained" if result.already_done else "trained"
-    cli.print_table(
-        f"{verb} {recipe.name} in {time.monotonic() - started:,.0f} s",
-        [
-            ("epochs", f"{len(result.history)}, best by val loss: {best['epoch']:.0f}"),
-            *scores,
-            ("not decodable", f"{len(result.rejects)} images left out"),
-            ("bundle", f"{result.bundle_uri} ({result.bundle_id})"),
-            ("curves", storage.join(output, "curves.png")),
-            (
-                "next",
-                f"python -m jobs.evaluate --bundle {result.bundle_uri} --manifest {source} "
-                "--split test --output runs/evaluate",
-            ),
-        ],
-    )
+    epochs, planned = len(result.history), options.recipe.epochs
+    early = f" of {planned}, stopped early" if epochs < planned else ""
+    seconds = sum(row["seconds"] for row in result.history)
+    waited = sum(row["seconds"] * row.get("data_wait_share", 0.0) for row in result.history)
+    speed = statistics.median(row["images_per_s"] for row in result.history)
+    what = "GPU" if options.use_gpu else "core"
+    units = options.workers * (1 if options.use_gpu else options.cpus_per_worker)
+    return [
+        ("epochs", f"{epochs}{early}, best by val loss: {best['epoch']:.0f}"),
+        *((name, f"{value:.4f}") for name, value in best.items() if name.startswith("val_")),
+        ("speed", f"{speed:,.0f} images/s, {waited / seconds:.1%} of the time waiting for data"),
+        ("cost", f"{seconds * units / 3600:.2f} {what} hours of training steps"),
+        ("not decodable", f"{len(result.rejects)} images left out"),
+        ("bundle", f"{result.bundle_uri} ({result.bundle_id})"),
+        ("curves", storage.join(options.output, "curves.png")),
+        (
+            "next",
+            f"python -m jobs.evaluate --bundle {result.bundle_uri} --manifest {options.manifest} "
+            "--split test --output runs/evaluate",
+        ),
+    ]
 
 
 def _heads(config: TrainConfig, given: tuple[heads.Head, ...]) -> tuple[heads.Head, ...]:

@@ -8,6 +8,7 @@
     │   ├── ManifestError   a manifest that lacks a column or holds no row of use
     │   └── StorageError    a URI that cannot be reached, listed, read or written
     ├── ResourcesError      the cluster cannot hold what was asked for: exit code 1
+    ├── ExportError         an exported network that computes something else: exit code 1
     ├── TrainingError       a run that cannot go on (NaN loss): exit code 1, checkpoints are good
     └── DecodeError         one image that cannot be read: a quarantine row, no end of a run
 """
@@ -39,6 +40,10 @@ class ResourcesError(FacemillError):
 
 class TrainingError(FacemillError):
     """Training cannot go on; the last checkpoint is good."""
+
+
+class ExportError(FacemillError):
+    """An exported network does not compute what the bundle's computes."""
 
 
 class DecodeError(FacemillError):

@@ -1,5 +1,6 @@
 """Layers that Keras 3 lacks, in `keras.ops`; registered, so a bundle names them without code."""
 
+import dataclasses
 from typing import Any
 
 import keras
@@ -35,3 +36,45 @@ class LocalResponseNormalization(keras.layers.Layer):
         """Plain data, as Keras asks of a layer."""
         own = {"size": self.size, "alpha": self.alpha, "beta": self.beta, "bias": self.bias}
         return {**super().get_config(), **own}
+
+
+@dataclasses.dataclass
+class Place:
+    """Where a batch stands in the global batch: what `SharedDropout` makes its mask from.
+
+    Attributes:
+        step: number of the optimizer step, an integer tensor.
+        rows: images of the global batch.
+        first: place of this batch's first image in it; an integer or an integer tensor.
+    """
+
+    step: Any
+    rows: int
+    first: Any = 0
+
+
+class SharedDropout(keras.layers.Dropout):
+    """Dropout in training on any number of workers; TensorFlow only, and never in a bundle.
+
+    The mask is a function of (seed, step, place in the global batch): keras's own would give every
+    worker the same mask for other images, and other masks for another number of workers. On one
+    worker it is keras's own to the bit.
+    """
+
+    place: Place | None = None
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Float (batch, …) -> the same shape, a share `rate` of it zero in training."""
+        if not training or not self.rate or self.place is None:
+            return super().call(inputs, training=training)
+        import tensorflow as tf
+
+        place, state = self.place, tf.convert_to_tensor(self.seed_generator.state)
+        seed = tf.stack([state[0], tf.cast(place.step, state.dtype)])
+        # As keras.random does: the stateless functions want 31 bits.
+        seed = tf.cast(tf.math.floormod(seed, tf.int32.max - 1), tf.int32)
+        shape = (place.rows, *inputs.shape[1:])
+        noise = tf.random.stateless_uniform(shape, seed, dtype=inputs.dtype)
+        noise = noise[place.first : place.first + tf.shape(inputs)[0]]
+        kept = inputs * tf.constant(1 / (1 - self.rate), inputs.dtype)
+        return tf.where(noise >= self.rate, kept, tf.zeros([], inputs.dtype))

@@ -13,7 +13,7 @@ import numpy as np
 from keras import layers
 
 from model.heads import Head
-from model.layers import LocalResponseNormalization
+from model.layers import LocalResponseNormalization, SharedDropout
 from model.recipes import Dhomne, LeviHassner, Network, PlainStack, Residual
 
 Norm = Literal["batch", "synchronized", "folded"]
@@ -25,6 +25,7 @@ def build_network(
     heads: Sequence[Head],
     precision: str = "float32",
     norm: Norm = "batch",
+    shared_dropout: bool = False,
 ) -> keras.Model:
     """Build an untrained network.
 
@@ -35,27 +36,29 @@ def build_network(
         precision: float32, bfloat16 or float16 for the body; heads always compute in float32.
         norm: `synchronized` takes batch statistics over all workers (TensorFlow only); `folded`
             has convolutions with a bias in place of batch norm, for inference (see `folded`).
+        shared_dropout: masks that no number of workers changes, for training (`SharedDropout`).
 
     Returns:
         A functional Keras model; its output is a dictionary keyed by head name.
     """
     policy = precision if precision == "float32" else f"mixed_{precision}"
+    dropout = SharedDropout if shared_dropout else layers.Dropout
     pixels = keras.Input(shape, dtype="uint8", name="pixels")
     scaled = layers.Rescaling(1 / 255, dtype=policy, name="scale")(pixels)
     match network:
         case PlainStack():
-            outputs = _plain_stack(network, scaled, heads, policy)
+            outputs = _plain_stack(network, scaled, heads, policy, dropout)
         case Residual():
-            outputs = _residual(network, scaled, heads, policy, norm)
+            outputs = _residual(network, scaled, heads, policy, norm, dropout)
         case LeviHassner():
-            outputs = _levi_hassner(network, scaled, heads, policy)
+            outputs = _levi_hassner(network, scaled, heads, policy, dropout)
         case Dhomne():
-            outputs = _dhomne(network, scaled, heads, policy)
+            outputs = _dhomne(network, scaled, heads, policy, dropout)
     return keras.Model(pixels, outputs, name=type(network).__name__)
 
 
 def _levi_hassner(
-    network: LeviHassner, x: Any, heads: Sequence[Head], policy: str
+    network: LeviHassner, x: Any, heads: Sequence[Head], policy: str, dropout: type[layers.Dropout]
 ) -> dict[str, Any]:
     x = layers.CenterCrop(network.crop, network.crop, dtype=policy, name="crop")(x)
     gaussian: Any = keras.initializers.RandomNormal(0.0, 0.01)
@@ -68,10 +71,13 @@ def _levi_hassner(
         x = layers.MaxPooling2D(3, 2, dtype=policy, name=f"pool{i}")(x)
         if i < 3:
             x = LocalResponseNormalization(dtype=policy, name=f"norm{i}")(x)
-    return _dense_heads(network, layers.Flatten(dtype=policy, name="flatten")(x), heads, policy)
+    x = layers.Flatten(dtype=policy, name="flatten")(x)
+    return _dense_heads(network, x, heads, policy, dropout)
 
 
-def _dhomne(network: Dhomne, x: Any, heads: Sequence[Head], policy: str) -> dict[str, Any]:
+def _dhomne(
+    network: Dhomne, x: Any, heads: Sequence[Head], policy: str, dropout: type[layers.Dropout]
+) -> dict[str, Any]:
     x = layers.CenterCrop(network.crop, network.crop, dtype=policy, name="crop")(x)
     for stage, (filters, convolutions) in enumerate(network.filters, start=1):
         for i in range(1, convolutions + 1):
@@ -82,16 +88,21 @@ def _dhomne(network: Dhomne, x: Any, heads: Sequence[Head], policy: str) -> dict
             )(x)  # fmt: skip
         x = layers.MaxPooling2D(2, dtype=policy, name=f"pool{stage}")(x)
     x = layers.MaxPooling2D(network.last_pool, dtype=policy, name="last_pool")(x)
-    return _dense_heads(network, layers.Flatten(dtype=policy, name="flatten")(x), heads, policy)
+    x = layers.Flatten(dtype=policy, name="flatten")(x)
+    return _dense_heads(network, x, heads, policy, dropout)
 
 
 def _dense_heads(
-    network: LeviHassner | Dhomne, x: Any, heads: Sequence[Head], policy: str
+    network: LeviHassner | Dhomne,
+    x: Any,
+    heads: Sequence[Head],
+    policy: str,
+    dropout: type[layers.Dropout],
 ) -> dict[str, Any]:
     """Two dense layers with relu and dropout, shared by all heads."""
     for i in (1, 2):
         x = layers.Dense(network.units, activation="relu", dtype=policy, name=f"dense{i}")(x)
-        x = layers.Dropout(network.dropout, dtype=policy, name=f"dropout{i}")(x)
+        x = dropout(network.dropout, dtype=policy, name=f"dropout{i}")(x)
     return {head.name: output_layer(head)(x) for head in heads}
 
 
@@ -100,7 +111,9 @@ def output_layer(head: Head) -> layers.Layer:
     return layers.Dense(head.width, activation=head.activation, dtype="float32", name=head.name)
 
 
-def _plain_stack(network: PlainStack, x: Any, heads: Sequence[Head], policy: str) -> dict[str, Any]:
+def _plain_stack(
+    network: PlainStack, x: Any, heads: Sequence[Head], policy: str, dropout: type[layers.Dropout]
+) -> dict[str, Any]:
     for i, filters in enumerate(network.filters, start=1):
         x = layers.Conv2D(filters, 3, activation="relu", dtype=policy, name=f"conv{i}")(x)
         x = layers.MaxPooling2D(2, dtype=policy, name=f"pool{i}")(x)
@@ -110,13 +123,18 @@ def _plain_stack(network: PlainStack, x: Any, heads: Sequence[Head], policy: str
         branch = layers.Dense(
             network.branch_units, activation="relu", dtype=policy, name=f"{head.name}_hidden"
         )(x)
-        branch = layers.Dropout(network.dropout, dtype=policy, name=f"{head.name}_dropout")(branch)
+        branch = dropout(network.dropout, dtype=policy, name=f"{head.name}_dropout")(branch)
         outputs[head.name] = output_layer(head)(branch)
     return outputs
 
 
 def _residual(
-    network: Residual, x: Any, heads: Sequence[Head], policy: str, norm: Norm
+    network: Residual,
+    x: Any,
+    heads: Sequence[Head],
+    policy: str,
+    norm: Norm,
+    dropout: type[layers.Dropout],
 ) -> dict[str, Any]:
     def conv_bn(x: Any, filters: int, size: int, stride: int, name: str, relu: bool = True) -> Any:
         x = layers.Conv2D(
@@ -150,7 +168,7 @@ def _residual(
     x = layers.GlobalAveragePooling2D(dtype="float32", name="average")(x)
     outputs: dict[str, Any] = {}
     for head in heads:
-        branch = layers.Dropout(network.dropout, name=f"{head.name}_dropout", dtype="float32")(x)
+        branch = dropout(network.dropout, name=f"{head.name}_dropout", dtype="float32")(x)
         if head.units:
             branch = layers.Dense(head.units, activation="relu", name=f"{head.name}_hidden")(branch)
         outputs[head.name] = output_layer(head)(branch)

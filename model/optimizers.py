@@ -50,14 +50,13 @@ def build_optimizer(spec: Optimizer, steps: int) -> keras.optimizers.Optimizer:
     )
     if rate is None:
         rate = WarmupSchedule(spec, steps)
-    ema: dict[str, Any] = {"use_ema": True, "ema_momentum": spec.ema} if spec.ema else {}
     if spec.name == "sgd":
         return keras.optimizers.SGD(
-            rate, momentum=spec.momentum, weight_decay=spec.weight_decay or None, **ema
+            rate, momentum=spec.momentum, weight_decay=spec.weight_decay or None
         )
     if spec.name == "adamw":
-        built = keras.optimizers.AdamW(rate, weight_decay=spec.weight_decay, **ema)
+        built = keras.optimizers.AdamW(rate, weight_decay=spec.weight_decay)
         # Decoupled decay is for kernels: decaying biases and batch-norm scales costs accuracy.
         built.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         return built
-    return keras.optimizers.Adam(rate, **ema)
+    return keras.optimizers.Adam(rate)

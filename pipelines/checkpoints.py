@@ -25,7 +25,7 @@ class TrainState:
         sums: score sums of those steps over all workers, (heads, 3).
         seconds: that those steps took.
         waited_s: of which for data.
-        skipped: of those steps, how many float16 gave up.
+        skipped: steps that float16 gave up in the epochs done.
     """
 
     epoch: int = 0

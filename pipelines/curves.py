@@ -1,10 +1,11 @@
-"""The seed's figures: accuracy and loss of each head over the epochs, train and val."""
+"""The seed's figures: accuracy and loss of each head over the epochs, and the layer graph."""
 
 import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from model.recipes import Recipe
+from pipelines.model_card import layout
 
 
 def draw_curves(history: Sequence[Mapping[str, float]], recipe: Recipe) -> bytes:
@@ -42,6 +43,43 @@ def draw_curves(history: Sequence[Mapping[str, float]], recipe: Recipe) -> bytes
     for axis in axes[-1]:
         axis.set_xlabel("epoch")
     figure.suptitle(recipe.name, fontsize=12)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()
+
+
+def draw_network(layers: Sequence[tuple[object, ...]], title: str) -> bytes:
+    """A PNG of the layer graph, from the pixels down to the heads, a column a branch.
+
+    Args:
+        layers: (name, kind, size, inputs) of each layer, as `model_card.layers_of` gives them.
+        title: above the graph.
+
+    Returns:
+        The PNG's bytes.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    depth, at = layout(layers)
+    rank = max(depth.values()) + 1
+    widest = max(list(depth.values()).count(level) for level in range(rank))
+    figure = Figure(figsize=(3.4 * max(2, widest), 0.42 * rank + 0.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    axis: Any = figure.subplots()
+    axis.set(xlim=(0, 1), ylim=(rank, 0))
+    axis.axis("off")
+    axis.set_title(title, fontsize=11)
+    for name, kind, size, sources in layers:
+        x, y = at[str(name)]
+        for source in str(sources).split(", "):
+            if source in at:
+                axis.plot(*zip(at[source], (x, y), strict=True), color="#8a8f98", zorder=1)
+        shown = "×".join(map(str, size)) if isinstance(size, list | tuple) else str(size)
+        axis.text(
+            x, y, f"{name}  {kind} {shown}".strip(), fontsize=7, ha="center", va="center", zorder=2,
+            bbox={"boxstyle": "round,pad=0.35", "facecolor": "#eef3fb", "edgecolor": "#1f6feb"},
+        )  # fmt: skip
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     return buffer.getvalue()

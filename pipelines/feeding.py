@@ -50,9 +50,15 @@ def epoch_order(seed: int, epoch: int, count: int) -> npt.NDArray[np.int64]:
     return np.random.default_rng([seed, epoch, 1]).permutation(count)
 
 
-def share_of(batch: int, rank: int, workers: int) -> slice:
-    """The part of a global batch that `rank` takes: equal parts where they divide."""
-    return slice(rank * batch // workers, (rank + 1) * batch // workers)
+def places_of(batch: int, rank: int, workers: int, micro_batches: int = 1) -> npt.NDArray[np.int64]:
+    """Where in a global batch `rank`'s images stand: its part of each micro-batch in turn.
+
+    Micro-batches are cut from the global batch, so which images share one does not depend on the
+    number of workers. Parts are equal where they divide and differ by one where not.
+    """
+    size = batch // micro_batches
+    part = np.arange(rank * size // workers, (rank + 1) * size // workers)
+    return np.concatenate([k * size + part for k in range(micro_batches)])
 
 
 class Feed:
@@ -82,7 +88,12 @@ class Feed:
         )
 
     def epoch(
-        self, seed: int, epoch: int, batch: int, part: slice, first_step: int
+        self,
+        seed: int,
+        epoch: int,
+        batch: int,
+        places: npt.NDArray[np.int64],
+        first_step: int = 0,
     ) -> Iterator[Batch]:
         """This worker's part of every whole batch of an epoch, from `first_step` on.
 
@@ -90,7 +101,7 @@ class Feed:
             seed: of the run.
             epoch: counted from 0.
             batch: images of the global batch.
-            part: of each global batch, from `share_of`.
+            places: in each global batch, from `places_of`.
             first_step: 0, or where the epoch was interrupted.
         """
         from model.augmentation import draw
@@ -100,8 +111,7 @@ class Feed:
         steps = len(self) // batch
 
         def at(step: int) -> Batch:
-            start = step * batch
-            return self.take(order[start + part.start : start + part.stop], draws)
+            return self.take(order[step * batch + places], draws)
 
         with ThreadPoolExecutor(1, "feed") as reader:
             coming: Any = reader.submit(at, first_step) if first_step < steps else None

@@ -20,6 +20,7 @@ from pipelines import curves, manifest, storage, tables
 from pipelines.bundles import copy_bundle
 from pipelines.calibrating import calibrate
 from pipelines.decoding import decode_manifest
+from pipelines.model_card import layers_of
 
 
 def finish(
@@ -60,6 +61,8 @@ def finish(
             Path(folder), network, name=recipe.name, input_spec=recipe.input, heads=recipe.heads,
             details=details, storage_dtype=weights_dtype,
         )  # fmt: skip
+        graph = curves.draw_network(layers_of(plain), f"{recipe.name}: layers")
+        storage.write_bytes(storage.join(output, "network.png"), graph)
         calibrated = calibrate(plain, table, Path(folder) / "calibrated")
         predictor = Predictor(calibrated)
         measured = {

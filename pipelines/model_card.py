@@ -107,7 +107,7 @@ def _sections(bundle: Bundle, figures: Mapping[str, Any] | None) -> list[Section
     words = ("Intervals and probabilities were fitted on val alone; test was not touched.",)
     made.append(Section("calibration", "Calibration", words, tables=(table,)))
     made.append(_training(record))
-    layers = _layers(bundle)
+    layers = layers_of(bundle)
     network = Table("Layers", ("layer", "kind", "shape", "from"), layers, folded=True)
     diagram = (_diagram(layers),) if layers else ()
     made.append(Section("network", "Network", charts=diagram, tables=(network,)))
@@ -176,7 +176,7 @@ def _curve(history: Sequence[Mapping[str, float]], name: str) -> Chart:
     return Chart(title, words, plot.svg(title, words), ("epoch", "train", "val"), rows)
 
 
-def _layers(bundle: Bundle) -> list[tuple[object, ...]]:
+def layers_of(bundle: Bundle) -> list[tuple[object, ...]]:
     """(name, kind, shape, inputs) of every layer, read from the archive without TensorFlow."""
     with zipfile.ZipFile(bundle.folder / NETWORK_FILE) as archive:
         config = json.loads(archive.read("config.json"))
@@ -205,19 +205,27 @@ def _sources(value: Any) -> list[str]:
     return [name for item in value for name in _sources(item)] if isinstance(value, list) else []
 
 
-def _diagram(layers: Sequence[tuple[object, ...]]) -> Chart:
-    """Boxes from top to bottom, a column a branch."""
+def layout(
+    layers: Sequence[tuple[object, ...]],
+) -> tuple[dict[str, int], dict[str, tuple[float, float]]]:
+    """Depth of every layer below the input, and its place: x in 0-1, y in depths."""
     depth: dict[str, int] = {}
     for name, _, _, sources in layers:
         before = [depth[source] for source in str(sources).split(", ") if source in depth]
         depth[str(name)] = 1 + max(before, default=-1)
     at: dict[str, tuple[float, float]] = {}
-    rank = max(depth.values()) + 1
-    plot = Plot((0, 1), (rank, 0), height=34 * rank + 60)
-    for level in range(rank):
+    for level in range(max(depth.values()) + 1):
         names = [name for name, found in depth.items() if found == level]
         for i, name in enumerate(names):
             at[name] = (i + 0.5) / len(names), level + 0.5
+    return depth, at
+
+
+def _diagram(layers: Sequence[tuple[object, ...]]) -> Chart:
+    """Boxes from top to bottom, a column a branch."""
+    depth, at = layout(layers)
+    rank = max(depth.values()) + 1
+    plot = Plot((0, 1), (rank, 0), height=34 * rank + 60)
     for name, _, _, sources in layers:
         for source in str(sources).split(", "):
             if source in at:

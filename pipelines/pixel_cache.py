@@ -20,6 +20,7 @@ import numpy.typing as npt
 import obstore
 import pyarrow as pa
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from model.preprocessing import InputSpec
 from pipelines import storage, tables
@@ -168,10 +169,11 @@ def fetch(file: PixelFile, folder: Path) -> Path:
     with open(folder / f"{path.name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not _is_whole(path, file.bytes):
-            there = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(file.node, False)
+            there = NodeAffinitySchedulingStrategy(file.node, soft=False)
             task: Any = ray.remote(num_cpus=0, num_returns="streaming")(_read_chunks)
-            parts = task.options(scheduling_strategy=there).remote(file.path)
-            _write_whole(path, (ray.get(part).tobytes() for part in parts))
+            refs = task.options(scheduling_strategy=there).remote(file.path)
+            parts: Any = map(ray.get, refs)
+            _write_whole(path, parts)
     return path
 
 

@@ -4,6 +4,8 @@ All that a step does is either done by every rank alike or summed over the ranks
 stay equal to the bit (tests/pipelines/test_equality.py).
 """
 
+import time
+import zlib
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ import numpy.typing as npt
 
 from model.recipes import Recipe
 from pipelines.checkpoints import Arrays, assign_all
-from pipelines.feeding import Batch, Feed, share_of
+from pipelines.feeding import Batch, Feed, places_of
 
 _VAL_BATCH = 128
 # Keras's own values: double the scale after so many good steps, halve it at once after a bad one.
@@ -23,7 +25,7 @@ class Replica:
 
     Attributes:
         network: the Keras network.
-        part: of each global batch, the slice that this worker takes.
+        places: of this worker's images in each global batch.
         best: weights of the best epoch, in the order of `network.set_weights`.
         evaluated: weights that the last validation measured, in that order.
     """
@@ -61,29 +63,27 @@ class Replica:
 
         self.recipe, self.strategy, self.tf = recipe, strategy, tf
         self.rank, self.workers, self.accumulate = rank, workers, accumulate
-        self.part = share_of(recipe.global_batch_size, rank, workers)
+        self.places = places_of(recipe.global_batch_size, rank, workers, accumulate)
         keras.utils.set_random_seed(seed)
         with strategy.scope():
             self.network: Any = build_network(
-                recipe.network,
-                recipe.input.shape,
-                recipe.heads,
-                precision,
-                "synchronized" if workers > 1 else "batch",
-                shared_dropout=True,
-            )
+                recipe.network, recipe.input.shape, recipe.heads, precision,
+                "synchronized" if workers > 1 else "batch", shared_dropout=True,
+            )  # fmt: skip
             self.optimizer: Any = build_optimizer(recipe.optimizer, steps)
             self.optimizer.build(self.network.trainable_variables)
-        self._place = Place(self.optimizer.iterations, recipe.global_batch_size, self.part.start)
+        self._place = Place(
+            self.optimizer.iterations, recipe.global_batch_size, int(self.places[0])
+        )
         for layer in self.network.layers:
             if isinstance(layer, SharedDropout):
                 layer.place = self._place
+        variable: Any = tf.Variable  # its stub takes tensors only
         # These live outside the strategy: every rank computes the same values.
-        decay = recipe.optimizer.ema
-        self.averaged = [tf.Variable(v) for v in self.network.trainable_variables] if decay else []
-        scaled = precision == "float16"
+        decay, scaled = recipe.optimizer.ema, precision == "float16"
+        self.averaged = [variable(v) for v in self.network.trainable_variables] if decay else []
         # scale, good steps since it changed, steps given up
-        self.scaling = [tf.Variable(v) for v in (_FIRST_SCALE, 0.0, 0.0)] if scaled else []
+        self.scaling = [variable(v) for v in (_FIRST_SCALE, 0.0, 0.0)] if scaled else []
         self.best: Arrays = []
         self.evaluated: Arrays = []
         self._train_step = tf.function(self._train_step_eager, reduce_retracing=True)
@@ -94,49 +94,47 @@ class Replica:
         return self._train_step(batch.pixels, batch.draws, dict(batch.targets), batch.weights)
 
     def _train_step_eager(self, pixels: Any, draws: Any, targets: Any, weights: Any) -> Any:
-        if self.scaling:
-            gradients, sums = self.strategy.run(
-                self._reduced_gradients, args=(pixels, draws, targets, weights)
-            )
-            self._apply_if_finite(gradients)
+        batch = (pixels, draws, targets, weights)
+        if not self.scaling:
+            sums = self.strategy.run(self._whole_step, args=batch)
         else:
-            sums = self.strategy.run(self._whole_step, args=(pixels, draws, targets, weights))
+            # Put back afterwards rather than left out by tf.cond: under the strategy an all-reduce
+            # cannot stand in a branch.
+            kept = [*self.network.trainable_variables, *self.optimizer.variables]
+            before = [self.tf.convert_to_tensor(v) for v in kept]
+            sums, finite = self.strategy.run(self._whole_step, args=batch)
+            for variable, value in zip(kept, before, strict=True):
+                variable.assign(self.tf.where(finite, variable, value))
+            self._rescale(finite)
         self._average()
         return sums
 
     def _whole_step(self, pixels: Any, draws: Any, targets: Any, weights: Any) -> Any:
+        tf = self.tf
         gradients, sums = self._gradients(pixels, draws, targets, weights)
-        if self.recipe.optimizer.clip_norm:
-            gradients = self._clipped(self._reduced(gradients))
-        self._apply(gradients)
-        return sums
-
-    def _reduced_gradients(self, *batch: Any) -> Any:
-        """Sum over all workers, still scaled: whether it is finite is then the same on each."""
-        gradients, sums = self._gradients(*batch)
-        return self._reduced(gradients), sums
-
-    def _apply_if_finite(self, gradients: Any) -> None:
-        tf, (scale, good, given_up) = self.tf, self.scaling
-        gradients = [g / scale for g in gradients]
+        if not self.scaling:
+            if self.recipe.optimizer.clip_norm:
+                gradients = self._clipped(self._reduced(gradients))
+            self._apply(gradients)
+            return sums
+        # Summed over all workers first: whether the sum is finite is then the same on each.
+        gradients = [g / self.scaling[0] for g in self._reduced(gradients)]
         finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
-        grown = good + 1.0 >= _GOOD_STEPS
+        gradients = [tf.where(finite, g, tf.zeros_like(g)) for g in gradients]
+        if self.recipe.optimizer.clip_norm:
+            self._apply(self._clipped(gradients))
+        else:
+            self._apply([g / self.workers for g in gradients])
+        return sums, finite
 
-        def apply() -> Any:
-            whole = self._clipped(gradients) if self.recipe.optimizer.clip_norm else None
-            whole = whole or [g / self.workers for g in gradients]
-            self.strategy.run(self._apply, args=(whole,))
-            scale.assign(tf.where(grown, scale * 2.0, scale))
-            good.assign(tf.where(grown, 0.0, good + 1.0))
-            return tf.no_op()
-
-        def skip() -> Any:
-            scale.assign(tf.maximum(scale / 2.0, 1.0))
-            good.assign(0.0)
-            given_up.assign_add(1.0)
-            return tf.no_op()
-
-        tf.cond(finite, apply, skip)
+    def _rescale(self, finite: Any) -> None:
+        """Halve the loss scale after a step that overflowed, double it after many good ones."""
+        tf, (scale, good, given_up) = self.tf, self.scaling
+        grown = finite & (good + 1.0 >= _GOOD_STEPS)
+        change = tf.where(grown, 2.0, tf.where(finite, 1.0, 0.5))
+        scale.assign(tf.maximum(scale * change, 1.0))
+        good.assign(tf.where(finite & ~grown, good + 1.0, 0.0))
+        given_up.assign_add(tf.where(finite, 0.0, 1.0))
 
     def _reduced(self, gradients: Any) -> Any:
         replicas = self.tf.distribute.get_replica_context()
@@ -157,21 +155,20 @@ class Replica:
         if self.accumulate == 1:
             return self._micro_batch(pixels, draws, targets, weights)
         tf, count = self.tf, self.accumulate
-        images = tf.shape(pixels)[0]
-
-        def more(k: Any, gradients: Any, sums: Any) -> Any:
-            cut = slice(k * images // count, (k + 1) * images // count)
-            self._place.first = self.part.start + cut.start
+        each, first = len(self.places) // count, int(self.places[0])
+        gradients: Any = []
+        sums: Any = 0.0
+        # A Python loop: synchronized batch norm cannot stand in tf.while_loop. Each micro-batch
+        # waits for the one before, or all would be in memory at once.
+        for k in range(count):
+            cut = slice(k * each, (k + 1) * each)
             taken = {name: values[cut] for name, values in targets.items()}
-            new, scores = self._micro_batch(pixels[cut], draws[cut], taken, weights[cut])
-            self._place.first = self.part.start
-            return k + 1, [a + b for a, b in zip(gradients, new, strict=True)], sums + scores
-
-        zeros = [tf.zeros(v.shape, v.dtype) for v in self.network.trainable_variables]
-        start = (0, zeros, tf.zeros([len(self.recipe.heads), 3]))
-        _, gradients, sums = tf.while_loop(
-            lambda k, *_: k < count, more, start, parallel_iterations=1
-        )
+            self._place.first = first + k * (self.recipe.global_batch_size // count)
+            with tf.control_dependencies(gradients):
+                new, scores = self._micro_batch(pixels[cut], draws[cut], taken, weights[cut])
+                gradients = [a + b for a, b in zip(gradients, new, strict=True)] if k else new
+            sums = sums + scores
+        self._place.first = first
         return gradients, sums
 
     def _micro_batch(self, pixels: Any, draws: Any, targets: Any, weights: Any) -> Any:
@@ -212,8 +209,17 @@ class Replica:
         every = self.strategy.run(self.tf.identity, args=(local,))
         return np.asarray(self.strategy.reduce(self.tf.distribute.ReduceOp.SUM, every, axis=None))
 
-    def validate(self, val: Feed, beat: list[float], now: Any) -> npt.NDArray[np.float64]:
-        """Score this worker's share of val, with averaged weights if there are any."""
+    def scores(self, sums: npt.NDArray[np.float32], prefix: str) -> dict[str, float]:
+        """Named means of merged score sums."""
+        from model import losses
+
+        return losses.scores_from_sums(self.recipe.heads, sums, prefix)
+
+    def validate(self, val: Feed, beat: list[float]) -> npt.NDArray[np.float64]:
+        """Score this worker's share of val, with averaged weights if there are any.
+
+        `beat` gets the time of each batch's end, for the watchdog.
+        """
         mine = np.arange(len(val))[self.rank :: self.workers]
         total = np.zeros((len(self.recipe.heads), 3))
         variables = self.network.trainable_variables
@@ -227,7 +233,7 @@ class Replica:
             index = np.resize(index, _VAL_BATCH)  # one batch shape; the filling weighs nothing
             batch = val.take(index)
             total += np.asarray(self._score_step(batch.pixels, dict(batch.targets), weights))
-            beat[0] = now()
+            beat[0] = time.monotonic()
         self.evaluated = [np.asarray(v) for v in self.network.get_weights()]
         if live:
             assign_all(variables, live)
@@ -238,11 +244,9 @@ class Replica:
 
         A checksum in two 16-bit halves, which float32 holds exactly; each rank adds its own column.
         """
-        import zlib
-
         checksum = 0
         for variable in self.network.trainable_variables:
-            checksum = zlib.crc32(np.ascontiguousarray(variable).tobytes(), checksum)
+            checksum = zlib.crc32(np.asarray(variable).tobytes(), checksum)
         mine = np.zeros((2, self.workers), dtype=np.float32)
         mine[:, self.rank] = checksum >> 16, checksum & 0xFFFF
         return bool(np.ptp(self.merged(mine), axis=1).any())

@@ -1,7 +1,7 @@
 """Live progress of a training run: the epoch table and the step line, carried from rank 0."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import ray
@@ -45,10 +45,12 @@ class Board:
 class Watcher(threading.Thread):
     """Prints the epoch table and the step progress from the board while `fit` blocks."""
 
-    def __init__(self, board: Any, recipe: Recipe) -> None:
-        """Watch `board`, an actor handle, for a run of `recipe`."""
+    def __init__(
+        self, board: Any, recipe: Recipe, on_epoch: Callable[[Mapping[str, float]], None]
+    ) -> None:
+        """Watch `board`, an actor handle, for a run of `recipe`; hand on every epoch's row."""
         super().__init__(daemon=True)
-        self.board, self.recipe = board, recipe
+        self.board, self.recipe, self.on_epoch = board, recipe, on_epoch
         self._stopped = threading.Event()
 
     def run(self) -> None:
@@ -58,6 +60,7 @@ class Watcher(threading.Thread):
             step, rows = ray.get(self.board.take.remote())
             for row in rows:
                 progress.interject(epoch_line(row, self.recipe))
+                self.on_epoch(row)
             if step and step[:2] != last:
                 done = (step[0] - 1) * step[2] + step[1]
                 progress.total = self.recipe.epochs * step[2]
@@ -71,6 +74,7 @@ class Watcher(threading.Thread):
         _, rows = ray.get(self.board.take.remote())
         for row in rows:
             print(epoch_line(row, self.recipe), flush=True)
+            self.on_epoch(row)
 
 
 def epoch_line(row: Mapping[str, float], recipe: Recipe) -> str:

@@ -17,7 +17,6 @@ import numpy as np
 import ray
 import ray.train
 
-from model import losses
 from model.recipes import Recipe
 from model.runtime import import_tensorflow
 from pipelines import checkpoints
@@ -97,15 +96,15 @@ class _Run:
         """Train one epoch, or what an interruption left of it; False if training cannot go on."""
         state, replica, recipe = self.state, self.replica, self.recipe
         sums = replica.merged(self._steps())
-        scores = losses.scores_from_sums(recipe.heads, sums, "train")
+        scores = replica.scores(sums, "train")
         if not np.isfinite(scores["train_loss"]):
             self._fail(f"the loss became {scores['train_loss']} in epoch {state.epoch + 1}")
             return False
         if replica.workers > 1 and replica.weights_differ():
             self._fail(DRIFTED.format(state.epoch + 1))
             return False
-        val = replica.merged(replica.validate(self.val, self.beat, time.monotonic))
-        scores |= losses.scores_from_sums(recipe.heads, val, "val")
+        val = replica.merged(replica.validate(self.val, self.beat))
+        scores |= replica.scores(val, "val")
         waited_s, seconds = replica.merged([state.waited_s, state.seconds]) / replica.workers
         row = {"epoch": state.epoch + 1, **scores, "seconds": float(seconds)}
         row["images_per_s"] = self.steps * recipe.global_batch_size / float(seconds)
@@ -133,7 +132,7 @@ class _Run:
         shown = started = time.monotonic()
         waited_s = self.train.waited_s
         batches = self.train.epoch(
-            config.seed, state.epoch, self.recipe.global_batch_size, self.replica.part, state.step
+            config.seed, state.epoch, self.recipe.global_batch_size, self.replica.places, state.step
         )
         for batch in batches:
             total = total + self.replica.train_step(batch)

@@ -1,107 +1,46 @@
 """Training: manifest -> decoded arrays -> Ray Train -> bundle, history and curves."""
 
-import dataclasses
-import json
+import shutil
 import time
-from collections.abc import Mapping
 from importlib.metadata import version
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 import ray
 import ray.train
 
-from model import bundle as bundles
 from model.errors import StorageError, TrainingError, UsageError
 from model.heads import encode_target
-from model.recipes import Recipe
 from model.runtime import import_tensorflow
-from pipelines import manifest, storage, tables
-from pipelines.decoding import decode_manifest
+from model.weighting import example_weights
+from pipelines import checkpoints, manifest, storage
+from pipelines.checkpoints import TrainState
+from pipelines.feeding import Split
 from pipelines.finishing import finish
-from pipelines.manifest import ConflictRule
+from pipelines.pixel_cache import decoded, local_folder
+from pipelines.tracking import Trackers, open_trackers
+from pipelines.train_options import Trained, TrainOptions, claim
 from pipelines.train_progress import Board, Watcher
-from pipelines.train_worker import WorkerConfig, load_arrays, train_worker
+from pipelines.train_worker import WorkerConfig, train_worker
+
+__all__ = ["TrainOptions", "Trained", "prepare", "train"]
 
 
-@dataclasses.dataclass(frozen=True)
-class TrainOptions:
-    """What to train, on what, where.
-
-    Attributes:
-        recipe: the resolved recipe.
-        manifest: URI of a labelled manifest.
-        output: folder or prefix for checkpoints, bundle, history and curves.
-        workers: data-parallel workers; the global batch is split among them.
-        cpus_per_worker: cores of each.
-        use_gpu: one GPU a worker.
-        precision: of the network's body.
-        conflicts: what to do with contradicting labels of identical images.
-        seed: of initialisation, order and augmentation.
-        max_failures: restarts of the worker group before the run gives up.
-        weights_dtype: float16 halves the bundle on disk.
-    """
-
-    recipe: Recipe
-    manifest: str
-    output: str
-    workers: int = 1
-    cpus_per_worker: int = 1
-    use_gpu: bool = False
-    precision: Literal["float32", "bfloat16"] = "float32"
-    conflicts: ConflictRule = "drop"
-    seed: int = 0
-    max_failures: int = 3
-    weights_dtype: Literal["float32", "float16"] = "float32"
-
-    def identity(self, fingerprint: str) -> dict[str, Any]:
-        """All that decides the outcome; the number of workers does not."""
-        recipe = self.recipe.to_json()
-        del recipe["source"]  # prose
-        return tables.plain(
-            {
-                "recipe": recipe,
-                "manifest_fingerprint": fingerprint,
-                "precision": self.precision,
-                "conflicts": self.conflicts,
-                "seed": self.seed,
-                "weights_dtype": self.weights_dtype,
-            }
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class Trained:
-    """What a run left behind."""
-
-    bundle_uri: str
-    bundle_id: str
-    history: tuple[Mapping[str, float], ...]
-    rejects: tuple[str, ...]
-    already_done: bool = False
-
-
-def prepare(options: TrainOptions, table: pa.Table) -> tuple[dict[str, Any], tuple[str, ...], str]:
-    """Decode train and val once and put them into the object store.
+def prepare(options: TrainOptions, table: pa.Table) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Decode train and val once, into files that the workers map into memory.
 
     Returns:
-        ({"train": ref, "val": ref}, what could not be decoded, the manifest's fingerprint).
+        ({"train": ref of a `Split`, "val": ref}, what could not be decoded).
 
     Raises:
-        UsageError: too few images for one batch, or the batch does not divide by the workers.
+        UsageError: too few images for one batch.
     """
-    recipe = options.recipe
-    if recipe.global_batch_size % options.workers:
-        raise UsageError(
-            f"--global-batch-size {recipe.global_batch_size} does not divide by --num-workers "
-            f"{options.workers}: each worker must take an equal share"
-        )
+    recipe, cache = options.recipe, cache_of(options)
     refs: dict[str, Any] = {}
     rejects: tuple[str, ...] = ()
     for split in ("train", "val"):
         rows = manifest.labelled(table, split, options.conflicts if split == "train" else "keep")
-        images = decode_manifest(rows, recipe.input, f"decode {split}")
+        images = decoded(rows, recipe.input, cache, f"decode {split}")
         rejects += images.rejects
         if split == "train" and len(images.rows) < recipe.global_batch_size:
             raise UsageError(
@@ -113,8 +52,21 @@ def prepare(options: TrainOptions, table: pa.Table) -> tuple[dict[str, Any], tup
             head.name: encode_target(head, manifest.codes(good, head.label))
             for head in recipe.heads
         }
-        refs[split] = ray.put({"pixels": images.pixels, **targets})
-    return refs, rejects, manifest.fingerprint(table)
+        weights = example_weights(
+            options.balance if split == "train" else "none",
+            manifest.codes(good, "age_years"),
+            manifest.codes(good, "gender"),
+        )
+        refs[split] = ray.put(Split(images.file, images.rows, targets, weights))
+    return refs, rejects
+
+
+def cache_of(options: TrainOptions) -> str:
+    """Where decoded images go: --cache, or beside the run while it lasts, always on a disk."""
+    if options.cache:
+        return options.cache
+    local = not options.output.startswith("s3://")
+    return storage.join(options.output, "decoded") if local else str(local_folder(options.output))
 
 
 def train(options: TrainOptions) -> Trained:
@@ -125,88 +77,74 @@ def train(options: TrainOptions) -> Trained:
         TrainingError: the loss became NaN, or the workers failed too often.
     """
     table = manifest.read_manifest(options.manifest, ["uri", "age_years", "gender", "split"])
-    done = _open_output(options, manifest.fingerprint(table))
+    fingerprint = manifest.fingerprint(table)
+    done = claim(options, fingerprint)
     if done is not None:
         return done
-    refs, rejects, fingerprint = prepare(options, table)
+    options.check()
+    refs, rejects = prepare(options, table)
     started = time.monotonic()
-    board: Any = Board.remote()  # type: ignore[attr-defined]
     config = WorkerConfig(
         options.recipe, refs["train"], refs["val"], options.seed, options.precision,
-        options.cpus_per_worker, board,
+        options.cpus_per_worker, Board.remote(),  # type: ignore[attr-defined]
+        options.accumulate, options.early_stopping, options.checkpoint_every_steps,
     )  # fmt: skip
-    checkpoint = _fit(options, config, board)
-    with checkpoint.as_directory() as folder:
-        state = json.loads((Path(folder) / "state.json").read_text())
-        best = load_arrays(folder, "best")
-    history = state["history"]
-    seconds = time.monotonic() - started
-    details = {
+    with open_trackers(options, options.identity(fingerprint)) as trackers:
+        checkpoint = _fit(options, config, trackers)
+        with checkpoint.as_directory() as folder:
+            state = checkpoints.load_state(folder)
+            best = checkpoints.load_arrays(folder, "best")
+        details = _details(options, state, fingerprint, time.monotonic() - started)
+        written = finish(
+            options.recipe, best, details, table, options.output, options.weights_dtype
+        )
+        trackers.finish(written.record["metrics"])
+    if not options.cache:
+        shutil.rmtree(cache_of(options), ignore_errors=True)
+    uri = storage.join(options.output, "bundle")
+    return Trained(uri, written.id, tuple(state.history), rejects)
+
+
+def _details(
+    options: TrainOptions, state: TrainState, fingerprint: str, seconds: float
+) -> dict[str, Any]:
+    """What bundle.json says of the run."""
+    return {
         "recipe": options.recipe.to_json(),
-        "best_epoch": state["best_epoch"],
-        "history": history,
+        "best_epoch": state.best_epoch,
+        "history": state.history,
         "training": {
             "workers": options.workers, "cpus_per_worker": options.cpus_per_worker,
             "use_gpu": options.use_gpu, "precision": options.precision,
             "conflicts": options.conflicts, "seed": options.seed, "seconds": round(seconds, 1),
+            "accumulate": options.accumulate, "balance": options.balance,
+            "early_stopping": options.early_stopping,
         },
         "manifest_fingerprint": fingerprint,
         "versions": {n: version(n) for n in ("keras", "tensorflow", "ray", "pillow", "numpy")},
     }  # fmt: skip
-    written = finish(options.recipe, best, details, table, options.output, options.weights_dtype)
-    return Trained(storage.join(options.output, "bundle"), written.id, tuple(history), rejects)
 
 
-def _open_output(options: TrainOptions, fingerprint: str) -> Trained | None:
-    """Claim the output, or return the finished run that it holds.
-
-    Raises:
-        UsageError: it holds another run; the differing settings are named.
-    """
-    marker = storage.join(options.output, "train.json")
-    identity = options.identity(fingerprint)
-    if not storage.exists(marker):
-        tables.write_json(marker, {**identity, "manifest": options.manifest})
-        return None
-    before = tables.read_json(marker)
-    changed = _differences(before, identity)
-    if changed:
-        raise UsageError(
-            f"--output {options.output} holds another training run ({'; '.join(changed)}): "
-            "choose another --output, or repeat the arguments of that run to resume it"
-        )
-    bundle_uri = storage.join(options.output, "bundle")
-    record_uri = storage.join(bundle_uri, bundles.RECORD_FILE)
-    if not storage.exists(record_uri):
-        return None
-    record = tables.read_json(record_uri)
-    return Trained(bundle_uri, record["bundle_id"], tuple(record["history"]), (), True)
-
-
-def _differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> list[str]:
-    """`recipe.epochs was 12, is 3` for every leaf that differs."""
-    found: list[str] = []
-    for key, value in now.items():
-        old, name = before.get(key), f"{path}{key}"
-        if isinstance(value, dict) and isinstance(old, dict):
-            found += _differences(old, value, f"{name}.")  # type: ignore[arg-type]
-        elif old != value:
-            found.append(f"{name} was {old!r}, is {value!r}")
-    return found
-
-
-def _fit(options: TrainOptions, config: WorkerConfig, board: Any) -> Any:
+def _fit(options: TrainOptions, config: WorkerConfig, trackers: Trackers) -> Any:
     """Run the worker group; returns the last checkpoint."""
     import_tensorflow()  # quietly, before Ray's module does it aloud
     from ray.train.tensorflow import TensorflowTrainer
 
     filesystem, path = storage.train_filesystem(options.output)
     resources: dict[str, float] = {"CPU": options.cpus_per_worker}
+    least = options.min_workers or options.workers
+    kept = ray.train.CheckpointConfig(num_to_keep=2)
+    if options.keep_best:
+        kept = ray.train.CheckpointConfig(  # Ray keeps the last one beside these
+            num_to_keep=options.keep_best,
+            checkpoint_score_attribute="val_loss",
+            checkpoint_score_order="min",
+        )
     trainer = TensorflowTrainer(
         train_worker,
         train_loop_config={"config": config},
         scaling_config=ray.train.ScalingConfig(
-            num_workers=options.workers,
+            num_workers=(least, options.workers) if least < options.workers else options.workers,
             use_gpu=options.use_gpu,
             resources_per_worker=resources | ({"GPU": 1} if options.use_gpu else {}),
         ),
@@ -215,10 +153,11 @@ def _fit(options: TrainOptions, config: WorkerConfig, board: Any) -> Any:
             storage_path=path,
             storage_filesystem=filesystem,
             failure_config=ray.train.FailureConfig(max_failures=options.max_failures),
-            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
+            checkpoint_config=kept,
         ),
     )
-    watcher = Watcher(board, options.recipe)
+    board = config.board
+    watcher = Watcher(board, options.recipe, trackers.epoch)
     watcher.start()
     try:
         result = trainer.fit()

@@ -17,8 +17,8 @@ from model.recipes import Recipe
 from pipelines import manifest, tables
 from pipelines.bundles import open_bundle
 from pipelines.evaluation import evaluate
+from pipelines.feeding import epoch_order
 from pipelines.ingest import IngestOptions, ingest, write_ingested
-from pipelines.train_worker import epoch_order
 from pipelines.training import TrainOptions, train
 
 

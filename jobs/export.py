@@ -1,0 +1,61 @@
+"""Bundle -> another format: `python -m jobs.export --bundle URI --format onnx --output URI`.
+
+Leaves at --output network.onnx, or a TensorFlow SavedModel (saved_model.pb, variables/), with
+bundle.json and export.json, which names the largest difference to the bundle's own outputs. The
+input is uint8 pixels as model/preprocessing.py makes them; scaling is inside the network.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Literal
+
+from jobs import cli
+from model.errors import UsageError
+from pipelines import storage
+from pipelines.bundles import open_bundle
+from pipelines.exporting import export
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportConfig:
+    """Arguments of `jobs.export`."""
+
+    output: str
+    """Folder or s3:// prefix for the export."""
+    bundle: str | None = None
+    """Bundle folder or s3:// prefix; default: the newest shipped one."""
+    format: Literal["savedmodel", "onnx"] = "onnx"
+    """onnx (extra `export`), or savedmodel for TensorFlow Serving."""
+    opset: int = 17
+    """ONNX operator set, 13 to 18."""
+
+
+def job(config: ExportConfig) -> None:
+    """Export and print how near it is."""
+    if not 13 <= config.opset <= 18:
+        raise UsageError(f"--opset {config.opset} must be between 13 and 18 (tf2onnx's newest)")
+    output = storage.normalize(config.output)
+    bundle = open_bundle(config.bundle)
+    storage.require_writable(output, "--output")
+    made = export(bundle, config.format, output, config.opset)
+    rows = [
+        (f"max |difference|, {name}", f"{value:.2g}") for name, value in made.max_difference.items()
+    ]
+    cli.print_table(
+        f"exported {bundle.name} ({bundle.id}) as {config.format}",
+        [
+            *rows,
+            *([("opset", made.opset)] if made.opset else []),
+            ("input", f"uint8 {('batch', *bundle.input.shape)}".replace("'", "")),
+            ("written", output),
+        ],
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point."""
+    cli.run(ExportConfig, job, argv)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""What a training run is, and whose output this is: options, identity, the claim of an output."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from model import bundle as bundles
+from model.errors import UsageError
+from model.recipes import Recipe
+from pipelines import storage, tables
+from pipelines.manifest import ConflictRule
+
+Precision = Literal["float32", "bfloat16", "float16"]
+Balance = Literal["none", "age", "gender"]
+# Left out of the identity at these values, so that outputs of before they existed stay resumable.
+_DEFAULTS: dict[str, Any] = {"accumulate": 1, "early_stopping": None, "balance": "none"}
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainOptions:
+    """What to train, on what, where.
+
+    Attributes:
+        recipe: the resolved recipe.
+        manifest: URI of a labelled manifest.
+        output: folder or prefix for checkpoints, bundle, history and curves.
+        workers: data-parallel workers; the global batch is split among them.
+        cpus_per_worker: cores of each.
+        use_gpu: one GPU a worker.
+        precision: of the network's body.
+        conflicts: what to do with contradicting labels of identical images.
+        seed: of initialisation, order and augmentation.
+        max_failures: restarts of the worker group before the run gives up.
+        weights_dtype: float16 halves the bundle on disk.
+        min_workers: the group goes on with as few when the cluster shrinks; None for all.
+        accumulate: micro-batches in which each worker takes its part of a batch.
+        early_stopping: epochs without a better validation loss before the end, or None.
+        balance: weigh examples by the rarity of their label.
+        checkpoint_every_steps: checkpoints beside those of each epoch, or None.
+        keep_best: checkpoints kept by validation loss, beside the last; None keeps the last two.
+        cache: folder or prefix of decoded images; None for one below the output, until it is done.
+        mlflow_uri: tracking server or folder, or None.
+    """
+
+    recipe: Recipe
+    manifest: str
+    output: str
+    workers: int = 1
+    cpus_per_worker: int = 1
+    use_gpu: bool = False
+    precision: Precision = "float32"
+    conflicts: ConflictRule = "drop"
+    seed: int = 0
+    max_failures: int = 3
+    weights_dtype: Literal["float32", "float16"] = "float32"
+    min_workers: int | None = None
+    accumulate: int = 1
+    early_stopping: int | None = None
+    balance: Balance = "none"
+    checkpoint_every_steps: int | None = None
+    keep_best: int | None = None
+    cache: str | None = None
+    mlflow_uri: str | None = None
+
+    def identity(self, fingerprint: str) -> dict[str, Any]:
+        """All that decides the outcome; the number of workers does not."""
+        recipe = self.recipe.to_json()
+        del recipe["source"]  # prose
+        chosen = {
+            n: getattr(self, n) for n, usual in _DEFAULTS.items() if getattr(self, n) != usual
+        }
+        return tables.plain(
+            {
+                "recipe": recipe,
+                "manifest_fingerprint": fingerprint,
+                "precision": self.precision,
+                "conflicts": self.conflicts,
+                "seed": self.seed,
+                "weights_dtype": self.weights_dtype,
+                **chosen,
+            }
+        )
+
+    def check(self) -> None:
+        """Check what no type says.
+
+        Raises:
+            UsageError: the batch cannot be shared out.
+        """
+        batch, least = self.recipe.global_batch_size, self.min_workers or self.workers
+        if batch % self.workers:
+            raise UsageError(
+                f"--global-batch-size {batch} does not divide by --num-workers {self.workers}: "
+                "each worker must take an equal share"
+            )
+        if batch % (self.workers * self.accumulate):
+            raise UsageError(
+                f"--accumulate {self.accumulate} does not divide the {batch // self.workers} "
+                "images that each worker takes of a batch: choose a divisor of that"
+            )
+        if least > self.workers:
+            raise UsageError(f"--min-workers {least} is more than --num-workers {self.workers}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """What a run left behind."""
+
+    bundle_uri: str
+    bundle_id: str
+    history: tuple[Mapping[str, float], ...]
+    rejects: tuple[str, ...]
+    already_done: bool = False
+
+
+def claim(options: TrainOptions, fingerprint: str) -> Trained | None:
+    """Claim the output, or return the finished run that it holds.
+
+    Raises:
+        UsageError: it holds another run; the differing settings are named.
+    """
+    marker = storage.join(options.output, "train.json")
+    identity = options.identity(fingerprint)
+    if not storage.exists(marker):
+        tables.write_json(marker, {**identity, "manifest": options.manifest})
+        return None
+    before = tables.read_json(marker)
+    before.pop("manifest", None)  # the same images may lie elsewhere
+    changed = _differences({**_DEFAULTS, **before}, {**_DEFAULTS, **identity})
+    if changed:
+        raise UsageError(
+            f"--output {options.output} holds another training run ({'; '.join(changed)}): "
+            "choose another --output, or repeat the arguments of that run to resume it"
+        )
+    bundle_uri = storage.join(options.output, "bundle")
+    record_uri = storage.join(bundle_uri, bundles.RECORD_FILE)
+    if not storage.exists(record_uri):
+        return None
+    record = tables.read_json(record_uri)
+    return Trained(bundle_uri, record["bundle_id"], tuple(record["history"]), (), True)
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> list[str]:
+    """`recipe.epochs was 12, is 3` for every leaf that differs."""
+    found: list[str] = []
+    for key, value in now.items():
+        old, name = before.get(key), f"{path}{key}"
+        if isinstance(value, dict) and isinstance(old, dict):
+            found += _differences(old, value, f"{name}.")  # type: ignore[arg-type]
+        elif old != value:
+            found.append(f"{name} was {old!r}, is {value!r}")
+    return found
