@@ -1,5 +1,7 @@
 """Where bundles come from: a local folder, an s3:// prefix, or those shipped with the checkout."""
 
+import atexit
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -29,6 +31,7 @@ def open_bundle(uri: str | None) -> Bundle:
     storage.require_readable(uri, "--bundle")
     # The folder lives as long as the process: a Predictor loads from it later.
     folder = Path(tempfile.mkdtemp(prefix="facemill-bundle-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     try:
         record = tables.read_json(storage.join(uri, RECORD_FILE))
         for name in [RECORD_FILE, *record.get("files", {})]:
