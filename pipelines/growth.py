@@ -93,6 +93,19 @@ def grow(
     return frozen, growth
 
 
+def foresee(
+    frozen: shards.FrozenInputs, parts: Iterable[pa.Table]
+) -> tuple[Growth, frozenset[int]]:
+    """What `grow` would find, and the shards it would score again; writes nothing."""
+    known = _Known(frozen)
+    added = changed = 0
+    for part in parts:
+        new, other = known.compare(shards.as_input(part))
+        added, changed = added + new.num_rows, changed + other.num_rows
+    stale = frozenset(np.unique(known.shard[known.stale]).tolist())
+    return Growth(added, changed, int((~known.seen).sum())), stale
+
+
 def _marker(output: str) -> str:
     return storage.join(output, "inputs", "growing.json")
 

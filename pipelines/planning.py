@@ -2,10 +2,13 @@
 
 import dataclasses
 import itertools
+from collections.abc import Iterable
+
+import pyarrow as pa
 
 from model.bundle import Bundle
 from model.errors import ManifestError
-from pipelines import inventory, listing, manifest, shards, storage
+from pipelines import growth, ingest, inventory, listing, manifest, shards, storage
 from pipelines.claim import ScoreOptions, require_own, resolved
 from pipelines.run_record import RUN_FILE
 
@@ -48,8 +51,35 @@ def plan(options: ScoreOptions, bundle: Bundle) -> Plan:
     state = "an interrupted run, continued"
     if not left and storage.exists(storage.join(options.output, RUN_FILE)):
         state = "a finished run: nothing is left to do"
+    if options.incremental:
+        return _grown(options, frozen, done)
     total = len(frozen.rows)
     return Plan(frozen.total, True, total, len(left), sum(left), str(options.precision), state)
+
+
+def _grown(options: ScoreOptions, frozen: shards.FrozenInputs, done: set[int]) -> Plan:
+    """What `--incremental` would add to an earlier run."""
+    found, stale = growth.foresee(frozen, _parts(options))
+    again = [rows for i, rows in enumerate(frozen.rows) if i in stale or i not in done]
+    fresh = len(list(shards.sizes(found.added, options.shard_rows, len(frozen.rows))))
+    return Plan(
+        frozen.total + found.added,
+        True,
+        len(frozen.rows) + fresh,
+        len(again) + fresh,
+        sum(again) + found.added,
+        str(options.precision),
+        f"a grown source: {found.added:,} new, {found.changed:,} changed, {found.deleted:,} gone",
+    )
+
+
+def _parts(options: ScoreOptions) -> Iterable[pa.Table]:
+    """The inputs as they are now, without Ray."""
+    if inventory.is_inventory(options.source):
+        return inventory.read_inventory(options.source)
+    if options.kind != "images":
+        return [manifest.read_manifest(options.source, ["uri"])]
+    return ingest.list_entries({"root": [options.source], "descend": [True]})
 
 
 def _count(options: ScoreOptions) -> tuple[int, bool]:

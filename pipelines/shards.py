@@ -34,9 +34,8 @@ def shard_rows(index: int, fixed: int | None = None) -> int:
     return min(_MOST_ROWS, _FIRST_ROWS << min(index // _SHARDS_A_SIZE, 20))
 
 
-def sizes(total: int, fixed: int | None = None) -> Iterator[int]:
-    """Rows of each shard of `total` inputs."""
-    index = 0
+def sizes(total: int, fixed: int | None = None, index: int = 0) -> Iterator[int]:
+    """Rows of each shard of `total` inputs, from shard `index` on."""
     while total > 0:
         rows = min(total, shard_rows(index, fixed))
         yield rows

@@ -113,3 +113,11 @@ def test_a_driver_that_died_between_a_changed_shard_and_the_record_loses_nothing
     assert _pending(output) == [1]
     assert grown == _frozen(output)
     assert grown.sha256 != frozen.sha256
+
+
+def test_what_would_grow_is_told_and_nothing_is_written(output: str) -> None:
+    before = sorted((path, path.stat().st_mtime_ns) for path in Path(output).rglob("*"))
+    listing = _listing(*range(1, 16), changed=5)
+    found, again = growth.foresee(_frozen(output), [listing])
+    assert (found, again) == (Growth(6, 1, 1), {1})
+    assert sorted((path, path.stat().st_mtime_ns) for path in Path(output).rglob("*")) == before
