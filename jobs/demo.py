@@ -1,7 +1,8 @@
 """The whole path on drawn faces, offline: `make demo`, or `python -m jobs.demo --output demo`.
 
 Draws labelled faces (some files broken on purpose), ingests them, trains a small network on two
-workers, evaluates it and scores the folder. Leaves all of it below --output, which is made anew.
+workers, evaluates it and scores the folder, with it and with the shipped bundle. Leaves all of it
+below --output, which is made anew.
 """
 
 import dataclasses
@@ -38,7 +39,7 @@ class DemoConfig:
 
 
 def job(config: DemoConfig) -> None:
-    """Run the four steps and print where the results are."""
+    """Run the six steps and print where the results are."""
     output = Path(config.output).absolute()
     if config.faces < 100:
         raise UsageError(f"--faces {config.faces} is too few to learn from: at least 100")
@@ -46,16 +47,16 @@ def job(config: DemoConfig) -> None:
         raise UsageError(f"--output {output} is not empty and no earlier demo: choose another")
     shutil.rmtree(output, ignore_errors=True)
     started = time.monotonic()
-    print(f"1/5 draw {config.faces} faces and {config.broken} broken files", flush=True)
+    print(f"1/6 draw {config.faces} faces and {config.broken} broken files", flush=True)
     draw_faces(output / "faces", config.faces, broken=config.broken)
     cli.start_ray()
 
-    print("2/5 ingest", flush=True)
+    print("2/6 ingest", flush=True)
     options = IngestOptions(str(output / "faces"))
     ingested = ingest(options)
     record = write_ingested(ingested, options, str(output / "manifest"))
 
-    print("3/5 train", flush=True)
+    print("3/6 train", flush=True)
     from pipelines.training import TrainOptions, train
 
     recipe = preset("demo")
@@ -64,16 +65,23 @@ def job(config: DemoConfig) -> None:
         TrainOptions(recipe, str(output / "manifest"), str(output / "train"), config.num_workers)
     )
 
-    print("4/5 evaluate on the test split", flush=True)
+    print("4/6 evaluate on the test split", flush=True)
     bundle = open_bundle(trained.bundle_uri)
     rows = manifest.labelled(ingested.table, "test")
     measured = evaluate(bundle, rows, str(output / "manifest"), str(output / "evaluate"))
 
-    print("5/5 score the folder", flush=True)
+    print("5/6 score the folder", flush=True)
     target = str(output / "score")
     scored = scoring.score(ScoreOptions(options.images, "images", target), bundle).record
 
-    _print_first_predictions(target)
+    shipped = open_bundle(None)
+    print(
+        f"6/6 score it with the shipped bundle {shipped.name}, trained on photographs", flush=True
+    )
+    other = str(output / "score-shipped")
+    scoring.score(ScoreOptions(options.images, "images", other, "auto"), shipped)
+
+    _print_first_predictions(target, other)
     figures = measured.metrics
     cli.print_table(
         f"demo finished in {time.monotonic() - started:,.0f} s",
@@ -92,17 +100,22 @@ def job(config: DemoConfig) -> None:
             ("curves", output / "train" / "curves.png"),
             ("bundle", output / "train" / "bundle"),
             ("predictions", output / "score" / "predictions"),
+            ("of the shipped", output / "score-shipped" / "predictions"),
             ("next", "the four commands on real faces: see README.md"),
         ],
     )
 
 
-def _print_first_predictions(output: str) -> None:
-    print("\nfirst predictions")
+def _print_first_predictions(output: str, shipped: str) -> None:
+    """Five rows of both; the shipped bundle knows photographs, and these are drawings."""
+    print("\nfirst predictions of the demo's network, and of the shipped one")
     frame = predictions.read_predictions(output).slice(0, 5).to_pandas()
+    other = predictions.read_predictions(shipped).to_pandas().set_index("uri")
+    for name in ("age_years", "gender"):
+        frame[f"shipped_{name}"] = frame["uri"].map(other[name])
     frame["uri"] = frame["uri"].str.rsplit("/", n=1).str[-1]
-    shown = frame[["uri", "age_years", "gender", "p_female", "width", "height"]]
-    print(shown.to_string(index=False, float_format="{:.2f}".format))
+    shown = frame[["uri", "age_years", "gender", "shipped_age_years", "shipped_gender"]]
+    print(shown.to_string(index=False, float_format="{:.1f}".format))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
