@@ -35,11 +35,12 @@ test: setup  ## the whole suite
 cluster-test: setup  ## only the tests that start several Ray nodes
 	@$(BIN)/python -m pytest -m cluster
 
-check: setup  ## format, lint, types, floors (tests/test_house.py counts lines)
+check: setup  ## format, lint, types, floors, known holes (tests/test_house.py counts lines)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+	@$(BIN)/python -m tests.audit
 
 bench: setup  ## every benchmark in benchmarks/
 	@set -e; for file in benchmarks/[a-z]*.py; do \
@@ -52,10 +53,12 @@ $(UV):
 	@$(MAKE_VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
 
-lock: $(UV)  ## resolve pyproject.toml again into both lock files
+lock: $(UV)  ## resolve pyproject.toml again into the lock files
 	$(UV) pip compile pyproject.toml $(COMPILE) -o requirements.lock
 	$(UV) pip compile pyproject.toml --extra dev -c requirements.lock $(COMPILE) -o requirements-dev.lock
-	@! grep -nE '^ *(-i|--index-url|--extra-index-url|--find-links)|://' requirements.lock requirements-dev.lock \
+	$(UV) pip compile pyproject.toml --extra gpu -c requirements.lock $(COMPILE) -o deploy/requirements-gpu.lock
+	@! grep -nE '^ *(-i|--index-url|--extra-index-url|--find-links)|://' \
+	    requirements.lock requirements-dev.lock deploy/requirements-gpu.lock \
 	    || { echo "a lock must not name where packages come from"; exit 1; }
 
 clean:  ## remove caches and what the demo left; .venv stays

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import tyro
 
 from model.errors import FacemillError, UsageError
+from pipelines.phases import begin_run, phase
 
 Config = TypeVar("Config")
 
@@ -27,7 +28,9 @@ def run(
     description = sys.modules[job.__module__].__doc__ or ""
     try:
         config = tyro.cli(config_type, args=argv, description=description)
-        job(config)
+        begin_run(config_type.__name__.removesuffix("Config").lower())
+        with phase("job"):
+            job(config)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
@@ -92,9 +95,10 @@ def start_ray(workers: int = 1, cpus: float = 1, gpus: float = 0) -> None:
             if joins
             else {"address": "local", "include_dashboard": False, "num_cpus": os.cpu_count()}
         )
-        ray.init(
-            logging_level=logging.ERROR, log_to_driver=False, configure_logging=True, **options
-        )
+        with phase("start_ray"):
+            ray.init(
+                logging_level=logging.ERROR, log_to_driver=False, configure_logging=True, **options
+            )
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False

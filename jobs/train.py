@@ -114,7 +114,7 @@ def job(config: TrainConfig) -> None:
     storage.require_writable(output, "--output")
     if cache:
         storage.require_writable(cache, "--cache")
-    cli.start_ray()
+    cli.start_ray(config.min_workers or config.num_workers, cpus, int(config.use_gpu))
     from pipelines.training import train
 
     started = time.monotonic()

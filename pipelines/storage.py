@@ -24,14 +24,19 @@ from obstore.store import S3Store
 from model.errors import StorageError
 
 _TAR_MEMBER = ".tar#"  # a member's URI is `faces.tar#folder/name.jpg`
+_CREDENTIAL = re.compile(
+    r"://[^/]*@|[?&](\w*secret\w*|\w*access_?key\w*|x-amz-\w+)=", re.IGNORECASE
+)
 
 
 def normalize(uri: str) -> str:
     """An absolute local path, or the s3:// URI without a trailing slash.
 
     Raises:
-        StorageError: the scheme is not one we speak.
+        StorageError: the scheme is not one we speak, or it holds a credential.
     """
+    if _CREDENTIAL.search(uri):  # it would end up in lineage and logs
+        raise StorageError("a URI holds a credential: give it as AWS_ACCESS_KEY_ID and the like")
     if uri.startswith("s3://"):
         bucket, _ = split_s3(uri)
         if not bucket:

@@ -42,7 +42,7 @@ class S3Server:
 
     endpoint: str
     access_key: str = "test:tester"
-    secret_key: str = "testing"
+    secret_key: str = "testing-7d1f09c3"  # unlike any word, so that tests find it where it leaks
     region: str = "us-east-1"
 
     @classmethod

@@ -104,9 +104,8 @@ class LocalCluster:
             self.env, self.folder / "head.log",
         )  # fmt: skip
         self._until(lambda: self._api("/api/version") is not None, "the job server does not answer")
-        for _ in range(workers):
-            self.add_node(cpus, wait=False)
-        self.wait_for_nodes(workers + 1)
+        for _ in range(workers):  # one after the other: at once, one of two sometimes never joins
+            self.add_node(cpus)
 
     def _common(self) -> list[str]:
         agent, metrics = self._ports.pop(), self._ports.pop()
@@ -116,8 +115,8 @@ class LocalCluster:
             f"--dashboard-agent-listen-port={agent}", f"--metrics-export-port={metrics}",
         ]  # fmt: skip
 
-    def _tail(self) -> str:
-        return (self.folder / "head.log").read_text()[-1500:]
+    def _tails(self) -> str:
+        return "".join(f"{p.name}: {p.read_text()[-800:]}" for p in self.folder.glob("*.log"))
 
     def add_node(self, cpus: int = 1, wait: bool = True) -> Node:
         """Start one more worker node."""
@@ -201,9 +200,9 @@ class LocalCluster:
         deadline = time.monotonic() + timeout_s
         while not is_so():
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{otherwise} within {timeout_s:.0f} s: see {self.folder}")
+                raise TimeoutError(f"{otherwise} within {timeout_s:.0f} s: {self._tails()}")
             if self.head and self.head.process.poll() is not None:
-                raise RuntimeError(f"the head has ended: {self._tail()}")
+                raise RuntimeError(f"the head has ended: {self._tails()}")
             time.sleep(0.2)
 
 

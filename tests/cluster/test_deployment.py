@@ -67,6 +67,10 @@ def test_images_and_installer_are_the_locked_versions() -> None:
     assert set(re.findall(r"uv==([0-9.]+)", "".join(texts))) == {uv[1]}
 
 
+def test_the_head_s_boto3_is_the_one_that_is_tested() -> None:
+    assert f"boto3=={locked('requirements-dev.lock')['boto3']}" in CLUSTER
+
+
 def test_the_gpu_lock_is_the_lock_and_cuda() -> None:
     plain, gpu = locked(), locked("deploy/requirements-gpu.lock")
     assert {name: gpu.get(name) for name in plain} == plain

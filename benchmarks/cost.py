@@ -1,0 +1,85 @@
+"""What a scoring run costs on cluster.yaml's machines: `python -m benchmarks.cost`.
+
+A calculation, no measurement: rates come from docs/benchmarks/scoring.md, prices are list prices,
+and what is neither is named an assumption. Prints the table of docs/scale.md (tested).
+"""
+
+import dataclasses
+import math
+
+# Measured (docs/benchmarks/scoring.md, 2026-11-23): 594 images/s on 2 cores, seed-final, bfloat16.
+IMAGES_PER_S_CORE = 594 / 2
+# List prices, us-east-1, Linux, on demand: https://aws.amazon.com/ec2/pricing/on-demand/ and
+# https://aws.amazon.com/s3/pricing/ (S3 Standard). As we knew them in 2025; not looked up since.
+CPU_NODE_USD_H, HEAD_USD_H = 0.714, 0.2016  # c7i.4xlarge (16 vCPU), m7i.xlarge
+GET_USD, PUT_USD = 0.0004 / 1000, 0.005 / 1000  # LIST costs what PUT does; DELETE nothing
+# S3 serves at least so many GETs a second for each prefix that it has split off:
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance.html
+GETS_PER_S_PREFIX = 5_500
+# Assumptions, none of them measured: a vCPU of c7i does what a core of ours does; 128 cores lose a
+# tenth to each other; a node needs 300 s from request to first image; it idles 600 s at the end
+# (cluster.yaml); spot costs 0.4 of the list price.
+CORES, EFFICIENCY, START_S, IDLE_S, SPOT = 16, 0.9, 300, 600, 0.4
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run of `images` on `nodes` CPU nodes over `prefixes` prefixes that S3 has split off."""
+
+    images: int
+    nodes: int
+    prefixes: int
+
+    @property
+    def images_per_s(self) -> float:
+        """The slower of cores and store."""
+        cores = IMAGES_PER_S_CORE * CORES * self.nodes * EFFICIENCY
+        return min(cores, GETS_PER_S_PREFIX * self.prefixes)
+
+    @property
+    def hours(self) -> float:
+        """From `ray job submit` to the last row."""
+        return (START_S + self.images / self.images_per_s) / 3600
+
+    def machines_usd(self, share_of_list_price: float = 1.0) -> float:
+        """Workers from request to idle end, and the head."""
+        billed = self.hours + IDLE_S / 3600
+        return billed * (self.nodes * CPU_NODE_USD_H * share_of_list_price + HEAD_USD_H)
+
+    @property
+    def requests_usd(self) -> float:
+        """A GET an image, a LIST per 1,000, and six requests a shard of 50,000 (docs/scale.md)."""
+        lists = math.ceil(self.images / 1000)
+        shards = math.ceil(self.images / 50_000)
+        return self.images * GET_USD + (lists + 4 * shards) * PUT_USD + 2 * shards * GET_USD
+
+
+RUNS = (Run(10**6, 1, 1), Run(10**8, 8, 1), Run(10**8, 8, 8), Run(10**9, 8, 8))
+
+
+def table() -> str:
+    """Markdown."""
+    head = (
+        "| images | CPU nodes | prefixes | images/s | hours | machines, list USD "
+        "| machines, spot USD | S3 requests USD | in all, spot USD | USD a million |\n"
+        "|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n"
+    )
+    rows = ""
+    for run in RUNS:
+        spot = run.machines_usd(SPOT)
+        total = spot + run.requests_usd
+        rows += (
+            f"| {run.images:,} | {run.nodes} | {run.prefixes} | {run.images_per_s:,.0f} "
+            f"| {run.hours:,.2f} | {run.machines_usd():,.2f} | {spot:,.2f} "
+            f"| {run.requests_usd:,.2f} | {total:,.2f} | {total / run.images * 1e6:,.2f} |\n"
+        )
+    return head + rows
+
+
+def main() -> None:
+    """Print it."""
+    print(table())
+
+
+if __name__ == "__main__":
+    main()

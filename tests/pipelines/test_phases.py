@@ -1,0 +1,60 @@
+"""One line a phase: searchable, with the run's id, and silent on a laptop."""
+
+import json
+
+import pytest
+
+from pipelines import phases
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("FACEMILL_LOG", "FACEMILL_RUN_ID", "FACEMILL_JOB", "RAY_ADDRESS"):
+        monkeypatch.setenv(name, "x")  # so that what the code sets is undone, too
+        monkeypatch.delenv(name)
+
+
+def test_a_phase_is_one_json_line_with_the_run_s_id_and_its_figures(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FACEMILL_LOG", "json")
+    phases.begin_run("score")
+    phases.adopt_run("5f0c")
+    with phases.phase("freeze") as facts:
+        facts["inputs"] = 18975
+    (line,) = capsys.readouterr().err.splitlines()
+    found = json.loads(line)
+    assert found.pop("time").endswith("Z")
+    assert found.pop("seconds") >= 0
+    assert found == {
+        "run_id": "5f0c", "job": "score", "phase": "freeze", "status": "ok", "inputs": 18975,
+    }  # fmt: skip
+
+
+def test_a_phase_that_fails_says_so_without_quoting_the_message(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FACEMILL_LOG", "text")
+    with pytest.raises(ValueError, match="tops3cr3t"), phases.phase("fit"):
+        raise ValueError("tops3cr3t")
+    line = capsys.readouterr().err
+    assert "phase=fit status=failed" in line and "error=ValueError" in line
+    assert "tops3cr3t" not in line
+
+
+def test_silent_on_a_laptop_and_text_on_a_cluster(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with phases.phase("freeze"):
+        pass
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:6379")
+    with phases.phase("freeze"):
+        pass
+    assert "phase=freeze" in capsys.readouterr().err
+
+
+def test_an_id_given_from_outside_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACEMILL_RUN_ID", "nightly-7")
+    phases.begin_run("train")
+    assert phases.os.environ["FACEMILL_RUN_ID"] == "nightly-7"

@@ -1,0 +1,53 @@
+"""docs/grafana/facemill.json can be imported and asks for metrics that exist."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+BOARD: dict[str, Any] = json.loads((ROOT / "docs" / "grafana" / "facemill.json").read_text())
+QUERIES = [target["expr"] for panel in BOARD["panels"] for target in panel["targets"]]
+
+
+def test_it_asks_for_every_metric_that_scoring_counts_and_for_no_other_of_ours() -> None:
+    source = (ROOT / "pipelines" / "counters.py").read_text()
+    counted = set(re.findall(r'made\(\s*metrics\.\w+, "(\w+)"', source))
+    asked = set(re.findall(r"ray_facemill_(\w+)", " ".join(QUERIES)))
+    assert asked == counted
+
+
+def test_what_it_asks_of_ray_itself_this_ray_reports() -> None:
+    import ray
+
+    reporter = Path(ray.__file__).parent / "dashboard/modules/reporter/reporter_agent.py"
+    reported = reporter.read_text()
+    for query in QUERIES:
+        for name in re.findall(r"ray_((?:node|cluster)_\w+)", query):
+            assert f'"{name}"' in reported
+
+
+def test_it_has_what_grafana_s_import_wants() -> None:
+    (source,) = BOARD["__inputs"]
+    assert (source["type"], source["pluginId"]) == ("datasource", "prometheus")
+    assert BOARD["id"] is None  # else the import would overwrite a board of that number
+    assert BOARD["title"] and BOARD["uid"] and BOARD["schemaVersion"] >= 36
+    numbers = [panel["id"] for panel in BOARD["panels"]]
+    assert len(numbers) == len(set(numbers))
+    for panel in BOARD["panels"]:
+        assert panel["datasource"]["uid"] == "${DS_PROMETHEUS}"
+        place = panel["gridPos"]
+        assert place["x"] + place["w"] <= 24
+
+
+def test_panels_do_not_overlap() -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in BOARD["panels"]:
+        place = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & taken
+        taken |= cells
