@@ -8,7 +8,7 @@ import pytest
 
 from model.bundle import Bundle
 
-JOBS = ["ingest", "train", "evaluate", "score", "verify", "demo"]
+JOBS = ["ingest", "train", "evaluate", "score", "verify", "demo", "export"]
 
 
 def _run(*arguments: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:

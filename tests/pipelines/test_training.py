@@ -1,6 +1,7 @@
 """Training on real Ray Train workers: small network, drawn faces, seconds."""
 
 import dataclasses
+import re
 import threading
 import time
 from pathlib import Path
@@ -115,6 +116,30 @@ def test_too_few_images_for_a_batch_is_an_error(faces_manifest: str, tmp_path: P
         UsageError, match=r"^--global-batch-size 8 does not divide by --num-workers"
     ):
         train(TrainOptions(_recipe(), faces_manifest, str(tmp_path / "b"), workers=3))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"workers": 2, "accumulate": 3},
+         "--accumulate 3 does not divide the 4 images that each worker takes of a batch: choose a "
+         "divisor of that"),
+        ({"workers": 2, "min_workers": 4}, "--min-workers 4 is more than --num-workers 2"),
+    ],
+)  # fmt: skip
+def test_a_batch_that_cannot_be_shared_out_is_an_error(
+    changes: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(UsageError, match=f"^{re.escape(sentence)}$"):
+        dataclasses.replace(TrainOptions(_recipe(), "m", "o"), **changes).check()
+
+
+def test_options_at_their_defaults_leave_the_identity_as_it_was() -> None:
+    options = TrainOptions(_recipe(), "m", "o")
+    usual = options.identity("f")
+    assert not {"accumulate", "early_stopping", "balance"} & set(usual)
+    other = dataclasses.replace(options, balance="age", early_stopping=3, keep_best=2, workers=4)
+    assert set(other.identity("f")) - set(usual) == {"balance", "early_stopping"}
 
 
 def test_order_is_a_function_of_seed_and_epoch() -> None:
