@@ -26,6 +26,7 @@ from pipelines.claim import ScoreOptions, claim, resolved
 from pipelines.counters import ScoringCounters
 from pipelines.growth import Growth
 from pipelines.lease import Lease
+from pipelines.phases import adopt_run, phase
 from pipelines.progress import Progress
 from pipelines.run_record import RUN_FILE, write_run
 from pipelines.shard_worker import ShardRecord, ShardScorer
@@ -74,7 +75,10 @@ def _score(
     """`score`, by the driver that holds the output."""
     options = resolved(options)
     options = claim(options, bundle, rows)
-    frozen, grown = _freeze(options, rows)
+    adopt_run(options.run_id)
+    with phase("freeze") as facts:
+        frozen, grown = _freeze(options, rows)
+        facts["inputs"], facts["shards"] = frozen.total, len(frozen.rows)
     committed = shards.committed(options.output)
     pending = [index for index in range(len(frozen.rows)) if index not in committed]
     skipped = sum(frozen.rows[index] for index in committed if index < len(frozen.rows))
@@ -84,9 +88,13 @@ def _score(
         return Scored(tables.read_json(marker), skipped, seconds, grown)
     storage.delete(marker)
     copy_bundle(bundle, storage.join(options.output, "bundle"))
-    records = _run(options, frozen, pending, lease) if pending else {}
+    with phase("score") as facts:
+        facts["skipped"], facts["shards"] = skipped, len(pending)
+        records = _run(options, frozen, pending, lease) if pending else {}
     seconds = time.monotonic() - started
-    record = write_run(options, bundle, frozen, records, seconds)
+    with phase("record") as facts:
+        record = write_run(options, bundle, frozen, records, seconds)
+        facts |= {name: record[name] for name in ("inputs", "scored", "quarantined")}
     return Scored(record, skipped, seconds, grown)
 
 
@@ -159,7 +167,12 @@ def _run(
     results = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
         ShardScorer,
         batch_size=1,
-        compute=ray.data.ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=2),
+        # A node that joins while it runs is used: the pool grows as Ray finds room.
+        compute=ray.data.ActorPoolStrategy(
+            min_size=actors,
+            max_size=max(actors, min(placement.most, len(pending))),
+            max_tasks_in_flight_per_actor=2,
+        ),
         fn_constructor_args=(options,),
         num_cpus=placement.num_cpus,
         num_gpus=placement.num_gpus,

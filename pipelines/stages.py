@@ -5,6 +5,9 @@ import dataclasses
 import ray
 
 from pipelines.claim import ScoreOptions
+from pipelines.resources import Ask, require
+
+UNBOUNDED = 10**6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -12,13 +15,15 @@ class Placement:
     """Workers and what each of them reserves.
 
     Attributes:
-        workers: how many at most.
+        workers: how many to begin with.
+        most: how many at most, where nodes join while it runs.
         num_cpus: cores of each; decode tasks reserve their own.
         num_gpus: GPUs of each.
         sentence: the plan in words.
     """
 
     workers: int
+    most: int
     num_cpus: int
     num_gpus: int
     sentence: str
@@ -29,6 +34,9 @@ def placed(options: ScoreOptions) -> tuple[ScoreOptions, Placement]:
 
     Returns:
         The options with plan and use_gpu settled, and where the workers go.
+
+    Raises:
+        ResourcesError: GPUs are asked for, and there are none and none can come.
     """
     resources = ray.cluster_resources()
     cores, gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
@@ -39,6 +47,8 @@ def placed(options: ScoreOptions) -> tuple[ScoreOptions, Placement]:
     chosen = dataclasses.replace(options, plan=plan, use_gpu=use_gpu)
     most = (gpus or 1) if use_gpu else 1 if plan == "separate" else cores
     # --use-gpu on a cluster without one yet asks for as many as --workers; Ray adds the nodes.
+    if use_gpu:
+        require(Ask({"GPU": 1}))
     wanted = options.workers or most
     workers = wanted if use_gpu else min(wanted, most)
     where = "a GPU" if use_gpu else "a core"
@@ -47,4 +57,8 @@ def placed(options: ScoreOptions) -> tuple[ScoreOptions, Placement]:
     else:
         what = f"fetch and decode on {cores} cores, network and write on {workers} x {where}"
     # A separate worker reserves no core: decode tasks need them all, and it waits for these.
-    return chosen, Placement(workers, int(plan == "fused"), int(use_gpu), what)
+    one = plan == "separate" and not use_gpu
+    grows_to = options.workers or (1 if one else UNBOUNDED)
+    return chosen, Placement(
+        workers, max(workers, grows_to), int(plan == "fused"), int(use_gpu), what
+    )

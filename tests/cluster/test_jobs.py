@@ -1,0 +1,290 @@
+"""`ray job submit` against a head and two workers: the same commands, over S3, through losses.
+
+The nodes hold the keys of the store, as an instance profile or a Kubernetes secret would; the jobs
+bring endpoint and region. Each behaviour is one test; the runs they look at are shared.
+"""
+
+import dataclasses
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from pipelines import shards, storage, tables
+from pipelines.verification import verify
+from tests.cluster.nodes import ROOT, LocalCluster, local_cluster
+from tests.s3_server import S3Server
+
+pytestmark = [pytest.mark.cluster, pytest.mark.s3, pytest.mark.timeout(600)]
+SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+EPOCHS = 12
+
+
+@pytest.fixture(scope="module")
+def cluster(s3: S3Server) -> Iterator[LocalCluster]:
+    keys = {name: s3.env()[name] for name in (*SECRETS, "AWS_EC2_METADATA_DISABLED")}
+    with local_cluster(2, keys) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def settings(s3: S3Server) -> dict[str, str]:
+    """What goes along with a job: where the store is, and no key."""
+    return {k: v for k, v in s3.env().items() if k in ("AWS_ENDPOINT_URL", "AWS_REGION")}
+
+
+@pytest.fixture(scope="module")
+def store(s3: S3Server, faces_dir: Path) -> Iterator[str]:
+    """A bucket with sixty faces below `faces/`, open to this process too."""
+    import pyarrow.fs
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in s3.env().items():
+            patch.setenv(name, value)
+        files = pyarrow.fs.S3FileSystem(endpoint_override=s3.endpoint, allow_bucket_creation=True)
+        files.create_dir("cluster-test")
+        for face in faces_dir.iterdir():
+            storage.write_bytes(f"s3://cluster-test/faces/{face.name}", face.read_bytes())
+        yield "s3://cluster-test"
+
+
+def while_it_runs(cluster: LocalCluster, job: str, is_so: Callable[[], bool], what: str) -> None:
+    """Wait for something that a running job brings about."""
+    deadline, look = time.monotonic() + 240, 0.0
+    while not is_so():
+        now = time.monotonic()
+        if now > look:
+            look = now + 2
+            ended = cluster.info(job).get("status") in ("SUCCEEDED", "FAILED", "STOPPED")
+            assert not ended or is_so(), f"ended before {what}: {cluster.logs(job)[-2000:]}"
+        assert now < deadline, f"waited in vain for {what}: {cluster.logs(job)[-2000:]}"
+        time.sleep(0.05)
+
+
+def succeed(cluster: LocalCluster, job: str) -> str:
+    """Wait for a job; returns what it printed."""
+    details = cluster.wait(job)
+    logs = cluster.logs(job)
+    assert (details["status"], details["driver_exit_code"]) == ("SUCCEEDED", 0), logs[-2000:]
+    return logs
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """A finished training in which a node was killed after the first epochs."""
+
+    logs: str
+    output: str
+
+
+@pytest.fixture(scope="module")
+def manifest(cluster: LocalCluster, store: str, settings: Mapping[str, str]) -> str:
+    job = cluster.submit(
+        "jobs.ingest", "--images", f"{store}/faces", "--output", f"{store}/manifest",
+        env_vars=settings,
+    )  # fmt: skip
+    assert "60 = 60 manifest + 0 rejects" in succeed(cluster, job)
+    return f"{store}/manifest"
+
+
+@pytest.fixture(scope="module")
+def training(
+    cluster: LocalCluster, store: str, manifest: str, settings: Mapping[str, str]
+) -> Training:
+    job = cluster.submit(
+        "jobs.train", "--manifest", manifest, "--output", f"{store}/train",
+        "--preset", "demo", "--epochs", str(EPOCHS), "--num-workers", "2",
+        "--cpus-per-worker", "1", env_vars=settings,
+    )  # fmt: skip
+    while_it_runs(cluster, job, lambda: epochs_in(cluster.logs(job)) != [], "the first epoch")
+    cluster.kill_node(cluster.workers[0])
+    cluster.add_node(wait=False)
+    return Training(succeed(cluster, job), f"{store}/train")
+
+
+def epochs_in(logs: str) -> list[int]:
+    return [int(number) for number in re.findall(rf"(?m)^epoch +(\d+)/{EPOCHS}", logs)]
+
+
+def test_training_goes_on_from_its_last_checkpoint_after_a_node_is_killed(
+    training: Training,
+) -> None:
+    epochs = epochs_in(training.logs)
+    assert sorted(set(epochs)) == list(range(1, EPOCHS + 1))
+    # At most the epoch that was under way when the node died is done twice, never from the start.
+    assert len(epochs) <= EPOCHS + 2
+    history = tables.read_json(f"{training.output}/bundle/bundle.json")["history"]
+    assert [row["epoch"] for row in history] == list(range(1, EPOCHS + 1))
+
+
+def test_evaluate_and_score_and_verify_and_report_run_on_its_bundle(
+    cluster: LocalCluster, training: Training, store: str, settings: Mapping[str, str]
+) -> None:
+    bundle = f"{training.output}/bundle"
+    jobs = [
+        cluster.submit(
+            "jobs.score", "--images", f"{store}/faces", "--output", f"{store}/scored",
+            "--bundle", bundle, env_vars=settings,
+        ),
+        cluster.submit(
+            "jobs.evaluate", "--manifest", f"{store}/manifest", "--bundle", bundle,
+            "--split", "test", "--output", f"{store}/evaluated", env_vars=settings,
+        ),
+    ]  # fmt: skip
+    assert "60" in succeed(cluster, jobs[0])
+    assert "age MAE, years" in succeed(cluster, jobs[1])
+    jobs = [
+        cluster.submit("jobs.verify", "--output", f"{store}/scored", env_vars=settings),
+        cluster.submit(
+            "jobs.report",
+            "--predictions",
+            f"{store}/scored",
+            "--output",
+            f"{store}/report.html",
+            env_vars=settings,
+        ),
+    ]
+    assert "60 = 60 scored + 0 quarantined" in succeed(cluster, jobs[0])
+    succeed(cluster, jobs[1])
+    assert b"<html" in storage.read_bytes(f"{store}/report.html")
+
+
+def test_no_key_is_in_job_metadata_or_logs_or_what_the_jobs_wrote(
+    cluster: LocalCluster, training: Training, store: str, s3: S3Server
+) -> None:
+    secret = s3.secret_key
+    listed = cluster.ray_job("list")
+    assert listed.returncode == 0
+    assert secret not in listed.stdout + listed.stderr
+    assert secret not in training.logs
+    leaks = [
+        path.name
+        for path in cluster.folder.rglob("*")
+        if path.is_file() and not path.is_symlink() and secret.encode() in path.read_bytes()
+    ]  # fmt: skip
+    assert leaks == []
+    for name in ("train/train.json", "train/bundle/bundle.json", "manifest/manifest.json"):
+        assert secret.encode() not in storage.read_bytes(f"{store}/{name}")
+
+
+def test_a_job_takes_along_what_it_needs_and_leaves_the_rest_at_home(
+    cluster: LocalCluster, training: Training
+) -> None:
+    sent = list(cluster.folder.glob("session_*/runtime_resources/working_dir_files/*/"))
+    assert sent
+    names = {path.name for folder in sent for path in folder.iterdir()}
+    assert {"jobs", "pipelines", "model", "bundles"} <= names
+    assert not names & {".git", ".venv", "tests", "runs", "docs", "demo"}
+
+
+def test_a_stranger_without_the_token_is_turned_away(cluster: LocalCluster) -> None:
+    import requests
+
+    assert requests.get(f"{cluster.jobs_url}/api/jobs/", timeout=20).status_code == 401
+    job = {"entrypoint": "touch /tmp/never"}
+    assert requests.post(f"{cluster.jobs_url}/api/jobs/", json=job, timeout=20).status_code == 401
+
+
+def test_a_user_s_error_is_exit_code_2_and_one_sentence_in_the_logs(cluster: LocalCluster) -> None:
+    job = cluster.submit("jobs.score", "--images", "/nowhere", "--output", "/tmp/never")
+    details = cluster.wait(job)
+    assert (details["status"], details["driver_exit_code"]) == ("FAILED", 2)
+    printed = cluster.ray_job("logs", job)
+    assert "error: --images /nowhere does not exist: check the path" in printed.stdout
+    assert "Traceback" not in printed.stdout
+
+
+def test_what_the_cluster_lacks_is_exit_code_1_and_says_what_was_asked_and_what_there_is(
+    cluster: LocalCluster, manifest: str, store: str, settings: Mapping[str, str]
+) -> None:
+    done = cluster.ray_job(
+        "submit", "--working-dir", ".",
+        "--runtime-env-json", f'{{"env_vars": {{"FACEMILL_PATIENCE_S": "1", {pairs(settings)}}}}}',
+        "--", "python", "-m", "jobs.train", "--manifest", manifest,
+        "--output", f"{store}/other", "--preset", "demo", "--use-gpu", "--num-workers", "2",
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "failed: this job asks for 2 workers of " in done.stdout
+    assert "1 GPU each, but the cluster's 3 nodes have " in done.stdout
+    assert "exit code 1" in done.stdout + done.stderr
+
+
+def pairs(values: Mapping[str, str]) -> str:
+    return ", ".join(f'"{name}": "{value}"' for name, value in values.items())
+
+
+@dataclasses.dataclass(frozen=True)
+class Scoring:
+    """A scoring run in shards of ten, on the disk that all nodes share."""
+
+    command: tuple[str, ...]
+    output: str
+    images: int
+
+    def committed(self) -> int:
+        return len(shards.committed(self.output)) if Path(self.output).is_dir() else 0
+
+    def is_whole(self, logs: str) -> bool:
+        """Whether every image is one row, though a part of them was scored by an earlier job."""
+        proof = verify(self.output)
+        assert (proof.problems, proof.inputs, proof.scored) == ((), self.images, self.images)
+        return "were there already" in logs
+
+
+@pytest.fixture
+def scoring(faces_dir: Path, tmp_path: Path) -> Callable[[int], Scoring]:
+    """Make a run over so many images; a shard of ten takes a core 0.3 s, a padded batch."""
+
+    def make(count: int) -> Scoring:
+        images, output = tmp_path / "faces", str(tmp_path / "scored")
+        images.mkdir()
+        faces = sorted(faces_dir.iterdir())
+        for number in range(count):
+            os.link(faces[number % len(faces)], images / f"{number:05d}.jpg")
+        command = (
+            "jobs.score", "--images", str(images), "--output", output, "--bundle",
+            str(ROOT / "bundles" / "seed-final"), "--precision", "float32", "--shard-rows", "10",
+        )  # fmt: skip
+        return Scoring(command, output, count)
+
+    return make
+
+
+def test_scoring_loses_and_repeats_nothing_when_it_is_stopped_and_nodes_come_and_go(
+    cluster: LocalCluster, scoring: Callable[[int], Scoring]
+) -> None:
+    run = scoring(900)
+    job = cluster.submit(*run.command)
+    while_it_runs(cluster, job, lambda: run.committed() >= 2, "two shards")
+    assert cluster.ray_job("stop", job).returncode == 0
+    assert cluster.wait(job)["status"] == "STOPPED"
+    assert 2 <= run.committed() < 90
+    assert not Path(run.output, "run.json").exists()
+
+    cluster.kill_node(cluster.workers[0])
+    (old,) = cluster.workers
+    job = cluster.submit(*run.command)
+    while_it_runs(cluster, job, lambda: old.runs("ShardScorer"), "the one worker there is room for")
+    joined = cluster.add_node(wait=False)
+    while_it_runs(cluster, job, lambda: joined.runs("ShardScorer"), "the new node to be used")
+    kept = run.committed()
+    while_it_runs(cluster, job, lambda: run.committed() > kept, "a shard more")
+    cluster.kill_node(old)
+    assert run.committed() < 90, "the node was killed after the end: more images"
+    assert run.is_whole(succeed(cluster, job))
+
+
+def test_a_run_that_lost_its_head_continues_on_the_next_cluster(
+    cluster: LocalCluster, scoring: Callable[[int], Scoring]
+) -> None:
+    """The last test here: the module's cluster is gone afterwards."""
+    run = scoring(300)
+    job = cluster.submit(*run.command)
+    while_it_runs(cluster, job, lambda: run.committed() >= 2, "two shards")
+    cluster.stop()
+    assert 2 <= run.committed() < 30
+    with local_cluster(1) as other:
+        assert run.is_whole(succeed(other, other.submit(*run.command)))
