@@ -46,6 +46,9 @@ def phase(name: str) -> Generator[dict[str, Any]]:
     try:
         yield facts
         status = "ok"
+    except (KeyboardInterrupt, SystemExit):  # Ctrl-C, `ray job stop`
+        status = "stopped"
+        raise
     except BaseException as error:
         # The kind only: a message may quote an argument, and this line goes to log stores.
         facts["error"] = type(error).__name__

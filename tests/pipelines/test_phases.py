@@ -42,6 +42,15 @@ def test_a_phase_that_fails_says_so_without_quoting_the_message(
     assert "tops3cr3t" not in line
 
 
+def test_a_phase_that_was_stopped_did_not_fail(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FACEMILL_LOG", "text")
+    with pytest.raises(SystemExit), phases.phase("score"):
+        raise SystemExit(143)
+    assert "phase=score status=stopped" in capsys.readouterr().err
+
+
 def test_silent_on_a_laptop_and_text_on_a_cluster(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
