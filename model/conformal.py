@@ -12,7 +12,10 @@ true-band      the predicted age         bands of the candidate age y (label-con
 cqr            quantiles of the softmax  bands of the candidate age y (Romano 2019)
 ============== ========================= ==================================================
 
-`fit_age` measures them on two halves of val and keeps the narrowest that covers every age alike.
+The interval is the hull of all y whose own group reaches it, so it covers more than c. `fit_age`
+therefore measures on two halves of val which lower nominal level already covers c, and at least
+c - 0.02 in every decade, and asks for that one (the sets are nested in the level, so this is again
+split-conformal); then it keeps the narrowest method that covers every age alike.
 """
 
 from collections.abc import Mapping
@@ -29,6 +32,7 @@ Method = Literal["predicted-band", "true-band", "cqr"]
 LEVELS = tuple(round(0.50 + 0.01 * step, 2) for step in range(50))  # 0.50 … 0.99
 MIN_BAND_IMAGES = 100  # below it a 90 % quantile rests on fewer than ten images: merge the band
 _BAND_RANGE = (0.85, 0.95)  # what we ask of every true-age decade at 90 %
+_DECADE_SLACK = 0.02  # what a decade may fall short of the level
 
 
 def fit_age(columns: Mapping[str, Floats], true_age: Floats, seed: int = 0) -> dict[str, Any]:
@@ -47,9 +51,8 @@ def fit_age(columns: Mapping[str, Floats], true_age: Floats, seed: int = 0) -> d
         methods.append("cqr")
     order = np.random.default_rng(seed).permutation(len(true_age))
     halves = order[::2], order[1::2]
-    measured: dict[str, dict[str, float]] = {
-        method: _trial(method, columns, true_age, halves) for method in methods
-    }
+    trials = {method: _trial(method, columns, true_age, halves) for method in methods}
+    measured = {method: figures for method, (figures, _) in trials.items()}
 
     def rank(method: Method) -> tuple[float, float]:
         # First the methods that cover every age alike, then the narrowest.
@@ -58,36 +61,49 @@ def fit_age(columns: Mapping[str, Floats], true_age: Floats, seed: int = 0) -> d
     chosen = min(methods, key=rank)
     return {
         **_tables(chosen, columns, true_age),
+        "nominal": trials[chosen][1],
         "images": len(true_age),
-        "rule": "least shortfall from 85-95 % in true-age decades, then least width; half of val",
+        "rule": "least shortfall from 85-95 % in true-age decades, then least width; halves of val",
         "measured": measured,
     }
 
 
 def _trial(
     method: Method, columns: Mapping[str, Floats], true_age: Floats, halves: tuple[Any, Any]
-) -> dict[str, float]:
-    """Fit on one half of val, measure on the other, both ways round."""
-    low, high = np.empty(len(true_age)), np.empty(len(true_age))
+) -> tuple[dict[str, float], list[float]]:
+    """Fit on one half of val, measure on the other, both ways round.
+
+    Returns:
+        (what is covered at 90 % and how widely, the nominal level that covers each of LEVELS).
+    """
+    shape = (len(LEVELS), len(true_age))
+    low, high = np.empty(shape), np.empty(shape)
     for fitted, held in (halves, halves[::-1]):
         table = _tables(method, {k: v[fitted] for k, v in columns.items()}, true_age[fitted])
-        low[held], high[held] = intervals({k: v[held] for k, v in columns.items()}, table)
-    hit = (low <= true_age) & (true_age <= high)
+        kept = {k: v[held] for k, v in columns.items()}
+        for row, level in enumerate(LEVELS):
+            low[row, held], high[row, held] = intervals(kept, table, level)
+    hits = (low <= true_age) & (true_age <= high)
+    covered = hits.mean(axis=1)
     decade = labels.bin_of(true_age, labels.DECADES)
     shares = [
-        float(hit[decade == band].mean())
+        hits[:, decade == band].mean(axis=1)
         for band in np.unique(decade)
         if (decade == band).sum() >= MIN_BAND_IMAGES
-    ]
-    least, most = (min(shares), max(shares)) if shares else _BAND_RANGE
+    ] or [covered]
+    worst = np.minimum(covered, np.min(shares, axis=0) + _DECADE_SLACK)
+    enough = [np.flatnonzero(worst >= level) for level in LEVELS]
+    nominal = [LEVELS[int(rows[0])] if len(rows) else LEVELS[-1] for rows in enough]
+    row = LEVELS.index(nominal[LEVELS.index(0.9)])
+    least, most = (float(pick(share[row] for share in shares)) for pick in (min, max))
     gap = max(0.0, _BAND_RANGE[0] - least, most - _BAND_RANGE[1])
     return {
-        "coverage": float(hit.mean()),
-        "width_years": float((high - low).mean()),
+        "coverage": float(covered[row]),
+        "width_years": float((high[row] - low[row]).mean()),
         "least_decade": least,
         "most_decade": most,
         "worst_gap": round(gap, 3),
-    }
+    }, nominal
 
 
 def _tables(method: Method, columns: Mapping[str, Floats], true_age: Floats) -> dict[str, Any]:
@@ -151,13 +167,15 @@ def intervals(
     Args:
         columns: as for `fit_age`.
         age: of the calibration, from `fit_age`.
-        coverage: share; rounded up to the next stored level.
+        coverage: share; rounded up to the next stored level, whose nominal one is taken.
 
     Returns:
         (low, high), float32 of shape (n,), years.
     """
     levels = np.asarray(age["levels"])
     index = min(int(np.searchsorted(levels, coverage - 1e-9)), len(levels) - 1)
+    nominal = age.get("nominal", age["levels"])[index]  # bundles of before have none
+    index = int(np.searchsorted(levels, nominal - 1e-9))
     low, high = _base(age["method"], columns, float(levels[index]))
     margins = np.array([band["margin"][index] for band in age["bands"]])
     bands = tuple((band["low_years"], band["high_years"]) for band in age["bands"])

@@ -59,14 +59,14 @@ def test_intervals_cover_new_people_as_often_as_asked(coverage: float) -> None:
     new_truth, new_guess = _people(2)
     low, high = conformal.intervals({"age_years": new_guess}, fitted, coverage)
     hit = ((low <= new_truth) & (new_truth <= high)).mean()
-    assert coverage - 0.015 <= hit <= coverage + 0.06  # a hull may hold a little more
+    assert coverage - 0.015 <= hit <= coverage + 0.04  # every decade shall have its share
 
 
 def test_every_true_decade_is_covered_alike() -> None:
     truth, guess = _people(3)
     fitted = conformal.fit_age({"age_years": guess}, truth)
     assert fitted["method"] == "true-band"
-    assert fitted["measured"]["predicted-band"]["worst_gap"] > 0.05  # what Mondrian alone misses
+    assert fitted["measured"]["predicted-band"]["worst_gap"] > 0.04  # what Mondrian alone misses
     new_truth, new_guess = _people(4, 20_000)
     low, high = conformal.intervals({"age_years": new_guess}, fitted)
     decade = labels.bin_of(new_truth, labels.DECADES)
@@ -85,6 +85,21 @@ def test_quantiles_of_a_distribution_win_where_the_network_knows_its_doubt() -> 
     measured = conformal.fit_age(columns, truth)["measured"]
     assert measured["cqr"]["width_years"] < 0.9 * measured["true-band"]["width_years"]
     assert measured["cqr"]["coverage"] == pytest.approx(0.91, abs=0.025)
+
+
+def test_what_the_hull_covers_too_much_is_given_back() -> None:
+    rng = RNG(7)
+    age = rng.uniform(5, 95, 8000)
+    truth = np.round((age + rng.normal(0, 6, 8000)).clip(0, 116))
+    columns = {"age_years": age, "age_distribution": _distribution(age, np.full(8000, 3.0))}
+    fitted = conformal.fit_age(columns, truth)
+    plain = {name: value for name, value in fitted.items() if name != "nominal"}
+    widths = [
+        float(np.subtract(*conformal.intervals(columns, f)[::-1]).mean()) for f in (fitted, plain)
+    ]
+    assert widths[0] <= widths[1]
+    low, high = conformal.intervals(columns, fitted)
+    assert 0.89 <= ((low <= truth) & (truth <= high)).mean() <= 0.93
 
 
 def test_more_coverage_is_never_a_narrower_interval() -> None:
