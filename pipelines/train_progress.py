@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from model.recipes import Recipe
 from pipelines.progress import Progress
@@ -12,7 +13,7 @@ from pipelines.progress import Progress
 
 @ray.remote(num_cpus=0)
 class Board:
-    """Carries progress from rank 0 to the driver; lives where the driver asks it to."""
+    """Carries progress from rank 0 to the driver; made by `open_board`."""
 
     def __init__(self) -> None:
         """Start empty."""
@@ -40,6 +41,15 @@ class Board:
         """The latest step, and the epochs since the last call."""
         rows, self.rows = self.rows, []
         return self.step, rows
+
+
+def open_board() -> Any:
+    """A board on the driver's own node: elsewhere, losing that node would end the run."""
+    here = ray.get_runtime_context().get_node_id()
+    board: Any = Board
+    return board.options(
+        scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=False)
+    ).remote()
 
 
 class Watcher(threading.Thread):

@@ -109,6 +109,7 @@ class _Run:
         row = {"epoch": state.epoch + 1, **scores, "seconds": float(seconds)}
         row["images_per_s"] = self.steps * recipe.global_batch_size / float(seconds)
         row["data_wait_share"] = float(waited_s / seconds)
+        row["workers"] = float(replica.workers)  # an elastic group may have shrunk
         if replica.scaling:
             row["loss_scale"] = float(np.asarray(replica.scaling[0]))
             row["skipped_steps"] = float(np.asarray(replica.scaling[2])) - state.skipped

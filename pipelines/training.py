@@ -20,7 +20,7 @@ from pipelines.finishing import finish
 from pipelines.pixel_cache import decoded, local_folder
 from pipelines.tracking import Trackers, open_trackers
 from pipelines.train_options import Trained, TrainOptions, claim
-from pipelines.train_progress import Board, Watcher
+from pipelines.train_progress import Watcher, open_board
 from pipelines.train_worker import WorkerConfig, train_worker
 
 __all__ = ["TrainOptions", "Trained", "prepare", "train"]
@@ -86,7 +86,7 @@ def train(options: TrainOptions) -> Trained:
     started = time.monotonic()
     config = WorkerConfig(
         options.recipe, refs["train"], refs["val"], options.seed, options.precision,
-        options.cpus_per_worker, Board.remote(),  # type: ignore[attr-defined]
+        options.cpus_per_worker, open_board(),
         options.accumulate, options.early_stopping, options.checkpoint_every_steps,
     )  # fmt: skip
     with open_trackers(options, options.identity(fingerprint)) as trackers:
