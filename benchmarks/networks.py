@@ -19,11 +19,11 @@ import numpy.typing as npt
 from PIL import Image, ImageEnhance
 
 from benchmarks._contenders import ROOT
-from benchmarks.scoring import machine
 from jobs.cli import quiet_libraries
 from model import metrics
 from model.bundle import Bundle
 from model.preprocessing import decode_image
+from model.runtime import machine
 
 DOCUMENT = ROOT / "docs" / "benchmarks" / "networks.md"
 BANDS = ((0, 3), (4, 12), (13, 19), (20, 39), (40, 69), (70, 116))

@@ -15,7 +15,6 @@ import argparse
 import datetime
 import json
 import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -24,6 +23,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks._contenders import CONTENDERS, ROOT
+from model.runtime import machine
 
 DOCUMENT = ROOT / "docs" / "benchmarks" / "scoring.md"
 # Contenders that are slow get a share of the images: their rate is the same from the first second.
@@ -135,16 +135,6 @@ def _targets(
             share = rate[pair[0]] / rate[pair[1]]
             found.append((f"share of the bound, {precision}, >= 0.85", share, 0.85))
     return found
-
-
-def machine() -> str:
-    """Cores, CPU and Python, in words."""
-    cpu = platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
-        cpu = names[0].partition(":")[2].strip() if names else cpu
-    return f"{os.cpu_count()} cores ({cpu}), Python {platform.python_version()}"
 
 
 if __name__ == "__main__":

@@ -132,7 +132,8 @@ def _recipe(config: TrainConfig) -> Recipe:
         if getattr(config, name) is not None
     }
     recipe = dataclasses.replace(preset(config.preset), **overrides)
-    recipe = dataclasses.replace(recipe, heads=_heads(config, recipe.heads))
+    kept = () if config.race_head else recipe.auxiliary  # its only use is the race head
+    recipe = dataclasses.replace(recipe, heads=_heads(config, recipe.heads), auxiliary=kept)
     if config.learning_rate is not None:
         optimizer = dataclasses.replace(recipe.optimizer, learning_rate=config.learning_rate)
         recipe = dataclasses.replace(recipe, optimizer=optimizer)

@@ -178,6 +178,8 @@ def _residual(
 def folded(trained: keras.Model, network: Network, heads: Sequence[Head]) -> keras.Model:
     """The same function without batch norm: its scale and shift folded into the convolutions.
 
+    Heads that are not asked for are left out.
+
     At inference y = gamma (W x - mean) / sqrt(var + eps) + beta is one convolution with the kernel
     W gamma / sqrt(var + eps) and the bias beta - mean gamma / sqrt(var + eps) (Jacob 2018, 3.2).
 
@@ -190,13 +192,15 @@ def folded(trained: keras.Model, network: Network, heads: Sequence[Head]) -> ker
         A float32 network with equal outputs up to rounding; `trained` itself if it has no batch
         norm.
     """
-    if not any(isinstance(layer, layers.BatchNormalization) for layer in trained.layers):
+    norms = {layer.name for layer in trained.layers if type(layer) is layers.BatchNormalization}
+    if not norms and {head.name for head in heads} == set(trained.output_names):
         return trained
     plain = build_network(network, trained.input_shape[1:], heads, norm="folded")
     for layer in plain.layers:
         source: Any = trained.get_layer(layer.name)
-        if isinstance(layer, layers.Conv2D):
-            norm: Any = trained.get_layer(layer.name.removesuffix("_conv") + "_bn")
+        norm_name = layer.name.removesuffix("_conv") + "_bn"
+        if norm_name in norms:
+            norm: Any = trained.get_layer(norm_name)
             gamma, beta, mean, variance = (np.asarray(v) for v in norm.get_weights())
             scale = gamma / np.sqrt(variance + norm.epsilon)
             layer.set_weights([np.asarray(source.kernel) * scale, beta - mean * scale])

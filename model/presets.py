@@ -115,7 +115,7 @@ PRESETS: dict[str, Recipe] = {
         ),
         Recipe(
             name="facemill",
-            source="ours, in search (docs/experiments.md): not shipped yet",
+            source="ours, shipped (docs/experiments.md): val age MAE 4.78 years, gender 93.6 %",
             input=InputSpec(96, 96, "rgb"),
             network=Residual(32, (64, 128, 256), (2, 2, 2), dropout=0.3),
             heads=(
@@ -132,6 +132,7 @@ PRESETS: dict[str, Recipe] = {
             ),
             epochs=60,
             global_batch_size=64,
+            auxiliary=("race",),  # worth having in training; not ours to say of a person
         ),
     )
 }  # fmt: skip

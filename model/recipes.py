@@ -123,6 +123,8 @@ class Recipe:
         augmentation: strengths, on train images only.
         epochs: passes over the train split.
         global_batch_size: images a step over all workers.
+        auxiliary: names of heads that are trained for what they teach the network, and left out of
+            the bundle.
     """
 
     name: str
@@ -134,9 +136,17 @@ class Recipe:
     augmentation: Augmentation = Augmentation()
     epochs: int = 12
     global_batch_size: int = 32
+    auxiliary: tuple[str, ...] = ()
+
+    @property
+    def kept_heads(self) -> tuple[Head, ...]:
+        """The heads of the bundle."""
+        return tuple(head for head in self.heads if head.name not in self.auxiliary)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for `bundle.json`; the architecture's class name is its `kind`."""
         data = dataclasses.asdict(self)
         data["network"]["kind"] = type(self.network).__name__
+        if not self.auxiliary:
+            del data["auxiliary"]  # as recipes were before there were any
         return data

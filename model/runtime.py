@@ -2,9 +2,11 @@
 
 import contextlib
 import os
+import platform
 import sys
 import tempfile
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 
@@ -28,6 +30,15 @@ def captured_stderr() -> Generator[None]:
         finally:
             os.dup2(saved, 2)
             os.close(saved)
+
+
+def machine() -> str:
+    """Cores, CPU and Python of this machine, in words."""
+    cpu, info = platform.machine(), Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        cpu = names[0].partition(":")[2].strip() if names else cpu
+    return f"{os.cpu_count()} cores ({cpu}), Python {platform.python_version()}"
 
 
 def import_tensorflow(threads: int | None = None) -> Any:

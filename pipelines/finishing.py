@@ -49,7 +49,7 @@ def finish(
 
     trained = build_network(recipe.network, recipe.input.shape, recipe.heads)
     trained.set_weights(list(weights))
-    network = folded(trained, recipe.network, recipe.heads)
+    network = folded(trained, recipe.network, recipe.kept_heads)
     history = list(details["history"])
     tables.write_table(storage.join(output, "history.parquet"), pa.Table.from_pylist(history))
     picture = curves.draw_curves(history, recipe)
@@ -58,7 +58,8 @@ def finish(
     with tempfile.TemporaryDirectory() as folder:
         # Written, read back and measured: the figures are those of the file that scoring loads.
         plain = write_bundle(
-            Path(folder), network, name=recipe.name, input_spec=recipe.input, heads=recipe.heads,
+            Path(folder), network, name=recipe.name, input_spec=recipe.input,
+            heads=recipe.kept_heads,
             details=details, storage_dtype=weights_dtype,
         )  # fmt: skip
         graph = curves.draw_network(layers_of(plain), f"{recipe.name}: layers")

@@ -81,6 +81,22 @@ class TrainOptions:
             }
         )
 
+    def command(self) -> str:
+        """What to type to train this again, given the manifest."""
+        usual = TrainOptions(self.recipe, self.manifest, self.output)
+        flags = {
+            "preset": self.recipe.name,
+            "epochs": self.recipe.epochs,
+            **{
+                name: getattr(self, name)
+                for name in ("precision", "conflicts", "seed", "accumulate", "balance",
+                             "early_stopping", "weights_dtype")
+                if getattr(self, name) != getattr(usual, name)
+            },
+        }  # fmt: skip
+        text = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in flags.items())
+        return f"python -m jobs.train {text} --manifest MANIFEST --output OUTPUT"
+
     def check(self) -> None:
         """Check what no type says.
 

@@ -11,7 +11,7 @@ import ray.train
 
 from model.errors import StorageError, TrainingError, UsageError
 from model.heads import encode_target
-from model.runtime import import_tensorflow
+from model.runtime import import_tensorflow, machine
 from model.weighting import example_weights
 from pipelines import checkpoints, manifest, storage
 from pipelines.checkpoints import TrainState
@@ -117,6 +117,7 @@ def _details(
             "workers": options.workers, "cpus_per_worker": options.cpus_per_worker,
             "use_gpu": options.use_gpu, "precision": options.precision,
             "conflicts": options.conflicts, "seed": options.seed, "seconds": round(seconds, 1),
+            "machine": machine(), "command": options.command(),
             "accumulate": options.accumulate, "balance": options.balance,
             "early_stopping": options.early_stopping,
         },

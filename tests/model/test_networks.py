@@ -110,6 +110,24 @@ def test_folding_batch_norm_changes_speed_and_not_outputs() -> None:
     assert folded(unchanged, seed.network, seed.heads) is unchanged
 
 
+@pytest.mark.parametrize("name", ["facemill", "seed-final"])
+def test_an_auxiliary_head_is_left_out_and_the_others_stay_as_they_are(name: str) -> None:
+    recipe = preset(name)
+    last = recipe.heads[-1].name
+    recipe = dataclasses.replace(recipe, auxiliary=(last,))
+    trained = build_network(recipe.network, recipe.input.shape, recipe.heads)
+    kept = folded(trained, recipe.network, recipe.kept_heads)
+    images = np.random.default_rng(0).integers(0, 256, (3, *recipe.input.shape), dtype=np.uint8)
+    before, after = trained(images, training=False), kept(images, training=False)
+    assert set(after) == set(before) - {last}
+    for head, values in after.items():
+        np.testing.assert_allclose(values, before[head], atol=1e-4)
+
+
+def test_our_network_says_nothing_of_race_unless_asked() -> None:
+    assert {head.name for head in preset("facemill").kept_heads} == {"gender", "age"}
+
+
 def test_local_response_normalisation_is_the_paper_s_sum_over_neighbouring_channels() -> None:
     from model.layers import LocalResponseNormalization
 
