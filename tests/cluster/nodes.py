@@ -33,11 +33,16 @@ class Node:
 
     def __init__(self, arguments: list[str], env: Mapping[str, str], log: Path) -> None:
         """Start it; it is not up yet."""
+        self.log = log
         with log.open("wb") as file:
             self.process = subprocess.Popen(
                 [RAY, "start", "--block", "--disable-usage-stats", *arguments],
                 env=dict(env), cwd="/", stdin=subprocess.DEVNULL, stdout=file, stderr=file,
             )  # fmt: skip
+
+    def is_up(self) -> bool:
+        """Whether it has joined its cluster."""
+        return "Ray runtime started" in self.log.read_text()
 
     def processes(self) -> list[psutil.Process]:
         """Everything this node runs, itself first."""
@@ -120,29 +125,18 @@ class LocalCluster:
 
     def add_node(self, cpus: int = 1, wait: bool = True) -> Node:
         """Start one more worker node."""
-        count = len(self.nodes()) if wait else 0
         log = self.folder / f"worker-{uuid.uuid4().hex[:6]}.log"
         arguments = [f"--address={self.address}", f"--num-cpus={cpus}", *self._common()]
         node = Node(arguments, self.env, log)
         self.workers.append(node)
-        if wait:
-            self.wait_for_nodes(count + 1)
+        if wait:  # not by counting: a node that was killed a moment ago is still listed
+            self._until(node.is_up, "a node did not come up")
         return node
 
     def kill_node(self, node: Node) -> None:
         """Take a worker node away."""
         self.workers.remove(node)
         node.kill()
-
-    def nodes(self) -> list[dict[str, Any]]:
-        """The nodes that are alive, as the dashboard lists them."""
-        found = self._api("/api/v0/nodes?limit=100") or {}
-        rows = found.get("data", {}).get("result", {}).get("result", [])
-        return [row for row in rows if row["state"] == "ALIVE"]
-
-    def wait_for_nodes(self, count: int) -> None:
-        """Wait until `count` nodes are alive."""
-        self._until(lambda: len(self.nodes()) >= count, f"no {count} nodes came up")
 
     def stop(self) -> None:
         """Kill what is left and remove the folder."""

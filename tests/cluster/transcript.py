@@ -71,7 +71,7 @@ def main() -> None:
 
         job = submitted(
             cluster, "jobs.train", "--manifest", manifest, "--output", train, "--preset", "demo",
-            "--epochs", "8", "--num-workers", "2", "--cpus-per-worker", "1",
+            "--epochs", "6", "--num-workers", "2", "--cpus-per-worker", "1",
         )  # fmt: skip
         until(lambda: bool(re.search(r"(?m)^epoch +2/", cluster.logs(job))))
         say("two epochs are done")
