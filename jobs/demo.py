@@ -106,6 +106,14 @@ def job(config: DemoConfig) -> None:
     )
 
 
+def _score_with_shipped(images: str, output: str) -> None:
+    shipped = open_bundle(None)
+    print(
+        f"6/6 score it with the shipped bundle {shipped.name}, trained on photographs", flush=True
+    )
+    scoring.score(ScoreOptions(images, "images", output, "auto"), shipped)
+
+
 def _print_first_predictions(output: str, shipped: str) -> None:
     """Five rows of both; the shipped bundle knows photographs, and these are drawings."""
     print("\nfirst predictions of the demo's network, and of the shipped one")

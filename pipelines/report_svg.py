@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 WIDTH, HEIGHT = 480, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 50, 14, 14, 42
+_LEFT, _RIGHT, _TOP, _BOTTOM = 60, 14, 14, 42
 
 
 @dataclasses.dataclass(frozen=True)
