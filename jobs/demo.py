@@ -8,11 +8,13 @@ below --output, which is made anew.
 import dataclasses
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from jobs import cli
 from model.errors import UsageError
+from model.metrics import Estimate
 from model.presets import preset
 from pipelines import manifest, predictions, scoring
 from pipelines.bundles import open_bundle
@@ -82,13 +84,22 @@ def job(config: DemoConfig) -> None:
     scoring.score(ScoreOptions(options.images, "images", other, "auto"), shipped)
 
     _print_first_predictions(target, other)
-    figures = measured.metrics
+    _print_summary(output, time.monotonic() - started, record, measured.metrics, scored)
+
+
+def _print_summary(
+    output: Path,
+    seconds: float,
+    files: Mapping[str, Any],
+    figures: Mapping[str, Estimate],
+    scored: Mapping[str, Any],
+) -> None:
     cli.print_table(
-        f"demo finished in {time.monotonic() - started:,.0f} s",
+        f"demo finished in {seconds:,.0f} s",
         [
             (
                 "files",
-                f"{record['files']} = {record['manifest']} manifest + {record['rejects']} rejects",
+                f"{files['files']} = {files['manifest']} manifest + {files['rejects']} rejects",
             ),
             ("age MAE", figures["age_mae"].text(1) + " years on drawn faces it never saw"),
             ("gender", figures["gender_accuracy"].text(1, percent=True)),
