@@ -76,13 +76,8 @@ def job(config: DemoConfig) -> None:
     target = str(output / "score")
     scored = scoring.score(ScoreOptions(options.images, "images", target), bundle).record
 
-    shipped = open_bundle(None)
-    print(
-        f"6/6 score it with the shipped bundle {shipped.name}, trained on photographs", flush=True
-    )
     other = str(output / "score-shipped")
-    scoring.score(ScoreOptions(options.images, "images", other, "auto"), shipped)
-
+    _score_with_shipped(options.images, other)
     _print_first_predictions(target, other)
     _print_summary(output, time.monotonic() - started, record, measured.metrics, scored)
 
