@@ -8,6 +8,7 @@ lists what is there and scores the rest. `run.json` is written last.
 import collections
 import dataclasses
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -191,13 +192,18 @@ def _run(
             lease.check()
             _check_quarantine(options, progress.done, records)
     except ray.exceptions.RayError as error:
-        cause = getattr(error, "cause", None) or error
-        text = str(cause).strip().splitlines()[-1]
         raise FacemillError(
-            f"{text}; what is scored is safe: the same command continues from there"
+            f"{_reason(error)}; what is scored is safe: the same command continues from there"
         ) from None
     progress.close(f"{quarantined:,} quarantined")
     return records
+
+
+def _reason(error: BaseException) -> str:
+    """The cause in Ray's text: the last line that names an error, not Ray's hints below it."""
+    lines = [line.strip() for line in str(error).strip().splitlines()] or [type(error).__name__]
+    named = [line for line in lines if re.match(r"[\w.]*(Error|Exception)[^:]*: \S", line)]
+    return re.sub(r"^[\w.]*\.", "", (named or lines)[-1])
 
 
 def _check_quarantine(options: ScoreOptions, done: int, records: Mapping[int, ShardRecord]) -> None:

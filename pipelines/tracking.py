@@ -93,6 +93,11 @@ class MlFlow:
                 "--mlflow-uri needs the package mlflow-skinny: pip install 'mlflow-skinny>=3'"
             ) from None
         uri = options.mlflow_uri or ""
+        if "@" in uri.partition("://")[2].partition("/")[0]:
+            raise UsageError(
+                "--mlflow-uri holds a credential: give it as MLFLOW_TRACKING_USERNAME and "
+                "MLFLOW_TRACKING_PASSWORD"
+            )
         note = storage.join(options.output, "mlflow.json")
         try:
             self._client: Any = mlflow.MlflowClient(tracking_uri=uri)

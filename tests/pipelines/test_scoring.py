@@ -7,10 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pytest
+import ray.exceptions
 
 from model.bundle import Bundle
 from model.errors import FacemillError, ManifestError, UsageError
-from pipelines import manifest, predictions, rows, tables
+from pipelines import manifest, predictions, rows, scoring, tables
 from pipelines.ingest import IngestOptions, ingest
 from pipelines.lease import Lease
 from pipelines.rows import score_pictures
@@ -220,3 +221,13 @@ def test_a_manifest_can_be_scored(
     assert manifest.fingerprint(table) == manifest.fingerprint(
         table.take(list(range(10, 45)) + list(range(10)))
     )
+
+
+def test_a_failure_names_its_cause_and_not_a_hint_of_ray() -> None:
+    told = (
+        "ray::MapWorker(MapBatches(ShardScorer)).submit() (pid=7)\n"
+        "model.errors.FacemillError: shard 3 was begun 12 times\n"
+        "To change retry attempts, set DataContext.max_errored_blocks\n"
+    )
+    error = ray.exceptions.RayError(told)
+    assert scoring._reason(error) == "FacemillError: shard 3 was begun 12 times"  # pyright: ignore

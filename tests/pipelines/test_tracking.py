@@ -104,3 +104,14 @@ def test_a_tracker_that_breaks_down_later_stops_no_training(
     trackers.finish({})
     trackers.close()
     assert capsys.readouterr().err == "warning: Broken: the server is gone\n" * 3
+
+
+def test_a_password_in_the_mlflow_uri_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    uri = "https://me:sesame@mlflow.example/"
+    options = dataclasses.replace(_options(tmp_path), mlflow_uri=uri)
+    with (
+        pytest.raises(UsageError, match="MLFLOW_TRACKING_PASSWORD") as caught,
+        open_trackers(options, {}),
+    ):
+        pass
+    assert "sesame" not in str(caught.value)
