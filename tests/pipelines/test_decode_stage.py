@@ -7,10 +7,11 @@ import pytest
 
 from model.bundle import Bundle
 from model.preprocessing import InputSpec
-from pipelines import decode_stage, isolation, storage
+from pipelines import decode_stage, isolation, stages, storage
 from pipelines.claim import ScoreOptions
 from pipelines.decode_stage import DecodeStage
 from pipelines.predictions import read_predictions, read_quarantine
+from pipelines.resources import Ask
 from pipelines.rows import decode_entries
 from pipelines.scoring import score
 from pipelines.stages import placed
@@ -93,10 +94,13 @@ def test_without_a_gpu_all_stages_are_fused_a_worker_a_core(ray_session: None) -
 def test_with_gpus_the_network_goes_there_and_decoding_stays_on_cores(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    asked = list[Ask]()
     monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 64.0, "GPU": 4.0})
+    monkeypatch.setattr(stages, "require", asked.append)
     options, placement = placed(ScoreOptions("/a", "images", "/b"))
     assert (options.plan, options.use_gpu) == ("separate", True)
     assert (placement.workers, placement.num_cpus, placement.num_gpus) == (4, 0, 1)
+    assert asked == [Ask({"GPU": 1})]
     fused, on_cores = placed(ScoreOptions("/a", "images", "/b", plan="fused"))
     assert (fused.use_gpu, on_cores.workers, on_cores.num_gpus) == (False, 64, 0)
 
@@ -104,6 +108,9 @@ def test_with_gpus_the_network_goes_there_and_decoding_stays_on_cores(
 def test_gpus_that_an_autoscaler_has_yet_to_add_are_asked_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    asked = list[Ask]()
     monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 8.0})
+    monkeypatch.setattr(stages, "require", asked.append)
     options = ScoreOptions("/a", "images", "/b", use_gpu=True, workers=3)
     assert placed(options)[1].workers == 3
+    assert asked == [Ask({"GPU": 1})]
