@@ -7,7 +7,8 @@ and what is neither is named an assumption. Prints the table of docs/scale.md (t
 import dataclasses
 import math
 
-# Measured (docs/benchmarks/scoring.md, 2026-11-23): 594 images/s on 2 cores, seed-final, bfloat16.
+# Measured on the slower of two machines, 2026-11-23: 594 images/s on 2 cores, seed-final, bfloat16
+# (1,089 on the faster one: docs/benchmarks/scoring.md).
 IMAGES_PER_S_CORE = 594 / 2
 # List prices, us-east-1, Linux, on demand: https://aws.amazon.com/ec2/pricing/on-demand/ and
 # https://aws.amazon.com/s3/pricing/ (S3 Standard). As we knew them in 2025; not looked up since.
