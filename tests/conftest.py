@@ -96,6 +96,19 @@ def ray_session(quiet_environment: None, s3_address: S3Server) -> Iterator[None]
 
 
 @pytest.fixture(scope="session")
+def faces_manifest(
+    faces_dir: Path, tmp_path_factory: pytest.TempPathFactory, ray_session: None
+) -> str:
+    """The ingested manifest of `faces_dir`."""
+    from pipelines.ingest import IngestOptions, ingest, write_ingested
+
+    output = str(tmp_path_factory.mktemp("manifest"))
+    options = IngestOptions(str(faces_dir))
+    write_ingested(ingest(options), options, output)
+    return output
+
+
+@pytest.fixture(scope="session")
 def utkface_dir() -> Path:
     """Return the folder of real UTKFace images, or skip."""
     folder = Path(os.environ.get("FACEMILL_UTKFACE", UTKFACE_DEFAULT))

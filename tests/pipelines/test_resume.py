@@ -15,19 +15,8 @@ import pytest
 
 from model.presets import preset
 from model.recipes import Optimizer
-from pipelines.ingest import IngestOptions, ingest, write_ingested
 from pipelines.train_options import TrainOptions
 from pipelines.training import train
-
-
-@pytest.fixture(scope="module")
-def faces_manifest(
-    faces_dir: Path, tmp_path_factory: pytest.TempPathFactory, ray_session: None
-) -> str:
-    output = str(tmp_path_factory.mktemp("manifest"))
-    options = IngestOptions(str(faces_dir))
-    write_ingested(ingest(options), options, output)
-    return output
 
 
 def _steps_done(output: Path) -> list[tuple[int, int]]:

@@ -28,16 +28,6 @@ def _recipe(epochs: int = 2, **changes: Any) -> Recipe:
     return dataclasses.replace(small, **changes)
 
 
-@pytest.fixture(scope="module")
-def faces_manifest(
-    faces_dir: Path, tmp_path_factory: pytest.TempPathFactory, ray_session: None
-) -> str:
-    output = str(tmp_path_factory.mktemp("manifest"))
-    options = IngestOptions(str(faces_dir))
-    write_ingested(ingest(options), options, output)
-    return output
-
-
 def test_two_workers_train_a_bundle_that_scores_as_it_was_validated(
     faces_manifest: str, tmp_path: Path
 ) -> None:
