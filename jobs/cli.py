@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import tyro
 
 from model.errors import FacemillError, UsageError
+from model.runtime import captured_stderr
 from pipelines.phases import begin_run, phase
 
 Config = TypeVar("Config")
@@ -95,7 +96,7 @@ def start_ray(workers: int = 1, cpus: float = 1, gpus: float = 0) -> None:
             if joins
             else {"address": "local", "include_dashboard": False, "num_cpus": os.cpu_count()}
         )
-        with phase("start_ray"):
+        with phase("start_ray"), captured_stderr():  # Ray's core says how loud it will be
             ray.init(
                 logging_level=logging.ERROR, log_to_driver=False, configure_logging=True, **options
             )

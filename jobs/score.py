@@ -212,6 +212,7 @@ def print_summary(result: "Scored", bundle: Bundle, output: str) -> None:
     if now and speed:
         rate = f", {record['start_up_s']:,.1f} s of them start-up, then {speed:,.0f} images/s"
     skipped = f"; {result.skipped:,} were there already" if result.skipped else ""
+    rows = "predictions" if record["scored"] else "quarantine"
     reasons = ", ".join(f"{n:,} {r}" for r, n in record["quarantine_reasons"].items())
     cli.print_table(
         f"scored with {bundle.name} ({bundle.id})",
@@ -224,7 +225,7 @@ def print_summary(result: "Scored", bundle: Bundle, output: str) -> None:
             ("output", output),
             (
                 "next",
-                f"python -c \"import pandas; print(pandas.read_parquet('{output}/predictions'))\"",
+                f"python -c \"import pandas; print(pandas.read_parquet('{output}/{rows}'))\"",
             ),
             ("please note", "estimates, not for age gating, identity or decisions about people"),
         ],

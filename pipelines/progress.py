@@ -17,12 +17,14 @@ class Progress:
         self.done = 0
         self._started = self._shown = time.monotonic()
         self._last_done = -1
+        self._first: tuple[int, float] | None = None  # count and time of the first advance
         self.live = sys.stderr.isatty()
 
     def advance(self, count: int, note: str = "") -> None:
         """Count `count` more and show it, at most twice a second live or every five in a log."""
         self.done += count
         now = time.monotonic()
+        self._first = self._first or (self.done, now)
         if now - self._shown >= (0.5 if self.live else 5.0):
             self._shown = now
             self._show(note)
@@ -45,12 +47,20 @@ class Progress:
         """Counted a second, since the start."""
         return self.done / max(time.monotonic() - self._started, 1e-6)
 
+    def _left_s(self) -> float | None:
+        """Seconds left at the rate since the first advance: what came before it was start-up."""
+        if self.total is None or self._first is None or self.done >= self.total:
+            return None
+        done, seconds = self.done - self._first[0], time.monotonic() - self._first[1]
+        return (self.total - self.done) * seconds / done if done > 0 else None
+
     def _show(self, note: str) -> None:
         rate = self.rate
         of = f" / {self.total:,}" if self.total is not None else ""
         text = f"{self.title}: {self.done:,}{of} {self.unit}, {rate:,.0f}/s"
-        if self.total is not None and rate > 0 and self.done < self.total:
-            text += f", {(self.total - self.done) / rate:,.0f} s left"
+        left_s = self._left_s()
+        if left_s is not None:
+            text += f", {left_s:,.0f} s left"
         if note:
             text += f", {note}"
         if self.live:

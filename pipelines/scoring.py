@@ -160,8 +160,7 @@ def _run(
     options: ScoreOptions, frozen: shards.FrozenInputs, pending: list[int], lease: Lease
 ) -> dict[int, ShardRecord]:
     """Score the pending shards on a pool of actors, one a core or one a GPU."""
-    options, placement = placed(options)
-    actors = max(1, min(placement.workers, len(pending)))
+    options, placement = placed(options, len(pending))
     print(f"plan: {placement.sentence}", file=sys.stderr, flush=True)
     # Large shards first, small ones last, so that all cores end at about the same time.
     items = [{"shard": index} for index in reversed(pending)]
@@ -170,8 +169,8 @@ def _run(
         batch_size=1,
         # A node that joins while it runs is used: the pool grows as Ray finds room.
         compute=ray.data.ActorPoolStrategy(
-            min_size=actors,
-            max_size=max(actors, min(placement.most, len(pending))),
+            min_size=placement.workers,
+            max_size=placement.most,
             max_tasks_in_flight_per_actor=2,
         ),
         fn_constructor_args=(options,),

@@ -29,8 +29,12 @@ class Placement:
     sentence: str
 
 
-def placed(options: ScoreOptions) -> tuple[ScoreOptions, Placement]:
+def placed(options: ScoreOptions, shards: int) -> tuple[ScoreOptions, Placement]:
     """Settle `auto` plans by what the cluster has.
+
+    Args:
+        options: of the run.
+        shards: to score, 1 or more; no more workers than these are of use.
 
     Returns:
         The options with plan and use_gpu settled, and where the workers go.
@@ -50,15 +54,15 @@ def placed(options: ScoreOptions) -> tuple[ScoreOptions, Placement]:
     if use_gpu:
         require(Ask({"GPU": 1}))
     wanted = options.workers or most
-    workers = wanted if use_gpu else min(wanted, most)
+    workers = min(wanted if use_gpu else min(wanted, most), shards)
     where = "a GPU" if use_gpu else "a core"
     if plan == "fused":
-        what = f"fetch, decode, network and write fused, {workers} workers of {where} each"
+        many = f"{workers} workers of {where} each" if workers > 1 else f"one worker of {where}"
+        what = f"fetch, decode, network and write fused, {many}"
     else:
         what = f"fetch and decode on {cores} cores, network and write on {workers} x {where}"
     # A separate worker reserves no core: decode tasks need them all, and it waits for these.
     one = plan == "separate" and not use_gpu
     grows_to = options.workers or (1 if one else UNBOUNDED)
-    return chosen, Placement(
-        workers, max(workers, grows_to), int(plan == "fused"), int(use_gpu), what
-    )
+    most = max(workers, min(grows_to, shards))
+    return chosen, Placement(workers, most, int(plan == "fused"), int(use_gpu), what)

@@ -84,11 +84,17 @@ def test_a_run_with_separate_stages_gives_the_rows_of_a_fused_one(
 
 
 def test_without_a_gpu_all_stages_are_fused_a_worker_a_core(ray_session: None) -> None:
-    options, placement = placed(ScoreOptions("/a", "images", "/b"))
+    options, placement = placed(ScoreOptions("/a", "images", "/b"), 99)
     assert (options.plan, options.use_gpu, placement.num_gpus) == ("fused", False, 0)
     assert placement.sentence == (
         f"fetch, decode, network and write fused, {placement.workers} workers of a core each"
     )
+
+
+def test_there_are_no_more_workers_than_shards(ray_session: None) -> None:
+    _, placement = placed(ScoreOptions("/a", "images", "/b"), 1)
+    assert (placement.workers, placement.most) == (1, 1)
+    assert placement.sentence.endswith("fused, one worker of a core")
 
 
 def test_with_gpus_the_network_goes_there_and_decoding_stays_on_cores(
@@ -97,11 +103,11 @@ def test_with_gpus_the_network_goes_there_and_decoding_stays_on_cores(
     asked = list[Ask]()
     monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 64.0, "GPU": 4.0})
     monkeypatch.setattr(stages, "require", asked.append)
-    options, placement = placed(ScoreOptions("/a", "images", "/b"))
+    options, placement = placed(ScoreOptions("/a", "images", "/b"), 99)
     assert (options.plan, options.use_gpu) == ("separate", True)
     assert (placement.workers, placement.num_cpus, placement.num_gpus) == (4, 0, 1)
     assert asked == [Ask({"GPU": 1})]
-    fused, on_cores = placed(ScoreOptions("/a", "images", "/b", plan="fused"))
+    fused, on_cores = placed(ScoreOptions("/a", "images", "/b", plan="fused"), 99)
     assert (fused.use_gpu, on_cores.workers, on_cores.num_gpus) == (False, 64, 0)
 
 
@@ -112,5 +118,5 @@ def test_gpus_that_an_autoscaler_has_yet_to_add_are_asked_for(
     monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 8.0})
     monkeypatch.setattr(stages, "require", asked.append)
     options = ScoreOptions("/a", "images", "/b", use_gpu=True, workers=3)
-    assert placed(options)[1].workers == 3
+    assert placed(options, 99)[1].workers == 3
     assert asked == [Ask({"GPU": 1})]
