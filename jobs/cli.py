@@ -103,6 +103,7 @@ def start_ray(workers: int = 1, cpus: float = 1, gpus: float = 0) -> None:
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
+    context.raise_original_map_exception = True  # else every failure reads "UDF failed to process"
     # Failures reach us as exceptions, told in a sentence; their traces are in Ray's own logs.
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     require(Ask({"CPU": cpus, "GPU": gpus}, workers))

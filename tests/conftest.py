@@ -80,6 +80,8 @@ def ray_session(quiet_environment: None, s3_address: S3Server) -> Iterator[None]
     """Run a quiet local Ray of 4 CPUs whose workers reach the server of `s3`."""
     import ray
 
+    from jobs import cli
+
     with pytest.MonkeyPatch.context() as patch:
         # Workers inherit the environment of this moment, not that of a later test.
         for name, value in s3_address.env().items():
@@ -91,6 +93,7 @@ def ray_session(quiet_environment: None, s3_address: S3Server) -> Iterator[None]
             configure_logging=False,
             object_store_memory=200 * 2**20,
         )
+    cli.start_ray()  # what every job tells Ray Data
     yield
     ray.shutdown()
 

@@ -1,7 +1,8 @@
 """A decoder that really dies, on files that say so; workers know it by the name `DECODER`.
 
 The bytes `DIE:segv`, `DIE:hang`, `DIE:hog`, `DIE:kill` anywhere in a file make the process that
-decodes it crash, hang without letting go of the GIL, eat memory, or be killed as the kernel kills.
+decodes it crash, hang without letting go of the GIL, eat memory, or be killed as the kernel kills;
+`DIE:raise` is a bug of our own, which is no image's fault.
 """
 
 import ctypes
@@ -29,4 +30,6 @@ def decode_image(data: bytes, spec: InputSpec) -> DecodedImage:
         _ = bytearray(1 << 44)
     if b"DIE:kill" in data:
         os.kill(os.getpid(), signal.SIGKILL)
+    if b"DIE:raise" in data:
+        raise ZeroDivisionError("a bug of ours")
     return decode_safely(data, spec)

@@ -1,6 +1,8 @@
 """A real Ray cluster on this machine: a head and workers, each `ray start --block` of its own.
 
 Own ports, token and folder: it meets no other Ray here, and only its own processes are ever killed.
+Each node has a temporary folder of its own, as if on its own machine: in a shared one, a node that
+joins unpacks the job's code anew under the feet of the others (Ray: overwrite=True).
 The head takes no tasks and serves the job port on loopback, as in cluster.yaml.
 """
 
@@ -51,13 +53,23 @@ class Node:
             return [own, *own.children(recursive=True)]
         return []
 
-    def runs(self, name: str) -> bool:
-        """Whether a worker process here goes by a name that holds `name`."""
+    def workers_named(self, name: str) -> list[psutil.Process]:
+        """The worker processes here that go by a name that holds `name`."""
+        found = list[psutil.Process]()
         for process in self.processes():
             with contextlib.suppress(psutil.NoSuchProcess):
                 if name in " ".join(process.cmdline()):
-                    return True
-        return False
+                    found.append(process)
+        return found
+
+    def runs(self, name: str) -> bool:
+        """Whether there is such a worker here."""
+        return bool(self.workers_named(name))
+
+    def suspend(self, name: str) -> None:
+        """SIGSTOP such workers: as slow as can be, but alive to Ray."""
+        for process in self.workers_named(name):
+            process.suspend()
 
     def kill(self) -> None:
         """SIGKILL all of it, as when a spot machine is taken away."""
@@ -125,8 +137,12 @@ class LocalCluster:
 
     def add_node(self, cpus: int = 1, wait: bool = True) -> Node:
         """Start one more worker node."""
-        log = self.folder / f"worker-{uuid.uuid4().hex[:6]}.log"
-        arguments = [f"--address={self.address}", f"--num-cpus={cpus}", *self._common()]
+        name = f"w{uuid.uuid4().hex[:6]}"
+        log = self.folder / f"{name}.log"
+        arguments = [
+            f"--address={self.address}", f"--num-cpus={cpus}", *self._common(),
+            f"--temp-dir={self.folder / name}",
+        ]  # fmt: skip
         node = Node(arguments, self.env, log)
         self.workers.append(node)
         if wait:  # not by counting: a node that was killed a moment ago is still listed

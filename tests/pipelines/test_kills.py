@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from model.bundle import Bundle
+from model.errors import FacemillError
 from pipelines import predictions
 from pipelines.scoring import ScoreOptions, score
 from pipelines.synthetic import draw_faces
@@ -39,6 +40,21 @@ def test_images_that_kill_a_worker_cost_themselves_and_no_other_row(
     }  # fmt: skip
     assert verify(options.output).problems == ()
     assert list((tmp_path / "out" / "attempts").iterdir()) == []
+
+
+def test_what_fails_in_a_worker_is_told_by_its_own_words(
+    faces_dir: Path, untrained: Bundle, tmp_path: Path, ray_session: None
+) -> None:
+    (tmp_path / "faces").mkdir()
+    face = next(faces_dir.glob("*.jpg")).read_bytes()
+    (tmp_path / "faces" / "1.jpg").write_bytes(poisoned(face, "raise"))
+    options = ScoreOptions(
+        str(tmp_path / "faces"), "images", str(tmp_path / "out"), decoder=DECODER
+    )
+    with pytest.raises(
+        FacemillError, match=r"^ZeroDivisionError: a bug of ours; what is scored is"
+    ):
+        score(options, untrained)
 
 
 def _committed(output: Path) -> int:
