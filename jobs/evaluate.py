@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 from jobs import cli
+from model.calibration import Reading, chosen_bins
 from model.errors import UsageError
+from model.views import Views, require_crop
 from pipelines import manifest, storage
 from pipelines.bundles import open_bundle
 from pipelines.evaluation import evaluate
@@ -33,14 +35,22 @@ class EvaluateConfig:
     """Which split of the manifest."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the network's body."""
+    age_bins: Literal["auto", "decades", "adience"] = "auto"
+    """Age groups 0-10, 11-20, … or the eight Adience classes; auto: those of the network's own
+    age-group head, else decades."""
+    views: Views = 1
+    """Views of each image whose outputs are averaged: 2, with its mirror image; 10, five crops and
+    their mirror images, for networks that crop."""
 
 
-PERCENT = {"age_within_5", "gender_accuracy"}
+PERCENT = {"age_within_5", "gender_accuracy", "age_group_exact", "age_group_one_off"}
 NAMES = {
     "age_mae": "age MAE, years",
     "age_rmse": "age RMSE, years",
     "age_bias": "age bias, years",
     "age_within_5": "age within 5 years",
+    "age_group_exact": "age group exact",
+    "age_group_one_off": "... or the next one",
     "gender_accuracy": "gender accuracy",
     "gender_auc": "gender AUC",
 }
@@ -52,6 +62,8 @@ def job(config: EvaluateConfig) -> None:
         raise UsageError("give either --manifest or --images")
     output = storage.normalize(config.output)
     bundle = open_bundle(config.bundle)
+    require_crop(bundle, config.views)
+    reading = Reading(age_bins=chosen_bins(config.age_bins, bundle.heads))
     if config.manifest is not None:
         source = storage.normalize(config.manifest)
         table = manifest.read_manifest(source, ["uri", "age_years", "gender", "split"])
@@ -64,11 +76,12 @@ def job(config: EvaluateConfig) -> None:
         storage.require_writable(output, "--output")
         cli.start_ray()
         rows = manifest.labelled(ingest(IngestOptions(source, labels="utkface")).table, None)
-    result = evaluate(bundle, rows, source, output, config.precision)
+    result = evaluate(bundle, rows, source, output, config.precision, reading, config.views)
     record = result.scored.record
     figures = [
-        (NAMES[name], value.text(4 if name == "gender_auc" else 2, percent=name in PERCENT))
-        for name, value in result.metrics.items()
+        (title, value.text(4 if name == "gender_auc" else 2, percent=name in PERCENT))
+        for name, title in NAMES.items()
+        if (value := result.metrics.get(name))
     ]
     cli.print_table(
         f"evaluated {bundle.name} ({bundle.id})",

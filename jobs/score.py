@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Literal
 
 from jobs import cli
 from model.bundle import Bundle
-from model.calibration import DEFAULT_COVERAGE, Reading
+from model.calibration import DEFAULT_COVERAGE, Reading, chosen_bins
 from model.errors import UsageError
+from model.views import Views, require_crop
 from pipelines import listing, storage
 from pipelines.bundles import open_bundle
 
@@ -44,8 +45,12 @@ class ScoreConfig:
     """Images an output file and unit of resuming; default: from 512, growing to 50,000."""
     coverage: float = DEFAULT_COVERAGE
     """Share of people whose age the interval shall hold, 0.5-0.99."""
-    age_bins: Literal["decades", "adience"] = "decades"
-    """Binning of age_group: 0-10, 11-20, … or the eight Adience classes."""
+    age_bins: Literal["auto", "decades", "adience"] = "auto"
+    """Binning of age_group: 0-10, 11-20, … or the eight Adience classes; auto: that of the
+    network's own age-group head, else decades."""
+    views: Views = 1
+    """Views of each image whose outputs are averaged: 2, with its mirror image, at half the speed;
+    10, five crops and their mirror images, for networks that crop."""
     max_quarantine: str | None = None
     """Stop early, resumably, where more than this share of inputs is bad, e.g. 5%."""
     workers: int | None = None
@@ -77,9 +82,10 @@ def job(config: ScoreConfig) -> None:
     if bool(config.images) == (config.manifest is not None):
         raise UsageError("give either --images or --manifest")
     share = _share(config.max_quarantine)
-    reading = Reading(config.coverage, config.age_bins)
     layout = _layout(config)
     bundle = open_bundle(config.bundle)
+    require_crop(bundle, config.views)
+    reading = Reading(config.coverage, chosen_bins(config.age_bins, bundle.heads))
     if config.bundle is None:
         print(f"using the shipped bundle {bundle.name} ({bundle.id})", flush=True)
     if config.output is None:
@@ -96,7 +102,7 @@ def job(config: ScoreConfig) -> None:
     options = ScoreOptions(
         source, kind, output, config.precision, config.shard_rows, reading, share,
         config.image_timeout_s, workers=config.workers, incremental=config.incremental,
-        plan=config.plan, use_gpu=config.use_gpu,
+        plan=config.plan, use_gpu=config.use_gpu, views=config.views,
     )  # fmt: skip
     if config.new_version:
         options = new_version(options, bundle)
@@ -199,7 +205,7 @@ def _print_pictures(config: ScoreConfig, bundle: Bundle) -> None:
     imports_s = time.monotonic() - started
     # float32: no slower for a few pictures, and it needs no second look at the CPU.
     precision = "float32" if config.precision == "auto" else config.precision
-    for line in score_pictures(pictures, bundle, precision):
+    for line in score_pictures(pictures, bundle, precision, config.views):
         print(line)
     seconds = time.monotonic() - started
     print(f"answered in {seconds:.1f} s, {imports_s:.1f} s of them imports", file=sys.stderr)

@@ -11,7 +11,7 @@ Pure NumPy: no TensorFlow, no SciPy.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -20,10 +20,12 @@ import numpy.typing as npt
 from model import conformal, labels
 from model.conformal import LEVELS
 from model.errors import UsageError
+from model.heads import Head
 
 Floats = npt.NDArray[np.floating[Any]]
 
-AGE_BINS: dict[str, labels.Bins] = {"decades": labels.DECADES, "adience": labels.LEVI_HASSNER}
+AgeBins = Literal["decades", "adience"]
+AGE_BINS: dict[AgeBins, labels.Bins] = {"decades": labels.DECADES, "adience": labels.LEVI_HASSNER}
 DEFAULT_COVERAGE = 0.9
 MIN_IMAGES = 30
 _EPSILON = 1e-6  # a saturated float32 sigmoid has no finite logit
@@ -34,7 +36,7 @@ class Reading:
     """How scoring reads a bundle: the intervals' coverage (share) and the binning of age_group."""
 
     coverage: float = DEFAULT_COVERAGE
-    age_bins: Literal["decades", "adience"] = "decades"
+    age_bins: AgeBins = "decades"
 
     def __post_init__(self) -> None:
         """Check the coverage.
@@ -47,6 +49,17 @@ class Reading:
                 f"--coverage {self.coverage:g} must be between {LEVELS[0]:g} and {LEVELS[-1]:g}, "
                 "for example 0.9"
             )
+
+
+def chosen_bins(asked: AgeBins | Literal["auto"], heads: Sequence[Head]) -> AgeBins:
+    """What was asked for; `auto` is the network's own binning, else decades."""
+    return (own_bins(heads) or "decades") if asked == "auto" else asked
+
+
+def own_bins(heads: Sequence[Head]) -> AgeBins | None:
+    """The binning that an age-group head was trained for, or None without such a head."""
+    trained = [head.bins for head in heads if (head.label, head.kind) == ("age_years", "classes")]
+    return next((name for name, bins in AGE_BINS.items() if bins in trained), None)
 
 
 def fit(
@@ -79,7 +92,10 @@ def fit(
 
 
 def apply(
-    columns: Mapping[str, Floats], calibration: Mapping[str, Any] | None, reading: Reading
+    columns: Mapping[str, Floats],
+    calibration: Mapping[str, Any] | None,
+    reading: Reading,
+    heads: Sequence[Head] = (),
 ) -> dict[str, Any]:
     """Columns as predictions want them.
 
@@ -87,10 +103,12 @@ def apply(
         columns: of `heads.read_out`; shape (n, …).
         calibration: of the bundle, or None: p_female stays as it is and there are no intervals.
         reading: coverage and binning.
+        heads: of the bundle; an age-group head in the same binning decides the group itself.
 
     Returns:
         The columns with p_female calibrated and, where there is an age, `age_group` (index in the
-        binning) and, where calibrated, `age_low_years` and `age_high_years`; float32 (n,).
+        binning: the head's likeliest class, else that of `age_years`) and, where calibrated,
+        `age_low_years` and `age_high_years`; float32 (n,).
     """
     result: dict[str, Any] = dict(columns)
     calibration = calibration or {}
@@ -98,7 +116,8 @@ def apply(
     if gender and "p_female" in result:
         result["p_female"] = with_gender(result["p_female"], gender)
     if "age_years" in result:
-        result["age_group"] = labels.bin_of(result["age_years"], AGE_BINS[reading.age_bins])
+        if own_bins(heads) != reading.age_bins:
+            result["age_group"] = labels.bin_of(result["age_years"], AGE_BINS[reading.age_bins])
         if age:
             low, high = conformal.intervals(columns, age, reading.coverage)
             result["age_low_years"], result["age_high_years"] = low, high

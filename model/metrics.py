@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from model import labels
+
 Floats = npt.NDArray[np.floating[Any]]
 BOOTSTRAP_DRAWS = 1000
 
@@ -66,6 +68,33 @@ def evaluate(
             value = weighted_auc(truth, score, np.ones(len(truth)))
             result["gender_auc"] = Estimate(value, float(low), float(high), len(truth))
     return result
+
+
+def evaluate_groups(
+    true_age: Floats, group: Floats, bins: labels.Bins, seed: int = 0
+) -> dict[str, Estimate]:
+    """How often the age group is the labelled one, or at most the one beside it.
+
+    The two scores of Levi & Hassner 2015. A labelled age between two bins belongs to the nearer.
+
+    Args:
+        true_age: labelled age in years, NaN where unknown; shape (n,).
+        group: index of the predicted group in `bins`, NaN where unknown; shape (n,).
+        bins: the groups, in years.
+        seed: of the bootstrap.
+
+    Returns:
+        `age_group_exact` and `age_group_one_off` (shares); nothing where nothing is known.
+    """
+    known = ~(np.isnan(true_age) | np.isnan(group))
+    if not known.any():
+        return {}
+    distance = np.abs(group[known] - labels.bin_of(true_age[known], bins))
+    weights = bootstrap_weights(len(distance), seed)
+    return {
+        name: estimate_mean((distance <= most).astype(np.float64), weights)
+        for name, most in (("age_group_exact", 0), ("age_group_one_off", 1))
+    }
 
 
 def weighted_auc(truth: npt.NDArray[np.bool_], score: Floats, weights: Floats) -> float:

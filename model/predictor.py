@@ -9,6 +9,7 @@ import numpy.typing as npt
 from model import heads
 from model.bundle import Bundle, load_network
 from model.runtime import import_tensorflow
+from model.views import Views, averaged
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -42,6 +43,7 @@ class Predictor:
         precision: Precision = "float32",
         batch_size: int = 64,
         threads: int | None = None,
+        views: Views = 1,
     ) -> None:
         """Load, compile and warm up the network.
 
@@ -50,20 +52,19 @@ class Predictor:
             precision: of the network's body; its heads stay in float32.
             batch_size: rows a call.
             threads: of TensorFlow in this process; None for all cores.
+            views: of each picture, whose outputs are averaged: see model/views.py.
 
         Raises:
             BundleError: the bundle cannot be loaded.
+            UsageError: ten views of a network that takes the whole picture.
         """
         tf = import_tensorflow(threads)
         self.bundle, self.batch_size = bundle, batch_size
         network: Any = load_network(bundle, precision)
+        forward = averaged(lambda pixels: network(pixels, training=False), bundle, views)
         shape = (batch_size, *bundle.input.shape)
         signature = [tf.TensorSpec(shape, tf.uint8)]
-        self._forward: Any = tf.function(
-            lambda pixels: network(pixels, training=False),
-            input_signature=signature,
-            autograph=False,
-        )
+        self._forward: Any = tf.function(forward, input_signature=signature, autograph=False)
         self._network = network  # the function holds its variables weakly
         self._forward(np.zeros(shape, dtype=np.uint8))
 

@@ -10,6 +10,7 @@ from model.bundle import Bundle
 from model.calibration import Reading
 from model.errors import UsageError
 from model.predictor import Precision, fastest_precision
+from model.views import Views
 from pipelines import isolation, manifest, storage, tables
 
 # What can change a row, or which rows there are.
@@ -22,7 +23,9 @@ _IDENTITY = (
     "precision",
     "coverage",
     "age_bins",
+    "views",
 )
+_BEFORE_IT_WAS_THERE = {"views": 1}  # what outputs did whose job.json lacks the key
 _MOST_VERSIONS = 1000
 
 
@@ -46,6 +49,7 @@ class ScoreOptions:
         plan: `fused` does all stages of a shard in one process on one core; `separate` decodes in
             Ray tasks on CPUs apart from the network; `auto` is separate where there are GPUs.
         use_gpu: the network runs on GPUs, one a worker; Ray adds such nodes if it can.
+        views: of each image, whose outputs are averaged: see model/views.py.
         run_id: of the run, from job.json; `claim` fills it in.
     """
 
@@ -64,6 +68,7 @@ class ScoreOptions:
     run_id: str = ""
     plan: Literal["auto", "fused", "separate"] = "auto"
     use_gpu: bool = False
+    views: Views = 1
 
     @property
     def concrete_precision(self) -> Precision:
@@ -95,6 +100,7 @@ def identity(options: ScoreOptions, bundle: Bundle, rows: pa.Table | None) -> di
         "bundle_id": bundle.id,
         "preprocessing": bundle.input.hash,
         "precision": options.precision,
+        "views": options.views,
         **dataclasses.asdict(options.reading),
     }
     if rows is not None:
@@ -110,13 +116,14 @@ def differences(options: ScoreOptions, bundle: Bundle, rows: pa.Table | None) ->
     """
     wanted = identity(options, bundle, rows)
     try:
-        before = tables.read_json(storage.join(options.output, "job.json"))
+        found = tables.read_json(storage.join(options.output, "job.json"))
     except FileNotFoundError:
         if tables.list_parquet(storage.join(options.output, "predictions")):
             raise UsageError(
                 f"--output {options.output} holds predictions but no job.json: choose another"
             ) from None
         return None
+    before = {**_BEFORE_IT_WAS_THERE, **found}
     return [
         f"{key} was {before.get(key)!r}, is {wanted.get(key)!r}"
         for key in _IDENTITY

@@ -1,15 +1,18 @@
 """Evaluation: score a labelled split and measure it, with bootstrap intervals."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from model import metrics
+from model import labels, metrics
 from model.bundle import Bundle
+from model.calibration import AGE_BINS, Reading
 from model.errors import ManifestError
 from model.predictor import Precision
+from model.views import Views
 from pipelines import manifest, predictions, scoring, storage, tables
 from pipelines.scoring import Scored, ScoreOptions
 
@@ -23,6 +26,7 @@ EVALUATION_SCHEMA = pa.schema(
         tables.field("gender_correct", pa.bool_(), "predicted gender is the labelled one"),
     ]
 )
+_DEFAULT = Reading()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +38,13 @@ class Evaluation:
 
 
 def evaluate(
-    bundle: Bundle, rows: pa.Table, source: str, output: str, precision: Precision = "float32"
+    bundle: Bundle,
+    rows: pa.Table,
+    source: str,
+    output: str,
+    precision: Precision = "float32",
+    reading: Reading = _DEFAULT,
+    views: Views = 1,
 ) -> Evaluation:
     """Score `rows` and compare with their labels.
 
@@ -44,17 +54,20 @@ def evaluate(
         source: where they come from, for the record.
         output: gets predictions/, quarantine/, evaluation.parquet and metrics.json.
         precision: of the network's body.
+        reading: the binning of the age groups.
+        views: of each image, whose outputs are averaged.
 
     Raises:
         ManifestError: not one of the images could be scored.
     """
-    scored = scoring.score(ScoreOptions(source, "table", output, precision), bundle, rows)
+    options = ScoreOptions(source, "table", output, precision, reading=reading, views=views)
+    scored = scoring.score(options, bundle, rows)
     predicted: Any = predictions.read_predictions(output).to_pandas()
     if predicted.empty:
         raise ManifestError(f"none of the {rows.num_rows} images could be scored: see {output}")
-    labels: Any = rows.select(["uri", "age_years", "gender", "race"]).to_pandas()
-    labels = labels.rename(columns={"age_years": "true_age_years", "gender": "true_gender"})
-    joined = predicted.merge(labels, on="uri", how="left", validate="one_to_one")
+    truth: Any = rows.select(["uri", "age_years", "gender", "race"]).to_pandas()
+    truth = truth.rename(columns={"age_years": "true_age_years", "gender": "true_gender"})
+    joined = predicted.merge(truth, on="uri", how="left", validate="one_to_one")
     joined["age_error_years"] = joined["age_years"] - joined["true_age_years"]
     agree = joined["gender"].astype(object) == joined["true_gender"].astype(object)
     joined["gender_correct"] = agree.where(joined["gender"].notna() & joined["true_gender"].notna())
@@ -63,8 +76,12 @@ def evaluate(
     estimates = metrics.evaluate(
         table["true_age_years"].to_numpy(),
         table["age_years"].to_numpy(),
-        _female(table["true_gender"]),
+        _codes(table["true_gender"], labels.GENDERS),
         table["p_female"].to_numpy(),
+    )
+    bins = AGE_BINS[reading.age_bins]
+    estimates |= metrics.evaluate_groups(
+        table["true_age_years"].to_numpy(), _codes(table["age_group"], labels.bin_names(bins)), bins
     )
     tables.write_json(
         storage.join(output, "metrics.json"),
@@ -77,6 +94,8 @@ def evaluate(
             "images": table.num_rows,
             "quarantined": scored.record["quarantined"],
             "precision": precision,
+            "views": views,
+            "age_bins": reading.age_bins,
             "interval": "bootstrap 95 %, percentile",
             "metrics": {name: dataclasses.asdict(value) for name, value in estimates.items()},
         },
@@ -84,6 +103,7 @@ def evaluate(
     return Evaluation(estimates, scored)
 
 
-def _female(column: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
-    code = {"male": 0.0, "female": 1.0}
+def _codes(column: Any, names: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """The place of each value in `names`, NaN where null."""
+    code = {name: float(index) for index, name in enumerate(names)}
     return np.array([code.get(value, np.nan) for value in column.to_pylist()])

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from model import calibration, metrics
 from model.bundle import Bundle, with_details, write_bundle
-from model.calibration import Reading
+from model.calibration import AGE_BINS, Reading
 from model.predictor import Predictor
 from model.recipes import Recipe
 from model.runtime import import_tensorflow
@@ -82,7 +82,9 @@ def measure(predictor: Predictor, table: pa.Table, split: str) -> dict[str, Any]
     images = decode_manifest(rows, predictor.bundle.input, f"measure on {split}")
     good = rows.take(pa.array(images.rows, pa.int64()))
     fitted = predictor.bundle.record["calibration"]
-    columns = calibration.apply(predictor.predict(images.pixels), fitted, Reading())
+    raw, heads = predictor.predict(images.pixels), predictor.bundle.heads
+    bins = calibration.chosen_bins("auto", heads)
+    columns = calibration.apply(raw, fitted, Reading(age_bins=bins), heads)
     absent = np.full(good.num_rows, np.nan, dtype=np.float32)
     estimates = metrics.evaluate(
         manifest.codes(good, "age_years"),
@@ -90,4 +92,7 @@ def measure(predictor: Predictor, table: pa.Table, split: str) -> dict[str, Any]
         manifest.codes(good, "gender"),
         columns.get("p_female", absent),
     )
+    if calibration.own_bins(heads):
+        ages = manifest.codes(good, "age_years")
+        estimates |= metrics.evaluate_groups(ages, columns["age_group"], AGE_BINS[bins])
     return {name: dataclasses.asdict(value) for name, value in estimates.items()}

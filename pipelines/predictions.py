@@ -33,7 +33,11 @@ PREDICTIONS_SCHEMA = pa.schema(
             "upper end; the interval holds the age of 90 % of people (--coverage)",
             "years",
         ),
-        tables.field("age_group", _DICTIONARY, "age_years in bins: decades, or --age-bins"),
+        tables.field(
+            "age_group",
+            _DICTIONARY,
+            "age_years in bins (--age-bins), or the likeliest class of a head for them",
+        ),
         tables.field("gender", _DICTIONARY, "female where p_female >= 0.5, else male"),
         tables.field("p_female", pa.float32(), "probability of female, calibrated, 0-1"),
         tables.field("width", pa.int32(), "width of the upright picture", "pixels"),
@@ -74,7 +78,8 @@ def predictions_table(
         reading: coverage of the age interval, binning of the age groups.
     """
     count = len(uris)
-    columns = calibration.apply(columns, bundle.record.get("calibration"), reading)
+    fitted = bundle.record.get("calibration")
+    columns = calibration.apply(columns, fitted, reading, bundle.heads)
     age_group = pa.nulls(count, _DICTIONARY)
     if "age_group" in columns:
         index = pa.array(columns["age_group"].astype(np.int8))

@@ -18,6 +18,7 @@ from model.predictor import Precision, Predictor
 from model.preprocessing import InputSpec, decode_image
 from model.runtime import import_tensorflow
 from model.statistics import image_statistics
+from model.views import Views
 from pipelines import listing, predictions, tables
 from pipelines.fetching import ReadFailure, fetch_all
 from pipelines.isolation import Decode
@@ -141,9 +142,11 @@ def import_network_libraries() -> None:
     importlib.import_module("keras")
 
 
-def score_pictures(paths: list[str], bundle: Bundle, precision: Precision) -> Iterator[str]:
+def score_pictures(
+    paths: list[str], bundle: Bundle, precision: Precision, views: Views = 1
+) -> Iterator[str]:
     """A line for each picture, `one.jpg  male (97 %)  24 years`, without starting Ray."""
-    predictor = Predictor(bundle, precision, batch_size=min(len(paths), BATCH_IMAGES))
+    predictor = Predictor(bundle, precision, min(len(paths), BATCH_IMAGES), views=views)
     width = max(len(os.path.basename(path)) for path in paths)
     for path in paths:
         entry = {"uri": path, "bytes": None, "offset": None}

@@ -70,6 +70,7 @@ def write_run(
         "bundle_id": bundle.id,
         "preprocessing": bundle.input.hash,
         "precision": options.precision,
+        "views": options.views,
         **dataclasses.asdict(options.reading),
         "seconds": round(seconds, 2),
         **_speed(records, time.time() - seconds),

@@ -124,6 +124,7 @@ class ShardScorer:
             options.concrete_precision,
             CHUNK_IMAGES if separate else BATCH_IMAGES,
             threads=None if separate else 1,
+            views=options.views,
         )
         self.batches: Batches = (
             DecodeStage(options.decoder, options.image_timeout_s)

@@ -9,6 +9,7 @@ from model import calibration, conformal, labels
 from model.calibration import Reading
 from model.conformal import LEVELS
 from model.errors import UsageError
+from model.heads import AGE, Head
 
 RNG = np.random.default_rng
 
@@ -137,6 +138,18 @@ def test_a_bundle_without_calibration_still_gives_groups_and_raw_probability() -
     assert out["age_group"].tolist() == [1, 4]
     assert out["p_female"].tolist() == [0.2, 0.9]
     assert "age_low_years" not in out
+
+
+def test_an_age_group_head_decides_the_group_in_its_own_binning() -> None:
+    columns = {"age_years": np.array([26.0, 50.0]), "age_group": np.array([3.0, 7.0])}
+    head = Head("group", "age_years", "classes", labels.bin_names(labels.LEVI_HASSNER))
+    own = calibration.chosen_bins("auto", [head])
+    assert own == "adience"
+    assert calibration.chosen_bins("auto", [AGE]) == "decades"
+    kept = calibration.apply(columns, None, Reading(age_bins=own), [head])
+    assert kept["age_group"].tolist() == [3, 7]
+    other = calibration.apply(columns, None, Reading(), [head])
+    assert other["age_group"].tolist() == [2, 4]
 
 
 def test_a_coverage_that_was_not_stored_is_refused() -> None:

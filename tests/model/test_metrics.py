@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from model.metrics import Estimate, evaluate, weighted_auc
+from model import labels
+from model.metrics import Estimate, evaluate, evaluate_groups, weighted_auc
 
 NAN = float("nan")
 
@@ -84,6 +85,16 @@ def test_rows_without_label_or_prediction_do_not_count() -> None:
 def test_nothing_known_gives_nothing() -> None:
     none = np.full(3, NAN)
     assert evaluate(none, none, none, none) == {}
+    assert evaluate_groups(none, none, labels.DECADES) == {}
+
+
+def test_groups_are_exact_or_one_off_by_the_nearest_adience_bin() -> None:
+    ages = np.array([2.0, 7.0, 16.0, 90.0, NAN, 30.0])
+    group = np.array([0.0, 2.0, 5.0, 6.0, 3.0, NAN])
+    result = evaluate_groups(ages, group, labels.LEVI_HASSNER)
+    # 7 lies between 6 and 8: a tie, which goes to the younger bin 4-6, so 8-13 is one off
+    assert (result["age_group_exact"].value, result["age_group_exact"].images) == (1 / 4, 4)
+    assert result["age_group_one_off"].value == 3 / 4
 
 
 def test_an_estimate_reads_as_value_and_interval() -> None:

@@ -30,6 +30,22 @@ def test_auto_is_the_fastest_here_and_a_resume_keeps_it(
         claim(dataclasses.replace(options, precision="bfloat16"), untrained, None)
 
 
+def test_other_views_are_another_run_and_older_runs_took_one(
+    options: ScoreOptions, untrained: Bundle
+) -> None:
+    options = dataclasses.replace(options, precision="float32")
+    claim(options, untrained, None)
+    with pytest.raises(UsageError, match="views was 1, is 2"):
+        claim(dataclasses.replace(options, views=2), untrained, None)
+    marker = f"{options.output}/job.json"
+    older = tables.read_json(marker)
+    del older["views"]
+    tables.write_json(marker, older)
+    assert claim(options, untrained, None).run_id == older["run_id"]
+    with pytest.raises(UsageError, match="views was 1, is 2"):
+        claim(dataclasses.replace(options, views=2), untrained, None)
+
+
 def test_an_unresolved_precision_never_reaches_a_worker(options: ScoreOptions) -> None:
     with pytest.raises(ValueError, match="resolve the options first"):
         _ = options.concrete_precision
