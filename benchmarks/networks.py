@@ -28,6 +28,7 @@ from model.runtime import machine
 DOCUMENT = ROOT / "docs" / "benchmarks" / "networks.md"
 BANDS = ((0, 3), (4, 12), (13, 19), (20, 39), (40, 69), (70, 116))
 BATCH = 64
+TURN_IMAGES, TURN_S = 256, 2.0  # a turn of a slow network is cut after so many seconds
 Floats = npt.NDArray[np.float32]
 
 
@@ -84,7 +85,7 @@ def predictions(bundle: Bundle, rows: Any, precision: Any = "float32") -> dict[s
     return apply(predictor.predict(pixels), bundle.record.get("calibration"), Reading())
 
 
-def accuracy(bundles: dict[str, Bundle], rows: Any) -> tuple[list[str], list[str]]:
+def accuracy(bundles: dict[str, Bundle], rows: Any, precision: str) -> tuple[list[str], list[str]]:
     """Markdown rows of the metrics, and of the error by age."""
     from model.bundle import load_network
     from model.networks import count_flops
@@ -94,7 +95,7 @@ def accuracy(bundles: dict[str, Bundle], rows: Any) -> tuple[list[str], list[str
     nothing = np.full(rows.num_rows, np.nan, dtype=np.float32)
     lines, bands, first = list[str](), list[str](), dict[int, float]()
     for name, bundle in bundles.items():
-        columns = predictions(bundle, rows)
+        columns = predictions(bundle, rows, precision)
         predicted = columns.get("age_years", nothing)
         found = metrics.evaluate(age, predicted, gender, columns.get("p_female", nothing))
         network: Any = load_network(bundle, "float32")
@@ -121,22 +122,24 @@ def _text(found: dict[str, metrics.Estimate], name: str, percent: bool = False) 
     return found[name].text(1 if percent else 2, percent) if name in found else "–"
 
 
-def speeds(bundles: dict[str, Bundle], rounds: int = 9) -> list[str]:
+def speeds(bundles: dict[str, Bundle], rounds: int) -> list[str]:
     """Images/s of the network alone, all bundles and precisions taking turns; medians."""
     from model.predictor import Predictor
 
     makers: dict[tuple[str, str], tuple[Any, Any]] = {}
     rng = np.random.default_rng(0)
     for name, bundle in bundles.items():
-        pixels = rng.integers(0, 255, (4 * BATCH, *bundle.input.shape), dtype=np.uint8)
+        pixels = rng.integers(0, 255, (BATCH, *bundle.input.shape), dtype=np.uint8)
         for precision in ("float32", "bfloat16"):
             makers[name, precision] = (Predictor(bundle, precision, BATCH), pixels)
     times: dict[tuple[str, str], list[float]] = {key: [] for key in makers}
     for _ in range(rounds):
         for key, (predictor, pixels) in makers.items():
-            began = time.perf_counter()
-            predictor.predict(pixels)
-            times[key].append(len(pixels) / (time.perf_counter() - began))
+            began, images, seconds = time.perf_counter(), 0, 0.0
+            while images < TURN_IMAGES and seconds < TURN_S:
+                predictor.predict(pixels)
+                images, seconds = images + BATCH, time.perf_counter() - began
+            times[key].append(images / seconds)
     rate = {key: statistics.median(values) for key, values in times.items()}
     first = next(iter(bundles))
     return [
@@ -159,6 +162,8 @@ def steadiness(bundles: dict[str, Bundle], rows: Any, images: int) -> list[str]:
     pictures = [Image.open(io.BytesIO(read_bytes(uri))).convert("RGB") for uri in uris]
     lines: list[str] = []
     for name, bundle in bundles.items():
+        if not {"age_years", "gender"} <= {head.label for head in bundle.heads}:
+            continue
         predictor = Predictor(bundle, "float32", BATCH)
 
         def read(act: Callable[[Image.Image], Image.Image]) -> dict[str, Floats]:
@@ -166,8 +171,6 @@ def steadiness(bundles: dict[str, Bundle], rows: Any, images: int) -> list[str]:
             return predictor.predict(np.stack(decoded))  # noqa: B023
 
         plain = read(lambda image: image)
-        if not {"age_years", "p_female"} <= plain.keys():
-            continue
         cells: list[str] = []
         for acts in CHANGES.values():
             changed = [plain, *map(read, acts.values())]
@@ -195,6 +198,8 @@ def main() -> None:
     parser.add_argument("--manifest", required=True)
     parser.add_argument("--bundles", nargs="+", required=True, metavar="[NAME=]URI")
     parser.add_argument("--split", default="test", choices=["val", "test"])
+    parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
+    parser.add_argument("--rounds", type=int, default=9, help="of the speed table")
     parser.add_argument("--images", type=int, default=500, help="for the steadiness table")
     parser.add_argument("--output", type=Path, default=DOCUMENT)
     arguments = parser.parse_args()
@@ -208,8 +213,8 @@ def main() -> None:
         name, _, uri = given.rpartition("=")
         bundle = open_bundle(uri)
         bundles[name or bundle.name] = bundle
-    rates = speeds(bundles)
-    lines, bands = accuracy(bundles, rows)
+    rates = speeds(bundles, arguments.rounds)
+    lines, bands = accuracy(bundles, rows, arguments.precision)
     steady = steadiness(bundles, rows, arguments.images)
     text = document(arguments, rows.num_rows, lines, bands, rates, steady)
     arguments.output.write_text(text)
@@ -228,7 +233,8 @@ def document(
     today = datetime.datetime.now(datetime.UTC).date()
     return "\n".join([
         "# Networks side by side", "",
-        f"`python -m benchmarks.networks`, {arguments.split} split, {count:,} images, float32;",
+        f"`python -m benchmarks.networks`, {arguments.split} split, {count:,} images, "
+        f"{arguments.precision};",
         "95 % bootstrap intervals in brackets.", "",
         f"{today}, {machine()}, load at the end {os.getloadavg()[0]:.1f}.", "",
         "| network | weights | GFLOP an image | training | age MAE, years | within 5 years |"
