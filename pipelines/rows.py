@@ -96,6 +96,7 @@ def score_entries(
     predictor: Predictor,
     reading: Reading = _DEFAULT,
     batches: Batches = decode_entries,
+    told: Callable[[int], None] | None = None,
 ) -> tuple[pa.Table, pa.Table]:
     """Score manifest rows.
 
@@ -104,6 +105,7 @@ def score_entries(
         predictor: the network.
         reading: coverage of the age interval, binning of the age groups.
         batches: `decode_entries`, or the same with a guard around the decoder or elsewhere.
+        told: is called with the rows of each batch once they are scored.
 
     Returns:
         (predictions, quarantine): each entry is one row of exactly one of them.
@@ -125,6 +127,8 @@ def score_entries(
             parts.append(
                 predictions_table(batch.uris, batch.sizes, columns, predictor.bundle, reading)
             )
+        if told is not None:
+            told(len(batch.uris) + len(batch.rejected))
     quarantine = pa.Table.from_pylist(rejected, schema=predictions.QUARANTINE_SCHEMA)
     scored = tables.concat(parts, predictions.PREDICTIONS_SCHEMA).unify_dictionaries()
     return scored, quarantine

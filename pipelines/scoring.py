@@ -30,6 +30,7 @@ from pipelines.lease import Lease
 from pipelines.phases import adopt_run, phase
 from pipelines.progress import Progress
 from pipelines.run_record import RUN_FILE, write_run
+from pipelines.score_progress import ScoreProgress
 from pipelines.shard_worker import ShardRecord, ShardScorer
 from pipelines.stages import placed
 
@@ -162,9 +163,13 @@ def _run(
     """Score the pending shards on a pool of actors, one a core or one a GPU."""
     options, placement = placed(options, len(pending))
     print(f"plan: {placement.sentence}", file=sys.stderr, flush=True)
+    left = sum(frozen.rows[index] for index in pending)
+    counters = ScoringCounters(options.run_id, frozen.total, left)
     # Large shards first, small ones last, so that all cores end at about the same time.
     items = [{"shard": index} for index in reversed(pending)]
-    results = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
+    blocks = ray.data.from_items(items, override_num_blocks=len(items))
+    progress, records, done = ScoreProgress(left), dict[int, ShardRecord](), 0
+    results = blocks.map_batches(
         ShardScorer,
         batch_size=1,
         # A node that joins while it runs is used: the pool grows as Ray finds room.
@@ -173,28 +178,24 @@ def _run(
             max_size=placement.most,
             max_tasks_in_flight_per_actor=2,
         ),
-        fn_constructor_args=(options,),
+        fn_constructor_args=(options, progress.tally),
         num_cpus=placement.num_cpus,
         num_gpus=placement.num_gpus,
     )
-    left = sum(frozen.rows[index] for index in pending)
-    progress = Progress("score", left)
-    counters = ScoringCounters(options.run_id, frozen.total, left)
-    records, quarantined = dict[int, ShardRecord](), 0
     try:
-        for row in results.iter_rows():
-            record = ShardRecord(**row)
-            records[record.shard] = record
-            quarantined += record.quarantined
-            progress.advance(record.scored + record.quarantined, f"{quarantined:,} quarantined")
-            counters.committed(record, progress.rate)
-            lease.check()
-            _check_quarantine(options, progress.done, records)
+        with progress:
+            for row in results.iter_rows():
+                record = ShardRecord(**row)
+                records[record.shard] = record
+                rate = progress.commit(record.shard, record.scored, record.quarantined)
+                counters.committed(record, rate)
+                lease.check()
+                done += record.scored + record.quarantined
+                _check_quarantine(options, done, records)
     except ray.exceptions.RayError as error:
         raise FacemillError(
             f"{_reason(error)}; what is scored is safe: the same command continues from there"
         ) from None
-    progress.close(f"{quarantined:,} quarantined")
     return records
 
 

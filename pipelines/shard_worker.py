@@ -27,6 +27,7 @@ from pipelines.claim import ScoreOptions
 from pipelines.decode_stage import CHUNK_IMAGES, DecodeStage
 from pipelines.isolation import IsolatedDecoder, ended_by_alarm, find_decoder
 from pipelines.rows import BATCH_IMAGES, Batches, decoded_by, score_entries
+from pipelines.score_progress import Reporter
 
 # Killed so often, a shard kills for another reason than a decoder; chaos tests kill less.
 MAX_ATTEMPTS = 12
@@ -107,13 +108,13 @@ class ShardScorer:
     core idle (findings: 202-223 against 375-426 images/s); beside a GPU it is the other way round.
     """
 
-    def __init__(self, options: ScoreOptions) -> None:
-        """Load the output's copy of the bundle on one thread.
+    def __init__(self, options: ScoreOptions, tally: Any = None) -> None:
+        """Load the output's copy of the bundle on one thread; tell `tally` of progress.
 
         From the output and not as an argument: Ray cannot restart an actor whose large
         constructor arguments were lost with their node (ray#53727).
         """
-        self.options = options
+        self.options, self.tally = options, tally
         self.inputs = storage.join(options.output, "inputs")
         self.bundle = open_bundle(storage.join(options.output, "bundle"))
         if not options.use_gpu:
@@ -161,7 +162,8 @@ class ShardScorer:
     def _commit(self, index: int, batches: Batches) -> ShardRecord:
         output, began = self.options.output, time.time()
         entries = tables.read_table(shards.shard_uri(self.inputs, index)).to_pylist()
-        good, bad = score_entries(entries, self.predictor, self.options.reading, batches)
+        told = Reporter(self.tally, index).add
+        good, bad = score_entries(entries, self.predictor, self.options.reading, batches, told)
         notes = {
             "facemill.bundle_id": self.bundle.id,
             "facemill.run_id": self.options.run_id,

@@ -2,12 +2,13 @@
 
 The bytes `DIE:segv`, `DIE:hang`, `DIE:hog`, `DIE:kill` anywhere in a file make the process that
 decodes it crash, hang without letting go of the GIL, eat memory, or be killed as the kernel kills;
-`DIE:raise` is a bug of our own, which is no image's fault.
+`DIE:raise` is a bug of our own, which is no image's fault; `DIE:slow` only takes its time.
 """
 
 import ctypes
 import os
 import signal
+import time
 
 from model.preprocessing import DecodedImage, InputSpec
 from model.preprocessing import decode_image as decode_safely
@@ -32,4 +33,6 @@ def decode_image(data: bytes, spec: InputSpec) -> DecodedImage:
         os.kill(os.getpid(), signal.SIGKILL)
     if b"DIE:raise" in data:
         raise ZeroDivisionError("a bug of ours")
+    if b"DIE:slow" in data:
+        time.sleep(0.025)
     return decode_safely(data, spec)
