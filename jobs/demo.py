@@ -70,7 +70,8 @@ def job(config: DemoConfig) -> None:
     print("4/6 evaluate on the test split", flush=True)
     bundle = open_bundle(trained.bundle_uri)
     rows = manifest.labelled(ingested.table, "test")
-    measured = evaluate(bundle, rows, str(output / "manifest"), str(output / "evaluate"))
+    labelled = ScoreOptions(str(output / "manifest"), "table", str(output / "evaluate"))
+    measured = evaluate(bundle, rows, labelled)
 
     print("5/6 score the folder", flush=True)
     target = str(output / "score")

@@ -15,6 +15,7 @@ from model.errors import UsageError
 from model.views import Views, require_crop
 from pipelines import manifest, storage
 from pipelines.bundles import open_bundle
+from pipelines.claim import ScoreOptions
 from pipelines.evaluation import evaluate
 from pipelines.ingest import IngestOptions, ingest
 
@@ -76,7 +77,10 @@ def job(config: EvaluateConfig) -> None:
         storage.require_writable(output, "--output")
         cli.start_ray()
         rows = manifest.labelled(ingest(IngestOptions(source, labels="utkface")).table, None)
-    result = evaluate(bundle, rows, source, output, config.precision, reading, config.views)
+    options = ScoreOptions(
+        source, "table", output, config.precision, reading=reading, views=config.views
+    )
+    result = evaluate(bundle, rows, options)
     record = result.scored.record
     figures = [
         (title, value.text(4 if name == "gender_auc" else 2, percent=name in PERCENT))

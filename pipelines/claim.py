@@ -93,7 +93,7 @@ def resolved(options: ScoreOptions) -> ScoreOptions:
     return dataclasses.replace(options, precision=precision)
 
 
-def identity(options: ScoreOptions, bundle: Bundle, rows: pa.Table | None) -> dict[str, Any]:
+def identity(options: ScoreOptions, bundle: Bundle, rows: pa.Table | None = None) -> dict[str, Any]:
     """What job.json holds: all that can change a row."""
     found: dict[str, Any] = {
         options.kind: options.source,

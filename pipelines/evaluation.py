@@ -11,8 +11,6 @@ from model import labels, metrics
 from model.bundle import Bundle
 from model.calibration import AGE_BINS, Reading
 from model.errors import ManifestError
-from model.predictor import Precision
-from model.views import Views
 from pipelines import manifest, predictions, scoring, storage, tables
 from pipelines.scoring import Scored, ScoreOptions
 
@@ -26,7 +24,6 @@ EVALUATION_SCHEMA = pa.schema(
         tables.field("gender_correct", pa.bool_(), "predicted gender is the labelled one"),
     ]
 )
-_DEFAULT = Reading()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,70 +34,68 @@ class Evaluation:
     scored: Scored
 
 
-def evaluate(
-    bundle: Bundle,
-    rows: pa.Table,
-    source: str,
-    output: str,
-    precision: Precision = "float32",
-    reading: Reading = _DEFAULT,
-    views: Views = 1,
-) -> Evaluation:
+def evaluate(bundle: Bundle, rows: pa.Table, options: ScoreOptions) -> Evaluation:
     """Score `rows` and compare with their labels.
 
     Args:
         bundle: the network.
         rows: labelled manifest rows, see `manifest.labelled`.
-        source: where they come from, for the record.
-        output: gets predictions/, quarantine/, evaluation.parquet and metrics.json.
-        precision: of the network's body.
-        reading: the binning of the age groups.
-        views: of each image, whose outputs are averaged.
+        options: of the scoring, of kind `table`; below its output there will be predictions/,
+            quarantine/, evaluation.parquet and metrics.json.
 
     Raises:
         ManifestError: not one of the images could be scored.
     """
-    options = ScoreOptions(source, "table", output, precision, reading=reading, views=views)
+    output, reading = options.output, options.reading
     scored = scoring.score(options, bundle, rows)
     predicted: Any = predictions.read_predictions(output).to_pandas()
     if predicted.empty:
         raise ManifestError(f"none of the {rows.num_rows} images could be scored: see {output}")
-    truth: Any = rows.select(["uri", "age_years", "gender", "race"]).to_pandas()
-    truth = truth.rename(columns={"age_years": "true_age_years", "gender": "true_gender"})
-    joined = predicted.merge(truth, on="uri", how="left", validate="one_to_one")
-    joined["age_error_years"] = joined["age_years"] - joined["true_age_years"]
-    agree = joined["gender"].astype(object) == joined["true_gender"].astype(object)
-    joined["gender_correct"] = agree.where(joined["gender"].notna() & joined["true_gender"].notna())
-    table = pa.Table.from_pandas(joined, schema=EVALUATION_SCHEMA, preserve_index=False)
+    table = _joined(predicted, rows)
     tables.write_table(storage.join(output, "evaluation.parquet"), table)
-    estimates = metrics.evaluate(
-        table["true_age_years"].to_numpy(),
-        table["age_years"].to_numpy(),
-        _codes(table["true_gender"], labels.GENDERS),
-        table["p_female"].to_numpy(),
-    )
-    bins = AGE_BINS[reading.age_bins]
-    estimates |= metrics.evaluate_groups(
-        table["true_age_years"].to_numpy(), _codes(table["age_group"], labels.bin_names(bins)), bins
-    )
+    estimates = _measure(table, reading)
     tables.write_json(
         storage.join(output, "metrics.json"),
         {
             "format": 1,
             "bundle_id": bundle.id,
             "bundle": bundle.name,
-            "source": source,
+            "source": options.source,
             "manifest_fingerprint": manifest.fingerprint(rows),
             "images": table.num_rows,
             "quarantined": scored.record["quarantined"],
-            "precision": precision,
-            "views": views,
+            "precision": scored.record["precision"],
+            "views": options.views,
             "age_bins": reading.age_bins,
             "interval": "bootstrap 95 %, percentile",
             "metrics": {name: dataclasses.asdict(value) for name, value in estimates.items()},
         },
     )
     return Evaluation(estimates, scored)
+
+
+def _joined(predicted: Any, rows: pa.Table) -> pa.Table:
+    """Predictions beside labels: rows of `EVALUATION_SCHEMA`."""
+    truth: Any = rows.select(["uri", "age_years", "gender", "race"]).to_pandas()
+    truth = truth.rename(columns={"age_years": "true_age_years", "gender": "true_gender"})
+    joined = predicted.merge(truth, on="uri", how="left", validate="one_to_one")
+    joined["age_error_years"] = joined["age_years"] - joined["true_age_years"]
+    agree = joined["gender"].astype(object) == joined["true_gender"].astype(object)
+    joined["gender_correct"] = agree.where(joined["gender"].notna() & joined["true_gender"].notna())
+    return pa.Table.from_pandas(joined, schema=EVALUATION_SCHEMA, preserve_index=False)
+
+
+def _measure(table: pa.Table, reading: Reading) -> dict[str, metrics.Estimate]:
+    """All metrics of an evaluation's rows."""
+    true_age, bins = table["true_age_years"].to_numpy(), AGE_BINS[reading.age_bins]
+    estimates = metrics.evaluate(
+        true_age,
+        table["age_years"].to_numpy(),
+        _codes(table["true_gender"], labels.GENDERS),
+        table["p_female"].to_numpy(),
+    )
+    group = _codes(table["age_group"], labels.bin_names(bins))
+    return estimates | metrics.evaluate_groups(true_age, group, bins)
 
 
 def _codes(column: Any, names: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -11,7 +11,7 @@ from typing import Any
 from model.bundle import Bundle
 from model.errors import FacemillError
 from pipelines import shards, storage, tables
-from pipelines.claim import ScoreOptions
+from pipelines.claim import ScoreOptions, identity
 from pipelines.fetching import read_ahead
 from pipelines.shard_worker import ShardRecord
 
@@ -61,17 +61,12 @@ def write_run(
     run: dict[str, Any] = {
         "format": 2,
         "run_id": options.run_id,
-        options.kind: options.source,
+        **identity(options, bundle),
+        "bundle": bundle.name,
         "inputs": frozen.total,
         "scored": scored,
         "quarantined": quarantined,
         "quarantine_reasons": dict(sorted(reasons.items())),
-        "bundle": bundle.name,
-        "bundle_id": bundle.id,
-        "preprocessing": bundle.input.hash,
-        "precision": options.precision,
-        "views": options.views,
-        **dataclasses.asdict(options.reading),
         "seconds": round(seconds, 2),
         **_speed(records, time.time() - seconds),
         "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

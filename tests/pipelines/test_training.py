@@ -20,6 +20,7 @@ from pipelines.bundles import open_bundle
 from pipelines.evaluation import evaluate
 from pipelines.feeding import epoch_order
 from pipelines.ingest import IngestOptions, ingest, write_ingested
+from pipelines.scoring import ScoreOptions
 from pipelines.training import TrainOptions, train
 
 
@@ -38,12 +39,14 @@ def test_two_workers_train_a_bundle_that_scores_as_it_was_validated(
     assert len(result.history) == 2
     assert (tmp_path / "run" / "curves.png").read_bytes().startswith(b"\x89PNG")
     rows = manifest.labelled(manifest.read_manifest(faces_manifest), "val")
-    measured = evaluate(bundle, rows, faces_manifest, str(tmp_path / "evaluate")).metrics
+    options = ScoreOptions(faces_manifest, "table", str(tmp_path / "evaluate"))
+    measured = evaluate(bundle, rows, options).metrics
     stored = bundle.record["metrics"]["val"]
     assert measured["age_mae"].value == pytest.approx(stored["age_mae"]["value"], abs=1e-3)
     best = result.history[bundle.record["best_epoch"] - 1]
     assert measured["age_mae"].value == pytest.approx(best["val_age_mae"], abs=1e-3)
     assert measured["gender_accuracy"].value == pytest.approx(best["val_gender_accuracy"])
+    assert measured["age_group_exact"].value <= measured["age_group_one_off"].value <= 1
 
 
 def test_a_finished_run_does_nothing_and_other_arguments_are_refused(
