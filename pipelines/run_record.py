@@ -1,7 +1,6 @@
 """run.json, written last of all: what a finished scoring run is, file by file."""
 
 import collections
-import dataclasses
 import json
 import time
 from collections.abc import Mapping
