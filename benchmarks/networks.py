@@ -9,6 +9,7 @@ import datetime
 import io
 import os
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -124,12 +125,17 @@ def _text(found: dict[str, metrics.Estimate], name: str, percent: bool = False) 
 
 def speeds(bundles: dict[str, Bundle], rounds: int) -> list[str]:
     """Images/s of the network alone, all bundles and precisions taking turns; medians."""
+    from model.bundle import load_network
+    from model.networks import count_flops
     from model.predictor import Predictor
 
     makers: dict[tuple[str, str], tuple[Any, Any]] = {}
+    size: dict[str, str] = {}
     rng = np.random.default_rng(0)
     for name, bundle in bundles.items():
         pixels = rng.integers(0, 255, (BATCH, *bundle.input.shape), dtype=np.uint8)
+        network: Any = load_network(bundle, "float32")
+        size[name] = f"{network.count_params():,} | {count_flops(network) / 1e9:.3f}"
         for precision in ("float32", "bfloat16"):
             makers[name, precision] = (Predictor(bundle, precision, BATCH), pixels)
     times: dict[tuple[str, str], list[float]] = {key: [] for key in makers}
@@ -144,12 +150,26 @@ def speeds(bundles: dict[str, Bundle], rounds: int) -> list[str]:
     first = next(iter(bundles))
     return [
         "| " + " | ".join(
-            [name]
+            [name, size[name]]
             + [f"{rate[name, p]:,.0f} (x {rate[name, p] / rate[first, p]:.2f})"
                for p in ("float32", "bfloat16")]
         ) + " |"
         for name in bundles
     ]  # fmt: skip
+
+
+def untrained(name: str, folder: Path) -> Bundle:
+    """A preset's network as it starts: as fast as a trained one."""
+    from model.bundle import write_bundle
+    from model.networks import build_network
+    from model.presets import preset
+
+    recipe = preset(name)
+    network = build_network(recipe.network, recipe.input.shape, recipe.kept_heads, norm="folded")
+    return write_bundle(
+        folder / name, network, name=name, input_spec=recipe.input, heads=recipe.kept_heads,
+        details={"training": {}},
+    )  # fmt: skip
 
 
 def steadiness(bundles: dict[str, Bundle], rows: Any, images: int) -> list[str]:
@@ -197,6 +217,7 @@ def main() -> None:
     )
     parser.add_argument("--manifest", required=True)
     parser.add_argument("--bundles", nargs="+", required=True, metavar="[NAME=]URI")
+    parser.add_argument("--presets", nargs="*", default=[], help="untrained, for speed alone")
     parser.add_argument("--split", default="test", choices=["val", "test"])
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--rounds", type=int, default=9, help="of the speed table")
@@ -213,7 +234,9 @@ def main() -> None:
         name, _, uri = given.rpartition("=")
         bundle = open_bundle(uri)
         bundles[name or bundle.name] = bundle
-    rates = speeds(bundles, arguments.rounds)
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = {name: untrained(name, Path(folder)) for name in arguments.presets}
+        rates = speeds({**bundles, **fresh}, arguments.rounds)
     lines, bands = accuracy(bundles, rows, arguments.precision)
     steady = steadiness(bundles, rows, arguments.images)
     text = document(arguments, rows.num_rows, lines, bands, rates, steady)
@@ -245,7 +268,8 @@ def document(
         "|---|" + "---|" * len(BANDS), *bands, "",
         f"Speed of the network alone, images/s, batch {BATCH}, all cores, in turns, medians; in",
         "brackets the ratio to the first row:", "",
-        "| network | float32 | bfloat16 |", "|---|---|---|", *rates, "",
+        "| network | weights | GFLOP an image | float32 | bfloat16 |", "|---|---:|---:|---|---|",
+        *rates, "",
         f"Steadiness over {arguments.images} random images: median / 95th percentile of the range",
         "of the predicted ages, and the share of images whose gender changes:", "",
         "| network | " + " | ".join(CHANGES) + " |", "|---|" + "---|" * len(CHANGES), *steady,

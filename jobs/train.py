@@ -19,6 +19,7 @@ from model.presets import PRESETS, preset
 from model.recipes import Recipe
 from model.runtime import import_tensorflow
 from pipelines import storage
+from pipelines.bundles import open_bundle
 from pipelines.manifest import ConflictRule
 from pipelines.train_options import Balance, Precision, Trained, TrainOptions
 
@@ -87,6 +88,9 @@ class TrainConfig:
     """MLflow tracking server or folder (extra `mlflow`)."""
     weights_dtype: Literal["float32", "float16"] = "float32"
     """float16 halves the bundle on disk."""
+    teachers: tuple[str, ...] = ()
+    """Bundles whose mean answer each augmented image is to be given, beside its label: several
+    networks distilled into one. They must take the same input."""
 
 
 def job(config: TrainConfig) -> None:
@@ -109,6 +113,7 @@ def job(config: TrainConfig) -> None:
         config.precision, config.conflicts, config.seed, config.max_failures,
         config.weights_dtype, config.min_workers, config.accumulate, config.early_stopping,
         config.balance, config.checkpoint_every_steps, config.keep_best, cache, config.mlflow_uri,
+        tuple(open_bundle(uri) for uri in config.teachers),
     )  # fmt: skip
     storage.require_readable(source, "--manifest")
     storage.require_writable(output, "--output")

@@ -13,6 +13,8 @@ from model.heads import Head
 
 ops: Any = keras.ops  # carries no types: pyright takes most of its results for None
 _TINY = 1e-7
+# Half label, half teacher: as much as a label can be trusted that is itself somebody's estimate.
+TEACHER_SHARE = 0.5
 
 
 def example_losses(head: Head, target: Any, output: Any) -> Any:
@@ -46,15 +48,48 @@ def _distribution_loss(age: Any, probabilities: Any, sigma_years: float) -> Any:
     years = ops.arange(probabilities.shape[-1], dtype="float32")[None, :]
     log_soft = -0.5 * ops.square((years - age) / sigma_years)
     soft = ops.softmax(log_soft, axis=-1)
-    log_p = ops.log(ops.maximum(probabilities, _TINY))
-    divergence = ops.sum(soft * (ops.log(ops.maximum(soft, _TINY)) - log_p), axis=-1)
+    divergence = _divergence(soft, probabilities)
     expectation = ops.sum(probabilities * years, axis=-1)
     # 1/4: a first guess, so that an error of 4 years weighs as much as a divergence of 1.
     return divergence + ops.abs(expectation - age[:, 0]) / 4.0
 
 
+def _divergence(truth: Any, probabilities: Any) -> Any:
+    """KL(truth || probabilities) of each row: float32 (batch,)."""
+    log_p = ops.log(ops.maximum(probabilities, _TINY))
+    return ops.sum(truth * (ops.log(ops.maximum(truth, _TINY)) - log_p), axis=-1)
+
+
+def imitation_losses(head: Head, taught: Any, output: Any) -> Any:
+    """Loss of each example against what a teacher says of the same picture (Hinton 2015).
+
+    The label's loss with the teacher's output in the label's place, so that both weigh alike.
+
+    Args:
+        head: the head, the same in teacher and student.
+        taught: float32 of shape (batch, head.width), the teacher's output, activated.
+        output: float32 of shape (batch, head.width), the student's.
+
+    Returns:
+        float32 of shape (batch,): cross-entropy; absolute difference in years; or, for a
+        distribution, KL(teacher || student) + |difference of expectations| / 4.
+    """
+    if head.kind == "binary":
+        return keras.losses.binary_crossentropy(taught, output)
+    if head.kind == "value":
+        return keras.losses.mean_absolute_error(taught, output)
+    if head.kind == "classes":
+        return keras.losses.categorical_crossentropy(taught, output)
+    years = ops.arange(output.shape[-1], dtype="float32")[None, :]
+    return _divergence(taught, output) + ops.abs(ops.sum((output - taught) * years, -1)) / 4.0
+
+
 def total_loss(
-    heads: Sequence[Head], targets: Mapping[str, Any], outputs: Mapping[str, Any], weights: Any
+    heads: Sequence[Head],
+    targets: Mapping[str, Any],
+    outputs: Mapping[str, Any],
+    weights: Any,
+    taught: Mapping[str, Any] | None = None,
 ) -> tuple[Any, dict[str, Any]]:
     """Weighted sum over heads of each example's loss.
 
@@ -63,13 +98,19 @@ def total_loss(
         targets: head name -> float32 (batch, 1).
         outputs: head name -> float32 (batch, width).
         weights: float32 (batch,), the weight of each example (0 for padding).
+        taught: what teachers say, as `outputs`; a head that is not there learns from labels alone.
 
     Returns:
         (float32 (batch,) weighted total, head name -> float32 (batch,) unweighted loss).
     """
-    each = {
-        head.name: example_losses(head, targets[head.name], outputs[head.name]) for head in heads
-    }
+    each: dict[str, Any] = {}
+    for head in heads:
+        output = outputs[head.name]
+        loss = example_losses(head, targets[head.name], output)
+        if taught and head.name in taught:
+            imitated = imitation_losses(head, taught[head.name], output)
+            loss = (1.0 - TEACHER_SHARE) * loss + TEACHER_SHARE * imitated
+        each[head.name] = loss
     total = sum(head.weight * each[head.name] for head in heads)
     return total * weights, each
 

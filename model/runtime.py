@@ -45,8 +45,8 @@ def import_tensorflow(threads: int | None = None) -> Any:
     """TensorFlow, with its devices found and its thread pools sized.
 
     Args:
-        threads: threads inside an operation; None leaves TensorFlow's default (all cores). Ignored
-            if TensorFlow has already run an operation in this process.
+        threads: threads inside an operation, and operations at once; None leaves TensorFlow's
+            default (all cores). Ignored if TensorFlow has already run an operation in this process.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -57,6 +57,6 @@ def import_tensorflow(threads: int | None = None) -> Any:
         if threads is not None:
             with contextlib.suppress(RuntimeError):
                 tf.config.threading.set_intra_op_parallelism_threads(threads)
-                tf.config.threading.set_inter_op_parallelism_threads(1)
+                tf.config.threading.set_inter_op_parallelism_threads(threads)
         tf.config.list_physical_devices()
     return tf

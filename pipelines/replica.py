@@ -6,11 +6,13 @@ stay equal to the bit (tests/pipelines/test_equality.py).
 
 import time
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from model.bundle import Bundle
 from model.recipes import Recipe
 from pipelines.checkpoints import Arrays, assign_all
 from pipelines.feeding import Batch, Feed, places_of
@@ -41,6 +43,7 @@ class Replica:
         seed: int = 0,
         precision: str = "float32",
         accumulate: int = 1,
+        teachers: Sequence[Bundle] = (),
     ) -> None:
         """Build the network under the strategy, the same on every rank.
 
@@ -53,10 +56,13 @@ class Replica:
             seed: of the initialisation and of dropout.
             precision: float32, bfloat16 or float16 of the network's body.
             accumulate: micro-batches that this worker's part of a batch is taken in.
+            teachers: bundles whose mean output each augmented image is to be given, beside its
+                label.
         """
         import keras
         import tensorflow as tf
 
+        from model.bundle import load_network
         from model.layers import Place, SharedDropout
         from model.networks import build_network
         from model.optimizers import build_optimizer
@@ -70,6 +76,7 @@ class Replica:
                 recipe.network, recipe.input.shape, recipe.heads, precision,
                 "synchronized" if workers > 1 else "batch", shared_dropout=True,
             )  # fmt: skip
+            self.teachers = [load_network(teacher, precision) for teacher in teachers]
             self.optimizer: Any = build_optimizer(recipe.optimizer, steps)
             self.optimizer.build(self.network.trainable_variables)
         self._place = Place(
@@ -177,15 +184,21 @@ class Replica:
 
         tf, recipe = self.tf, self.recipe
         images = augment(pixels, draws, recipe.augmentation)
+        taught = self._taught(images)
         with tf.GradientTape() as tape:
             outputs = self.network(images, training=True)
-            each, _ = losses.total_loss(recipe.heads, targets, outputs, weights)
+            each, _ = losses.total_loss(recipe.heads, targets, outputs, weights, taught)
             # Divided by the GLOBAL batch: apply_gradients sums over the workers.
             loss = tf.reduce_sum(each) / recipe.global_batch_size
             if self.scaling:
                 loss = loss * self.scaling[0]
         gradients = tape.gradient(loss, self.network.trainable_variables)
         return gradients, losses.score_sums(recipe.heads, targets, outputs, weights)
+
+    def _taught(self, images: Any) -> dict[str, Any]:
+        """The teachers' mean outputs of these very images (function matching, Beyer 2022)."""
+        said = [teacher(images, training=False) for teacher in self.teachers]
+        return {name: sum(s[name] for s in said) / len(said) for name in (said[0] if said else ())}
 
     def _average(self) -> None:
         """Move the averaged weights towards the new ones."""

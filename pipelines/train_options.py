@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from model import bundle as bundles
+from model.bundle import Bundle
 from model.errors import UsageError
+from model.preprocessing import InputSpec
 from model.recipes import Recipe
 from pipelines import storage, tables
 from pipelines.manifest import ConflictRule
@@ -13,7 +15,9 @@ from pipelines.manifest import ConflictRule
 Precision = Literal["float32", "bfloat16", "float16"]
 Balance = Literal["none", "age", "gender"]
 # Left out of the identity at these values, so that outputs of before they existed stay resumable.
-_DEFAULTS: dict[str, Any] = {"accumulate": 1, "early_stopping": None, "balance": "none"}
+_DEFAULTS: dict[str, Any] = {
+    "accumulate": 1, "early_stopping": None, "balance": "none", "teachers": [],
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +44,7 @@ class TrainOptions:
         keep_best: checkpoints kept by validation loss, beside the last; None keeps the last two.
         cache: folder or prefix of decoded images; None for one below the output, until it is done.
         mlflow_uri: tracking server or folder, or None.
+        teachers: bundles that the network is to imitate, beside learning the labels.
     """
 
     recipe: Recipe
@@ -61,14 +66,15 @@ class TrainOptions:
     keep_best: int | None = None
     cache: str | None = None
     mlflow_uri: str | None = None
+    teachers: tuple[Bundle, ...] = ()
 
     def identity(self, fingerprint: str) -> dict[str, Any]:
         """All that decides the outcome; the number of workers does not."""
         recipe = self.recipe.to_json()
         del recipe["source"]  # prose
-        chosen = {
-            n: getattr(self, n) for n, usual in _DEFAULTS.items() if getattr(self, n) != usual
-        }
+        own = {n: getattr(self, n) for n in _DEFAULTS}
+        own["teachers"] = [teacher.id for teacher in self.teachers]
+        chosen = {n: value for n, value in own.items() if value != _DEFAULTS[n]}
         return tables.plain(
             {
                 "recipe": recipe,
@@ -94,6 +100,8 @@ class TrainOptions:
                 if getattr(self, name) != getattr(usual, name)
             },
         }  # fmt: skip
+        if self.teachers:
+            flags["teachers"] = " ".join(f"BUNDLE-{teacher.id}" for teacher in self.teachers)
         text = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in flags.items())
         return f"python -m jobs.train {text} --manifest MANIFEST --output OUTPUT"
 
@@ -116,6 +124,28 @@ class TrainOptions:
             )
         if least > self.workers:
             raise UsageError(f"--min-workers {least} is more than --num-workers {self.workers}")
+        for teacher in self.teachers:
+            self._check_teacher(teacher)
+
+    def _check_teacher(self, teacher: Bundle) -> None:
+        """Refuse a teacher that sees other pixels, or says nothing that this network says."""
+        if teacher.input.hash != self.recipe.input.hash:
+            raise UsageError(
+                f"--teachers {teacher.name} ({teacher.id}) takes {_input(teacher.input)}, "
+                f"{self.recipe.name} takes {_input(self.recipe.input)}: a teacher must see the "
+                "very same pixels"
+            )
+        own = {(head.name, head.kind, head.classes) for head in self.recipe.heads}
+        strange = [h.name for h in teacher.heads if (h.name, h.kind, h.classes) not in own]
+        if strange:
+            raise UsageError(
+                f"--teachers {teacher.name} ({teacher.id}) has heads that {self.recipe.name} has "
+                f"not: {', '.join(strange)}; give a bundle of the same preset"
+            )
+
+
+def _input(spec: InputSpec) -> str:
+    return f"{spec.width}x{spec.height} {spec.color}"
 
 
 @dataclasses.dataclass(frozen=True)

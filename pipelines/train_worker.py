@@ -20,6 +20,7 @@ import ray.train
 from model.recipes import Recipe
 from model.runtime import import_tensorflow
 from pipelines import checkpoints
+from pipelines.bundles import open_bundle
 from pipelines.checkpoints import TrainState
 from pipelines.feeding import Feed
 from pipelines.replica import Replica
@@ -42,6 +43,7 @@ class WorkerConfig:
         accumulate: micro-batches a step.
         early_stopping: epochs without a better validation loss before the end, or None.
         checkpoint_every_steps: beside one every epoch, or None.
+        teachers: URIs of bundles, where every node can read them.
         stall_timeout_s: a worker without a finished step for so long exits, and Ray restarts all.
     """
 
@@ -55,6 +57,7 @@ class WorkerConfig:
     accumulate: int = 1
     early_stopping: int | None = None
     checkpoint_every_steps: int | None = None
+    teachers: tuple[str, ...] = ()
     stall_timeout_s: float = 600.0
 
 
@@ -83,6 +86,7 @@ class _Run:
         self.replica = Replica(
             config.recipe, strategy, self.rank, workers, steps=self.steps * config.recipe.epochs,
             seed=config.seed, precision=config.precision, accumulate=config.accumulate,
+            teachers=[open_bundle(uri) for uri in config.teachers],
         )  # fmt: skip
         self.state = TrainState()
         checkpoint = ray.train.get_checkpoint()

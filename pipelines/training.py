@@ -14,6 +14,7 @@ from model.heads import encode_target
 from model.runtime import import_tensorflow, machine
 from model.weighting import example_weights
 from pipelines import checkpoints, manifest, storage
+from pipelines.bundles import copy_bundle
 from pipelines.checkpoints import TrainState
 from pipelines.feeding import Split
 from pipelines.finishing import finish
@@ -69,6 +70,15 @@ def cache_of(options: TrainOptions) -> str:
     return storage.join(options.output, "decoded") if local else str(local_folder(options.output))
 
 
+def place_teachers(options: TrainOptions) -> tuple[str, ...]:
+    """Copy the teachers beside the run, where every worker can read them; their URIs."""
+    uris: list[str] = []
+    for teacher in options.teachers:
+        uris.append(storage.join(options.output, "teachers", teacher.id))
+        copy_bundle(teacher, uris[-1])
+    return tuple(uris)
+
+
 def train(options: TrainOptions) -> Trained:
     """Train to the last epoch, resuming where an earlier call stopped, and write the bundle.
 
@@ -78,16 +88,17 @@ def train(options: TrainOptions) -> Trained:
     """
     table = manifest.read_manifest(options.manifest, ["uri", "age_years", "gender", "split"])
     fingerprint = manifest.fingerprint(table)
+    options.check()
     done = claim(options, fingerprint)
     if done is not None:
         return done
-    options.check()
     refs, rejects = prepare(options, table)
     started = time.monotonic()
     config = WorkerConfig(
         options.recipe, refs["train"], refs["val"], options.seed, options.precision,
         options.cpus_per_worker, open_board(),
         options.accumulate, options.early_stopping, options.checkpoint_every_steps,
+        place_teachers(options),
     )  # fmt: skip
     with open_trackers(options, options.identity(fingerprint)) as trackers:
         checkpoint = _fit(options, config, trackers)
@@ -120,6 +131,7 @@ def _details(
             "machine": machine(), "command": options.command(),
             "accumulate": options.accumulate, "balance": options.balance,
             "early_stopping": options.early_stopping,
+            "teachers": [teacher.id for teacher in options.teachers],
         },
         "manifest_fingerprint": fingerprint,
         "versions": {n: version(n) for n in ("keras", "tensorflow", "ray", "pillow", "numpy")},

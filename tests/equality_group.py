@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from model.bundle import read_bundle, write_bundle
 from model.heads import AGE, GENDER
 from model.preprocessing import InputSpec
 from model.recipes import Augmentation, Optimizer, PlainStack, Recipe, Residual
@@ -48,17 +49,25 @@ CASES: dict[str, tuple[Recipe, dict[str, Any]]] = {
     "full": (FULL, {"accumulate": 2}),
     "accumulated": (PLAIN, {"accumulate": 4}),
     "float16": (HOT, {"precision": "float16"}),
+    "taught": (PLAIN, {"teachers": ["teacher"]}),
 }
 # Each case is traced anew in each process: only what a group of that size must show.
 GROUPS = {
-    1: ("plain", "full", "accumulated"),
-    2: ("plain", "full", "float16"),
+    1: ("plain", "full", "accumulated", "taught"),
+    2: ("plain", "full", "float16", "taught"),
     4: ("plain", "full"),
 }
 
 
 def make_split(folder: Path) -> None:
-    """Write the images and labels that all groups train on."""
+    """Write the images and labels that all groups train on, and a network to imitate."""
+    from model.networks import build_network
+
+    network = build_network(PLAIN.network, PLAIN.input.shape, PLAIN.heads)
+    write_bundle(
+        folder / "teacher", network, name="teacher", input_spec=PLAIN.input, heads=PLAIN.heads,
+        details={},
+    )  # fmt: skip
     rng = np.random.default_rng(0)
     age = rng.uniform(0, 90, (IMAGES, 1)).astype(np.float32)
     np.save(folder / "pixels.npy", rng.integers(0, 256, (IMAGES, 16, 16, 3), dtype=np.uint8))
@@ -88,6 +97,8 @@ def train_some_steps(folder: Path, rank: int, workers: int) -> None:
     feed = Feed(Split(file, np.arange(IMAGES), targets, weights))
     for name in GROUPS[workers]:
         recipe, extra = CASES[name]
+        teachers = [read_bundle(folder / name) for name in extra.get("teachers", ())]
+        extra = {**extra, "teachers": teachers}
         replica = Replica(recipe, strategy, rank, workers, steps=STEPS, seed=3, **extra)
         sums: Any = 0.0
         for epoch in range(STEPS * BATCH // IMAGES):

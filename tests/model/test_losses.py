@@ -82,6 +82,41 @@ def test_total_is_the_weighted_sum_and_padding_weighs_nothing() -> None:
     assert np.asarray(total) == pytest.approx(by_hand * [1, 0, 2], rel=1e-6)
 
 
+@pytest.mark.parametrize("head", HEADS, ids=lambda head: head.name)
+def test_imitating_the_teacher_to_the_letter_is_cheapest(head: Head) -> None:
+    taught, other = outputs(4)[head.name], outputs(4, seed=5)[head.name]
+    same = np.asarray(losses.imitation_losses(head, taught, taught))
+    apart = np.asarray(losses.imitation_losses(head, taught, other))
+    assert same.shape == apart.shape == (4,)
+    assert (same < apart).all()
+    if head.kind in ("value", "distribution"):
+        assert same == pytest.approx(0, abs=1e-5)
+
+
+def test_imitation_by_hand() -> None:
+    binary = losses.imitation_losses(heads.GENDER, np.float32([[0.25]]), np.float32([[0.5]]))
+    assert np.asarray(binary)[0] == pytest.approx(np.log(2), rel=1e-5)
+    taught, output = np.zeros((2, 1, 117), dtype=np.float32)
+    taught[0, [20, 40]] = 0.5
+    output[0, [20, 40]] = 0.25, 0.75
+    loss = losses.imitation_losses(DISTRIBUTION, taught, output)
+    # KL(1/2, 1/2 || 1/4, 3/4), and the expectations 30 and 35 years
+    assert np.asarray(loss)[0] == pytest.approx(0.5 * np.log(4 / 3) + 5 / 4, rel=1e-4)
+
+
+def test_a_taught_head_learns_from_label_and_teacher_alike_and_others_from_labels() -> None:
+    target, output, other = targets(3), outputs(3), outputs(3, seed=5)
+    taught = {"gender": other["gender"]}
+    weights = np.ones(3, dtype=np.float32)
+    _, plain = losses.total_loss(HEADS, target, output, weights)
+    _, both = losses.total_loss(HEADS, target, output, weights, taught)
+    imitated = np.asarray(losses.imitation_losses(heads.GENDER, other["gender"], output["gender"]))
+    expected = np.asarray(plain["gender"]) / 2 + imitated / 2
+    assert np.asarray(both["gender"]) == pytest.approx(expected, rel=1e-6)
+    for head in HEADS[1:]:
+        assert (np.asarray(both[head.name]) == np.asarray(plain[head.name])).all()
+
+
 def test_score_sums_of_batches_merge_into_those_of_the_whole() -> None:
     target, output = targets(30), outputs(30)
     target["gender"][3] = target["age"][7] = np.nan

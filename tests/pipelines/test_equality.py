@@ -37,13 +37,19 @@ def test_all_ranks_hold_the_same_bits(trained: Path, workers: int) -> None:
             assert all(np.array_equal(a, b) for a, b in zip(first, other, strict=True)), name
 
 
-@pytest.mark.parametrize("workers", [2, 4])
-@pytest.mark.parametrize("name", ["plain", "full"])
+@pytest.mark.parametrize(
+    ("name", "workers"), [("plain", 2), ("full", 2), ("taught", 2), ("plain", 4), ("full", 4)]
+)
 def test_the_number_of_workers_changes_float_noise_only(
     trained: Path, name: str, workers: int
 ) -> None:
     for one, many in zip(_arrays(trained, name, 1), _arrays(trained, name, workers), strict=True):
         np.testing.assert_allclose(many, one, rtol=1e-4, atol=2e-5)
+
+
+def test_a_teacher_changes_what_is_learnt(trained: Path) -> None:
+    both = zip(_arrays(trained, "plain", 1), _arrays(trained, "taught", 1), strict=True)
+    assert not all(np.allclose(alone, taught, atol=1e-4) for alone, taught in both)
 
 
 def test_accumulating_micro_batches_is_one_large_batch(trained: Path) -> None:

@@ -127,6 +127,35 @@ def test_a_batch_that_cannot_be_shared_out_is_an_error(
         dataclasses.replace(TrainOptions(_recipe(), "m", "o"), **changes).check()
 
 
+def test_a_network_learns_from_teachers_that_stay_part_of_what_the_run_is(
+    faces_manifest: str, tmp_path: Path
+) -> None:
+    options = TrainOptions(_recipe(1), faces_manifest, str(tmp_path / "teacher"))
+    teacher = read_bundle(Path(train(options).bundle_uri))
+    alone = TrainOptions(_recipe(1), faces_manifest, str(tmp_path / "student"), seed=1)
+    taught = dataclasses.replace(alone, teachers=(teacher,))
+    student = read_bundle(Path(train(taught).bundle_uri))
+    assert student.id != teacher.id
+    assert student.record["training"]["teachers"] == [teacher.id]
+    assert f"--teachers BUNDLE-{teacher.id}" in student.record["training"]["command"]
+    assert train(taught).already_done
+    with pytest.raises(UsageError, match=re.escape(f"(teachers was ['{teacher.id}'], is [])")):
+        train(alone)
+
+
+def test_a_teacher_that_cannot_teach_this_network_is_an_error() -> None:
+    shipped = open_bundle(None)
+    with pytest.raises(UsageError) as error:
+        TrainOptions(_recipe(), "m", "o", teachers=(shipped,)).check()
+    assert str(error.value) == (
+        f"--teachers facemill ({shipped.id}) takes 96x96 rgb, demo takes 48x48 grey: a teacher "
+        "must see the very same pixels"
+    )
+    other = dataclasses.replace(preset("facemill"), heads=preset("demo").heads)
+    with pytest.raises(UsageError, match=r"has heads that facemill has not: age; give a bundle"):
+        TrainOptions(other, "m", "o", teachers=(shipped,)).check()
+
+
 def test_options_at_their_defaults_leave_the_identity_as_it_was() -> None:
     options = TrainOptions(_recipe(), "m", "o")
     usual = options.identity("f")
