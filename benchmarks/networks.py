@@ -100,10 +100,10 @@ def accuracy(bundles: dict[str, Bundle], rows: Any, precision: str) -> tuple[lis
         predicted = columns.get("age_years", nothing)
         found = metrics.evaluate(age, predicted, gender, columns.get("p_female", nothing))
         network: Any = load_network(bundle, "float32")
-        training = bundle.record.get("training", {})
+        training, history = bundle.record["training"], bundle.record["history"]
         lines.append(
             f"| {name} | {network.count_params():,} | {count_flops(network) / 1e9:.3f} | "
-            f"{len(bundle.record.get('history', []))} epochs, {training.get('seconds', 0):,.0f} s, "
+            f"{len(history)} epochs, {sum(row['seconds'] for row in history):,.0f} s of steps, "
             f"{training.get('precision', '?')} | {_text(found, 'age_mae')} | "
             f"{_text(found, 'age_within_5', True)} | {_text(found, 'gender_accuracy', True)} |"
         )
@@ -168,7 +168,7 @@ def untrained(name: str, folder: Path) -> Bundle:
     network = build_network(recipe.network, recipe.input.shape, recipe.kept_heads, norm="folded")
     return write_bundle(
         folder / name, network, name=name, input_spec=recipe.input, heads=recipe.kept_heads,
-        details={"training": {}},
+        details={},
     )  # fmt: skip
 
 

@@ -62,11 +62,14 @@ class TrainConfig:
     """Weigh train examples by the rarity of their decade of age or of their gender, up to 10:1."""
     age_head: Literal["preset", "groups"] = "preset"
     """groups: a softmax over 0-10, 11-20, … in place of the age in years (the seed's proposal)."""
-    race_head: bool = False
-    """Add a head for UTKFace's five race labels. Off by default: the labels are other people's
-    guesses, and predicting them of a person is not a use we support; see the model card."""
+    race_head: Literal["preset", "auxiliary", "kept"] = "preset"
+    """auxiliary: learn UTKFace's five race labels for what they teach the network, and leave that
+    head out of the bundle; kept: keep it. The labels are other people's guesses, and predicting
+    them of a person is not a use we support: scoring writes no such column; see the model card."""
     learning_rate: float | None = None
     """Peak learning rate; default: the preset's."""
+    clip_norm: float | None = None
+    """Largest norm of a step's gradient over all workers; default: the preset's, none in ours."""
     precision: Precision = "float32"
     """Of the network's body; the heads stay in float32. float16 scales the loss and gives up
     steps that overflow; it is for GPUs without bfloat16."""
@@ -109,7 +112,7 @@ def job(config: TrainConfig) -> None:
     cache = storage.normalize(config.cache) if config.cache else None
     cpus = config.cpus_per_worker or max(1, (os.cpu_count() or 1) // config.num_workers)
     options = TrainOptions(
-        _recipe(config), source, output, config.num_workers, cpus, config.use_gpu,
+        resolve(config), source, output, config.num_workers, cpus, config.use_gpu,
         config.precision, config.conflicts, config.seed, config.max_failures,
         config.weights_dtype, config.min_workers, config.accumulate, config.early_stopping,
         config.balance, config.checkpoint_every_steps, config.keep_best, cache, config.mlflow_uri,
@@ -129,7 +132,7 @@ def job(config: TrainConfig) -> None:
     cli.print_table(f"{verb} {options.recipe.name} in {seconds:,.0f} s", _summary(options, result))
 
 
-def _recipe(config: TrainConfig) -> Recipe:
+def resolve(config: TrainConfig) -> Recipe:
     """The preset with the arguments that override it."""
     overrides = {
         name: getattr(config, name)
@@ -137,12 +140,16 @@ def _recipe(config: TrainConfig) -> Recipe:
         if getattr(config, name) is not None
     }
     recipe = dataclasses.replace(preset(config.preset), **overrides)
-    kept = () if config.race_head else recipe.auxiliary  # its only use is the race head
-    recipe = dataclasses.replace(recipe, heads=_heads(config, recipe.heads), auxiliary=kept)
-    if config.learning_rate is not None:
-        optimizer = dataclasses.replace(recipe.optimizer, learning_rate=config.learning_rate)
-        recipe = dataclasses.replace(recipe, optimizer=optimizer)
-    return recipe
+    auxiliary = {"preset": recipe.auxiliary, "auxiliary": ("race",), "kept": ()}[config.race_head]
+    recipe = dataclasses.replace(recipe, heads=_heads(config, recipe.heads), auxiliary=auxiliary)
+    changes: dict[str, float] = {}
+    for name in ("learning_rate", "clip_norm"):
+        value = getattr(config, name)
+        if value is not None:
+            if not value > 0:
+                raise UsageError(f"--{name.replace('_', '-')} {value:g} must be above 0")
+            changes[name] = value
+    return dataclasses.replace(recipe, optimizer=dataclasses.replace(recipe.optimizer, **changes))
 
 
 def _summary(options: TrainOptions, result: Trained) -> list[tuple[str, object]]:
@@ -151,15 +158,17 @@ def _summary(options: TrainOptions, result: Trained) -> list[tuple[str, object]]
     epochs, planned = len(result.history), options.recipe.epochs
     early = f" of {planned}, stopped early" if epochs < planned else ""
     seconds = sum(row["seconds"] for row in result.history)
+    # An elastic group may have shrunk meanwhile; rows of older runs do not say.
+    worked = sum(row["seconds"] * row.get("workers", options.workers) for row in result.history)
     waited = sum(row["seconds"] * row.get("data_wait_share", 0.0) for row in result.history)
     speed = statistics.median(row["images_per_s"] for row in result.history)
     what = "GPU" if options.use_gpu else "core"
-    units = options.workers * (1 if options.use_gpu else options.cpus_per_worker)
+    units = 1 if options.use_gpu else options.cpus_per_worker
     return [
         ("epochs", f"{epochs}{early}, best by val loss: {best['epoch']:.0f}"),
         *((name, f"{value:.4f}") for name, value in best.items() if name.startswith("val_")),
         ("speed", f"{speed:,.0f} images/s, {waited / seconds:.1%} of the time waiting for data"),
-        ("cost", f"{seconds * units / 3600:.2f} {what} hours of training steps"),
+        ("cost", f"{worked * units / 3600:.2f} {what} hours of training steps"),
         ("not decodable", f"{len(result.rejects)} images left out"),
         ("bundle", f"{result.bundle_uri} ({result.bundle_id})"),
         ("curves", storage.join(options.output, "curves.png")),
@@ -175,8 +184,13 @@ def _heads(config: TrainConfig, given: tuple[heads.Head, ...]) -> tuple[heads.He
     """The preset's heads with --age-head and --race-head applied."""
     chosen = list(given)
     if config.age_head == "groups":
+        if not any(head.label == "age_years" for head in given):
+            raise UsageError(
+                f"--age-head groups: {config.preset} has no age head that it could replace; choose "
+                "a preset that reads ages, for example seed-final"
+            )
         chosen = [heads.AGE_GROUPS if head.label == "age_years" else head for head in chosen]
-    if config.race_head and not any(head.label == "race" for head in chosen):
+    if config.race_head != "preset" and not any(head.label == "race" for head in chosen):
         chosen.append(heads.RACE)
     return tuple(chosen)
 

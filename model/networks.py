@@ -5,7 +5,7 @@ head name -> float32 (batch, head.width), activated. No Lambda layers: a bundle 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import keras
@@ -44,7 +44,9 @@ def build_network(
     policy = precision if precision == "float32" else f"mixed_{precision}"
     dropout = SharedDropout if shared_dropout else layers.Dropout
     pixels = keras.Input(shape, dtype="uint8", name="pixels")
-    scaled = layers.Rescaling(1 / 255, dtype=policy, name="scale")(pixels)
+    # Levi & Hassner's weights of 0.01 and normalisation are for pixels about zero, up to 255.
+    scale, offset = (1.0, -127.5) if isinstance(network, LeviHassner) else (1 / 255, 0.0)
+    scaled = layers.Rescaling(scale, offset, dtype=policy, name="scale")(pixels)
     match network:
         case PlainStack():
             outputs = _plain_stack(network, scaled, heads, policy, dropout)
@@ -61,18 +63,21 @@ def _levi_hassner(
     network: LeviHassner, x: Any, heads: Sequence[Head], policy: str, dropout: type[layers.Dropout]
 ) -> dict[str, Any]:
     x = layers.CenterCrop(network.crop, network.crop, dtype=policy, name="crop")(x)
-    gaussian: Any = keras.initializers.RandomNormal(0.0, 0.01)
+
+    def gaussian() -> Any:
+        return keras.initializers.RandomNormal(0.0, 0.01)
+
     stages = ((96, 7, 4, "valid"), (256, 5, 1, "same"), (384, 3, 1, "same"))
     for i, (filters, size, stride, padding) in enumerate(stages, start=1):
         x = layers.Conv2D(
             filters, size, stride, padding, activation="relu", dtype=policy, name=f"conv{i}",
-            kernel_initializer=gaussian,
+            kernel_initializer=gaussian(),
         )(x)  # fmt: skip
         x = layers.MaxPooling2D(3, 2, dtype=policy, name=f"pool{i}")(x)
         if i < 3:
             x = LocalResponseNormalization(dtype=policy, name=f"norm{i}")(x)
     x = layers.Flatten(dtype=policy, name="flatten")(x)
-    return _dense_heads(network, x, heads, policy, dropout)
+    return _dense_heads(network, x, heads, policy, dropout, gaussian)
 
 
 def _dhomne(
@@ -98,17 +103,24 @@ def _dense_heads(
     heads: Sequence[Head],
     policy: str,
     dropout: type[layers.Dropout],
+    initializer: Callable[[], Any] = keras.initializers.GlorotUniform,
 ) -> dict[str, Any]:
     """Two dense layers with relu and dropout, shared by all heads."""
     for i in (1, 2):
-        x = layers.Dense(network.units, activation="relu", dtype=policy, name=f"dense{i}")(x)
+        x = layers.Dense(
+            network.units, activation="relu", dtype=policy, name=f"dense{i}",
+            kernel_initializer=initializer(),
+        )(x)  # fmt: skip
         x = dropout(network.dropout, dtype=policy, name=f"dropout{i}")(x)
-    return {head.name: output_layer(head)(x) for head in heads}
+    return {head.name: output_layer(head, initializer())(x) for head in heads}
 
 
-def output_layer(head: Head) -> layers.Layer:
+def output_layer(head: Head, initializer: Any = "glorot_uniform") -> layers.Layer:
     """The last layer of a head, in float32 whatever the body computes in."""
-    return layers.Dense(head.width, activation=head.activation, dtype="float32", name=head.name)
+    return layers.Dense(
+        head.width, activation=head.activation, dtype="float32", name=head.name,
+        kernel_initializer=initializer,
+    )  # fmt: skip
 
 
 def _plain_stack(

@@ -45,7 +45,9 @@ class LeviHassner:
 
     A 227x227 crop of the 256x256 input; 96 filters 7x7 stride 4, 256 of 5x5, 384 of 3x3, each with
     relu and 3x3/2 max pool, local response normalisation after the first two pools; two fully
-    connected layers of 512 with relu and dropout. Weights start from a Gaussian of 0.01, as there.
+    connected layers of 512 with relu and dropout. All weights start from a Gaussian of 0.01, as
+    there; that is for pixels up to 255 about zero. The published files subtract the mean image, we
+    subtract 127.5.
     """
 
     crop: int = 227
@@ -61,6 +63,7 @@ class Dhomne:
     convolutional stage"; it gives neither filters nor depth. We take VGG-16's first three stages
     (2 x 64, 2 x 128, 3 x 256 filters of 3x3, relu, 2x2 max pool) and, since flattening 28x28x256
     would make 103 million weights of the first dense layer alone, one more 4x4 pool before it.
+    The paper names relu and dropout for the first dense layer; the second has them here too.
     """
 
     crop: int = 227

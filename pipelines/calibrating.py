@@ -3,14 +3,16 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from model import calibration, statistics
 from model.bundle import Bundle, with_details
 from model.errors import UsageError
 from model.predictor import Predictor
+from model.preprocessing import InputSpec
 from pipelines import manifest
-from pipelines.decoding import decode_manifest
+from pipelines.decoding import decode_in_parts
 
 
 def check_manifest(bundle: Bundle, table: pa.Table, source: str) -> None:
@@ -41,23 +43,31 @@ def calibrate(bundle: Bundle, table: pa.Table, folder: Path) -> Bundle:
     for split in ("train", "val"):
         if split not in table["split"].to_pylist():
             continue
-        rows = manifest.labelled(table, split)
-        images = decode_manifest(rows, bundle.input, f"decode {split}")
-        columns: dict[str, Any] = {
-            **statistics.image_statistics(images.pixels),
-            "width": images.sizes[:, 0],
-            "height": images.sizes[:, 1],
-        }
-        if split == "val":
-            raw = Predictor(bundle, batch_size=64).predict(images.pixels)
-            good = rows.take(pa.array(images.rows, pa.int64()))
+        predictor = Predictor(bundle, batch_size=64) if split == "val" else None
+        columns, good = _columns(predictor, manifest.labelled(table, split), bundle.input, split)
+        if predictor:
             fitted = calibration.fit(
-                raw, manifest.codes(good, "age_years"), manifest.codes(good, "gender")
+                columns, manifest.codes(good, "age_years"), manifest.codes(good, "gender")
             )
-            columns |= calibration.apply(raw, fitted, calibration.Reading())
-        profile[split] = {"images": len(images.rows), **statistics.profile(columns)}
+            columns |= calibration.apply(columns, fitted, calibration.Reading())
+        profile[split] = {"images": good.num_rows, **statistics.profile(columns)}
     fitted |= {"split": "val", "manifest_fingerprint": manifest.fingerprint(table)}
     return with_details(bundle, folder, {"calibration": fitted, "profile": profile})
+
+
+def _columns(
+    predictor: Predictor | None, rows: pa.Table, spec: InputSpec, split: str
+) -> tuple[dict[str, Any], pa.Table]:
+    """Statistics of the pictures of a split, predictions too if asked, and the rows they are of."""
+    parts: list[dict[str, Any]] = []
+    good: list[pa.Table] = []
+    for part, images in decode_in_parts(rows, spec, f"decode {split}"):
+        said = predictor.predict(images.pixels) if predictor else {}
+        sizes = {"width": images.sizes[:, 0], "height": images.sizes[:, 1]}
+        parts.append({**statistics.image_statistics(images.pixels), **sizes, **said})
+        good.append(part)
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return columns, pa.concat_tables(good)
 
 
 def summary(record: dict[str, Any]) -> list[tuple[str, str]]:

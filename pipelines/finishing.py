@@ -19,7 +19,7 @@ from model.runtime import import_tensorflow
 from pipelines import curves, manifest, storage, tables
 from pipelines.bundles import copy_bundle
 from pipelines.calibrating import calibrate
-from pipelines.decoding import decode_manifest
+from pipelines.decoding import decode_in_parts
 from pipelines.model_card import layers_of
 
 
@@ -78,11 +78,16 @@ def finish(
 
 def measure(predictor: Predictor, table: pa.Table, split: str) -> dict[str, Any]:
     """Metrics of one split, each as {value, low, high, images}."""
-    rows = manifest.labelled(table, split)
-    images = decode_manifest(rows, predictor.bundle.input, f"measure on {split}")
-    good = rows.take(pa.array(images.rows, pa.int64()))
+    rows, said = list[pa.Table](), list[dict[str, Any]]()
+    spec, heads = predictor.bundle.input, predictor.bundle.heads
+    for part, images in decode_in_parts(
+        manifest.labelled(table, split), spec, f"measure on {split}"
+    ):
+        rows.append(part)
+        said.append(predictor.predict(images.pixels))
+    good = pa.concat_tables(rows)
+    raw = {name: np.concatenate([part[name] for part in said]) for name in said[0]}
     fitted = predictor.bundle.record["calibration"]
-    raw, heads = predictor.predict(images.pixels), predictor.bundle.heads
     bins = calibration.chosen_bins("auto", heads)
     columns = calibration.apply(raw, fitted, Reading(age_bins=bins), heads)
     absent = np.full(good.num_rows, np.nan, dtype=np.float32)

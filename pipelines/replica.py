@@ -107,11 +107,13 @@ class Replica:
         else:
             # Put back afterwards rather than left out by tf.cond: under the strategy an all-reduce
             # cannot stand in a branch.
-            kept = [*self.network.trainable_variables, *self.optimizer.variables]
+            # Batch norm's moving statistics too: an overflow would stay in them for ever.
+            kept = [*self.network.variables, *self.optimizer.variables]
             before = [self.tf.convert_to_tensor(v) for v in kept]
             sums, finite = self.strategy.run(self._whole_step, args=batch)
             for variable, value in zip(kept, before, strict=True):
                 variable.assign(self.tf.where(finite, variable, value))
+            sums = self.tf.where(finite, sums, self.tf.zeros_like(sums))
             self._rescale(finite)
         self._average()
         return sums
@@ -263,6 +265,10 @@ class Replica:
         mine = np.zeros((2, self.workers), dtype=np.float32)
         mine[:, self.rank] = checksum >> 16, checksum & 0xFFFF
         return bool(np.ptp(self.merged(mine), axis=1).any())
+
+    def is_finite(self) -> bool:
+        """Whether every weight is a finite number; the same on all ranks, as the weights are."""
+        return all(np.isfinite(np.asarray(v)).all() for v in self.network.variables)
 
     def arrays(self) -> dict[str, Arrays]:
         """All that a checkpoint must hold, by name."""

@@ -8,6 +8,7 @@ from model import bundle as bundles
 from model.bundle import Bundle
 from model.errors import UsageError
 from model.preprocessing import InputSpec
+from model.presets import PRESETS
 from model.recipes import Recipe
 from pipelines import storage, tables
 from pipelines.manifest import ConflictRule
@@ -93,6 +94,7 @@ class TrainOptions:
         flags = {
             "preset": self.recipe.name,
             "epochs": self.recipe.epochs,
+            **self._overrides(),
             **{
                 name: getattr(self, name)
                 for name in ("precision", "conflicts", "seed", "accumulate", "balance",
@@ -104,6 +106,23 @@ class TrainOptions:
             flags["teachers"] = " ".join(f"BUNDLE-{teacher.id}" for teacher in self.teachers)
         text = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in flags.items())
         return f"python -m jobs.train {text} --manifest MANIFEST --output OUTPUT"
+
+    def _overrides(self) -> dict[str, Any]:
+        """The arguments that made the recipe differ from its preset."""
+        recipe, given = self.recipe, PRESETS[self.recipe.name]
+        labels = {(head.name, head.label) for head in given.heads}
+        changed = {head for head in recipe.heads if (head.name, head.label) not in labels}
+        values = {
+            "global-batch-size": (recipe.global_batch_size, given.global_batch_size),
+            "learning-rate": (recipe.optimizer.learning_rate, given.optimizer.learning_rate),
+            "clip-norm": (recipe.optimizer.clip_norm, given.optimizer.clip_norm),
+        }
+        found: dict[str, Any] = {n: mine for n, (mine, its) in values.items() if mine != its}
+        if any(head.label == "age_years" for head in changed):
+            found["age-head"] = "groups"
+        if any(head.label == "race" for head in changed) or recipe.auxiliary != given.auxiliary:
+            found["race-head"] = "auxiliary" if "race" in recipe.auxiliary else "kept"
+        return found
 
     def check(self) -> None:
         """Check what no type says.
@@ -189,8 +208,8 @@ def claim(options: TrainOptions, fingerprint: str) -> Trained | None:
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> list[str]:
     """`recipe.epochs was 12, is 3` for every leaf that differs."""
     found: list[str] = []
-    for key, value in now.items():
-        old, name = before.get(key), f"{path}{key}"
+    for key in [*now, *(key for key in before if key not in now)]:
+        old, value, name = before.get(key), now.get(key), f"{path}{key}"
         if isinstance(value, dict) and isinstance(old, dict):
             found += _differences(old, value, f"{name}.")  # type: ignore[arg-type]
         elif old != value:

@@ -26,7 +26,17 @@ from pipelines.feeding import Feed
 from pipelines.replica import Replica
 
 _PROGRESS_S = 1.0
-DRIFTED = "the workers' weights differ after epoch {}, which must never be"
+_NOT_FINITE = (
+    "the {} became {} in epoch {}: lower --learning-rate or use float32, with another --output"
+)
+_BROKEN = (
+    "weights became infinite in epoch {}: lower --learning-rate or use float32, with another "
+    "--output"
+)
+_DRIFTED = (
+    "the workers' weights differ after epoch {}, which must never be: repeat the command to go on "
+    "from the last checkpoint, and report it"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,8 +76,9 @@ def train_worker(loop_config: dict[str, Any]) -> None:
     config: WorkerConfig = loop_config["config"]
     tf = import_tensorflow(threads=config.cpus)
     strategy = tf.distribute.MultiWorkerMirroredStrategy()  # before any other TensorFlow call
-    beat = _start_watchdog(config.stall_timeout_s)
-    run = _Run(config, strategy, beat)
+    # Before the watchdog: a large file takes its time to come from another node.
+    feeds = Feed(ray.get(config.train)), Feed(ray.get(config.val))
+    run = _Run(config, strategy, feeds, start_watchdog(config.stall_timeout_s))
     while run.state.epoch < config.recipe.epochs:
         if run.state.stopped_early(config.early_stopping) or not run.epoch():
             return
@@ -76,12 +87,14 @@ def train_worker(loop_config: dict[str, Any]) -> None:
 class _Run:
     """One worker's run: the feeds, the replica and where they stand."""
 
-    def __init__(self, config: WorkerConfig, strategy: Any, beat: list[float]) -> None:
+    def __init__(
+        self, config: WorkerConfig, strategy: Any, feeds: tuple[Feed, Feed], beat: list[float]
+    ) -> None:
         """Build all, and take up the latest checkpoint if there is one."""
         context = ray.train.get_context()
         self.rank, workers = context.get_world_rank(), context.get_world_size()
         self.config, self.recipe, self.beat = config, config.recipe, beat
-        self.train, self.val = Feed(ray.get(config.train)), Feed(ray.get(config.val))
+        self.train, self.val = feeds
         self.steps = len(self.train) // self.recipe.global_batch_size
         self.replica = Replica(
             config.recipe, strategy, self.rank, workers, steps=self.steps * config.recipe.epochs,
@@ -102,13 +115,20 @@ class _Run:
         sums = replica.merged(self._steps())
         scores = replica.scores(sums, "train")
         if not np.isfinite(scores["train_loss"]):
-            self._fail(f"the loss became {scores['train_loss']} in epoch {state.epoch + 1}")
+            self._fail(_NOT_FINITE.format("loss", scores["train_loss"], state.epoch + 1))
             return False
         if replica.workers > 1 and replica.weights_differ():
-            self._fail(DRIFTED.format(state.epoch + 1))
+            self._fail(_DRIFTED.format(state.epoch + 1))
             return False
         val = replica.merged(replica.validate(self.val, self.beat))
         scores |= replica.scores(val, "val")
+        # The loss above was measured before the last step: that step may have broken the weights.
+        if not np.isfinite(scores["val_loss"]):
+            self._fail(_NOT_FINITE.format("validation loss", scores["val_loss"], state.epoch + 1))
+            return False
+        if not replica.is_finite():
+            self._fail(_BROKEN.format(state.epoch + 1))
+            return False
         waited_s, seconds = replica.merged([state.waited_s, state.seconds]) / replica.workers
         row = {"epoch": state.epoch + 1, **scores, "seconds": float(seconds)}
         row["images_per_s"] = self.steps * recipe.global_batch_size / float(seconds)
@@ -150,7 +170,9 @@ class _Run:
                 state.sums = self.replica.merged(np.asarray(total) + before).tolist()
                 state.seconds += time.monotonic() - started
                 state.waited_s += self.train.waited_s - waited_s
-                self._report({"val_loss": sys.float_info.max})  # the worst of all to keep
+                # A broken state is not kept; the same on all ranks, and the epoch's end says it.
+                if np.isfinite(state.sums).all() and self.replica.is_finite():
+                    self._report({"val_loss": sys.float_info.max})  # the worst of all to keep
                 before, total = (np.array(state.sums) if self.rank == 0 else 0.0), 0.0
                 started, waited_s = time.monotonic(), self.train.waited_s
         total = np.asarray(total, dtype=np.float64) + before
@@ -184,7 +206,7 @@ class _Run:
             ray.get(self.config.board.fail.remote(reason))
 
 
-def _start_watchdog(timeout_s: float) -> list[float]:
+def start_watchdog(timeout_s: float) -> list[float]:
     """Exit the process if no step ends for `timeout_s`: a stuck collective hangs for ever.
 
     Returns:
@@ -195,6 +217,8 @@ def _start_watchdog(timeout_s: float) -> list[float]:
     def watch() -> None:
         while time.monotonic() - beat[0] < timeout_s:
             time.sleep(min(5.0, timeout_s / 4))
+        why = f"no step ended in {timeout_s:g} s: this worker exits, so that Ray restarts the group"
+        print(why, file=sys.stderr, flush=True)
         os._exit(70)
 
     threading.Thread(target=watch, daemon=True).start()

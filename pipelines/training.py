@@ -1,7 +1,6 @@
 """Training: manifest -> decoded arrays -> Ray Train -> bundle, history and curves."""
 
 import shutil
-import time
 from importlib.metadata import version
 from typing import Any
 
@@ -43,11 +42,8 @@ def prepare(options: TrainOptions, table: pa.Table) -> tuple[dict[str, Any], tup
         rows = manifest.labelled(table, split, options.conflicts if split == "train" else "keep")
         images = decoded(rows, recipe.input, cache, f"decode {split}")
         rejects += images.rejects
-        if split == "train" and len(images.rows) < recipe.global_batch_size:
-            raise UsageError(
-                f"the train split has {len(images.rows)} usable images, fewer than one global "
-                f"batch of {recipe.global_batch_size}: lower --global-batch-size or add images"
-            )
+        if split == "train":
+            _require_a_batch(options, len(images.rows))
         good = rows.take(pa.array(images.rows, pa.int64()))
         targets = {
             head.name: encode_target(head, manifest.codes(good, head.label))
@@ -60,6 +56,15 @@ def prepare(options: TrainOptions, table: pa.Table) -> tuple[dict[str, Any], tup
         )
         refs[split] = ray.put(Split(images.file, images.rows, targets, weights))
     return refs, rejects
+
+
+def _require_a_batch(options: TrainOptions, usable: int) -> None:
+    batch = options.recipe.global_batch_size
+    if usable < batch:
+        raise UsageError(
+            f"the train split has {usable} usable images, fewer than one global batch of {batch}: "
+            "lower --global-batch-size or add images"
+        )
 
 
 def cache_of(options: TrainOptions) -> str:
@@ -89,11 +94,11 @@ def train(options: TrainOptions) -> Trained:
     table = manifest.read_manifest(options.manifest, ["uri", "age_years", "gender", "split"])
     fingerprint = manifest.fingerprint(table)
     options.check()
+    _require_a_batch(options, manifest.labelled(table, "train", options.conflicts).num_rows)
     done = claim(options, fingerprint)
     if done is not None:
         return done
     refs, rejects = prepare(options, table)
-    started = time.monotonic()
     config = WorkerConfig(
         options.recipe, refs["train"], refs["val"], options.seed, options.precision,
         options.cpus_per_worker, open_board(),
@@ -105,7 +110,7 @@ def train(options: TrainOptions) -> Trained:
         with checkpoint.as_directory() as folder:
             state = checkpoints.load_state(folder)
             best = checkpoints.load_arrays(folder, "best")
-        details = _details(options, state, fingerprint, time.monotonic() - started)
+        details = _details(options, state, fingerprint)
         written = finish(
             options.recipe, best, details, table, options.output, options.weights_dtype
         )
@@ -116,10 +121,9 @@ def train(options: TrainOptions) -> Trained:
     return Trained(uri, written.id, tuple(state.history), rejects)
 
 
-def _details(
-    options: TrainOptions, state: TrainState, fingerprint: str, seconds: float
-) -> dict[str, Any]:
-    """What bundle.json says of the run."""
+def _details(options: TrainOptions, state: TrainState, fingerprint: str) -> dict[str, Any]:
+    """What bundle.json says of the run; its seconds are those of all steps, also before a kill."""
+    seconds = sum(row["seconds"] for row in state.history)
     return {
         "recipe": options.recipe.to_json(),
         "best_epoch": state.best_epoch,
@@ -183,8 +187,8 @@ def _fit(options: TrainOptions, config: WorkerConfig, trackers: Trackers) -> Any
     failure = ray.get(board.failed.remote())
     if failure:
         raise TrainingError(
-            f"{failure}: lower --learning-rate or use float32, with another --output; the last "
-            f"good checkpoint is below {storage.join(options.output, 'checkpoints')}"
+            f"{failure}; the last good checkpoint, if there is one, is below "
+            f"{storage.join(options.output, 'checkpoints')}"
         )
     if result.checkpoint is None:
         raise TrainingError("the workers ended without a checkpoint: see the log above")

@@ -56,6 +56,23 @@ def test_manifest_without_one_good_image_is_refused(tmp_path: Path) -> None:
         decode_manifest(table_of(str(tmp_path)), SPEC)
 
 
+def test_parts_hold_what_the_whole_holds_and_may_be_all_bad(tmp_path: Path) -> None:
+    draw_faces(tmp_path, 4, broken=2)
+    table = table_of(str(tmp_path))
+    whole = decode_manifest(table, SPEC)
+    parts = list(decoding.decode_in_parts(table, SPEC, "", part_bytes=24 * 32 * 3))
+    assert [rows.num_rows for rows, _ in parts] == [1] * 4  # one image a part, bad ones skipped
+    assert (np.concatenate([images.pixels for _, images in parts]) == whole.pixels).all()
+    found = [uri for rows, _ in parts for uri in rows["uri"].to_pylist()]
+    assert found == table["uri"].take(whole.rows).to_pylist()
+
+
+def test_parts_without_one_good_image_are_refused(tmp_path: Path) -> None:
+    draw_faces(tmp_path, 0, broken=1)
+    with pytest.raises(ManifestError, match=r"^none of the manifest's 1 images can be decoded"):
+        list(decoding.decode_in_parts(table_of(str(tmp_path)), SPEC, ""))
+
+
 def test_a_bucket_decodes_to_the_pixels_of_the_folder(faces_dir: Path, bucket: str) -> None:
     for path in sorted(faces_dir.iterdir())[:5]:
         storage.write_bytes(f"{bucket}/{path.name}", path.read_bytes())

@@ -2,25 +2,31 @@
 
 import dataclasses
 import re
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 import ray
 
+from jobs.train import TrainConfig, resolve
 from model.bundle import read_bundle
 from model.errors import TrainingError, UsageError
-from model.presets import preset
+from model.presets import PRESETS, preset
 from model.recipes import Recipe
 from pipelines import manifest, tables
 from pipelines.bundles import open_bundle
+from pipelines.checkpoints import load_arrays
 from pipelines.evaluation import evaluate
 from pipelines.feeding import epoch_order
 from pipelines.ingest import IngestOptions, ingest, write_ingested
 from pipelines.scoring import ScoreOptions
+from pipelines.train_options import claim
 from pipelines.training import TrainOptions, train
 
 
@@ -92,13 +98,32 @@ def _kill_worker(output: Path, killed: list[int]) -> None:
             killed.append(process.pid)
 
 
-def test_nan_loss_ends_with_a_sentence_and_the_last_checkpoint(
+def test_nan_loss_ends_with_a_sentence_and_leaves_only_good_checkpoints(
     faces_manifest: str, tmp_path: Path
 ) -> None:
-    optimizer = dataclasses.replace(preset("demo").optimizer, name="sgd", learning_rate=1e38)
-    recipe = _recipe(2, optimizer=optimizer)
-    with pytest.raises(TrainingError, match=r"^the loss became (nan|inf) in epoch 1: lower --lear"):
-        train(TrainOptions(recipe, faces_manifest, str(tmp_path)))
+    # Grows step by step until it overflows, so that there are good checkpoints and then bad steps.
+    optimizer = dataclasses.replace(preset("demo").optimizer, name="sgd", learning_rate=3.0)
+    recipe = _recipe(4, optimizer=optimizer)
+    options = TrainOptions(recipe, faces_manifest, str(tmp_path), checkpoint_every_steps=1)
+    sentence = (
+        r"^(the (validation )?loss became (nan|inf)|weights became infinite) in epoch \d: lower"
+    )
+    with pytest.raises(TrainingError, match=sentence):
+        train(options)
+    kept = [path.parent for path in tmp_path.glob("checkpoints/checkpoint_*/state.json")]
+    assert kept
+    for folder in kept:
+        assert all(np.isfinite(array).all() for array in load_arrays(folder, "state")), folder
+
+
+def test_a_silent_worker_exits_so_that_its_group_starts_again() -> None:
+    code = "from pipelines.train_worker import start_watchdog; import time; " \
+        "start_watchdog(0.3); time.sleep(60)"  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 70
+    assert "no step ended in 0.3 s: this worker exits" in done.stderr
 
 
 def test_too_few_images_for_a_batch_is_an_error(faces_manifest: str, tmp_path: Path) -> None:
@@ -154,6 +179,44 @@ def test_a_teacher_that_cannot_teach_this_network_is_an_error() -> None:
     other = dataclasses.replace(preset("facemill"), heads=preset("demo").heads)
     with pytest.raises(UsageError, match=r"has heads that facemill has not: age; give a bundle"):
         TrainOptions(other, "m", "o", teachers=(shipped,)).check()
+
+
+def test_a_setting_that_was_there_before_and_is_gone_is_a_difference(tmp_path: Path) -> None:
+    options = TrainOptions(preset("facemill"), "m", str(tmp_path))
+    claim(options, "f")
+    kept = dataclasses.replace(options, recipe=dataclasses.replace(options.recipe, auxiliary=()))
+    with pytest.raises(UsageError, match=r"recipe.auxiliary was \['race'\], is None"):
+        claim(kept, "f")
+
+
+def test_the_command_of_a_run_names_all_that_differs_from_its_preset() -> None:
+    given = TrainConfig(
+        preset="seed-final", manifest="m", output="o", global_batch_size=64, learning_rate=3e-4,
+        clip_norm=1.0, age_head="groups", race_head="auxiliary",
+    )  # fmt: skip
+    command = TrainOptions(resolve(given), "m", "o").command()
+    assert command == (
+        "python -m jobs.train --preset seed-final --epochs 12 --global-batch-size 64 "
+        "--learning-rate 0.0003 --clip-norm 1.0 --age-head groups --race-head auxiliary "
+        "--manifest MANIFEST --output OUTPUT"
+    )
+    for name in PRESETS:
+        plain = TrainOptions(resolve(TrainConfig(preset=name)), "m", "o").command()
+        assert plain.count("--") == 4, plain
+
+
+def test_heads_are_replaced_added_and_kept_as_asked() -> None:
+    groups = resolve(TrainConfig(preset="seed-final", age_head="groups"))
+    assert [head.name for head in groups.heads] == ["gender", "age_group"]
+    race = resolve(TrainConfig(preset="seed-final", race_head="auxiliary"))
+    assert [head.name for head in race.heads] == ["gender", "age", "race"]
+    assert [head.name for head in race.kept_heads] == ["gender", "age"]
+    kept = resolve(TrainConfig(preset="facemill", race_head="kept"))
+    assert [head.name for head in kept.kept_heads] == ["gender", "age", "race"]
+    with pytest.raises(UsageError, match=r"^--age-head groups: dhomne-gender has no age head that"):
+        resolve(TrainConfig(preset="dhomne-gender", age_head="groups"))
+    with pytest.raises(UsageError, match=r"^--clip-norm -1 must be above 0$"):
+        resolve(TrainConfig(preset="demo", clip_norm=-1.0))
 
 
 def test_options_at_their_defaults_leave_the_identity_as_it_was() -> None:
