@@ -14,11 +14,15 @@ class Progress:
     def __init__(self, title: str, total: int | None, unit: str = "images") -> None:
         """Start the clock; `total` None where it is not known yet."""
         self.title, self.total, self.unit = title, total, unit
-        self.done = 0
+        self.done = self._before = 0
         self._started = self._shown = time.monotonic()
         self._last_done = -1
         self._first: tuple[int, float] | None = None  # count and time of the first advance
         self.live = sys.stderr.isatty()
+
+    def go_on_from(self, done: int) -> None:
+        """Count what an earlier run did, which is no part of this one's rate."""
+        self.done = self._before = done
 
     def advance(self, count: int, note: str = "") -> None:
         """Count `count` more and show it, at most twice a second live or every five in a log."""
@@ -45,7 +49,7 @@ class Progress:
     @property
     def rate(self) -> float:
         """Counted a second, since the start."""
-        return self.done / max(time.monotonic() - self._started, 1e-6)
+        return (self.done - self._before) / max(time.monotonic() - self._started, 1e-6)
 
     def _left_s(self) -> float | None:
         """Seconds left at the rate since the first advance: what came before it was start-up."""

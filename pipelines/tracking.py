@@ -53,6 +53,7 @@ class TensorBoard:
                 tag = f"{split}/{rest}" if split in ("train", "val") else f"run/{name}"
                 self._scalar(tag, value, int(row["epoch"]))
         self._writer.flush()
+        self._upload()  # a killed driver leaves what it knew
 
     def finish(self, metrics: Mapping[str, float]) -> None:
         """The end's figures as curves of one point."""
@@ -62,10 +63,15 @@ class TensorBoard:
     def close(self) -> None:
         """Flush, and put the events where the run is."""
         self._writer.close()
+        self._upload()
+        if self.remote:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _upload(self) -> None:
+        """Put the events where the run is; a file is small and is put whole each time."""
         if self.remote:
             for path in Path(self.folder).iterdir():
                 storage.write_bytes(storage.join(self.uri, path.name), path.read_bytes())
-            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _scalar(self, tag: str, value: float, step: int) -> None:
         from tensorflow.core.framework.summary_pb2 import DATA_CLASS_SCALAR, SummaryMetadata

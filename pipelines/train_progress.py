@@ -74,6 +74,8 @@ class Watcher(threading.Thread):
             if step and step[:2] != last:
                 done = (step[0] - 1) * step[2] + step[1]
                 progress.total = self.recipe.epochs * step[2]
+                if not progress.done:
+                    progress.go_on_from(done - 1)  # a resumed run starts in the middle
                 progress.advance(done - progress.done, f"epoch {step[0]}/{self.recipe.epochs}")
                 last = step[:2]
 

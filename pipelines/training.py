@@ -17,11 +17,15 @@ from pipelines.bundles import copy_bundle
 from pipelines.checkpoints import TrainState
 from pipelines.feeding import Split
 from pipelines.finishing import finish
+from pipelines.lease import Lease
+from pipelines.mending import mend_snapshot
 from pipelines.pixel_cache import decoded, local_folder
 from pipelines.tracking import Trackers, open_trackers
 from pipelines.train_options import Trained, TrainOptions, claim
 from pipelines.train_progress import Watcher, open_board
 from pipelines.train_worker import WorkerConfig, train_worker
+
+CHECKPOINTS = "checkpoints"  # below the output
 
 __all__ = ["TrainOptions", "Trained", "prepare", "train"]
 
@@ -88,9 +92,16 @@ def train(options: TrainOptions) -> Trained:
     """Train to the last epoch, resuming where an earlier call stopped, and write the bundle.
 
     Raises:
-        UsageError: the output holds another run, or the arguments cannot work.
+        UsageError: the output holds another run, the arguments cannot work, or another driver is
+            at work in the output.
         TrainingError: the loss became NaN, or the workers failed too often.
     """
+    with Lease(options.output):
+        return _train(options)
+
+
+def _train(options: TrainOptions) -> Trained:
+    """`train`, by the driver that holds the output."""
     table = manifest.read_manifest(options.manifest, ["uri", "age_years", "gender", "split"])
     fingerprint = manifest.fingerprint(table)
     options.check()
@@ -166,13 +177,14 @@ def _fit(options: TrainOptions, config: WorkerConfig, trackers: Trackers) -> Any
             resources_per_worker=resources | ({"GPU": 1} if options.use_gpu else {}),
         ),
         run_config=ray.train.RunConfig(
-            name="checkpoints",
+            name=CHECKPOINTS,
             storage_path=path,
             storage_filesystem=filesystem,
             failure_config=ray.train.FailureConfig(max_failures=options.max_failures),
             checkpoint_config=kept,
         ),
     )
+    mend_snapshot(storage.join(options.output, CHECKPOINTS))
     board = config.board
     watcher = Watcher(board, options.recipe, trackers.epoch)
     watcher.start()
@@ -188,7 +200,7 @@ def _fit(options: TrainOptions, config: WorkerConfig, trackers: Trackers) -> Any
     if failure:
         raise TrainingError(
             f"{failure}; the last good checkpoint, if there is one, is below "
-            f"{storage.join(options.output, 'checkpoints')}"
+            f"{storage.join(options.output, CHECKPOINTS)}"
         )
     if result.checkpoint is None:
         raise TrainingError("the workers ended without a checkpoint: see the log above")

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 from model.presets import preset
 from model.recipes import Optimizer
+from pipelines.mending import SNAPSHOT
 from pipelines.train_options import TrainOptions
 from pipelines.training import train
 
@@ -72,6 +74,25 @@ def test_a_killed_driver_resumes_within_the_epoch_to_the_same_network(
     assert not (output / "decoded").exists()
     table = pq.read_table(output / "history.parquet")
     assert 0 <= min(table["data_wait_share"].to_pylist()) < 1
+
+
+def test_a_driver_killed_while_ray_wrote_its_list_resumes_from_the_last_whole_checkpoint(
+    faces_manifest: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = dataclasses.replace(preset("demo"), epochs=2, global_batch_size=8)
+    options = TrainOptions(recipe, faces_manifest, str(tmp_path))
+    whole = train(options)
+    snapshot = tmp_path / "checkpoints" / SNAPSHOT
+    snapshot.write_text(snapshot.read_text()[:100])
+    half = tmp_path / "checkpoints" / "checkpoint_9999-half"  # newer, but never finished
+    shutil.copytree(next(tmp_path.glob("checkpoints/checkpoint_*/")), half)
+    (half / "state.npz").write_bytes((half / "state.npz").read_bytes()[:1000])
+    shutil.rmtree(tmp_path / "bundle")
+    again = train(options)
+    assert f"{snapshot} was half written" in capsys.readouterr().err
+    assert again.bundle_id == whole.bundle_id
+    assert again.history == whole.history  # to the second: no epoch was trained again
+    assert not half.exists()
 
 
 @pytest.mark.timeout(200)
