@@ -22,7 +22,10 @@ _HOP = {"connection", "transfer-encoding", "keep-alive"}
 
 
 class FaultProxy(http.server.ThreadingHTTPServer):
-    """Forwards to `upstream`, sometimes; `count` says what happened how often."""
+    """Forwards to `upstream`, sometimes; `count` says what happened how often.
+
+    `requests` counts (method, path without the query), failed ones too.
+    """
 
     daemon_threads = True
 
@@ -30,6 +33,7 @@ class FaultProxy(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.upstream, self.every, self.stall_s = urlsplit(upstream), every, stall_s
         self.count: collections.Counter[str] = collections.Counter()
+        self.requests: collections.Counter[tuple[str, str]] = collections.Counter()
         self.outage_until = 0.0
         self._lock = threading.Lock()
         self._asked = 0
@@ -39,10 +43,11 @@ class FaultProxy(http.server.ThreadingHTTPServer):
         """Where it answers."""
         return f"http://127.0.0.1:{self.server_address[1]}"
 
-    def next_fault(self) -> str:
+    def next_fault(self, method: str, path: str) -> str:
         """What to do with the next request: '' is to forward it."""
         with self._lock:
             self._asked += 1
+            self.requests[method, urlsplit(path).path] += 1
             turn, late = divmod(self._asked, self.every)
             fault = "" if late else FAULTS[turn % len(FAULTS)]
             if time.monotonic() < self.outage_until:
@@ -60,7 +65,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        fault = self.server.next_fault()
+        fault = self.server.next_fault(self.command, self.path)
         if fault == "reset":
             return self._reset()
         if fault == "503":

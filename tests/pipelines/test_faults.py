@@ -66,6 +66,26 @@ def test_a_store_that_fails_every_third_request_loses_and_spoils_nothing(
     assert verify(options.output).problems == ()
 
 
+def test_an_image_costs_one_get_and_no_head(
+    s3: S3Server,
+    bucket: str,
+    faces: list[str],
+    untrained: Bundle,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    options, count = _prepared(bucket, faces, untrained)
+    with faulty(s3.endpoint, every=10**9) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
+        _scored(options, count)
+        asked = proxy.requests
+    images = {
+        path: n for (method, path), n in asked.items() if method == "GET" and "/faces/" in path
+    }
+    assert len(images) == len(faces)
+    assert set(images.values()) == {1}
+    assert not [path for method, path in asked if method == "HEAD"]
+
+
 def test_an_outage_is_sat_out(
     s3: S3Server, bucket: str, faces: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
