@@ -4,6 +4,7 @@
 file, scores it and compares.
 """
 
+import base64
 import dataclasses
 import gzip
 import io
@@ -22,6 +23,14 @@ from tests.deadly import poisoned
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "inputs.md"
 SCORED = "scored"
+# A face of 48x48 that `jpegtran -arithmetic` made: Pillow reads such files and cannot write them.
+_ARITHMETIC = """
+/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABsSFBcUERsXFhceHBsgKEIrKCUlKFE6PTBCYFVlZF9VXVtqeJmBanGQc1tdhbWGkJ
+6jq62rZ4C8ybqmx5moq6T/yQALCAAwADABAREA/8wABgAQEAX/2gAIAQEAAD8Aze+6cB6/WTeSWP0ZdAAw7s0AmqIO737B/Oay
+aqQu3whPZGinRu3RNU9c9fpfnelI6vgtDkcTgKellVs605s12hgbi1tdms8H7meOCobKvwswMzSShzfRQ+RTMFA4sjuIvjcekC
+SlJuMhk83+bX+XFr5vWCa7wrebT2Uo/wDEuVv0Pi3TZf8AO7GBRsNaS1cujYWs7JieCeDkenp+YsQPnQdvquJ1mzoRkWSvFpNU
+EA0YV5ah+PnbZEnD/Pr/AA6b8P/Z
+"""
 _SIZES = {"JPEG": {"quality": 92}, "WEBP": {"quality": 90}}
 
 
@@ -192,6 +201,8 @@ def _good() -> Iterator[Kind]:
     yield Kind("JPEG", "good.jpg", SCORED, saved(same))
     yield Kind("progressive JPEG", "progressive.jpg", SCORED, saved(same, progressive=True))
     yield Kind("grey JPEG", "grey.jpg", SCORED, saved(as_mode("L")))
+    arithmetic = content(base64.b64decode(_ARITHMETIC))
+    yield Kind("arithmetic-coded JPEG", "arithmetic.jpg", SCORED, arithmetic, "as Pillow brings it")
     yield Kind("CMYK JPEG", "cmyk.jpg", SCORED, saved(as_mode("CMYK")), "converted as Pillow does")
     big = saved(of_size(4000, 3000))
     yield Kind("12-megapixel JPEG", "photo.jpg", SCORED, big, "decoded at half its scale")
