@@ -1,9 +1,11 @@
 """cluster.yaml and deploy/ hold against Ray's own schema, the locks and EC2's instance types."""
 
+import ast
 import copy
 import gzip
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,32 @@ def test_the_gpu_lock_is_the_lock_and_cuda() -> None:
     assert {name: gpu.get(name) for name in plain} == plain
     more = sorted(set(gpu) - set(plain))
     assert more and all(name.startswith("nvidia-") for name in more)
+
+
+# The import name, where it is not the package's.
+PACKAGES = {"PIL": "pillow"}
+# Only a developer's machine has these extras: jobs.export's and the MLflow tracker's.
+ELSEWHERE = {"onnx", "onnxruntime", "tf2onnx", "mlflow"}
+
+
+def third_party_imports() -> set[str]:
+    """Names that the three floors import, also inside functions, and that are not Python's own."""
+    found: set[str] = set()
+    for floor in ("jobs", "pipelines", "model"):
+        for path in (ROOT / floor).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Import):
+                    found |= {alias.name.partition(".")[0] for alias in node.names}
+                elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                    found.add(node.module.partition(".")[0])
+    return found - sys.stdlib_module_names - {"jobs", "pipelines", "model"}
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", "deploy/requirements-gpu.lock"])
+def test_a_node_has_every_package_that_a_job_imports(lock: str) -> None:
+    wanted = {PACKAGES.get(name, name) for name in third_party_imports()}
+    assert {"duckdb", "jinja2", "tensorflow", "obstore"} <= wanted
+    assert wanted - set(locked(lock)) - ELSEWHERE == set()
 
 
 def test_the_head_takes_no_task_and_the_job_port_stays_on_loopback() -> None:
