@@ -11,7 +11,7 @@ from model.calibration import Reading
 from model.errors import UsageError
 from model.predictor import Precision, fastest_precision
 from model.views import Views
-from pipelines import isolation, manifest, storage, tables
+from pipelines import inventory, isolation, manifest, storage, tables
 
 # What can change a row, or which rows there are.
 _IDENTITY = (
@@ -96,7 +96,7 @@ def resolved(options: ScoreOptions) -> ScoreOptions:
 def identity(options: ScoreOptions, bundle: Bundle, rows: pa.Table | None = None) -> dict[str, Any]:
     """What job.json holds: all that can change a row."""
     found: dict[str, Any] = {
-        options.kind: options.source,
+        options.kind: inventory.lasting_name(options.source),
         "bundle_id": bundle.id,
         "preprocessing": bundle.input.hash,
         "precision": options.precision,
@@ -141,7 +141,8 @@ def require_own(options: ScoreOptions, bundle: Bundle, rows: pa.Table | None) ->
     if changed:
         raise UsageError(
             f"--output {options.output} holds another run ({'; '.join(changed)}): choose another "
-            "--output, or repeat the arguments of that run to resume it"
+            "--output, or repeat the arguments of that run to resume it; --new-version writes "
+            "beside it"
         )
     return changed is None
 

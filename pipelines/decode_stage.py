@@ -16,6 +16,7 @@ from model.preprocessing import InputSpec
 from pipelines.isolation import IsolatedDecoder, ended_by_alarm, find_decoder
 from pipelines.rows import Decoded, decode_entries
 
+_LEAST_IN_FLIGHT = 16
 CHUNK_IMAGES = 256  # 7 MB of pixels at 96x96x3: few enough to balance, many enough to hide a task
 
 
@@ -30,8 +31,6 @@ class DecodeStage:
             timeout_s: an image that takes longer costs its task, which is then done apart.
         """
         self._settings = (decoder, timeout_s)
-        # One CPU each; as many wait as run, so that no core idles between two.
-        self._in_flight = max(2, 2 * int(ray.cluster_resources().get("CPU", 1)))
 
     def __call__(
         self, entries: list[dict[str, Any]], spec: InputSpec, batch_size: int
@@ -45,10 +44,13 @@ class DecodeStage:
         chunks = [
             entries[start : start + CHUNK_IMAGES] for start in range(0, len(entries), CHUNK_IMAGES)
         ]
+        # One CPU each; as many wait as run, so that no core idles between two. Asked anew for each
+        # shard, as nodes come and go, and never fewer than makes an autoscaler bring some.
+        in_flight = max(_LEAST_IN_FLIGHT, 2 * int(ray.cluster_resources().get("CPU", 1)))
         window = collections.deque[tuple[list[dict[str, Any]], Any]]()
         for chunk in chunks:
             window.append((chunk, _decode_chunk.remote(chunk, spec, *self._settings)))
-            if len(window) == self._in_flight:
+            if len(window) >= in_flight:
                 yield self._done(*window.popleft(), spec)
         while window:
             yield self._done(*window.popleft(), spec)

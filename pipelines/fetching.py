@@ -9,7 +9,13 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
+import obstore
+
 from pipelines import storage
+
+# A 100-megapixel JPEG has 50 MB. 32 files of this size read ahead would still fit a worker; a film
+# that is named x.jpg would kill it, and its shard with it, for ever.
+MOST_BYTES = 256 * 2**20
 
 # 16 GETs in flight hide 40 ms of latency at 400 images/s; each holds one file in memory.
 _READ_AHEAD = 16
@@ -24,7 +30,7 @@ class ReadFailure(Exception):
     """One file that is not there or may not be read: a quarantine row.
 
     Attributes:
-        reason: `not_found`, `denied` or `not_a_file`.
+        reason: `not_found`, `denied`, `not_a_file`, `file_too_large` or `bad_key`.
     """
 
     def __init__(self, reason: str, message: str) -> None:
@@ -45,9 +51,9 @@ def fetch(entry: Mapping[str, Any]) -> bytes | ReadFailure:
     """
     uri = entry["uri"]
     try:
-        if not uri.startswith("s3://") and not _is_regular(uri, entry):
-            return ReadFailure("not_a_file", f"{uri} is a folder, a pipe or a device")
-        data = storage.read_bytes(uri, entry.get("offset"), entry.get("bytes"))
+        data = _read(uri, entry)
+    except ReadFailure as failure:
+        return failure
     except (FileNotFoundError, NotADirectoryError):
         return ReadFailure("not_found", f"{uri} does not exist")
     except PermissionError as error:
@@ -63,6 +69,52 @@ def fetch(entry: Mapping[str, Any]) -> bytes | ReadFailure:
     return data
 
 
+def _read(uri: str, entry: Mapping[str, Any]) -> bytes:
+    """The bytes of a file that is one, and not too large."""
+    offset, length = entry.get("offset"), entry.get("bytes")
+    if offset is not None:  # the tar was listed, so this is a file
+        _require_size(uri, length or 0)
+        return storage.read_bytes(uri, offset, length)
+    if not uri.startswith("s3://"):
+        found = os.stat(uri)
+        if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for
+            raise ReadFailure("not_a_file", f"{uri} is a folder, a pipe or a device")
+        _require_size(uri, found.st_size)
+        return storage.read_bytes(uri)
+    _require_size(uri, length or 0)
+    return get_object(uri)
+
+
+def get_object(uri: str) -> bytes:
+    """An object of S3, by one request, whose answer is read only if it is not too large.
+
+    Raises:
+        ReadFailure: it is too large, or its key cannot be asked for.
+        OSError: as `storage.read_bytes`.
+    """
+    store, key = storage.s3_store(uri)
+    if key != key.strip("/"):
+        raise _bad_key(uri)  # the client would ask for another key, without the slashes
+    with storage.plain_errors(uri):
+        try:
+            answer = obstore.get(store, key)
+        except ValueError:  # not its tree: the client parses the key before it asks
+            raise _bad_key(uri) from None
+        _require_size(uri, answer.meta["size"])
+        return bytes(answer.bytes())
+
+
+def _require_size(uri: str, size: int) -> None:
+    if size > MOST_BYTES:
+        text = f"{uri} has {size:,} bytes, more than an image is read of ({MOST_BYTES:,})"
+        raise ReadFailure("file_too_large", text)
+
+
+def _bad_key(uri: str) -> ReadFailure:
+    why = "the store's client cannot ask for a key with //, /./, /../, a control character or an "
+    return ReadFailure("bad_key", f"{uri!r}: {why}outer slash: copy the object to another key")
+
+
 def _is_witnessed(bucket: str) -> bool:
     """Whether an object of the bucket that was read before can be read now.
 
@@ -73,17 +125,10 @@ def _is_witnessed(bucket: str) -> bool:
     if witness is None:
         return False
     try:
-        storage.read_bytes(witness)
+        get_object(witness)
     except OSError:
         return False
     return True
-
-
-def _is_regular(path: str, entry: Mapping[str, Any]) -> bool:
-    """Whether reading it ends: a pipe would be waited for."""
-    if entry.get("offset") is not None:
-        return True  # the tar was listed
-    return stat.S_ISREG(os.stat(path).st_mode)
 
 
 def fetch_all(entries: Sequence[Mapping[str, Any]]) -> Generator[bytes | ReadFailure]:

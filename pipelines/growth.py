@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines import shards, storage, tables
+from pipelines.dataset import DATASET_FILE
 from pipelines.run_record import RUN_FILE
 
 DELETED_FILE = "deleted.parquet"
@@ -78,16 +79,19 @@ def grow(
             changed.append(other)
             yield new
 
-    for shard in shards.regroup(unknown(), fixed_rows, len(rows)):
+    for shard in shards.regroup(unknown(), fixed_rows):
         sums.append(tables.write_table(shards.shard_uri(frozen.uri, len(rows)), shard))
         rows.append(shard.num_rows)
     replaced = pa.concat_tables(changed) if changed else shards.NOTHING
+    if len(rows) > len(frozen.rows) or replaced.num_rows:
+        # First of all: what says "finished" must never outlive a file that it counts.
+        for marker in (RUN_FILE, DATASET_FILE):
+            storage.delete(storage.join(output, marker))
     for index, table in known.updated(replaced):
         storage.delete(shards.shard_uri(storage.join(output, "predictions"), index))
         sums[index] = tables.write_table(shards.shard_uri(frozen.uri, index), table)
     growth = Growth(sum(rows) - frozen.total, replaced.num_rows, known.write_deleted(output))
     if tuple(sums) != frozen.sha256:
-        storage.delete(storage.join(output, RUN_FILE))
         frozen = shards.write_frozen(frozen.uri, rows, sums)
     storage.delete(_marker(output))
     return frozen, growth

@@ -5,6 +5,7 @@ files in the destination bucket and the columns in them.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from model.errors import ManifestError
 from pipelines import storage, tables
 
 _SUFFIX = "manifest.json"
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}-\d{2}Z")  # of a report's folder, by the User Guide
 pc: Any = pyarrow.compute  # its stubs know no chunked arrays
 
 
@@ -27,6 +29,16 @@ def is_inventory(uri: str) -> bool:
     except (FileNotFoundError, json.JSONDecodeError):
         return False
     return "fileFormat" in report and "destinationBucket" in report
+
+
+def lasting_name(uri: str) -> str:
+    """What all reports of one inventory share: `…/2026-11-02T01-00Z/manifest.json` less its end.
+
+    Any other URI is returned as it is.
+    """
+    folder, _, name = uri.rpartition("/")
+    before, _, last = folder.rpartition("/")
+    return before if name == _SUFFIX and _DATE.fullmatch(last) else uri
 
 
 def read_inventory(uri: str) -> Iterator[pa.Table]:

@@ -82,11 +82,12 @@ class Lease:
             raise self._refusal(holder)
         if holder is not None:
             storage.delete(self.uri)
-        created = storage.create_bytes(self.uri, self._text())
+        storage.create_bytes(self.uri, self._text())
         if holder is not None or self.uri.startswith("s3://"):
             time.sleep(_SETTLE_S)  # not every store honours "only if it is not there"
         winner = self.holder()
-        if not created or winner is None or winner.owner != self.owner:
+        # Not by what `create` answered: a client that tried again may have met its own file.
+        if winner is None or winner.owner != self.owner:
             raise self._refusal(winner)
         self._beating.start()
         return self
@@ -115,7 +116,7 @@ class Lease:
             return Holder("", "", 0, "", 0.0)
 
     def check(self) -> None:
-        """Stop this driver if another has taken over.
+        """Stop this driver if its heartbeat saw that another has taken over.
 
         Raises:
             FacemillError: the lease is another's.
@@ -123,8 +124,19 @@ class Lease:
         if self.lost:
             raise FacemillError(
                 f"another driver has taken over --output {self.output}: this one heard nothing of "
-                "the store for too long; what it scored is safe"
+                "the store for too long; what is done is safe"
             )
+
+    def confirm(self) -> None:
+        """`check`, asked of the store: before a write that must not undo a successor's.
+
+        Raises:
+            FacemillError: the lease is another's.
+            OSError: the store cannot say.
+        """
+        holder = self.holder()
+        self.lost = self.lost or holder is None or holder.owner != self.owner
+        self.check()
 
     def _text(self) -> bytes:
         pid = os.getpid()
@@ -135,8 +147,8 @@ class Lease:
         while not self._ended.wait(self.expires_s / 4):
             with contextlib.suppress(OSError):  # an ill store: the next beat may reach it
                 holder = self.holder()
-                if holder is not None and holder.owner != self.owner:
-                    self.lost = True
+                if holder is None or holder.owner != self.owner:
+                    self.lost = True  # taken over, maybe given back since: never taken again
                     return
                 storage.write_bytes(self.uri, self._text())
 

@@ -61,7 +61,7 @@ def _grown(options: ScoreOptions, frozen: shards.FrozenInputs, done: set[int]) -
     """What `--incremental` would add to an earlier run."""
     found, stale = growth.foresee(frozen, _parts(options))
     again = [rows for i, rows in enumerate(frozen.rows) if i in stale or i not in done]
-    fresh = len(list(shards.sizes(found.added, options.shard_rows, len(frozen.rows))))
+    fresh = len(list(shards.sizes(found.added, options.shard_rows)))
     return Plan(
         frozen.total + found.added,
         True,

@@ -56,8 +56,7 @@ class Replica:
             seed: of the initialisation and of dropout.
             precision: float32, bfloat16 or float16 of the network's body.
             accumulate: micro-batches that this worker's part of a batch is taken in.
-            teachers: bundles whose mean output each augmented image is to be given, beside its
-                label.
+            teachers: bundles whose mean output each augmented image shall be given.
         """
         import keras
         import tensorflow as tf
@@ -79,20 +78,18 @@ class Replica:
             self.teachers = [load_network(teacher, precision) for teacher in teachers]
             self.optimizer: Any = build_optimizer(recipe.optimizer, steps)
             self.optimizer.build(self.network.trainable_variables)
-        self._place = Place(
-            self.optimizer.iterations, recipe.global_batch_size, int(self.places[0])
-        )
+        first = int(self.places[0])
+        self._place = Place(self.optimizer.iterations, recipe.global_batch_size, first)
         for layer in self.network.layers:
             if isinstance(layer, SharedDropout):
                 layer.place = self._place
-        variable: Any = tf.Variable  # its stub takes tensors only
         # These live outside the strategy: every rank computes the same values.
+        variable: Any = tf.Variable  # its stub takes tensors only
         decay, scaled = recipe.optimizer.ema, precision == "float16"
         self.averaged = [variable(v) for v in self.network.trainable_variables] if decay else []
         # scale, good steps since it changed, steps given up
         self.scaling = [variable(v) for v in (_FIRST_SCALE, 0.0, 0.0)] if scaled else []
-        self.best: Arrays = []
-        self.evaluated: Arrays = []
+        self.best, self.evaluated = Arrays(), Arrays()
         self._train_step = tf.function(self._train_step_eager, reduce_retracing=True)
         self._score_step = tf.function(self._score_step_eager, reduce_retracing=True)
 

@@ -24,7 +24,7 @@ from pipelines.fetching import ReadFailure, fetch_all
 from pipelines.isolation import Decode
 from pipelines.predictions import predictions_table
 
-BATCH_IMAGES = 64  # not tuned yet: benchmarks/scoring.py has to find the knee
+BATCH_IMAGES = 64  # 32 to 256 are equally fast on a CPU (docs/benchmarks/scoring.md)
 _DEFAULT = Reading()
 
 
@@ -97,6 +97,7 @@ def score_entries(
     reading: Reading = _DEFAULT,
     batches: Batches = decode_entries,
     told: Callable[[int], None] | None = None,
+    by_name: bool = True,
 ) -> tuple[pa.Table, pa.Table]:
     """Score manifest rows.
 
@@ -106,6 +107,8 @@ def score_entries(
         reading: coverage of the age interval, binning of the age groups.
         batches: `decode_entries`, or the same with a guard around the decoder or elsewhere.
         told: is called with the rows of each batch once they are scored.
+        by_name: leave out, as rows of the quarantine, what is not named like an image: right for a
+            listing, and not for inputs that somebody chose one by one.
 
     Returns:
         (predictions, quarantine): each entry is one row of exactly one of them.
@@ -114,13 +117,14 @@ def score_entries(
         OSError: the store is ill; no row is made of it.
     """
     rejected, parts = list[dict[str, Any]](), list[pa.Table]()
-    named = [entry for entry in entries if listing.has_image_name(entry["uri"])]
-    rejected += [
-        _reject(entry, "list", "not_an_image_name", "the name has no image suffix")
-        for entry in entries
-        if not listing.has_image_name(entry["uri"])
-    ]
-    for batch in batches(named, predictor.bundle.input, predictor.batch_size):
+    if by_name:
+        rejected += [
+            _reject(entry, "list", "not_an_image_name", "the name has no image suffix")
+            for entry in entries
+            if not listing.has_image_name(entry["uri"])
+        ]
+        entries = [entry for entry in entries if listing.has_image_name(entry["uri"])]
+    for batch in batches(entries, predictor.bundle.input, predictor.batch_size):
         rejected += batch.rejected
         if batch.uris:
             columns = predictor.predict(batch.pixels) | image_statistics(batch.pixels)
@@ -154,7 +158,7 @@ def score_pictures(
     width = max(len(os.path.basename(path)) for path in paths)
     for path in paths:
         entry = {"uri": path, "bytes": None, "offset": None}
-        scored, rejected = score_entries([entry], predictor)
+        scored, rejected = score_entries([entry], predictor, by_name=False)
         name = f"{os.path.basename(path):<{width}}"
         if rejected.num_rows:
             row = rejected.to_pylist()[0]

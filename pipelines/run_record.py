@@ -3,7 +3,7 @@
 import collections
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -24,6 +24,7 @@ def write_run(
     frozen: shards.FrozenInputs,
     records: Mapping[int, ShardRecord],
     seconds: float,
+    confirm: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Check every shard against the frozen inputs and write run.json.
 
@@ -34,6 +35,8 @@ def write_run(
         records: shards that this run committed, as their workers described them; the others are
             described by reading them.
         seconds: that this run took.
+        confirm: is called right before the record is written, and raises if it must not be: a
+            driver that slept must not overwrite what its successor wrote.
 
     Raises:
         FacemillError: a shard has not as many rows as inputs.
@@ -72,6 +75,7 @@ def write_run(
         "versions": {name: version(name) for name in ("keras", "tensorflow", "ray", "pillow")},
         "files": files,
     }
+    confirm()
     tables.write_json(storage.join(options.output, RUN_FILE), run)
     return run
 

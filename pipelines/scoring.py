@@ -95,7 +95,7 @@ def _score(
         records = _run(options, frozen, pending, lease) if pending else {}
     seconds = time.monotonic() - started
     with phase("record") as facts:
-        record = write_run(options, bundle, frozen, records, seconds)
+        record = write_run(options, bundle, frozen, records, seconds, lease.confirm)
         facts |= {name: record[name] for name in ("inputs", "scored", "quarantined")}
     return Scored(record, skipped, seconds, grown)
 

@@ -163,7 +163,10 @@ class ShardScorer:
         output, began = self.options.output, time.time()
         entries = tables.read_table(shards.shard_uri(self.inputs, index)).to_pylist()
         told = Reporter(self.tally, index).add
-        good, bad = score_entries(entries, self.predictor, self.options.reading, batches, told)
+        good, bad = score_entries(
+            entries, self.predictor, self.options.reading, batches, told,
+            by_name=self.options.kind == "images",
+        )  # fmt: skip
         notes = {
             "facemill.bundle_id": self.bundle.id,
             "facemill.run_id": self.options.run_id,

@@ -34,8 +34,9 @@ def shard_rows(index: int, fixed: int | None = None) -> int:
     return min(_MOST_ROWS, _FIRST_ROWS << min(index // _SHARDS_A_SIZE, 20))
 
 
-def sizes(total: int, fixed: int | None = None, index: int = 0) -> Iterator[int]:
-    """Rows of each shard of `total` inputs, from shard `index` on."""
+def sizes(total: int, fixed: int | None = None) -> Iterator[int]:
+    """Rows of each shard of `total` inputs."""
+    index = 0
     while total > 0:
         rows = min(total, shard_rows(index, fixed))
         yield rows
@@ -110,9 +111,9 @@ def committed(output: str) -> set[int]:
     return {int(file.rsplit("-", 1)[1].removesuffix(".parquet")) for file in files}
 
 
-def regroup(parts: Iterable[pa.Table], fixed: int | None, index: int = 0) -> Iterator[pa.Table]:
-    """Cut a stream of tables into shards of `shard_rows`, from shard `index` on."""
-    held, pieces = 0, list[pa.Table]()
+def regroup(parts: Iterable[pa.Table], fixed: int | None) -> Iterator[pa.Table]:
+    """Cut a stream of tables into shards of `shard_rows`; an increment starts small again."""
+    index, held, pieces = 0, 0, list[pa.Table]()
     for part in parts:
         rest = as_input(part)
         while held + rest.num_rows >= shard_rows(index, fixed):

@@ -28,6 +28,8 @@ _CREDENTIAL = re.compile(
     r"://[^/]*@|[?&](\w*secret\w*|\w*access_?key\w*|x-amz-\w+)=", re.IGNORECASE
 )
 
+_SHORTEST_WAIT, _LONGEST_WAIT = timedelta(milliseconds=200), timedelta(seconds=10)
+
 
 def normalize(uri: str) -> str:
     """An absolute local path, or the s3:// URI without a trailing slash.
@@ -80,11 +82,7 @@ def _store(bucket: str, endpoint: str | None, region: str, key: str | None) -> S
         retry_config={
             "max_retries": 12,
             "retry_timeout": timedelta(seconds=float(os.environ.get("FACEMILL_RETRY_S", "90"))),
-            "backoff": {
-                "base": 2,
-                "init_backoff": timedelta(milliseconds=200),
-                "max_backoff": timedelta(seconds=10),
-            },
+            "backoff": {"base": 2, "init_backoff": _SHORTEST_WAIT, "max_backoff": _LONGEST_WAIT},
         },
         **settings,
     )
@@ -105,12 +103,15 @@ def train_filesystem(uri: str) -> tuple[pyarrow.fs.FileSystem, str]:
     """
     if not uri.startswith("s3://"):
         return pyarrow.fs.LocalFileSystem(), uri
-    import s3fs  # a second to import, and only training needs it
-
-    files = s3fs.S3FileSystem(endpoint_url=_endpoint(), client_kwargs={"region_name": _region()})
     bridge: Any = pyarrow.fs.FSSpecHandler  # its stub says abstract
+    return pyarrow.fs.PyFileSystem(bridge(s3_files())), uri.removeprefix("s3://")
 
-    return pyarrow.fs.PyFileSystem(bridge(files)), uri.removeprefix("s3://")
+
+def s3_files() -> Any:
+    """S3 through s3fs, for what obstore cannot do."""
+    import s3fs  # a second to import, and few need it
+
+    return s3fs.S3FileSystem(endpoint_url=_endpoint(), client_kwargs={"region_name": _region()})
 
 
 @contextlib.contextmanager

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 
 from model.bundle import Bundle
-from pipelines import growth, shards, tables
+from pipelines import growth, shards, storage, tables
+from pipelines.dataset import DATASET_FILE
 from pipelines.growth import Growth, grow
 from pipelines.verification import verify
 from tests.runs import finish_run, finished_run, write_shard
@@ -70,6 +71,29 @@ def test_a_changed_input_puts_its_own_shard_back(output: str) -> None:
     assert _pending(output) == [1]
     assert [row["etag"] for row in grown.read(1)] == ["v1-4", "v2-5", "v1-6", "v1-7"]
     assert grow(output, grown, [listing], 4) == (grown, Growth(0, 0, 0))
+
+
+def test_what_says_finished_is_gone_before_a_file_that_it_counts(
+    output: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables.write_json(f"{output}/{DATASET_FILE}", {"files": {}})
+    deleted: list[str] = []
+    real = storage.delete
+
+    def noted(uri: str) -> None:
+        deleted.append(uri.removeprefix(f"{output}/"))
+        real(uri)
+
+    monkeypatch.setattr(storage, "delete", noted)
+    grow(output, _frozen(output), [_listing(*range(10), changed=5)], 4)
+    assert deleted[:3] == ["run.json", DATASET_FILE, "predictions/shard-00001.parquet"]
+
+
+def test_an_increment_starts_with_small_shards_again(tmp_path: Path) -> None:
+    first = shards.freeze(str(tmp_path), [_listing(*range(10))], fixed_rows=1)
+    assert len(first.rows) == 10  # the eleventh shard of one long listing would hold 1,024
+    grown, _ = grow(str(tmp_path), first, [_listing(*range(1500))])
+    assert grown.rows[10:] == (512, 512, 466)
 
 
 def test_deleted_inputs_are_reported_and_keep_their_rows(output: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 from model.errors import ManifestError
 from pipelines import tables
 from pipelines.claim import ScoreOptions
-from pipelines.inventory import is_inventory, read_inventory
+from pipelines.inventory import is_inventory, lasting_name, read_inventory
 from pipelines.scoring import _list_inputs  # pyright: ignore[reportPrivateUsage]
 
 
@@ -45,6 +45,14 @@ def test_every_current_object_is_one_input(tmp_path: Path) -> None:
         {"uri": "s3://faces/a/ü %41+.jpg", "bytes": 2, "etag": "e2"},
         {"uri": "s3://faces/b/3.jpg", "bytes": 1, "etag": "e3"},
     ]
+
+
+def test_the_reports_of_one_inventory_share_a_name() -> None:
+    one = lasting_name("s3://reports/faces/daily/2026-11-02T01-00Z/manifest.json")
+    assert one == lasting_name("s3://reports/faces/daily/2026-11-09T01-00Z/manifest.json")
+    assert one == "s3://reports/faces/daily"
+    for other in ("s3://b/manifests/manifest.json", "/faces/list.parquet", "s3://b/faces"):
+        assert lasting_name(other) == other
 
 
 def test_old_versions_delete_markers_and_folders_are_no_inputs(tmp_path: Path) -> None:

@@ -77,6 +77,37 @@ def test_the_heartbeat_beats_and_notices_a_driver_that_took_over(tmp_path: Path)
     assert (tmp_path / "lease.json").exists(), "what another holds is not ours to remove"
 
 
+def test_a_driver_that_slept_does_not_take_back_a_lease_that_its_successor_gave_back(
+    tmp_path: Path,
+) -> None:
+    with Lease(str(tmp_path), expires_s=60) as lease:
+        lease.confirm()
+        (tmp_path / "lease.json").unlink()  # taken over, and given back at that driver's end
+        with pytest.raises(FacemillError, match=r"^another driver has taken over --output"):
+            lease.confirm()
+    with Lease(str(tmp_path), expires_s=0.2) as lease:
+        (tmp_path / "lease.json").unlink()
+        deadline = time.monotonic() + 10
+        while not lease.lost and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert lease.lost
+        assert not (tmp_path / "lease.json").exists()
+
+
+def test_a_driver_whose_own_file_was_already_there_is_not_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = storage.create_bytes
+
+    def answer_was_lost(uri: str, data: bytes) -> bool:
+        assert real(uri, data)
+        return False  # the client asked again and met what it had written
+
+    monkeypatch.setattr(storage, "create_bytes", answer_was_lost)
+    with Lease(str(tmp_path)) as lease:
+        lease.confirm()
+
+
 def test_a_lease_in_a_bucket_is_held_by_one(bucket: str) -> None:
     with Lease(f"{bucket}/out"), pytest.raises(UsageError, match="is being written by process"):
         Lease(f"{bucket}/out").__enter__()

@@ -71,7 +71,8 @@ def test_a_finished_run_scores_nothing_again_and_another_bundle_is_refused(
         score(options, other)
     assert str(error.value) == (
         f"--output {tmp_path / 'out'} holds another run (bundle_id was {untrained.id!r}, is "
-        f"{other.id!r}): choose another --output, or repeat the arguments of that run to resume it"
+        f"{other.id!r}): choose another --output, or repeat the arguments of that run to resume "
+        "it; --new-version writes beside it"
     )
 
 
@@ -156,7 +157,7 @@ def test_a_store_that_is_ill_never_becomes_bad_images(
     def broken_read(*_: object) -> bytes:
         raise OSError("503 slow down")
 
-    monkeypatch.setattr("pipelines.storage.read_bytes", broken_read)
+    monkeypatch.setattr("pipelines.fetching.get_object", broken_read)
     with pytest.raises(OSError, match="503"):
         rows.score_entries([{"uri": "s3://b/a.jpg"}], Predictor(untrained, batch_size=2))
 

@@ -1,0 +1,102 @@
+"""A listing has no silent gap: not a folder, not the end of a tar, not a bucket with odd keys."""
+
+import io
+import os
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model.errors import StorageError
+from pipelines import storage
+from pipelines.listing import list_files, list_roots
+
+
+def test_a_folder_that_cannot_be_read_ends_the_listing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "shut", "z"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.jpg").touch()
+    real = os.scandir
+
+    def scandir(path: Any) -> Iterator[os.DirEntry[str]]:
+        if str(path).endswith("shut"):  # permissions do not stop the root user of a test
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(StorageError) as error:
+        list(list_files(str(tmp_path)))
+    assert str(error.value) == (
+        f"{tmp_path}/shut cannot be listed (Permission denied), so its images would be lost: make "
+        "it readable, or point --images at folders that are"
+    )
+
+
+def _tar(path: Path, *names: str) -> bytes:
+    with tarfile.open(path, "w") as tar:
+        for number, name in enumerate(names):
+            info = tarfile.TarInfo(name)
+            info.size = 700
+            tar.addfile(info, io.BytesIO(bytes([number]) * 700))
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("place", ["local", "s3"])
+@pytest.mark.parametrize(
+    ("cut", "what"),
+    [
+        (1536, "is cut off at byte 1,536"),  # between two members
+        (1536 + 100, "is damaged, or two in one, at byte 1,536"),  # within a header
+        (1536 + 600, r"is cut off \(unexpected end of data\)"),  # within the second member
+    ],
+)
+def test_a_tar_without_its_end_is_refused(
+    tmp_path: Path, request: pytest.FixtureRequest, place: str, cut: int, what: str
+) -> None:
+    folder = str(tmp_path) if place == "local" else request.getfixturevalue("bucket")
+    data = _tar(tmp_path / "whole.tar", "a.jpg", "b.jpg", "c.jpg")
+    storage.write_bytes(f"{folder}/cut.tar", data[:cut])
+    with pytest.raises(StorageError, match=f"^{folder}/cut.tar {what}, and what comes after"):
+        list(list_files(f"{folder}/cut.tar"))
+
+
+@pytest.mark.parametrize("damage", ["checksum", "zeros", "two in one"])
+def test_what_ends_a_tar_early_does_not_end_it_silently(tmp_path: Path, damage: str) -> None:
+    data = bytearray(_tar(tmp_path / "faces.tar", "a.jpg", "b.jpg", "c.jpg"))
+    if damage == "checksum":  # of the second header
+        data[1536 + 148 : 1536 + 156] = b"99999999"
+    elif damage == "zeros":  # for the second header
+        data[1536:2048] = bytes(512)
+    else:
+        data = data + data
+    (tmp_path / "faces.tar").write_bytes(data)
+    with pytest.raises(StorageError, match="is damaged, or two in one, at byte"):
+        list(list_files(str(tmp_path / "faces.tar")))
+
+
+def test_a_name_twice_in_a_tar_is_two_inputs_of_two_uris(tmp_path: Path, bucket: str) -> None:
+    _tar(tmp_path / "faces.tar", "a.jpg", "b.jpg", "a.jpg")
+    entries = list(list_files(str(tmp_path / "faces.tar")))
+    storage.write_bytes(f"{bucket}/faces.tar", (tmp_path / "faces.tar").read_bytes())
+    remote = list(list_files(f"{bucket}/faces.tar"))
+    assert [(e.bytes, e.offset) for e in remote] == [(e.bytes, e.offset) for e in entries]
+    names = [entry.uri.partition("#")[2] for entry in entries]
+    assert names == ["a.jpg", "b.jpg", f"a.jpg@{entries[2].offset}"]
+    read = [storage.read_bytes(e.uri, e.offset, e.bytes)[0] for e in entries]
+    assert read == [0, 1, 2]
+
+
+def test_one_odd_key_hides_no_other_of_its_bucket(bucket: str) -> None:
+    name, prefix = storage.split_s3(f"{bucket}/odd")
+    client = storage.s3_files()
+    for key in ("a.jpg", "b//c.jpg", "d.jpg", "e/f.jpg", ".hidden/g.jpg"):
+        client.call_s3("put_object", Bucket=name, Key=f"{prefix}/{key}", Body=b"face")
+    found = [entry.uri.removeprefix(f"{bucket}/odd/") for entry in list_files(f"{bucket}/odd")]
+    assert found == ["a.jpg", "b//c.jpg", "d.jpg", "e/f.jpg"]
+    roots = list_roots(f"{bucket}/odd")
+    below = [e.uri for root, deep in roots for e in list_files(root, descend=deep)]
+    assert sorted(below) == sorted(f"{bucket}/odd/{key}" for key in found)
