@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from model.calibration import DEFAULT_COVERAGE
 from model.labels import DECADES, GENDERS, bin_names, bin_of
-from pipelines import summary
+from pipelines import prediction_files, summary
 from pipelines.predictions import PREDICTIONS_SCHEMA
 
 ROW_COUNTS = (1_000_000, 10_000_000, 100_000_000)
@@ -80,7 +80,7 @@ def _decades(age: np.ndarray) -> np.ndarray:
 
 def with_duckdb(folder: Path) -> int:
     """What jobs.report does with any predictions."""
-    return summary.summarise(summary.find_predictions(str(folder))).rows
+    return summary.summarise(prediction_files.find_predictions(str(folder))).rows
 
 
 def with_pandas(folder: Path) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from jobs import cli
 from model.errors import UsageError
-from pipelines import storage, summary, tables
+from pipelines import prediction_files, storage, tables
 from pipelines.bundles import open_bundle
 from pipelines.contact_sheet import faces
 from pipelines.model_card import write_card
@@ -60,7 +60,7 @@ def job(config: ReportConfig) -> None:
         raise UsageError("--predictions is missing: give jobs.score's --output (or --card)")
     started = time.monotonic()
     figures = collect(_options(config, config.predictions))
-    source = summary.find_predictions(config.predictions)
+    source = prediction_files.find_predictions(config.predictions)
     shown = faces(source, config.labels, config.split) if config.show_faces else ()
     storage.write_bytes(output, render(figures, shown).encode())
     if config.json is not None:

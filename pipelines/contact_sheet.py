@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image, ImageOps
 
 from pipelines import report_labels, storage, summary
-from pipelines.summary import PredictionFiles
+from pipelines.prediction_files import PredictionFiles
 
 _SHOWN, _SIDE_PX = 12, 112
 

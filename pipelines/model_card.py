@@ -19,6 +19,11 @@ USE = (
     "estimate can be decades off, and the interval beside it says so.",
     "Gender is one of two labels given by annotators; it says nothing of how a person identifies.",
 )
+RACE = (
+    "This bundle has a head for UTKFace's five race labels, which are other people's guesses at "
+    "appearance. Predicting them of a person is not a use we support, and scoring writes no such "
+    "column."
+)
 DATA = (
     "Trained on UTKFace (https://susanqq.github.io/UTKFace/), which is for non-commercial research "
     "only; the copyright of the pictures stays with their owners, and that limit is best taken to "
@@ -95,7 +100,7 @@ def _sections(bundle: Bundle, figures: Mapping[str, Any] | None) -> list[Section
     record = bundle.record
     data = _DRAWN if bundle.name == "demo" else DATA
     made = [
-        Section("use", "Intended use, and what it is not for", USE),
+        Section("use", "Intended use, and what it is not for", (*USE, *_race(bundle))),
         Section("data", "Data, licence and labels", data),
         _metrics(record),
     ]
@@ -104,7 +109,7 @@ def _sections(bundle: Bundle, figures: Mapping[str, Any] | None) -> list[Section
         made += [part for part in quality if part.key in ("quality", "subgroups")]
     fitted = [(name, value) for name, value in calibrating.summary(dict(record))]
     table = Table("Fitted on the val split", ("what", "value"), [*fitted])
-    words = ("Intervals and probabilities were fitted on val alone; test was not touched.",)
+    words = ("Intervals and probabilities were fitted on the val split alone.",)
     made.append(Section("calibration", "Calibration", words, tables=(table,)))
     made.append(_training(record))
     layers = layers_of(bundle)
@@ -112,6 +117,11 @@ def _sections(bundle: Bundle, figures: Mapping[str, Any] | None) -> list[Section
     diagram = (_diagram(layers),) if layers else ()
     made.append(Section("network", "Network", charts=diagram, tables=(network,)))
     return made
+
+
+def _race(bundle: Bundle) -> tuple[str, ...]:
+    """The warning of a bundle that kept a head for race labels."""
+    return (RACE,) if any(head.label == "race" for head in bundle.heads) else ()
 
 
 def _metrics(record: Mapping[str, Any]) -> Section:
@@ -137,7 +147,7 @@ def _training(record: Mapping[str, Any]) -> Section:
         ("recipe", recipe.get("source", "–")),
         ("optimizer", _plain(recipe.get("optimizer", {}))),
         ("augmentation", _plain(recipe.get("augmentation", {}))),
-        *((name, value) for name, value in run.items()),
+        *((name, _said(value)) for name, value in run.items()),
         ("manifest", record.get("manifest_fingerprint", "–")),
         ("versions", ", ".join(f"{k} {v}" for k, v in (record.get("versions") or {}).items())),
     ]
@@ -147,6 +157,13 @@ def _training(record: Mapping[str, Any]) -> Section:
             charts.append(_curve(history, key.removeprefix("train_")))
     table = Table("Run", ("what", "value"), facts)
     return Section("training", "Training", charts=tuple(charts), tables=(table,))
+
+
+def _said(value: object) -> object:
+    """A list as its items, e.g. the ids of the bundles that taught this one; nothing as a dash."""
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "–"  # type: ignore[arg-type]
+    return "–" if value is None else value
 
 
 def _plain(settings: Mapping[str, Any]) -> str:

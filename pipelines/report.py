@@ -8,8 +8,9 @@ from typing import Any
 
 from model import quality, statistics
 from model.errors import UsageError
-from pipelines import report_labels, storage, summary, tables
-from pipelines.summary import PredictionFiles, Summary
+from pipelines import prediction_files, report_labels, storage, summary, tables
+from pipelines.prediction_files import PredictionFiles
+from pipelines.summary import Summary
 
 _DETAIL = ("recipe", "history")  # of bundle.json: the model card's part, not the report's
 
@@ -42,7 +43,7 @@ def collect(options: ReportOptions) -> dict[str, Any]:
     Raises:
         UsageError: nothing to report, mixed bundles, or labels that match nothing.
     """
-    source = summary.find_predictions(options.predictions)
+    source = prediction_files.find_predictions(options.predictions)
     found = summary.summarise(source, options.by)
     if len(found.bundles) > 1 and not options.allow_mixed:
         shown = ", ".join(f"{name} ({rows:,} rows)" for name, rows in found.bundles.most_common())
@@ -55,7 +56,7 @@ def collect(options: ReportOptions) -> dict[str, Any]:
         raise UsageError(
             f"--predictions {source.uri}: no row has a usable age or gender, all are null or NaN"
         )
-    run = dict(summary.lineage(source))
+    run = dict(prediction_files.lineage(source))
     bundle = _bundle_record(source)
     labelled = None
     if options.labels is not None:
@@ -143,7 +144,9 @@ def _drift(
 ) -> dict[str, Any] | None:
     """Every profiled column against the reference, or None where there is none."""
     if options.reference is not None:
-        other = summary.summarise(summary.find_predictions(options.reference), duplicates=False)
+        other = summary.summarise(
+            prediction_files.find_predictions(options.reference), duplicates=False
+        )
         against, reference = options.reference, other.histograms
     elif profile := bundle.get("profile"):
         against = "the bundle's own train and val images (outputs: val only)"

@@ -1,6 +1,7 @@
 """Labels beside predictions: the join, and every figure that a label allows."""
 
 import dataclasses
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -8,12 +9,13 @@ import pandas as pd
 
 from model import labels, metrics, quality
 from model.errors import UsageError
-from pipelines import ingest, manifest, summary
+from pipelines import ingest, manifest, prediction_files, summary
 from pipelines.ingest import IngestOptions
-from pipelines.summary import PredictionFiles
+from pipelines.prediction_files import PredictionFiles
 
 MOST_ROWS = 200_000  # beyond it a sample by uri hash: its intervals are under 0.02 years wide
 _BASE_NAME = "regexp_replace({}, '^.*(/|[.]tar#)', '')"
+_RELATIVE = "substr({{}}, {})"  # from behind the folder and its slash
 _COLUMNS = ("age_years", "p_female", "age_low_years", "age_high_years")
 DENSITY_YEARS = 5
 
@@ -28,7 +30,10 @@ class Labelled:
 
 
 def join_labels(source: PredictionFiles, uri: str, split: str | None = None) -> Labelled:
-    """Predictions that have a label, by uri, else by a base name that is unique.
+    """Predictions that have a label: by uri, else by path below the run's --images, else by name.
+
+    A base name must be unique on both sides: a label of `1.jpg` says nothing of `a/1.jpg` where
+    there is a `b/1.jpg`.
 
     Args:
         source: the predictions.
@@ -49,9 +54,10 @@ def join_labels(source: PredictionFiles, uri: str, split: str | None = None) -> 
     for name in ("true_gender", "race", "split"):
         known[name] = known[name].astype(object) if name in known else None
     known = known[known["true_age"].notna() | known["true_gender"].notna()]
-    for key in ("{}", _BASE_NAME):
-        found = _join(source, known, key)
-        if found.matched:
+    images = str(prediction_files.lineage(source).get("images", ""))
+    for key in ("{}", _RELATIVE.format(len(images) + 2) if images else "", _BASE_NAME):
+        found = _join(source, known, key) if key else None
+        if found and found.matched:
             return found
     first = next(summary.parts(source, ["uri"])).execute("SELECT uri FROM rows LIMIT 1").fetchone()
     example = known["uri"].iloc[0] if len(known) else "nothing"
@@ -68,15 +74,21 @@ def _join(source: PredictionFiles, known: pd.DataFrame, key: str) -> Labelled:
         f"r.{name}::DOUBLE AS {name}" if name in source.columns else f"NULL::DOUBLE AS {name}"
         for name in _COLUMNS
     )
-    counted, frames = 0, list[pd.DataFrame]()
+    frames = list[pd.DataFrame]()
     unique = known.assign(key=known["uri"])
-    if key != "{}":
+    if key == _BASE_NAME:
         unique["key"] = known["uri"].str.replace(r"^.*(/|\.tar#)", "", regex=True)
     unique = unique.drop_duplicates("key", keep=False)
     join = f"FROM rows r JOIN labels l ON {key.format('r.uri')} = l.key"
+    found = Counter[str]()
     for db in summary.parts(source, ["uri", *_COLUMNS]):
         db.register("labels", unique)
-        counted += db.execute(f"SELECT count(*) {join}").fetchone()[0]
+        found.update(dict(db.execute(f"SELECT l.key, count(*) {join} GROUP BY 1").fetchall()))
+    if key == _BASE_NAME:
+        twice = [name for name, count in found.items() if count > 1]
+        unique = unique[~unique["key"].isin(twice)]
+        found = Counter({name: 1 for name, count in found.items() if count == 1})
+    counted = found.total()
     one_in = 1 + counted // MOST_ROWS
     for db in summary.parts(source, ["uri", *_COLUMNS]) if counted else ():
         db.register("labels", unique)

@@ -52,8 +52,8 @@ def tiles(figures: Figures) -> list[tuple[str, str, str]]:
     """The five to eight numbers on top: (name, value, what it says)."""
     counts, run, means = figures["counts"], figures["run"], figures["means"]
     rate = ""
-    if run.get("seconds"):
-        rate = f"{counts['scored'] / run['seconds']:,.0f} images/s"
+    if run.get("images_per_s"):
+        rate = f"{run['images_per_s']:,.0f} images/s"
     found = [("images scored", f"{counts['scored']:,}", rate)]
     bad = counts["quarantined"]
     total = counts["scored"] + bad
@@ -241,7 +241,7 @@ def _lineage(figures: Figures) -> Section:
     facts: list[tuple[object, ...]] = [
         ("predictions", figures["predictions"]),
         ("input", next((run[k] for k in ("images", "manifest", "table") if k in run), "–")),
-        ("input fingerprint", run.get("fingerprint") or "–"),
+        ("input fingerprint", run.get("fingerprint") or run.get("frozen_inputs") or "–"),
         ("bundle", f"{run.get('bundle', '–')} ({', '.join(figures['bundles'])})"),
         ("preset", bundle.get("name", "–")),
         ("trained on manifest", bundle.get("manifest_fingerprint", "–")),
@@ -251,7 +251,7 @@ def _lineage(figures: Figures) -> Section:
         ("interval coverage asked for", f"{run['coverage']:.0%}" if "coverage" in run else "–"),
         ("files", f"{counts['files']:,}"),
         ("finished", run.get("finished_at", "–")),
-        ("duration", f"{run['seconds']:,.0f} s" if "seconds" in run else "–"),
+        ("duration of its last part", f"{run['seconds']:,.0f} s" if "seconds" in run else "–"),
         ("versions", versions or "–"),
         ("this report", figures["made_at"]),
     ]

@@ -6,10 +6,9 @@ count or a sum, so the parts add up.
 """
 
 import dataclasses
-import io
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -17,9 +16,14 @@ import pyarrow.parquet as pq
 
 from model.errors import UsageError
 from model.statistics import EDGES
-from pipelines import storage, tables
+from pipelines.prediction_files import (
+    PredictionFiles,
+    only_quarantine,
+    open_file,
+    partition,
+    quarantined,
+)
 
-REQUIRED = ("uri", "bundle_id")
 MEANS = (
     "age_years", "p_female", "interval_years", "brightness", "contrast", "sharpness", "width",
     "height",
@@ -45,16 +49,6 @@ _VALUE_SQL = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class PredictionFiles:
-    """Where predictions are: their files, their columns, and the run's folder if there is one."""
-
-    uri: str
-    root: str | None
-    files: tuple[str, ...]
-    columns: frozenset[str]
-
-
 @dataclasses.dataclass
 class Summary:
     """Mergeable figures: rows, sums, histograms. NaN and infinity count apart, in nothing else."""
@@ -78,43 +72,6 @@ class Summary:
     def mean(self, name: str) -> float | None:
         """Mean of a column over its known values."""
         return self.sums[name] / self.known[name] if self.known[name] else None
-
-
-def find_predictions(uri: str) -> PredictionFiles:
-    """The files of a scoring output, of its predictions folder, or one Parquet file.
-
-    Raises:
-        UsageError: there are none, or the columns are not those of predictions.
-    """
-    uri = storage.normalize(uri)
-    storage.require_readable(uri, "--predictions")
-    inner = storage.join(uri, "predictions")
-    files = [] if uri.endswith(".parquet") else tables.list_parquet(inner)
-    root: str | None = uri
-    if not files:
-        if not uri.endswith(".parquet") and tables.list_parquet(storage.join(uri, "quarantine")):
-            raise UsageError(
-                f"--predictions {uri} holds only quarantine, no predictions: the run scored "
-                "nothing; look at the reasons in its quarantine folder"
-            )
-        files = [uri] if uri.endswith(".parquet") else tables.list_parquet(uri)
-        parent = uri.rsplit("/", 1)[0]
-        root = parent if storage.exists(storage.join(parent, "job.json")) else None
-    if not files:
-        raise UsageError(f"--predictions {uri} holds no Parquet file: give jobs.score's --output")
-    columns = frozenset(pq.read_schema(_open(files[0])).names)
-    missing = [name for name in REQUIRED if name not in columns]
-    if missing or not columns & {"age_years", "p_female"}:
-        lacks = ", ".join(missing) or "age_years and p_female"
-        raise UsageError(
-            f"--predictions {files[0]} lacks {lacks}: it has {', '.join(sorted(columns))}; give "
-            "what jobs.score wrote"
-        )
-    return PredictionFiles(uri, root, tuple(files), columns)
-
-
-def _open(file: str) -> Any:
-    return io.BytesIO(storage.read_bytes(file)) if file.startswith("s3://") else file
 
 
 def connect() -> Any:
@@ -143,12 +100,20 @@ def parts(source: PredictionFiles, columns: Sequence[str] | None = None) -> Iter
     connection = connect()
     if not source.files[0].startswith("s3://"):
         names = ", ".join("'" + file.replace("'", "''") + "'" for file in source.files)
-        connection.execute(f"CREATE VIEW rows AS FROM read_parquet([{names}], union_by_name=true)")
+        hive = any(partition(source.uri, file) for file in source.files[:1])
+        options = f"union_by_name=true, hive_partitioning={hive}, hive_types_autocast=false"
+        connection.execute(f"CREATE VIEW rows AS FROM read_parquet([{names}], {options})")
         yield connection
         return
     wanted = [name for name in columns or sorted(source.columns) if name in source.columns]
     for file in source.files:
-        connection.register("rows", pq.read_table(_open(file), columns=wanted))
+        folders = partition(source.uri, file)
+        table = pq.read_table(open_file(file), columns=[n for n in wanted if n not in folders])
+        for name in (n for n in wanted if n in folders):
+            table = table.append_column(
+                name, pa.array([folders[name]] * table.num_rows, pa.string())
+            )
+        connection.register("rows", table)
         yield connection
         connection.unregister("rows")
 
@@ -169,6 +134,8 @@ def summarise(source: PredictionFiles, by: str | None = None, duplicates: bool =
     for connection in parts(source):
         _add(summary, connection, source.columns, by)
     if summary.rows == 0:
+        if source.root is not None and quarantined(source.root):
+            raise only_quarantine(source.uri)
         raise UsageError(f"--predictions {source.uri} has no rows: there is nothing to report")
     if duplicates:
         summary.duplicates_share = 1 + summary.rows // _DUPLICATE_URIS
@@ -257,14 +224,3 @@ def _duplicates(source: PredictionFiles, one_in: int) -> int:
             counts.unregister("batch")
     total, distinct = counts.execute("SELECT count(*), count(DISTINCT digest) FROM seen").fetchone()
     return (total - distinct) * one_in
-
-
-def lineage(source: PredictionFiles) -> Mapping[str, Any]:
-    """run.json of the scoring run, else its job.json, else nothing."""
-    if source.root is not None:
-        for name in ("run.json", "job.json"):
-            try:
-                return tables.read_json(storage.join(source.root, name))
-            except FileNotFoundError:
-                continue
-    return {}

@@ -11,12 +11,12 @@ import pytest
 
 from model.bundle import Bundle
 from model.errors import UsageError
-from pipelines import manifest, report_labels, summary, tables
+from pipelines import manifest, prediction_files, report_labels, tables
 from pipelines.contact_sheet import Face
 from pipelines.model_card import write_card
 from pipelines.report import ReportOptions, as_json, collect
 from pipelines.report_page import as_table, render
-from pipelines.report_sections import warnings
+from pipelines.report_sections import tiles, warnings
 from tests import browser
 from tests.predictions import random_predictions, write_predictions
 
@@ -47,6 +47,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tables.write_table(str(folder / "quarantine" / "shard-00000.parquet"), bad)
     record = {
         "images": "/faces", "bundle": "demo<b>", "bundle_id": "0123456789abcdef", "seconds": 10.0,
+        "images_per_s": 321.0,
         "coverage": 0.9, "finished_at": "2026-11-23T12:00:00Z", "versions": {"ray": "2.60"},
         "quarantine_reasons": {"decode: empty": 3},
     }  # fmt: skip
@@ -67,7 +68,7 @@ def test_figures_are_those_of_the_rows(run: Path, figures: dict[str, Any]) -> No
     assert figures["counts"]["quarantine_reasons"] == {"decode: empty": 3}
     found = figures["quality"]
     rows = report_labels.join_labels(
-        summary.find_predictions(str(run)), str(run / "labels.parquet")
+        prediction_files.find_predictions(str(run)), str(run / "labels.parquet")
     ).rows
     error = (rows["age_years"] - rows["true_age"]).abs()
     assert found["metrics"]["age_mae"]["value"] == pytest.approx(error.mean())
@@ -175,6 +176,33 @@ def test_a_csv_matches_by_base_name(tmp_path: Path) -> None:
     found = collect(ReportOptions(output, str(tmp_path / "l.csv")))["quality"]
     assert found["labelled"] == 25
     assert render(collect(ReportOptions(output, str(tmp_path / "l.csv"))))
+
+
+def test_labels_match_below_the_images_of_the_run_and_by_no_ambiguous_name(tmp_path: Path) -> None:
+    made = random_predictions(0, 4)
+    uris = ["/faces/a/1.jpg", "/faces/b/1.jpg", "/faces/a/2.jpg", "/faces/c/3.jpg"]
+    write_predictions(tmp_path, made.set_column(0, made.schema.field("uri"), pa.array(uris)))
+    tables.write_json(str(tmp_path / "job.json"), {"images": "/faces"})
+    source = prediction_files.find_predictions(str(tmp_path))
+
+    def matched(*paths: str) -> list[str]:
+        (tmp_path / "labels.csv").write_text(
+            "path,age,gender\n" + "".join(f"{path},30,male\n" for path in paths)
+        )
+        found = report_labels.join_labels(source, str(tmp_path / "labels.csv"))
+        assert found.matched == len(found.rows)
+        return sorted(found.rows["uri"])
+
+    assert matched("a/1.jpg", "c/3.jpg") == ["/faces/a/1.jpg", "/faces/c/3.jpg"]
+    assert matched("1.jpg", "2.jpg") == ["/faces/a/2.jpg"]  # which 1.jpg is meant, nobody knows
+    with pytest.raises(UsageError, match="is among the predictions"):
+        matched("1.jpg")
+
+
+def test_a_resumed_run_is_not_said_to_be_as_fast_as_its_last_part_was_short(
+    figures: dict[str, Any],
+) -> None:
+    assert tiles(figures)[0] == ("images scored", "1,500", "321 images/s")
 
 
 def test_many_labelled_rows_are_sampled_and_it_says_so(

@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from model import statistics
 from model.errors import UsageError
 from pipelines import summary, tables
-from pipelines.summary import find_predictions, summarise
+from pipelines.prediction_files import find_predictions
+from pipelines.summary import summarise
 from tests.predictions import random_predictions, write_predictions
 
 
@@ -84,6 +86,21 @@ def test_a_bucket_gives_the_figures_of_the_folder(bucket: str, tmp_path: Path) -
     assert remote.mean("age_years") == pytest.approx(local.mean("age_years"))
 
 
+@pytest.mark.parametrize("place", ["local", "s3"])
+def test_columns_that_became_hive_folders_are_in_the_figures(
+    request: pytest.FixtureRequest, tmp_path: Path, place: str
+) -> None:
+    folder = str(tmp_path) if place == "local" else request.getfixturevalue("bucket") + "/hive"
+    rows = random_predictions(3, 400)
+    whole = summarise(find_predictions(write_predictions(f"{folder}/whole", rows)))
+    for gender in ("female", "male"):
+        part = rows.filter(pc.equal(rows["gender"].cast(pa.string()), gender)).drop(["gender"])
+        tables.write_table(f"{folder}/hive/gender={gender}/part-0.parquet", part)
+    found = summarise(find_predictions(f"{folder}/hive"))
+    assert found.genders == whole.genders
+    assert found.people == whole.people
+
+
 def test_older_predictions_without_intervals_still_count(tmp_path: Path) -> None:
     old = random_predictions(2, 50).select(["uri", "age_years", "gender", "p_female", "bundle_id"])
     found = summarise(find_predictions(write_predictions(tmp_path, old)))
@@ -99,6 +116,9 @@ def test_only_quarantine_no_rows_and_missing_columns_are_a_sentence_each(tmp_pat
         f"--predictions {tmp_path / 'bad'} holds only quarantine, no predictions: the run scored "
         "nothing; look at the reasons in its quarantine folder"
     )
+    scored_nothing = write_predictions(tmp_path / "bad", random_predictions(0, 0))
+    with pytest.raises(UsageError, match=r"holds only quarantine, no predictions"):
+        summarise(find_predictions(scored_nothing))  # as jobs.score leaves it
     empty = write_predictions(tmp_path / "empty", random_predictions(0, 0))
     with pytest.raises(UsageError) as error:
         summarise(find_predictions(empty))
