@@ -7,12 +7,15 @@ laid out a second time below `dataset/`; `dataset.json`, written last, says that
 
 import dataclasses
 import hashlib
+import os
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.feather
 
 from model.errors import FacemillError, UsageError
 from pipelines import listing, storage, tables
@@ -25,8 +28,9 @@ from pipelines.run_record import RUN_FILE
 DATASET_FILE = "dataset.json"
 MOST_PARTITIONS = 1000  # more would be the thousands of tiny files that this is against
 ROW_GROUP_ROWS = 250_000  # DuckDB and Polars scan a row group a core; 122,880 or more suit both
-_HELD_BYTES = 512 << 20  # of rows in memory, over all partitions
+_HELD_BYTES = 512 << 20  # of rows in memory, over all partitions; the rest waits on a disk
 _READERS = 4
+feather: Any = pyarrow.feather  # its stubs want a pandas frame
 _NULL = "__HIVE_DEFAULT_PARTITION__"
 _COLUMNS = ("gender", "age_group")
 
@@ -126,11 +130,11 @@ def write_dataset(output: str, layout: Layout) -> dict[str, Any]:
             return before
     except FileNotFoundError:
         pass
-    with Lease(output) as lease:
+    with Lease(output) as lease, tempfile.TemporaryDirectory(prefix="facemill-") as scratch:
         storage.delete(marker)
         for entry in list(listing.list_files(storage.join(output, "dataset"))):
             storage.delete(entry.uri)
-        writer = _Writer(output, layout, run)
+        writer = _Writer(output, layout, run, scratch)
         progress = Progress("lay out", run["scored"], "rows")
         for part in _shards(output, run):
             writer.add(part)
@@ -162,16 +166,23 @@ def _shards(output: str, run: dict[str, Any]) -> Iterator[pa.Table]:
 
 
 class _Writer:
-    """Collects rows by partition and writes a file where enough of one are together."""
+    """Collects rows by partition and writes a file where enough of one are together.
 
-    def __init__(self, output: str, layout: Layout, run: dict[str, Any]) -> None:
+    What does not fit into memory meanwhile waits in a scratch folder: a partition is not cut into
+    small files because there are many others.
+    """
+
+    def __init__(self, output: str, layout: Layout, run: dict[str, Any], scratch: str) -> None:
         self._output, self._layout = output, layout
         self._notes = {
             "facemill.bundle_id": run["bundle_id"],
             "facemill.run_id": run.get("run_id", ""),
         }
+        self._scratch = scratch
         self._held = dict[str, list[pa.Table]]()
         self._bytes = dict[str, int]()  # of the rows in memory
+        self._waiting = dict[str, list[str]]()  # files in the scratch folder
+        self._gathered = dict[str, int]()  # bytes of rows for the next file, waiting ones too
         self._files = dict[str, dict[str, Any]]()
         self._parts = dict[str, int]()
         self._squeeze = 4.0  # bytes in memory for one on disk; learnt from the files written
@@ -180,21 +191,31 @@ class _Writer:
         for folder, rows in self._split(table):
             self._held.setdefault(folder, []).append(rows)
             self._bytes[folder] = self._bytes.get(folder, 0) + rows.nbytes
+            self._gathered[folder] = self._gathered.get(folder, 0) + rows.nbytes
             if len(self._bytes) > MOST_PARTITIONS:
                 raise UsageError(
                     f"there would be more than {MOST_PARTITIONS:,} partitions, such as {folder}: "
                     "partition by fewer columns or with a coarser --partition-regex"
                 )
-            if self._bytes[folder] > self._squeeze * self._layout.file_bytes:
+            if self._gathered[folder] > self._squeeze * self._layout.file_bytes:
                 self._flush(folder)
         while sum(self._bytes.values()) > _HELD_BYTES:
-            self._flush(max(self._bytes, key=lambda folder: self._bytes[folder]))
+            self._put_aside(max(self._bytes, key=lambda folder: self._bytes[folder]))
 
     def close(self) -> dict[str, dict[str, Any]]:
         """Write what is left; returns rows and SHA-256 of each file."""
-        for folder in list(self._held):
+        for folder in self._gathered:
             self._flush(folder)
         return self._files
+
+    def _put_aside(self, folder: str) -> None:
+        """Move a partition's rows from memory into the scratch folder."""
+        rows = pa.concat_tables(self._held.pop(folder)).unify_dictionaries()
+        self._bytes[folder] = 0
+        waiting = self._waiting.setdefault(folder, [])
+        name = f"{list(self._gathered).index(folder)}-{self._parts.get(folder, 0)}-{len(waiting)}"
+        waiting.append(os.path.join(self._scratch, name))
+        feather.write_feather(rows, waiting[-1], compression="zstd")
 
     def _split(self, table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
         """(folder, its rows) of a shard, in input order."""
@@ -214,17 +235,20 @@ class _Writer:
             yield folder, rest.filter(pc.equal(folders, folder))
 
     def _flush(self, folder: str) -> None:
-        pieces, held = self._held.pop(folder, []), self._bytes[folder]
+        waiting, gathered = self._waiting.pop(folder, []), self._gathered[folder]
+        pieces = [feather.read_table(path) for path in waiting] + self._held.pop(folder, [])
         if not pieces:
             return
-        self._bytes[folder] = 0
+        self._bytes[folder] = self._gathered[folder] = 0
         number = self._parts.get(folder, 0)
         self._parts[folder] = number + 1
         name = "/".join(filter(None, ("dataset", folder, f"part-{number:05d}.parquet")))
         rows = pa.concat_tables(pieces).unify_dictionaries()
         data = tables.encode_table(rows, self._notes, ROW_GROUP_ROWS)
         storage.write_bytes(storage.join(self._output, name), data)
-        self._squeeze = max(1.0, held / len(data))
+        self._squeeze = max(1.0, gathered / len(data))
+        for path in waiting:
+            os.unlink(path)
         sha256 = hashlib.sha256(data).hexdigest()
         self._files[name] = {"rows": rows.num_rows, "bytes": len(data), "sha256": sha256}
 

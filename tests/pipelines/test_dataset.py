@@ -141,14 +141,29 @@ def test_a_layout_that_died_midway_leaves_no_marker_and_is_done_again(
     assert pyarrow.dataset.dataset(f"{output}/dataset", partitioning="hive").count_rows() == 2100
 
 
-def test_memory_is_bounded_by_writing_the_largest_partition_early(
+def test_many_partitions_do_not_make_small_files_though_memory_is_bounded(
     tmp_path: Path, parts: list[pa.Table], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dataset, "_HELD_BYTES", 40_000)
     output = run_of(tmp_path, *parts)
-    record = write_dataset(output, Layout(("gender",)))
-    assert len(record["files"]) > 2
-    assert sum(file["rows"] for file in record["files"].values()) == 2100
+    whole = write_dataset(output, Layout(("gender", "age_group")))
+    assert len(whole["files"]) == len({name.rpartition("/")[0] for name in whole["files"]})
+    before = {name: tables.read_table(f"{output}/{name}") for name in whole["files"]}
+    aside: list[str] = []
+    real = dataset.feather.write_feather
+
+    def noted(rows: pa.Table, path: str, **options: Any) -> None:
+        aside.append(path)
+        real(rows, path, **options)
+
+    monkeypatch.setattr(dataset, "_HELD_BYTES", 20_000)
+    monkeypatch.setattr(dataset.feather, "write_feather", noted)
+    Path(output, DATASET_FILE).unlink()
+    record = write_dataset(output, Layout(("gender", "age_group")))
+    assert len(aside) > 20  # far more than is held had to wait on the disk
+    assert not Path(aside[0]).parent.exists()
+    assert set(record["files"]) == set(whole["files"])
+    for name, rows in before.items():
+        assert tables.read_table(f"{output}/{name}").to_pylist() == rows.to_pylist()
 
 
 @pytest.mark.parametrize(
