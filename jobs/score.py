@@ -224,6 +224,7 @@ def print_summary(result: "Scored", bundle: Bundle, output: str) -> None:
         f"scored with {bundle.name} ({bundle.id})",
         [
             ("inputs", f"{record['inputs']:,}{skipped}"),
+            ("precision", record["precision"]),
             *_grown(result),
             ("scored", f"{record['scored']:,}"),
             ("quarantined", f"{record['quarantined']:,}" + (f" ({reasons})" if reasons else "")),
