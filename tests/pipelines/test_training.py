@@ -173,7 +173,7 @@ def test_a_teacher_that_cannot_teach_this_network_is_an_error() -> None:
     with pytest.raises(UsageError) as error:
         TrainOptions(_recipe(), "m", "o", teachers=(shipped,)).check()
     assert str(error.value) == (
-        f"--teachers facemill ({shipped.id}) takes 96x96 rgb, demo takes 48x48 grey: a teacher "
+        f"--teachers {shipped.name} ({shipped.id}) takes 96x96 rgb, demo takes 48x48 grey: a teacher "
         "must see the very same pixels"
     )
     other = dataclasses.replace(preset("facemill"), heads=preset("demo").heads)
