@@ -34,6 +34,11 @@ def adopt_run(run_id: str) -> None:
         os.environ[_ID] = run_id
 
 
+def run_id() -> str:
+    """The id of this run, '' where no job has begun."""
+    return os.environ.get(_ID, "")
+
+
 @contextmanager
 def phase(name: str) -> Generator[dict[str, Any]]:
     """Time a phase and print its line at the end, also if it failed.
@@ -69,7 +74,7 @@ def _say(name: str, status: str, seconds: float, facts: dict[str, Any]) -> None:
         return
     line = {
         "time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "run_id": os.environ.get(_ID, ""),
+        "run_id": run_id(),
         "job": os.environ.get(_JOB, ""),
         "phase": name,
         "status": status,

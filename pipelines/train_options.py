@@ -10,7 +10,7 @@ from model.errors import UsageError
 from model.preprocessing import InputSpec
 from model.presets import PRESETS
 from model.recipes import Recipe
-from pipelines import storage, tables
+from pipelines import phases, storage, tables
 from pipelines.manifest import ConflictRule
 
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -187,10 +187,12 @@ def claim(options: TrainOptions, fingerprint: str) -> Trained | None:
     marker = storage.join(options.output, "train.json")
     identity = options.identity(fingerprint)
     if not storage.exists(marker):
-        tables.write_json(marker, {**identity, "manifest": options.manifest})
+        more = {"manifest": options.manifest, "run_id": phases.run_id()}
+        tables.write_json(marker, {**identity, **more})
         return None
     before = tables.read_json(marker)
     before.pop("manifest", None)  # the same images may lie elsewhere
+    phases.adopt_run(before.pop("run_id", ""))
     changed = _differences({**_DEFAULTS, **before}, {**_DEFAULTS, **identity})
     if changed:
         raise UsageError(

@@ -19,6 +19,7 @@ from pipelines.feeding import Split
 from pipelines.finishing import finish
 from pipelines.lease import Lease
 from pipelines.mending import mend_snapshot
+from pipelines.phases import phase, run_id
 from pipelines.pixel_cache import decoded, local_folder
 from pipelines.tracking import Trackers, open_trackers
 from pipelines.train_options import Trained, TrainOptions, claim
@@ -109,7 +110,9 @@ def _train(options: TrainOptions) -> Trained:
     done = claim(options, fingerprint)
     if done is not None:
         return done
-    refs, rejects = prepare(options, table)
+    with phase("decode") as facts:
+        refs, rejects = prepare(options, table)
+        facts["images"], facts["not_decodable"] = table.num_rows, len(rejects)
     config = WorkerConfig(
         options.recipe, refs["train"], refs["val"], options.seed, options.precision,
         options.cpus_per_worker, open_board(),
@@ -117,14 +120,18 @@ def _train(options: TrainOptions) -> Trained:
         place_teachers(options),
     )  # fmt: skip
     with open_trackers(options, options.identity(fingerprint)) as trackers:
-        checkpoint = _fit(options, config, trackers)
-        with checkpoint.as_directory() as folder:
-            state = checkpoints.load_state(folder)
-            best = checkpoints.load_arrays(folder, "best")
+        with phase("train") as facts:
+            checkpoint = _fit(options, config, trackers)
+            with checkpoint.as_directory() as folder:
+                state = checkpoints.load_state(folder)
+                best = checkpoints.load_arrays(folder, "best")
+            facts["epochs"], facts["best_epoch"] = state.epoch, state.best_epoch
         details = _details(options, state, fingerprint)
-        written = finish(
-            options.recipe, best, details, table, options.output, options.weights_dtype
-        )
+        with phase("finish") as facts:
+            written = finish(
+                options.recipe, best, details, table, options.output, options.weights_dtype
+            )
+            facts["bundle_id"] = written.id
         trackers.finish(written.record["metrics"])
     if not options.cache:
         shutil.rmtree(cache_of(options), ignore_errors=True)
@@ -140,7 +147,8 @@ def _details(options: TrainOptions, state: TrainState, fingerprint: str) -> dict
         "best_epoch": state.best_epoch,
         "history": state.history,
         "training": {
-            "workers": options.workers, "cpus_per_worker": options.cpus_per_worker,
+            "run_id": run_id(), "workers": options.workers,
+            "cpus_per_worker": options.cpus_per_worker,
             "use_gpu": options.use_gpu, "precision": options.precision,
             "conflicts": options.conflicts, "seed": options.seed, "seconds": round(seconds, 1),
             "machine": machine(), "command": options.command(),

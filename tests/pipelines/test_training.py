@@ -1,6 +1,8 @@
 """Training on real Ray Train workers: small network, drawn faces, seconds."""
 
 import dataclasses
+import json
+import os
 import re
 import subprocess
 import sys
@@ -56,11 +58,22 @@ def test_two_workers_train_a_bundle_that_scores_as_it_was_validated(
 
 
 def test_a_finished_run_does_nothing_and_other_arguments_are_refused(
-    faces_manifest: str, tmp_path: Path
+    faces_manifest: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setenv("FACEMILL_LOG", "json")
+    monkeypatch.setenv("FACEMILL_RUN_ID", "5f0c")
     options = TrainOptions(_recipe(1), faces_manifest, str(tmp_path))
     first = train(options)
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line[:1] == "{"]
+    assert [line["phase"] for line in lines] == ["decode", "train", "finish"]
+    assert {line["run_id"] for line in lines} == {"5f0c"}
+    assert read_bundle(tmp_path / "bundle").record["training"]["run_id"] == "5f0c"
+    monkeypatch.setenv("FACEMILL_RUN_ID", "another")  # of the process; the run keeps its own
     again = train(options)
+    assert os.environ["FACEMILL_RUN_ID"] == "5f0c"
     assert again.already_done
     assert again.bundle_id == first.bundle_id
     with pytest.raises(UsageError) as error:
@@ -173,8 +186,8 @@ def test_a_teacher_that_cannot_teach_this_network_is_an_error() -> None:
     with pytest.raises(UsageError) as error:
         TrainOptions(_recipe(), "m", "o", teachers=(shipped,)).check()
     assert str(error.value) == (
-        f"--teachers {shipped.name} ({shipped.id}) takes 96x96 rgb, demo takes 48x48 grey: a teacher "
-        "must see the very same pixels"
+        f"--teachers {shipped.name} ({shipped.id}) takes 96x96 rgb, demo takes 48x48 grey: a "
+        "teacher must see the very same pixels"
     )
     other = dataclasses.replace(preset("facemill"), heads=preset("demo").heads)
     with pytest.raises(UsageError, match=r"has heads that facemill has not: age; give a bundle"):
