@@ -24,7 +24,7 @@ from pipelines.fetching import ReadFailure, fetch_all
 from pipelines.isolation import Decode
 from pipelines.predictions import predictions_table
 
-BATCH_IMAGES = 64  # 32 to 256 are equally fast on a CPU (docs/benchmarks/scoring.md)
+BATCH_IMAGES = 64  # the fastest of 32 to 256, if by 2 % (docs/benchmarks/scoring.md)
 _DEFAULT = Reading()
 
 
