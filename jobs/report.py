@@ -15,6 +15,7 @@ from pipelines import prediction_files, storage, tables
 from pipelines.bundles import open_bundle
 from pipelines.contact_sheet import faces
 from pipelines.model_card import write_card
+from pipelines.phases import phase
 from pipelines.report import ReportOptions, as_json, collect
 from pipelines.report_page import as_table, render
 from pipelines.report_sections import tiles, warnings
@@ -61,12 +62,13 @@ def job(config: ReportConfig) -> None:
     started = time.monotonic()
     figures = collect(_options(config, config.predictions))
     source = prediction_files.find_predictions(config.predictions)
-    shown = faces(source, config.labels, config.split) if config.show_faces else ()
-    storage.write_bytes(output, render(figures, shown).encode())
-    if config.json is not None:
-        tables.write_json(storage.normalize(config.json), as_json(figures))
-    if config.parquet is not None:
-        tables.write_table(storage.normalize(config.parquet), as_table(figures))
+    with phase("write"):
+        shown = faces(source, config.labels, config.split) if config.show_faces else ()
+        storage.write_bytes(output, render(figures, shown).encode())
+        if config.json is not None:
+            tables.write_json(storage.normalize(config.json), as_json(figures))
+        if config.parquet is not None:
+            tables.write_table(storage.normalize(config.parquet), as_table(figures))
     cli.print_table(
         f"reported in {time.monotonic() - started:,.1f} s",
         [

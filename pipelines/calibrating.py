@@ -13,6 +13,7 @@ from model.predictor import Predictor
 from model.preprocessing import InputSpec
 from pipelines import manifest
 from pipelines.decoding import decode_in_parts
+from pipelines.phases import phase
 
 
 def check_manifest(bundle: Bundle, table: pa.Table, source: str) -> None:
@@ -44,13 +45,16 @@ def calibrate(bundle: Bundle, table: pa.Table, folder: Path) -> Bundle:
         if split not in table["split"].to_pylist():
             continue
         predictor = Predictor(bundle, batch_size=64) if split == "val" else None
-        columns, good = _columns(predictor, manifest.labelled(table, split), bundle.input, split)
-        if predictor:
-            fitted = calibration.fit(
-                columns, manifest.codes(good, "age_years"), manifest.codes(good, "gender")
-            )
-            columns |= calibration.apply(columns, fitted, calibration.Reading())
-        profile[split] = {"images": good.num_rows, **statistics.profile(columns)}
+        with phase("calibrate" if predictor else "profile") as facts:
+            rows = manifest.labelled(table, split)
+            columns, good = _columns(predictor, rows, bundle.input, split)
+            if predictor:
+                fitted = calibration.fit(
+                    columns, manifest.codes(good, "age_years"), manifest.codes(good, "gender")
+                )
+                columns |= calibration.apply(columns, fitted, calibration.Reading())
+            profile[split] = {"images": good.num_rows, **statistics.profile(columns)}
+            facts["images"] = good.num_rows
     fitted |= {"split": "val", "manifest_fingerprint": manifest.fingerprint(table)}
     return with_details(bundle, folder, {"calibration": fitted, "profile": profile})
 

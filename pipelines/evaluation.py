@@ -12,6 +12,7 @@ from model.bundle import Bundle
 from model.calibration import AGE_BINS, Reading
 from model.errors import ManifestError
 from pipelines import manifest, predictions, scoring, storage, tables
+from pipelines.phases import phase, run_id
 from pipelines.scoring import Scored, ScoreOptions
 
 EVALUATION_SCHEMA = pa.schema(
@@ -51,13 +52,16 @@ def evaluate(bundle: Bundle, rows: pa.Table, options: ScoreOptions) -> Evaluatio
     predicted: Any = predictions.read_predictions(output).to_pandas()
     if predicted.empty:
         raise ManifestError(f"none of the {rows.num_rows} images could be scored: see {output}")
-    table = _joined(predicted, rows)
-    tables.write_table(storage.join(output, "evaluation.parquet"), table)
-    estimates = _measure(table, reading)
+    with phase("measure") as facts:
+        table = _joined(predicted, rows)
+        tables.write_table(storage.join(output, "evaluation.parquet"), table)
+        estimates = _measure(table, reading)
+        facts["images"] = table.num_rows
     tables.write_json(
         storage.join(output, "metrics.json"),
         {
             "format": 1,
+            "run_id": run_id(),
             "bundle_id": bundle.id,
             "bundle": bundle.name,
             "source": options.source,

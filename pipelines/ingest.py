@@ -13,7 +13,9 @@ from model import labels
 from model.errors import ManifestError, UsageError
 from pipelines import listing, manifest, storage, tables, utkface
 from pipelines.fetching import ReadFailure, fetch_all
+from pipelines.labels_file import read_labels_file
 from pipelines.manifest import SplitRule
+from pipelines.phases import phase, run_id
 from pipelines.progress import Progress
 
 _PART_ROWS = 200_000  # a manifest part of about 20 MB
@@ -157,11 +159,18 @@ def ingest(options: IngestOptions) -> Ingested:
     )
     progress = Progress("ingest", None, "files")
     parts: list[pa.Table] = []
-    for part in hashed.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1):
-        parts.append(part.select(_HASHED.names).cast(_HASHED))
-        progress.advance(part.num_rows)
+    with phase("hash") as facts:
+        for part in hashed.iter_batches(
+            batch_size=None, batch_format="pyarrow", prefetch_batches=1
+        ):
+            parts.append(part.select(_HASHED.names).cast(_HASHED))
+            progress.advance(part.num_rows)
+        facts["files"] = progress.done
     progress.close()
-    return assemble(parts, options)
+    with phase("label") as facts:
+        ingested = assemble(parts, options)
+        facts["rows"], facts["rejects"] = ingested.table.num_rows, ingested.rejects.num_rows
+    return ingested
 
 
 def assemble(parts: list[pa.Table], options: IngestOptions) -> Ingested:
@@ -208,7 +217,7 @@ def _apply_labels(rows: pd.DataFrame, options: IngestOptions) -> tuple[pd.DataFr
 
 def _join_labels(rows: pd.DataFrame, options: IngestOptions) -> tuple[pd.DataFrame, list[str]]:
     """Join a labels file on path: the URI, the path below --images, or the base name."""
-    given = read_labels(options)
+    given = read_labels_file(options.labels, options.split_column)
     relative = rows["uri"].str.removeprefix(options.images).str.replace(r"^[/#]", "", regex=True)
     base = rows["uri"].str.replace(r"^.*(?:/|\.tar#)", "", regex=True)
     position = pd.Series(-1, index=rows.index)
@@ -232,47 +241,6 @@ def _join_labels(rows: pd.DataFrame, options: IngestOptions) -> tuple[pd.DataFra
     return rows, [f"labels: {options.labels}, {unused} of its {len(given)} rows match no file"]
 
 
-def read_labels(options: IngestOptions) -> pd.DataFrame:
-    """The labels file, checked: path, age_years, gender, race, and maybe split."""
-    uri = storage.normalize(options.labels)
-    storage.require_readable(uri, "--labels")
-    if uri.endswith(".parquet"):
-        frame: pd.DataFrame = tables.read_table(uri).to_pandas()
-    elif uri.endswith(".csv"):
-        frame = pd.read_csv(pa.BufferReader(storage.read_bytes(uri)))
-    else:
-        raise UsageError(
-            f"--labels {options.labels}: give auto, utkface, none, a .csv or a .parquet"
-        )
-    missing = sorted({"path", "age", "gender"} - set(frame.columns))
-    if missing:
-        raise ManifestError(
-            f"--labels {uri} lacks the column{'s' if len(missing) > 1 else ''} "
-            f"{', '.join(missing)}: it has {', '.join(map(str, frame.columns))}"
-        )
-    frame = frame.drop_duplicates("path")
-    age = pd.to_numeric(frame["age"], errors="coerce")
-    result = pd.DataFrame({"path": frame["path"].astype(str)})
-    result["age_years"] = age.where(age.between(labels.MIN_AGE_YEARS, labels.MAX_AGE_YEARS))
-    result["gender"] = _names(frame["gender"], labels.GENDERS)
-    result["race"] = _names(frame["race"], labels.RACES) if "race" in frame else None
-    if options.split_column:
-        if options.split_column not in frame:
-            raise ManifestError(f"--split-column {options.split_column}: {uri} has no such column")
-        result["split"] = frame[options.split_column].astype(str)
-        illegal = sorted(set(result["split"]) - set(manifest.SPLITS))
-        if illegal:
-            raise ManifestError(f"--split-column holds {illegal}: legal are train, val, test")
-    return result.reset_index(drop=True)
-
-
-def _names(column: pd.Series, names: tuple[str, ...]) -> pd.Series:
-    """Codes (0, 1, …), names or initials as names; anything else is null."""
-    known = {name: name for name in names} | {str(i): name for i, name in enumerate(names)}
-    known |= {f"{i}.0": name for i, name in enumerate(names)} | {name[0]: name for name in names}
-    return column.astype(str).str.strip().str.lower().map(known)
-
-
 def write_ingested(result: Ingested, options: IngestOptions, output: str) -> dict[str, Any]:
     """Write manifest/, rejects/ and, last, manifest.json; returns what stands in it.
 
@@ -288,12 +256,16 @@ def write_ingested(result: Ingested, options: IngestOptions, output: str) -> dic
             shown = "; ".join(f"{k} was {before.get(k)!r}, is {asked[k]!r}" for k in changed)
             raise UsageError(f"--output {output} holds another manifest ({shown}): choose another")
         storage.delete(marker)
-    for kind, table in (("manifest", result.table), ("rejects", result.rejects)):
-        for old in tables.list_parquet(storage.join(output, kind)):
-            storage.delete(old)
-        for part, start in enumerate(range(0, max(table.num_rows, 1), _PART_ROWS)):
-            uri = storage.join(output, kind, f"part-{part:05d}.parquet")
-            tables.write_table(uri, table.slice(start, _PART_ROWS))
-    record = {"format": 1, **result.counts, "options": asked, "notes": list(result.notes)}
-    tables.write_json(marker, record)
+    record = {
+        "format": 1, "run_id": run_id(), **result.counts, "options": asked,
+        "notes": list(result.notes),
+    }  # fmt: skip
+    with phase("write"):
+        for kind, table in (("manifest", result.table), ("rejects", result.rejects)):
+            for old in tables.list_parquet(storage.join(output, kind)):
+                storage.delete(old)
+            for part, start in enumerate(range(0, max(table.num_rows, 1), _PART_ROWS)):
+                uri = storage.join(output, kind, f"part-{part:05d}.parquet")
+                tables.write_table(uri, table.slice(start, _PART_ROWS))
+        tables.write_json(marker, record)
     return record

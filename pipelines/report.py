@@ -9,6 +9,7 @@ from typing import Any
 from model import quality, statistics
 from model.errors import UsageError
 from pipelines import prediction_files, report_labels, storage, summary, tables
+from pipelines.phases import phase
 from pipelines.prediction_files import PredictionFiles
 from pipelines.summary import Summary
 
@@ -44,7 +45,9 @@ def collect(options: ReportOptions) -> dict[str, Any]:
         UsageError: nothing to report, mixed bundles, or labels that match nothing.
     """
     source = prediction_files.find_predictions(options.predictions)
-    found = summary.summarise(source, options.by)
+    with phase("summarise") as facts:
+        found = summary.summarise(source, options.by)
+        facts["rows"], facts["files"] = found.rows, len(source.files)
     if len(found.bundles) > 1 and not options.allow_mixed:
         shown = ", ".join(f"{name} ({rows:,} rows)" for name, rows in found.bundles.most_common())
         raise UsageError(
@@ -60,8 +63,11 @@ def collect(options: ReportOptions) -> dict[str, Any]:
     bundle = _bundle_record(source)
     labelled = None
     if options.labels is not None:
-        joined = report_labels.join_labels(source, storage.normalize(options.labels), options.split)
-        labelled = report_labels.measure(joined)
+        with phase("labels"):
+            joined = report_labels.join_labels(
+                source, storage.normalize(options.labels), options.split
+            )
+            labelled = report_labels.measure(joined)
     return {
         "format": 1,
         "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

@@ -9,8 +9,8 @@ import pandas as pd
 
 from model import labels, metrics, quality
 from model.errors import UsageError
-from pipelines import ingest, manifest, prediction_files, summary
-from pipelines.ingest import IngestOptions
+from pipelines import manifest, prediction_files, summary
+from pipelines.labels_file import read_labels_file
 from pipelines.prediction_files import PredictionFiles
 
 MOST_ROWS = 200_000  # beyond it a sample by uri hash: its intervals are under 0.02 years wide
@@ -44,7 +44,7 @@ def join_labels(source: PredictionFiles, uri: str, split: str | None = None) -> 
         UsageError: no label matches; the message shows one uri of each side.
     """
     if uri.endswith(".csv"):
-        known = ingest.read_labels(IngestOptions("", labels=uri)).rename(columns={"path": "uri"})
+        known = read_labels_file(uri).rename(columns={"path": "uri"})
     else:
         columns = ["uri", "age_years", "gender", "race", "split"]
         known = manifest.read_manifest(uri, columns[:3]).select(columns).to_pandas()
