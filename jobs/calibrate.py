@@ -48,6 +48,11 @@ def job(config: CalibrateConfig) -> None:
     cli.start_ray()
     with tempfile.TemporaryDirectory() as folder:
         made = calibrate(bundle, table, Path(folder))
+        if not any(made.record["calibration"].get(name) for name in ("gender", "age")):
+            raise UsageError(
+                f"--manifest {source} has too few labelled val images to fit anything: give one "
+                "with more, or keep the calibration that the bundle has"
+            )
         copy_bundle(made, output)
     cli.print_table(
         f"calibrated {bundle.name} ({bundle.id} is now {made.id})",

@@ -72,16 +72,11 @@ def quiet_libraries() -> None:
     logging.getLogger("ray").setLevel(logging.ERROR)
 
 
-def start_ray(workers: int = 1, cpus: float = 1, gpus: float = 0) -> None:
+def start_ray() -> None:
     """Join the cluster that `RAY_ADDRESS` (or `ray job submit`) names, else start a local one.
 
-    Args:
-        workers: how many workers the job cannot do without.
-        cpus: cores that each of them takes.
-        gpus: GPUs that each of them takes.
-
     Raises:
-        ResourcesError: the cluster has no room for them, and none can come.
+        ResourcesError: the cluster has not one core to work on, and none can come.
     """
     import ray
     from ray.data import DataContext
@@ -94,7 +89,7 @@ def start_ray(workers: int = 1, cpus: float = 1, gpus: float = 0) -> None:
         options: dict[str, Any] = (
             {"runtime_env": _runtime_env()}
             if joins
-            else {"address": "local", "include_dashboard": False, "num_cpus": os.cpu_count()}
+            else {"address": "local", "include_dashboard": False}
         )
         with phase("start_ray"), captured_stderr():  # Ray's core says how loud it will be
             ray.init(
@@ -106,7 +101,7 @@ def start_ray(workers: int = 1, cpus: float = 1, gpus: float = 0) -> None:
     context.raise_original_map_exception = True  # else every failure reads "UDF failed to process"
     # Failures reach us as exceptions, told in a sentence; their traces are in Ray's own logs.
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    require(Ask({"CPU": cpus, "GPU": gpus}, workers))
+    require(Ask({"CPU": 1}))
 
 
 def _runtime_env() -> dict[str, Any]:

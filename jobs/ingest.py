@@ -14,7 +14,7 @@ import tyro
 from jobs import cli
 from model.errors import UsageError
 from pipelines import storage
-from pipelines.ingest import IngestOptions, ingest, write_ingested
+from pipelines.ingest import IngestOptions, ingest, require_own, write_ingested
 from pipelines.manifest import SplitRule
 
 
@@ -59,6 +59,7 @@ def job(config: IngestConfig) -> None:
     )
     storage.require_readable(images, "--images")
     storage.require_writable(output, "--output")
+    require_own(options, output)
     cli.start_ray()
     result = ingest(options)
     record = write_ingested(result, options, output)

@@ -26,7 +26,8 @@ class ReportConfig:
     """Arguments of `jobs.report`."""
 
     output: str = "report.html"
-    """The HTML file, local or s3://; with --card the folder for MODEL_CARD.md and .html."""
+    """The HTML file, or a folder for report.html, local or s3://; with --card the folder for
+    MODEL_CARD.md and .html."""
     predictions: str | None = None
     """Output of jobs.score or jobs.evaluate, or any of its prediction files."""
     labels: str | None = None
@@ -59,6 +60,8 @@ def job(config: ReportConfig) -> None:
         return
     if config.predictions is None:
         raise UsageError("--predictions is missing: give jobs.score's --output (or --card)")
+    if not output.endswith((".html", ".htm")):
+        output = storage.join(output, "report.html")  # a folder, as other jobs take
     started = time.monotonic()
     figures = collect(_options(config, config.predictions))
     source = prediction_files.find_predictions(config.predictions)

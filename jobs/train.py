@@ -6,7 +6,6 @@ Killed? The same command resumes from the last checkpoint; a finished run says s
 """
 
 import dataclasses
-import os
 import statistics
 import time
 from collections.abc import Sequence
@@ -46,7 +45,7 @@ class TrainConfig:
     min_workers: int | None = None
     """Go on with as few workers when the cluster shrinks, and with more when it grows again."""
     cpus_per_worker: int = 0
-    """Cores of each worker; 0 shares out this machine's."""
+    """Cores of each worker; 0 shares out those of the machine or the cluster."""
     use_gpu: bool = False
     """One GPU a worker."""
     epochs: int | None = None
@@ -108,11 +107,15 @@ def job(config: TrainConfig) -> None:
         value = getattr(config, name)
         if value is not None and value < 1:
             raise UsageError(f"--{name.replace('_', '-')} {value} must be at least 1")
+    if config.cpus_per_worker < 0:
+        raise UsageError(
+            f"--cpus-per-worker {config.cpus_per_worker} must be at least 1, or 0 to share out "
+            "what there is"
+        )
     source, output = storage.normalize(config.manifest), storage.normalize(config.output)
     cache = storage.normalize(config.cache) if config.cache else None
-    cpus = config.cpus_per_worker or max(1, (os.cpu_count() or 1) // config.num_workers)
     options = TrainOptions(
-        resolve(config), source, output, config.num_workers, cpus, config.use_gpu,
+        resolve(config), source, output, config.num_workers, config.cpus_per_worker, config.use_gpu,
         config.precision, config.conflicts, config.seed, config.max_failures,
         config.weights_dtype, config.min_workers, config.accumulate, config.early_stopping,
         config.balance, config.checkpoint_every_steps, config.keep_best, cache, config.mlflow_uri,
@@ -122,8 +125,14 @@ def job(config: TrainConfig) -> None:
     storage.require_writable(output, "--output")
     if cache:
         storage.require_writable(cache, "--cache")
-    cli.start_ray(config.min_workers or config.num_workers, cpus, int(config.use_gpu))
+    cli.start_ray()
+    from pipelines.resources import Ask, cores_a_worker, require
     from pipelines.training import train
+
+    least, gpus = config.min_workers or config.num_workers, int(config.use_gpu)
+    cpus = config.cpus_per_worker or cores_a_worker(config.num_workers, gpus)
+    require(Ask({"CPU": cpus, "GPU": gpus}, least))
+    options = dataclasses.replace(options, cpus_per_worker=cpus)
 
     started = time.monotonic()
     result = train(options)

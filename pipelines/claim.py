@@ -12,6 +12,7 @@ from model.errors import UsageError
 from model.predictor import Precision, fastest_precision
 from model.views import Views
 from pipelines import inventory, isolation, manifest, storage, tables
+from pipelines.phases import run_id
 
 # What can change a row, or which rows there are.
 _IDENTITY = (
@@ -160,7 +161,7 @@ def claim(options: ScoreOptions, bundle: Bundle, rows: pa.Table | None) -> Score
     if require_own(options, bundle, rows):
         record = {
             "format": 1,
-            "run_id": uuid.uuid4().hex[:12],
+            "run_id": run_id() or uuid.uuid4().hex[:12],
             **identity(options, bundle, rows),
             "bundle": bundle.name,
         }

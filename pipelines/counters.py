@@ -1,14 +1,14 @@
 """Progress of scoring as Prometheus metrics, which Ray serves on every node.
 
 Ray puts `ray_` before each name. The dashboard in docs/grafana/facemill.json draws them. Every
-metric carries the tag `run_id`, the one of job.json.
+metric carries the tag `run_id`, the one of job.json. All are counters: Ray 2.60 serves a gauge only
+in the interval in which it was set, so one that is set once a shard is missing from most scrapes.
 """
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
-from ray.util import metrics
+from ray.util.metrics import Counter
 
 from pipelines.shard_worker import ShardRecord
 
@@ -20,29 +20,26 @@ class ScoringCounters:
         """Say how many inputs there are and how many are still to score."""
         tags = {"run_id": run_id}
 
-        def made(kind: Any, name: str, what: str, *more: str) -> Any:
-            metric = kind(f"facemill_{name}", description=what, tag_keys=("run_id", *more))
+        def made(name: str, what: str, *more: str) -> Counter:
+            metric = Counter(f"facemill_{name}", description=what, tag_keys=("run_id", *more))
             metric.set_default_tags(tags)
             return metric
 
-        self._pending = pending
-        self._inputs = made(metrics.Gauge, "inputs", "inputs of the run")
-        self._left = made(metrics.Gauge, "inputs_pending", "inputs without a row yet")
-        self._rate = made(metrics.Gauge, "images_per_second", "rows a second, since the start")
-        self._scored = made(metrics.Counter, "scored_total", "prediction rows committed")
+        inputs_of_run = made("inputs_total", "inputs of the run")
+        self._done = made("done_total", "inputs with a row, those of earlier drivers included")
+        self._scored = made("scored_total", "prediction rows committed by this driver")
         self._bad = made(
-            metrics.Counter, "quarantined_total", "quarantine rows committed, by reason", "reason"
+            "quarantined_total", "quarantine rows committed by this driver, by reason", "reason"
         )
-        self._inputs.set(inputs)
-        self._left.set(pending)
+        inputs_of_run.inc(inputs)
+        if inputs > pending:  # Ray refuses to count 0
+            self._done.inc(inputs - pending)
 
-    def committed(self, record: ShardRecord, images_per_second: float) -> None:
+    def committed(self, record: ShardRecord) -> None:
         """Count one more shard."""
         if record.scored:
             self._scored.inc(record.scored)
         reasons: Mapping[str, int] = json.loads(record.reasons)
         for reason, rows in reasons.items():
             self._bad.inc(rows, {"reason": reason})
-        self._pending -= record.scored + record.quarantined
-        self._left.set(self._pending)
-        self._rate.set(images_per_second)
+        self._done.inc(record.scored + record.quarantined)

@@ -18,6 +18,7 @@ from pipelines.manifest import SplitRule
 from pipelines.phases import phase, run_id
 from pipelines.progress import Progress
 
+_MARKER = "manifest.json"  # written last
 _PART_ROWS = 200_000  # a manifest part of about 20 MB
 _HASH_ROWS = 2_000  # files a hashing task: a second of work from disk
 
@@ -241,23 +242,33 @@ def _join_labels(rows: pd.DataFrame, options: IngestOptions) -> tuple[pd.DataFra
     return rows, [f"labels: {options.labels}, {unused} of its {len(given)} rows match no file"]
 
 
+def require_own(options: IngestOptions, output: str) -> None:
+    """Refuse an output that is another manifest's.
+
+    Raises:
+        UsageError: it holds a manifest of other images or options.
+    """
+    marker = storage.join(output, _MARKER)
+    if not storage.exists(marker):
+        return
+    before, asked = tables.read_json(marker)["options"], dataclasses.asdict(options)
+    changed = [k for k in asked if tables.plain(before.get(k)) != tables.plain(asked[k])]
+    if changed:
+        shown = "; ".join(f"{k} was {before.get(k)!r}, is {asked[k]!r}" for k in changed)
+        raise UsageError(f"--output {output} holds another manifest ({shown}): choose another")
+
+
 def write_ingested(result: Ingested, options: IngestOptions, output: str) -> dict[str, Any]:
     """Write manifest/, rejects/ and, last, manifest.json; returns what stands in it.
 
     Raises:
         UsageError: the output holds a manifest of other images or options.
     """
-    marker = storage.join(output, "manifest.json")
-    asked = dataclasses.asdict(options)
-    if storage.exists(marker):
-        before = tables.read_json(marker)["options"]
-        changed = [k for k in asked if tables.plain(before.get(k)) != tables.plain(asked[k])]
-        if changed:
-            shown = "; ".join(f"{k} was {before.get(k)!r}, is {asked[k]!r}" for k in changed)
-            raise UsageError(f"--output {output} holds another manifest ({shown}): choose another")
-        storage.delete(marker)
+    marker = storage.join(output, _MARKER)
+    require_own(options, output)
+    storage.delete(marker)
     record = {
-        "format": 1, "run_id": run_id(), **result.counts, "options": asked,
+        "format": 1, "run_id": run_id(), **result.counts, "options": dataclasses.asdict(options),
         "notes": list(result.notes),
     }  # fmt: skip
     with phase("write"):

@@ -28,7 +28,13 @@ def read_labels_file(labels_uri: str, split_column: str | None = None) -> pd.Dat
     if uri.endswith(".parquet"):
         frame: pd.DataFrame = tables.read_table(uri).to_pandas()
     elif uri.endswith(".csv"):
-        frame = pd.read_csv(pa.BufferReader(storage.read_bytes(uri)))
+        try:
+            # index_col: a comma at the end of every line must not move the columns.
+            frame = pd.read_csv(pa.BufferReader(storage.read_bytes(uri)), index_col=False)
+        except ValueError as error:  # pandas: no columns, ragged lines, not UTF-8
+            raise ManifestError(
+                f"--labels {uri} cannot be read as UTF-8 CSV with a header line: {error}"
+            ) from None
     else:
         raise UsageError(f"--labels {labels_uri}: give auto, utkface, none, a .csv or a .parquet")
     missing = sorted({"path", "age", "gender"} - set(frame.columns))

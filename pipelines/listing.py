@@ -1,10 +1,8 @@
 """What files are there: below a folder or an s3:// prefix, or inside a tar; streamed."""
 
 import contextlib
-import dataclasses
 import itertools
 import os
-import tarfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,39 +11,13 @@ from obstore import exceptions as obstore_errors
 
 from model.errors import StorageError
 from pipelines import storage
+from pipelines.entries import IMAGE_SUFFIXES, FileEntry, has_image_name, is_hidden
+from pipelines.tars import list_tar
 
-_LOST = "{} {}, and what comes after would be lost: copy it again, or repack it with tar -cf"
-_TAR_FILLING = 64 * 1024  # tar fills up to 10 KiB; a lost member starts at once
+__all__ = ["FileEntry", "has_image_name", "is_folder", "is_tar", "list_files", "list_roots"]
+
 _S3_PAGE = 1000  # keys an S3 request gives at most
 _ODD_KEY = "object with invalid path"  # what obstore says of a whole listing with one key like a//b
-
-IMAGE_SUFFIXES = frozenset(
-    [
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".png",
-        ".webp",
-        ".bmp",
-        ".gif",
-        ".tif",
-        ".tiff",
-        ".avif",
-        ".heic",
-        ".heif",
-    ]
-)
-
-
-@dataclasses.dataclass(frozen=True)
-class FileEntry:
-    """One file of a listing; `etag` changes when the file does, `offset` places a tar's member."""
-
-    uri: str
-    bytes: int
-    etag: str | None
-    offset: int | None = None
 
 
 def list_files(uri: str, *, descend: bool = True, limit: int | None = None) -> Iterator[FileEntry]:
@@ -107,13 +79,11 @@ def _s3_folders(uri: str) -> list[str]:
             if _ODD_KEY in str(error):
                 return []  # see `_s3_keys_as_they_are`
             raise
-    names = (name.rstrip("/") for name in found)
-    return [f"s3://{bucket}/{n}" for n in names if not os.path.basename(n).startswith(".")]
-
-
-def has_image_name(uri: str) -> bool:
-    """Whether the base name ends like an image's, in any case."""
-    return os.path.splitext(uri)[1].lower() in IMAGE_SUFFIXES
+    names = [name.rstrip("/") for name in found]
+    if not all(names):
+        return []  # keys that begin with a slash: see `_s3_keys_as_they_are`
+    # With its slash, so that a folder named IMG_1.jpg is not taken for an image.
+    return [f"s3://{bucket}/{n}/" for n in names if not os.path.basename(n).startswith(".")]
 
 
 def is_tar(uri: str) -> bool:
@@ -122,89 +92,44 @@ def is_tar(uri: str) -> bool:
 
 
 def is_folder(uri: str) -> bool:
-    """Whether `uri` is a local folder, or an S3 prefix (anything that is not a tar or an image)."""
+    """Whether `uri` is a local folder, or an S3 prefix.
+
+    That is one with a slash at its end, or anything that is not named like a tar or an image.
+    """
     if uri.startswith("s3://"):
         return os.path.splitext(uri)[1].lower() not in IMAGE_SUFFIXES | {".tar"}
     return os.path.isdir(uri)
 
 
-def list_tar(uri: str) -> Iterator[FileEntry]:
-    """The files inside an uncompressed tar, each readable in one ranged GET.
-
-    A name that stands in it twice is two inputs: from the second on its URI ends in `@` and its
-    place. Links are left out: what they lead to is listed itself.
-
-    Raises:
-        StorageError: it is not a tar, a compressed one, or its end is missing or damaged.
-    """
-    seen = set[int]()
-    with storage.plain_errors(uri), contextlib.ExitStack() as stack:
-        if uri.startswith("s3://"):
-            store, key = storage.s3_store(uri)
-            file: Any = _Plain(obstore.open_reader(store, key))
-        else:
-            file = stack.enter_context(open(uri, "rb"))
-        try:
-            with tarfile.open(fileobj=file, mode="r:") as tar:
-                for member in tar:
-                    if member.isfile() and not os.path.basename(member.name).startswith("."):
-                        etag = f"{int(member.mtime):x}-{member.size:x}"
-                        name = f"{uri}#{member.name}"
-                        if hash(name) in seen:
-                            name = f"{name}@{member.offset_data}"
-                        seen.add(hash(name))
-                        yield FileEntry(name, member.size, etag, member.offset_data)
-                _require_end(file, tar.offset, uri)
-        except tarfile.TarError as error:
-            if seen:
-                raise StorageError(_LOST.format(uri, f"is cut off ({error})")) from None
-            raise StorageError(
-                f"{uri} is not an uncompressed tar ({error}): unpack it, or repack it with tar -cf"
-            ) from None
-
-
-def _require_end(file: Any, offset: int, uri: str) -> None:
-    """Check that reading stopped at the end: tarfile also stops, silently, at a damaged header.
-
-    Raises:
-        StorageError: there is no block of zeros, which every tar ends with, or more after it than
-            the zeros that fill a tar up.
-    """
-    file.seek(offset)
-    block = file.read(tarfile.BLOCKSIZE)
-    after = file.read(_TAR_FILLING)
-    if len(block) < tarfile.BLOCKSIZE or any(block) or any(after):
-        what = "is damaged, or two in one," if block else "is cut off"
-        raise StorageError(_LOST.format(uri, f"{what} at byte {offset:,}"))
-
-
-class _Plain:
-    """A reader of obstore's whose bytes are Python's, which tarfile wants."""
-
-    def __init__(self, reader: Any) -> None:
-        self.reader, self.seek, self.tell = reader, reader.seek, reader.tell
-
-    def read(self, size: int) -> bytes:
-        return bytes(self.reader.read(size))
-
-
 def _list_s3(uri: str, descend: bool) -> Iterator[FileEntry]:
-    bucket, prefix = storage.split_s3(uri)
+    bucket, prefix = storage.split_s3(uri.rstrip("/"))
     last = ""
     with storage.plain_errors(uri):
-        try:
-            for key, size, etag in _s3_keys(uri, descend):
-                last = key
-                if not _is_hidden(key[len(prefix) :]):
-                    yield _s3_entry(bucket, key, size, etag)
-        except obstore_errors.BaseError as error:
-            if _ODD_KEY not in str(error):
-                raise
-        else:
-            return
+        if prefix or not _has_slash_keys(bucket):
+            try:
+                for (key, size, etag), (after, *_) in itertools.pairwise(
+                    itertools.chain(_s3_keys(uri, descend), [("", 0, None)])
+                ):
+                    # The S3 console's folders are objects of no bytes; obstore cuts their slash.
+                    marker = not size and after.startswith(f"{key}/")
+                    if not is_hidden(key[len(prefix) :]) and not marker:
+                        yield _s3_entry(bucket, key, size, etag)
+                    last = key
+                return
+            except obstore_errors.BaseError as error:
+                if _ODD_KEY not in str(error):
+                    raise
         for key, size, etag in _s3_keys_as_they_are(bucket, prefix, descend, last):
-            if not _is_hidden(key[len(prefix) :]) and not key.endswith("/"):
+            if not is_hidden(key[len(prefix) :]) and (size or not key.endswith("/")):
                 yield _s3_entry(bucket, key, size, etag)
+
+
+def _has_slash_keys(bucket: str) -> bool:
+    """Whether keys begin with a slash: obstore would list them without it, as other objects."""
+    request = {"Bucket": bucket, "Prefix": "/", "MaxKeys": 1}
+    with contextlib.suppress(OSError):  # who may not ask may not read them either
+        return bool(storage.s3_files().call_s3("list_objects_v2", **request).get("Contents"))
+    return False
 
 
 def _s3_keys(uri: str, descend: bool) -> Iterator[tuple[str, int, str | None]]:
@@ -224,8 +149,8 @@ def _s3_keys_as_they_are(
 ) -> Iterator[tuple[str, int, str | None]]:
     """The same from behind the key `after` on, through s3fs.
 
-    obstore refuses to list a bucket that holds one key with `//` in it; reading that key will give
-    a row of the quarantine, the others are listed by this.
+    obstore refuses to list a bucket that holds one key with `//` in it, and cuts off outer slashes;
+    reading such a key will give a row of the quarantine, the others are listed by this.
     """
     request: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix and f"{prefix}/"}
     request |= {"StartAfter": after} if after else {}
@@ -240,15 +165,16 @@ def _s3_keys_as_they_are(
         request["ContinuationToken"] = page["NextContinuationToken"]
 
 
-def _is_hidden(below: str) -> bool:
-    return below.startswith(".") or "/." in below
-
-
 def _list_object(uri: str) -> Iterator[FileEntry]:
+    """The object that `uri` is, or what lies below a prefix that is named like an image."""
     bucket, _ = storage.split_s3(uri)
     store, key = storage.s3_store(uri)
-    with contextlib.suppress(FileNotFoundError), storage.plain_errors(uri):
-        found: Any = obstore.head(store, key)
+    try:
+        with storage.plain_errors(uri):
+            found: Any = obstore.head(store, key)
+    except FileNotFoundError:
+        yield from _list_s3(uri, descend=True)
+    else:
         yield _s3_entry(bucket, found["path"], found["size"], found["e_tag"])
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from model import labels
 from model.errors import ManifestError, UsageError
@@ -131,7 +132,8 @@ def read_manifest(uri: str, columns: Sequence[str] = ("uri",)) -> pa.Table:
         A table of `MANIFEST_SCHEMA`; columns that the file lacks and nobody asked for are null.
 
     Raises:
-        ManifestError: a column is missing or of another kind, or there is no row.
+        ManifestError: a column is missing or of another kind, there is no row, or a label that is
+            asked for is not legal.
     """
     uri = storage.normalize(uri)
     storage.require_readable(uri, "manifest")
@@ -159,7 +161,34 @@ def read_manifest(uri: str, columns: Sequence[str] = ("uri",)) -> pa.Table:
                 f"manifest {uri}: its column {column.name} is {table[column.name].type} and cannot "
                 f"be read as {column.type}: make one with `python -m jobs.ingest`"
             ) from None
-    return pa.Table.from_arrays(arrays, schema=MANIFEST_SCHEMA)
+    read = pa.Table.from_arrays(arrays, schema=MANIFEST_SCHEMA)
+    if "gender" in columns:
+        _require_legal_labels(read, uri)
+    return read
+
+
+def _require_legal_labels(table: pa.Table, uri: str) -> None:
+    """Refuse labels that nothing would be learnt from, or something wrong.
+
+    Raises:
+        ManifestError: a name that is none of ours, or an age that nobody has.
+    """
+    legal = {"gender": labels.GENDERS, "race": labels.RACES, "split": SPLITS}
+    for name, names in legal.items():
+        found: list[Any] = pc.unique(table[name]).to_pylist()
+        strange = next((value for value in found if value not in (None, *names)), None)
+        if strange is not None:
+            raise ManifestError(
+                f"manifest {uri}: {name} {strange!r} is none of {', '.join(names)} (or null): make "
+                "it with `python -m jobs.ingest --labels FILE`, which reads more spellings"
+            )
+    ages: Any = pc.min_max(table["age_years"]).as_py()
+    for age in ages.values():
+        if age is not None and not labels.MIN_AGE_YEARS <= age <= labels.MAX_AGE_YEARS:
+            raise ManifestError(
+                f"manifest {uri}: age_years {age:g} is outside {labels.MIN_AGE_YEARS}-"
+                f"{labels.MAX_AGE_YEARS}: correct it, or leave it null"
+            )
 
 
 def labelled(table: pa.Table, split: str | None, conflicts: ConflictRule = "keep") -> pa.Table:

@@ -27,7 +27,7 @@ from pipelines import storage, tables
 from pipelines.decoding import decode_into
 
 _CHUNK_BYTES = 32 * 2**20
-_LOCAL = "facemill-decoded"
+_LOCAL = f"facemill-decoded-{os.getuid()}"  # below /tmp, which other people use too
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +44,13 @@ class PixelFile:
         if not _is_whole(path, self.bytes):
             path = fetch(self, Path(tempfile.gettempdir()) / _LOCAL)
         return np.load(path, mmap_mode="r", allow_pickle=False)
+
+    def drop_copy(self) -> None:
+        """Remove what `open` fetched to this node; who has it mapped keeps it until the end."""
+        copy = Path(tempfile.gettempdir()) / _LOCAL / Path(self.path).name
+        if copy != Path(self.path):
+            copy.unlink(missing_ok=True)
+            copy.with_name(f"{copy.name}.lock").unlink(missing_ok=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +127,8 @@ def _decode(table: pa.Table, spec: InputSpec, path: Path, title: str) -> dict[st
     shape = (table.num_rows, *spec.shape)
     try:
         pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+        with open(temporary, "r+b") as file:  # a full disk says so now; in a mapping it kills
+            os.posix_fallocate(file.fileno(), 0, os.path.getsize(temporary))
         done = decode_into(table, spec, pixels, title)
         pixels.flush()
         os.replace(temporary, path)

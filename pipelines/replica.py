@@ -197,7 +197,9 @@ class Replica:
     def _taught(self, images: Any) -> dict[str, Any]:
         """The teachers' mean outputs of these very images (function matching, Beyer 2022)."""
         said = [teacher(images, training=False) for teacher in self.teachers]
-        return {name: sum(s[name] for s in said) / len(said) for name in (said[0] if said else ())}
+        # A head that not all teachers have is taught by those that have it.
+        each = {name: [s[name] for s in said if name in s] for s in said for name in s}
+        return {name: sum(values) / len(values) for name, values in each.items()}
 
     def _average(self) -> None:
         """Move the averaged weights towards the new ones."""

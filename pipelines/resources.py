@@ -89,6 +89,21 @@ def supply() -> Supply:
     return Supply(alive, tuple(types))
 
 
+def cores_a_worker(workers: int, gpus: float, look: Callable[[], Supply] = supply) -> int:
+    """The most cores that each of `workers` workers can have on the nodes that are alive.
+
+    Or, where these do not hold them, on the nodes that the autoscaler may start; 1 at least.
+    """
+    found = look()
+    nodes = [*found.nodes, *(resources for resources, _ in found.types)]
+    most = int(max((node.get("CPU", 0.0) for node in nodes), default=0.0))
+    for room in (found.room, found.room_one_day):
+        for cores in range(most, 0, -1):
+            if room({"CPU": cores, "GPU": gpus}) >= workers:
+                return cores
+    return 1
+
+
 def require(ask: Ask, look: Callable[[], Supply] = supply) -> None:
     """Return once the nodes hold what is asked, or as soon as the autoscaler may bring it.
 

@@ -107,14 +107,13 @@ class ScoreProgress(threading.Thread):
                 if not self._forget:  # else a shard was committed meanwhile: not counted twice
                     self._show(self._committed + under_way)
 
-    def commit(self, shard: int, scored: int, quarantined: int) -> float:
-        """Count a shard's rows as committed; returns rows a second since the start."""
+    def commit(self, shard: int, scored: int, quarantined: int) -> None:
+        """Count a shard's rows as committed."""
         with self._lock:
             self._forget.append(shard)
             self._committed += scored + quarantined
             self._quarantined += quarantined
             self._show(self._committed)
-            return self._progress.rate
 
     @property
     def done(self) -> int:

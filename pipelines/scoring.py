@@ -34,6 +34,10 @@ from pipelines.score_progress import ScoreProgress
 from pipelines.shard_worker import ShardRecord, ShardScorer
 from pipelines.stages import placed
 
+_NO_GPU = (
+    "note: Ray counts GPUs, but TensorFlow beside them finds none, so the network ran on cores: "
+    "install deploy/requirements-gpu.lock on those nodes, or give --plan fused"
+)
 QUARANTINE_SAMPLE = 400  # inputs before --max-quarantine is looked at: fewer say little
 
 
@@ -187,8 +191,8 @@ def _run(
             for row in results.iter_rows():
                 record = ShardRecord(**row)
                 records[record.shard] = record
-                rate = progress.commit(record.shard, record.scored, record.quarantined)
-                counters.committed(record, rate)
+                progress.commit(record.shard, record.scored, record.quarantined)
+                counters.committed(record)
                 lease.check()
                 done += record.scored + record.quarantined
                 _check_quarantine(options, done, records)
@@ -196,6 +200,8 @@ def _run(
         raise FacemillError(
             f"{_reason(error)}; what is scored is safe: the same command continues from there"
         ) from None
+    if options.use_gpu and any(record.device == "CPU" for record in records.values()):
+        print(_NO_GPU, file=sys.stderr, flush=True)
     return records
 
 

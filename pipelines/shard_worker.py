@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from model.errors import FacemillError
 from model.predictor import Predictor
+from model.runtime import import_tensorflow
 from pipelines import shards, storage, tables
 from pipelines.bundles import open_bundle
 from pipelines.claim import ScoreOptions
@@ -40,6 +41,7 @@ class ShardRecord:
     """What a committed shard is: rows and SHA-256 of its two files, and why rows were rejected.
 
     `began` and `ended` are the worker's clock, seconds since 1970; 0 where an earlier run did it.
+    `device` is where the network ran, CPU or GPU; '' likewise.
     """
 
     shard: int
@@ -50,6 +52,7 @@ class ShardRecord:
     reasons: str  # JSON: {"stage: error": rows}
     began: float = 0.0
     ended: float = 0.0
+    device: str = ""
 
     @classmethod
     def read(cls, output: str, index: int) -> "ShardRecord":
@@ -127,6 +130,8 @@ class ShardScorer:
             threads=None if separate else 1,
             views=options.views,
         )
+        found = import_tensorflow().config.list_physical_devices("GPU")
+        self.device = "GPU" if options.use_gpu and found else "CPU"
         self.batches: Batches = (
             DecodeStage(options.decoder, options.image_timeout_s)
             if separate
@@ -177,7 +182,15 @@ class ShardScorer:
         notes["facemill.quarantine_sha256"] = bad_sum
         good_sum = tables.write_table(_uri(output, "predictions", index), good, notes)
         return ShardRecord(
-            index, good.num_rows, bad.num_rows, good_sum, bad_sum, _reasons(bad), began, time.time()
+            index,
+            good.num_rows,
+            bad.num_rows,
+            good_sum,
+            bad_sum,
+            _reasons(bad),
+            began,
+            time.time(),
+            self.device,
         )
 
 

@@ -60,7 +60,8 @@ def placed(options: ScoreOptions, shards: int) -> tuple[ScoreOptions, Placement]
         many = f"{workers} workers of {where} each" if workers > 1 else f"one worker of {where}"
         what = f"fetch, decode, network and write fused, {many}"
     else:
-        what = f"fetch and decode on {cores} cores, network and write on {workers} x {where}"
+        on = f"{cores} cores" if cores > 1 else "one core"
+        what = f"fetch and decode on {on}, network and write on {workers} x {where}"
     # A separate worker reserves no core: decode tasks need them all, and it waits for these.
     one = plan == "separate" and not use_gpu
     grows_to = options.workers or (1 if one else UNBOUNDED)

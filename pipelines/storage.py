@@ -28,6 +28,7 @@ _CREDENTIAL = re.compile(
     r"://[^/]*@|[?&](\w*secret\w*|\w*access_?key\w*|x-amz-\w+)=", re.IGNORECASE
 )
 
+_REFUSED = re.compile("SignatureDoesNotMatch|InvalidAccessKeyId|403")
 _SHORTEST_WAIT, _LONGEST_WAIT = timedelta(milliseconds=200), timedelta(seconds=10)
 
 
@@ -266,34 +267,31 @@ def _probe_s3(uri: str, what: str) -> bool:
     bucket, prefix = split_s3(uri)
     where = f" at {_endpoint()}" if _endpoint() else ""
     settings: dict[str, Any] = {"endpoint": _endpoint()} if _endpoint() else {}
-    store = S3Store(
-        bucket,
-        region=_region(),
-        client_options={"allow_http": True, "connect_timeout": "3s", "timeout": "15s"},
-        retry_config={"max_retries": 1, "retry_timeout": timedelta(seconds=15)},
-        **settings,
-    )
+    settings["client_options"] = {"allow_http": True, "connect_timeout": "3s", "timeout": "15s"}
+    settings["retry_config"] = {"max_retries": 1, "retry_timeout": timedelta(seconds=15)}
+    store = S3Store(bucket, region=_region(), **settings)
     try:
         with plain_errors(uri):
             return bool(next(iter(obstore.list(store, prefix or None, chunk_size=1)), None))
-    except FileNotFoundError:
-        raise StorageError(
-            f"{what} {uri}: there is no bucket {bucket!r}{where}: check the name or create it"
-        ) from None
-    except PermissionError:
-        raise StorageError(
-            f"{what} {uri}: access to bucket {bucket!r}{where} is denied: check AWS_ACCESS_KEY_ID, "
-            "AWS_SECRET_ACCESS_KEY and the bucket's policy"
-        ) from None
     except OSError as error:
         text = str(error)
-        if "NoSuchBucket" in text:
+        if isinstance(error, FileNotFoundError) or "NoSuchBucket" in text:
             reason = f"there is no bucket {bucket!r}{where}: check the name or create it"
-        elif "SignatureDoesNotMatch" in text or "InvalidAccessKeyId" in text or "403" in text:
+        elif isinstance(error, PermissionError) or _REFUSED.search(text):
+            reason = _denied(bucket, where)
+        elif re.search("PermanentRedirect|redirect|AuthorizationHeaderMalformed", text):
             reason = (
-                f"access to bucket {bucket!r}{where} is denied: check AWS_ACCESS_KEY_ID, "
-                "AWS_SECRET_ACCESS_KEY and the bucket's policy"
+                f"bucket {bucket!r} is not in region {_region()}: set AWS_REGION to its region, on "
+                "a cluster on every node"
             )
         else:
             reason = f"the store{where} cannot be reached: check AWS_ENDPOINT_URL and the network"
         raise StorageError(f"{what} {uri}: {reason}") from None
+
+
+def _denied(bucket: str, where: str) -> str:
+    text = f"access to bucket {bucket!r}{where} is denied: check AWS_ACCESS_KEY_ID, "
+    text += "AWS_SECRET_ACCESS_KEY and the bucket's policy"
+    if "AWS_ACCESS_KEY_ID" not in os.environ and Path("~/.aws/credentials").expanduser().exists():
+        text += "; profiles are not read: eval $(aws configure export-credentials --format env)"
+    return text

@@ -1,6 +1,7 @@
 """Live progress of a training run: the epoch table and the step line, carried from rank 0."""
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,6 +10,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from model.recipes import Recipe
 from pipelines.progress import Progress
+from pipelines.resources import Ask, supply
+
+_SILENT_S = 30.0  # without a step, before the cluster is looked at
 
 
 @ray.remote(num_cpus=0)
@@ -56,18 +60,35 @@ class Watcher(threading.Thread):
     """Prints the epoch table and the step progress from the board while `fit` blocks."""
 
     def __init__(
-        self, board: Any, recipe: Recipe, on_epoch: Callable[[Mapping[str, float]], None]
+        self,
+        board: Any,
+        recipe: Recipe,
+        on_epoch: Callable[[Mapping[str, float]], None],
+        ask: Ask,
     ) -> None:
-        """Watch `board`, an actor handle, for a run of `recipe`; hand on every epoch's row."""
+        """Watch a run.
+
+        Args:
+            board: an actor handle.
+            recipe: what is trained.
+            on_epoch: gets every epoch's row.
+            ask: what the group cannot do without; where the cluster has lost it, that is said.
+        """
         super().__init__(daemon=True)
-        self.board, self.recipe, self.on_epoch = board, recipe, on_epoch
+        self.board, self.recipe, self.on_epoch, self.ask = board, recipe, on_epoch, ask
         self._stopped = threading.Event()
 
     def run(self) -> None:
         """Poll and print until `stop`."""
         progress, last = Progress("train", None, "steps"), (0, 0)
+        looked = time.monotonic()
         while not self._stopped.wait(0.5):
             step, rows = ray.get(self.board.take.remote())
+            if rows or (step and step[:2] != last):
+                looked = time.monotonic()
+            elif time.monotonic() - looked > _SILENT_S:
+                looked = time.monotonic()
+                self._say_what_is_missing(progress)
             for row in rows:
                 progress.interject(epoch_line(row, self.recipe))
                 self.on_epoch(row)
@@ -78,6 +99,12 @@ class Watcher(threading.Thread):
                     progress.go_on_from(done - 1)  # a resumed run starts in the middle
                 progress.advance(done - progress.done, f"epoch {step[0]}/{self.recipe.epochs}")
                 last = step[:2]
+
+    def _say_what_is_missing(self, progress: Progress) -> None:
+        """Ray waits without a word for room that a lost node has taken away."""
+        found = supply()
+        if found.room(self.ask.each) < self.ask.workers:
+            progress.interject(f"waiting for {self.ask.text()}: {found.text()}")
 
     def stop(self) -> None:
         """Show what is left and end."""

@@ -33,6 +33,10 @@ _BROKEN = (
     "weights became infinite in epoch {}: lower --learning-rate or use float32, with another "
     "--output"
 )
+_NO_GPU = (
+    "--use-gpu: Ray counts a GPU on a worker's node, but TensorFlow there finds none: install "
+    "deploy/requirements-gpu.lock on it (its driver: nvidia-smi), or leave --use-gpu out"
+)
 _DRIFTED = (
     "the workers' weights differ after epoch {}, which must never be: repeat the command to go on "
     "from the last checkpoint, and report it"
@@ -54,6 +58,7 @@ class WorkerConfig:
         early_stopping: epochs without a better validation loss before the end, or None.
         checkpoint_every_steps: beside one every epoch, or None.
         teachers: URIs of bundles, where every node can read them.
+        use_gpu: whether TensorFlow must find one.
         stall_timeout_s: a worker without a finished step for so long exits, and Ray restarts all.
     """
 
@@ -68,6 +73,7 @@ class WorkerConfig:
     early_stopping: int | None = None
     checkpoint_every_steps: int | None = None
     teachers: tuple[str, ...] = ()
+    use_gpu: bool = False
     stall_timeout_s: float = 600.0
 
 
@@ -75,13 +81,19 @@ def train_worker(loop_config: dict[str, Any]) -> None:
     """Train until the recipe's last epoch, from the latest checkpoint if there is one."""
     config: WorkerConfig = loop_config["config"]
     tf = import_tensorflow(threads=config.cpus)
+    if config.use_gpu and not tf.config.list_physical_devices("GPU"):
+        if config.board is not None:  # no exception: the restarts that it costs could not help
+            ray.get(config.board.fail.remote(_NO_GPU))
+        return
     strategy = tf.distribute.MultiWorkerMirroredStrategy()  # before any other TensorFlow call
     # Before the watchdog: a large file takes its time to come from another node.
     feeds = Feed(ray.get(config.train)), Feed(ray.get(config.val))
     run = _Run(config, strategy, feeds, start_watchdog(config.stall_timeout_s))
     while run.state.epoch < config.recipe.epochs:
         if run.state.stopped_early(config.early_stopping) or not run.epoch():
-            return
+            break
+    for feed in feeds:
+        feed.split.pixels.drop_copy()
 
 
 class _Run:

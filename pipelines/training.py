@@ -1,14 +1,16 @@
 """Training: manifest -> decoded arrays -> Ray Train -> bundle, history and curves."""
 
+import os
 import shutil
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import ray
 import ray.train
 
-from model.errors import StorageError, TrainingError, UsageError
+from model.errors import FacemillError, StorageError, TrainingError, UsageError
 from model.heads import encode_target
 from model.runtime import import_tensorflow, machine
 from model.weighting import example_weights
@@ -21,12 +23,14 @@ from pipelines.lease import Lease
 from pipelines.mending import mend_snapshot
 from pipelines.phases import phase, run_id
 from pipelines.pixel_cache import decoded, local_folder
+from pipelines.resources import Ask
 from pipelines.tracking import Trackers, open_trackers
 from pipelines.train_options import Trained, TrainOptions, claim
 from pipelines.train_progress import Watcher, open_board
 from pipelines.train_worker import WorkerConfig, train_worker
 
 CHECKPOINTS = "checkpoints"  # below the output
+_RESIZE_S = "60"  # an elastic group looks so often for room to grow; growing costs a restart
 
 __all__ = ["TrainOptions", "Trained", "prepare", "train"]
 
@@ -54,6 +58,12 @@ def prepare(options: TrainOptions, table: pa.Table) -> tuple[dict[str, Any], tup
             head.name: encode_target(head, manifest.codes(good, head.label))
             for head in recipe.heads
         }
+        for head in recipe.kept_heads:
+            if np.isnan(targets[head.name]).all():
+                raise UsageError(
+                    f"no image of the {split} split has a {head.label} label, which {recipe.name} "
+                    f"learns and {head.name} is measured by: label some, or choose another preset"
+                )
         weights = example_weights(
             options.balance if split == "train" else "none",
             manifest.codes(good, "age_years"),
@@ -97,8 +107,13 @@ def train(options: TrainOptions) -> Trained:
             at work in the output.
         TrainingError: the loss became NaN, or the workers failed too often.
     """
-    with Lease(options.output):
-        return _train(options)
+    try:
+        with Lease(options.output):
+            return _train(options)
+    except OSError as error:  # a full disk, an outage longer than our patience
+        raise FacemillError(
+            f"{error}; what is trained is safe: the same command continues from there"
+        ) from error
 
 
 def _train(options: TrainOptions) -> Trained:
@@ -117,7 +132,7 @@ def _train(options: TrainOptions) -> Trained:
         options.recipe, refs["train"], refs["val"], options.seed, options.precision,
         options.cpus_per_worker, open_board(),
         options.accumulate, options.early_stopping, options.checkpoint_every_steps,
-        place_teachers(options),
+        place_teachers(options), options.use_gpu,
     )  # fmt: skip
     with open_trackers(options, options.identity(fingerprint)) as trackers:
         with phase("train") as facts:
@@ -168,6 +183,7 @@ def _fit(options: TrainOptions, config: WorkerConfig, trackers: Trackers) -> Any
 
     filesystem, path = storage.train_filesystem(options.output)
     resources: dict[str, float] = {"CPU": options.cpus_per_worker}
+    resources |= {"GPU": 1} if options.use_gpu else {}
     least = options.min_workers or options.workers
     kept = ray.train.CheckpointConfig(num_to_keep=2)
     if options.keep_best:
@@ -181,8 +197,9 @@ def _fit(options: TrainOptions, config: WorkerConfig, trackers: Trackers) -> Any
         train_loop_config={"config": config},
         scaling_config=ray.train.ScalingConfig(
             num_workers=(least, options.workers) if least < options.workers else options.workers,
+            elastic_resize_monitor_interval_s=float(os.environ.get("FACEMILL_RESIZE_S", _RESIZE_S)),
             use_gpu=options.use_gpu,
-            resources_per_worker=resources | ({"GPU": 1} if options.use_gpu else {}),
+            resources_per_worker=resources,
         ),
         run_config=ray.train.RunConfig(
             name=CHECKPOINTS,
@@ -194,7 +211,7 @@ def _fit(options: TrainOptions, config: WorkerConfig, trackers: Trackers) -> Any
     )
     mend_snapshot(storage.join(options.output, CHECKPOINTS))
     board = config.board
-    watcher = Watcher(board, options.recipe, trackers.epoch)
+    watcher = Watcher(board, options.recipe, trackers.epoch, Ask(resources, least))
     watcher.start()
     try:
         result = trainer.fit()

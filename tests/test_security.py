@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -145,3 +147,20 @@ def test_the_audit_names_a_hole_and_is_content_without_a_network(tmp_path: Path)
     assert _audit(tmp_path, "no route to host") == (
         True, "audit: skipped, pip-audit got no answer from PyPI",
     )  # fmt: skip
+
+
+def test_the_newcomer_s_sed_fills_every_name_in_the_policies(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "operations.md").read_text()
+    (command,) = re.findall(r"(?m)^(sed -i .*deploy/iam/\*\.json)", text)
+    shutil.copytree(ROOT / "deploy" / "iam", tmp_path / "deploy" / "iam")
+    subprocess.run(command, shell=True, check=True, cwd=tmp_path)
+    for path in (tmp_path / "deploy" / "iam").glob("*.json"):
+        assert not re.search("BUCKET|REGION|ACCOUNT", path.read_text()), path.name
+        json.loads(path.read_text())
+
+
+def test_the_training_role_may_ask_what_ray_train_asks_of_a_bucket() -> None:
+    """It makes the folder of its checkpoints through s3fs, which looks for the bucket first."""
+    policy = json.loads((ROOT / "deploy" / "iam" / "train.json").read_text())
+    free = [s for s in policy["Statement"] if "Condition" not in s]
+    assert any(s["Action"] == "s3:GetBucketLocation" for s in free)

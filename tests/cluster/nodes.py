@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,12 @@ _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 class Node:
     """One `ray start --block` and all processes below it."""
 
-    def __init__(self, arguments: list[str], env: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, arguments: list[str], env: Mapping[str, str], log: Path, metrics_port: int
+    ) -> None:
         """Start it; it is not up yet."""
-        self.log = log
+        self.log, self.metrics_url = log, f"http://127.0.0.1:{metrics_port}/metrics"
+        arguments = [*arguments, f"--metrics-export-port={metrics_port}"]
         with log.open("wb") as file:
             self.process = subprocess.Popen(
                 [RAY, "start", "--block", "--disable-usage-stats", *arguments],
@@ -45,6 +48,10 @@ class Node:
     def is_up(self) -> bool:
         """Whether it has joined its cluster."""
         return "Ray runtime started" in self.log.read_text()
+
+    def has_ended(self) -> bool:
+        """Whether it gave up."""
+        return self.process.poll() is not None
 
     def processes(self) -> list[psutil.Process]:
         """Everything this node runs, itself first."""
@@ -69,7 +76,24 @@ class Node:
     def suspend(self, name: str) -> None:
         """SIGSTOP such workers: as slow as can be, but alive to Ray."""
         for process in self.workers_named(name):
-            process.suspend()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.suspend()
+
+    def resume(self, name: str) -> None:
+        """SIGCONT those workers."""
+        for process in self.workers_named(name):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.resume()
+
+    def metrics(self) -> dict[str, float]:
+        """What Prometheus would scrape here: name and labels, in Ray's text, by value."""
+        import requests
+
+        with contextlib.suppress(requests.RequestException):
+            lines = requests.get(self.metrics_url, timeout=20).text.splitlines()
+            pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+            return {name: float(value) for name, value in pairs}
+        return {}
 
     def kill(self) -> None:
         """SIGKILL all of it, as when a spot machine is taken away."""
@@ -94,7 +118,7 @@ class LocalCluster:
         # Not below pytest's folder: the path of a Unix socket has 107 characters at most.
         self.folder = Path(tempfile.mkdtemp(prefix="fm-ray-", dir="/tmp"))
         # All at once, as a port that is free now may be handed out again: some for each node.
-        self._ports = free_ports(24)
+        self._ports = free_ports(32)
         self.port, self.jobs_port, client = (self._ports.pop() for _ in range(3))
         self._client_port = str(client)
         self.address = f"127.0.0.1:{self.port}"
@@ -102,7 +126,12 @@ class LocalCluster:
         # The venv first: the job server starts `python`.
         path = f"{Path(RAY).parent}:{os.environ.get('PATH', '')}"
         quiet = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "RAY_"))}
-        token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": uuid.uuid4().hex}
+        # Metrics within a second, not after Ray's ten.
+        token = {
+            "RAY_metrics_report_interval_ms": "1000",
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": uuid.uuid4().hex,
+        }
         # A node that is gone is told of within seconds, not after Ray's half minute.
         self.env = {
             **quiet, **token, "PATH": path, "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -115,39 +144,47 @@ class LocalCluster:
     def start(self, workers: int, cpus: int = 1) -> None:
         """Start the head and `workers` nodes, and wait until all are up."""
         self.head = Node(
-            ["--head", f"--port={self.port}", "--num-cpus=0", "--dashboard-host=127.0.0.1",
+            ["--head", f"--port={self.port}", "--num-cpus=0", "--num-gpus=0",
+             "--dashboard-host=127.0.0.1",
              f"--dashboard-port={self.jobs_port}", f"--temp-dir={self.folder}",
              "--ray-client-server-port", self._client_port, *self._common()],
-            self.env, self.folder / "head.log",
+            self.env, self.folder / "head.log", self._ports.pop(),
         )  # fmt: skip
-        self._until(lambda: self._api("/api/version") is not None, "the job server does not answer")
+        self._until(lambda: self.api("/api/version") is not None, "the job server does not answer")
         for _ in range(workers):  # one after the other: at once, one of two sometimes never joins
             self.add_node(cpus)
 
     def _common(self) -> list[str]:
-        agent, metrics = self._ports.pop(), self._ports.pop()
         return [
             "--min-worker-port=0", "--max-worker-port=0",
-            "--node-ip-address=127.0.0.1", f"--object-store-memory={_STORE_BYTES}", "--num-gpus=0",
-            f"--dashboard-agent-listen-port={agent}", f"--metrics-export-port={metrics}",
+            "--node-ip-address=127.0.0.1", f"--object-store-memory={_STORE_BYTES}",
+            f"--dashboard-agent-listen-port={self._ports.pop()}",
         ]  # fmt: skip
 
     def _tails(self) -> str:
         return "".join(f"{p.name}: {p.read_text()[-800:]}" for p in self.folder.glob("*.log"))
 
-    def add_node(self, cpus: int = 1, wait: bool = True) -> Node:
-        """Start one more worker node."""
-        name = f"w{uuid.uuid4().hex[:6]}"
-        log = self.folder / f"{name}.log"
-        arguments = [
-            f"--address={self.address}", f"--num-cpus={cpus}", *self._common(),
-            f"--temp-dir={self.folder / name}",
-        ]  # fmt: skip
-        node = Node(arguments, self.env, log)
-        self.workers.append(node)
-        if wait:  # not by counting: a node that was killed a moment ago is still listed
-            self._until(node.is_up, "a node did not come up")
-        return node
+    def add_node(self, cpus: int = 1, wait: bool = True, gpus: int = 0) -> Node:
+        """Start one more worker node; its GPUs are numbers that Ray counts, no cards.
+
+        Ray itself gives up now and then ("timed out during startup"); then another is started, as
+        an autoscaler would.
+        """
+        while True:
+            name = f"w{uuid.uuid4().hex[:6]}"
+            arguments = [
+                f"--address={self.address}", f"--num-cpus={cpus}", f"--num-gpus={gpus}",
+                *self._common(), f"--temp-dir={self.folder / name}",
+            ]  # fmt: skip
+            log = self.folder / f"{name}.log"
+            node = Node(arguments, self.env, log, self._ports.pop())
+            self.workers.append(node)
+            if not wait:  # and not by counting: one killed a moment ago is still listed
+                return node
+            self._until(lambda node=node: node.is_up() or node.has_ended(), "a node hangs")
+            if node.is_up():
+                return node
+            self.kill_node(node)
 
     def kill_node(self, node: Node) -> None:
         """Take a worker node away."""
@@ -184,11 +221,11 @@ class LocalCluster:
 
     def info(self, job: str) -> dict[str, Any]:
         """The job's details: status, driver_exit_code, message, runtime_env, …"""
-        return self._api(f"/api/jobs/{job}") or {}
+        return self.api(f"/api/jobs/{job}") or {}
 
     def logs(self, job: str) -> str:
         """What the job printed."""
-        return (self._api(f"/api/jobs/{job}/logs") or {}).get("logs", "")
+        return (self.api(f"/api/jobs/{job}/logs") or {}).get("logs", "")
 
     def wait(self, job: str, timeout_s: float = 200.0) -> dict[str, Any]:
         """Wait until the job has ended, however it did; returns its details."""
@@ -197,7 +234,26 @@ class LocalCluster:
         )
         return self.info(job)
 
-    def _api(self, path: str) -> Any:
+    def while_it_runs(self, job: str, is_so: Callable[[], bool], what: str) -> None:
+        """Wait for something that a running job brings about."""
+        deadline, look = time.monotonic() + 240, 0.0
+        while not is_so():
+            now = time.monotonic()
+            if now > look:
+                look = now + 2
+                ended = self.info(job).get("status") in _ENDED
+                assert not ended or is_so(), f"ended before {what}: {self.logs(job)[-2000:]}"
+            assert now < deadline, f"waited in vain for {what}: {self.logs(job)[-2000:]}"
+            time.sleep(0.05)
+
+    def succeed(self, job: str) -> str:
+        """Wait for a job; returns what it printed."""
+        details, logs = self.wait(job), self.logs(job)
+        assert (details["status"], details["driver_exit_code"]) == ("SUCCEEDED", 0), logs[-2000:]
+        return logs
+
+    def api(self, path: str) -> Any:
+        """What the dashboard answers to a GET, or None."""
         import requests
 
         headers = {"Authorization": f"Bearer {self.env['RAY_AUTH_TOKEN']}"}

@@ -4,8 +4,12 @@ import ast
 import copy
 import gzip
 import json
+import os
 import re
+import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -243,3 +247,37 @@ def test_kuberay_s_gpu_group_asks_for_a_gpu_and_its_cpu_group_for_none() -> None
     }
     assert asked["gpu"]["nvidia.com/gpu"] == 1
     assert "nvidia.com/gpu" not in asked["cpu"]
+
+
+def test_nodes_learn_their_region_from_the_machine_they_are() -> None:
+    config = prepared(CLUSTER)
+    starts = [config[f"{kind}_start_ray_commands"][-1] for kind in ("head", "worker")]
+    (export,) = {start.partition("; ulimit")[0] for start in starts}
+
+    class Metadata(BaseHTTPRequestHandler):
+        def _say(self, text: bytes) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def do_PUT(self) -> None:
+            self._say(b"token")
+
+        def do_GET(self) -> None:
+            assert self.headers["x-aws-ec2-metadata-token"] == "token"  # version 2 only
+            self._say(b"eu-west-1b" if "availability-zone" in self.path else b"")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Metadata) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        endpoint = f"http://127.0.0.1:{server.server_port}/"
+        done = subprocess.run(
+            ["bash", "-c", f"{export}; echo $AWS_REGION"], capture_output=True, text=True,
+            env={"PATH": path, "AWS_EC2_METADATA_SERVICE_ENDPOINT": endpoint}, check=True,
+        )  # fmt: skip
+        server.shutdown()
+    assert done.stdout == "eu-west-1\n"

@@ -47,6 +47,8 @@ def test_help_names_every_argument(name: str) -> None:
          "error: unknown preset 'vgg': choose one of "),
         (["train", "--manifest", "{tmp}/empty", "--output", "{tmp}/o", "--epochs", "0"],
          "error: --epochs 0 must be at least 1"),
+        (["train", "--manifest", "{tmp}/empty", "--output", "{tmp}/o", "--cpus-per-worker", "-1"],
+         "error: --cpus-per-worker -1 must be at least 1, or 0 to share out what there is"),
         (["score", "--images", "{tmp}/empty", "--output", "{tmp}/o", "--views", "10"],
          "error: --views 10 takes five crops, and demo takes whole pictures: choose 1 or 2"),
         (["evaluate", "--output", "{tmp}/o"], "error: give either --manifest or --images"),

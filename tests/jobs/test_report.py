@@ -4,11 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.compute as pc
 import pytest
 
 from model.bundle import Bundle, read_bundle
 from pipelines import tables
 from pipelines.ingest import IngestOptions, ingest, write_ingested
+from pipelines.manifest import read_manifest
 from pipelines.scoring import ScoreOptions, score
 from pipelines.synthetic import draw_faces
 from tests.predictions import random_predictions, write_predictions
@@ -36,6 +38,16 @@ def test_calibrate_score_and_report_on_drawn_faces(
     made = run(*arguments, "--other-manifest")
     assert made.returncode == 0, made.stderr
     bundle = read_bundle(tmp_path / "bundle")
+    few = read_manifest(str(tmp_path / "manifest"))
+    train = few.filter(pc.equal(few["split"], "train"))
+    tables.write_table(str(tmp_path / "no-val.parquet"), train)
+    none = run(
+        "jobs.calibrate", "--bundle", tmp_path / "bundle", "--manifest",
+        tmp_path / "no-val.parquet", "--output", tmp_path / "none", "--other-manifest",
+    )  # fmt: skip
+    assert none.returncode == 2
+    assert "has too few labelled val images to fit anything" in none.stderr
+    assert not (tmp_path / "none" / "bundle.json").exists()
     assert bundle.id != untrained.id
     assert bundle.record["calibration"]["age"]["images"] > 30
     assert set(bundle.record["profile"]) == {"train", "val"}

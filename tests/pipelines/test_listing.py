@@ -11,6 +11,7 @@ import pytest
 
 from model.errors import StorageError
 from pipelines import storage
+from pipelines.fetching import ReadFailure, fetch
 from pipelines.listing import list_files, list_roots
 
 
@@ -100,3 +101,60 @@ def test_one_odd_key_hides_no_other_of_its_bucket(bucket: str) -> None:
     roots = list_roots(f"{bucket}/odd")
     below = [e.uri for root, deep in roots for e in list_files(root, descend=deep)]
     assert sorted(below) == sorted(f"{bucket}/odd/{key}" for key in found)
+
+
+def _listed(uri: str) -> list[str]:
+    """What a run over `uri` gets, through the roots that are listed in parallel."""
+    below = [e.uri for root, deep in list_roots(uri) for e in list_files(root, descend=deep)]
+    whole = [entry.uri for entry in list_files(uri)]
+    assert sorted(below) == sorted(whole)
+    return sorted(name.removeprefix(f"{uri}/") for name in whole)
+
+
+def _put(bucket: str, *keys: str, body: bytes = b"face") -> None:
+    client = storage.s3_files()
+    for key in keys:
+        name = bucket.removeprefix("s3://")
+        client.call_s3("put_object", Bucket=name, Key=key, Body=b"" if key[-1] == "/" else body)
+
+
+def test_a_folder_named_like_an_image_or_a_tar_is_a_folder(bucket: str) -> None:
+    keys = ["crops/IMG_1.jpg/face0.jpg", "crops/IMG_1.jpg/face1.jpg", "crops/a.tar/b.jpg",
+            "crops/e.jpg"]  # fmt: skip
+    _put(bucket, *keys)
+    assert _listed(f"{bucket}/crops") == [key.removeprefix("crops/") for key in sorted(keys)]
+    inside = f"{bucket}/crops/IMG_1.jpg"
+    assert [e.uri for e in list_files(inside)] == [f"{inside}/face0.jpg", f"{inside}/face1.jpg"]
+
+
+def test_the_console_s_folders_are_no_inputs(bucket: str) -> None:
+    _put(bucket, "faces/", "faces/a.jpg", "faces/sub/", "faces/sub/b.jpg")
+    assert _listed(bucket) == ["faces/a.jpg", "faces/sub/b.jpg"]
+    assert _listed(f"{bucket}/faces") == ["a.jpg", "sub/b.jpg"]
+
+
+def test_a_key_that_begins_with_a_slash_is_an_input_of_that_name(bucket: str) -> None:
+    _put(bucket, "/x.jpg", "x.jpg", "f/./y.jpg", ".hidden/z.jpg")
+    assert sorted(_listed(bucket)) == ["/x.jpg", "f/./y.jpg", "x.jpg"]
+    (slashed,) = (e for e in list_files(bucket) if e.uri.endswith("//x.jpg"))
+    failure = fetch({"uri": slashed.uri, "bytes": slashed.bytes})
+    assert isinstance(failure, ReadFailure)
+    assert failure.reason == "bad_key"
+
+
+def test_links_in_a_tar_are_inputs_as_in_a_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "faces"
+    (folder / ".hidden").mkdir(parents=True)
+    (folder / "a.jpg").write_bytes(b"face")
+    (folder / ".hidden" / "h.jpg").write_bytes(b"hidden")
+    os.link(folder / "a.jpg", folder / "b.jpg")
+    os.symlink("a.jpg", folder / "c.jpg")
+    os.symlink("/nowhere.jpg", folder / "d.jpg")
+    with tarfile.open(tmp_path / "faces.tar", "w") as tar:
+        for name in (".hidden/h.jpg", "a.jpg", "b.jpg", "c.jpg", "d.jpg"):
+            tar.add(folder / name, f"./{name}")
+    inside = {e.uri.partition("#./")[2]: e for e in list_files(str(tmp_path / "faces.tar"))}
+    assert sorted(inside) == sorted(os.path.basename(e.uri) for e in list_files(str(folder)))
+    read = {n: storage.read_bytes(e.uri, e.offset, e.bytes) for n, e in inside.items()}
+    assert read == {"a.jpg": b"face", "b.jpg": b"face", "c.jpg": b"face", "d.jpg": b""}
+    assert inside["d.jpg"].etag is None

@@ -225,3 +225,24 @@ def test_cut_parquet_is_refused(tmp_path: Path) -> None:
     uri.write_bytes(uri.read_bytes()[:200])
     with pytest.raises(StorageError, match=rf"^{re.escape(str(uri))} is not a whole Parquet file"):
         manifest.read_manifest(str(uri))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("gender", "Male", "gender 'Male' is none of male, female (or null): make it with"),
+        ("race", "x", "race 'x' is none of white, black, asian, indian, other (or null)"),
+        ("split", "dev", "split 'dev' is none of train, val, test (or null)"),
+        ("age_years", 200.0, "age_years 200 is outside 0-116: correct it, or leave it null"),
+        ("age_years", -1.0, "age_years -1 is outside 0-116"),
+    ],
+)
+def test_labels_that_nobody_would_learn_from_are_refused(
+    name: str, value: Any, sentence: str, tmp_path: Path
+) -> None:
+    uri = str(tmp_path / "own.parquet")
+    frame = rows(**{"split": "train", name: value}).drop(columns=["taken_at", "offset"])
+    tables.write_table(uri, pa.Table.from_pandas(frame))
+    with pytest.raises(ManifestError, match=re.escape(f"manifest {uri}: {sentence}")):
+        manifest.read_manifest(uri, ["uri", "age_years", "gender", "split"])
+    assert manifest.read_manifest(uri).num_rows == 6  # to score them, no label is needed

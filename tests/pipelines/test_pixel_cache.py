@@ -1,6 +1,7 @@
 """Decoded images are kept whole, found again, and read from the disk by whoever needs them."""
 
 import dataclasses
+import errno
 from pathlib import Path
 
 import numpy as np
@@ -93,3 +94,27 @@ def test_an_epoch_gives_each_image_once_whatever_the_interruption(tmp_path: Path
     rest = list(feed.epoch(1, 5, 4, places, first_step=3))
     assert (rest[0].pixels == whole[3].pixels).all()
     assert (rest[0].draws == whole[3].draws).all()
+
+
+def test_what_a_node_fetched_is_removed_there_and_nowhere_else(
+    table: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = decoded(table, SPEC, str(tmp_path / "run"), "decode").file
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "node"))
+    copy = fetch(file, local_folder("s3://any").parent)
+    assert tmp_path / "node" in copy.parents
+    file.drop_copy()
+    assert list(copy.parent.iterdir()) == []
+    assert Path(file.path).stat().st_size == file.bytes
+
+
+def test_a_full_disk_is_an_error_and_leaves_nothing(
+    table: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)  # asked before a page is mapped: no SIGBUS
+    with pytest.raises(OSError, match="No space left"):
+        decoded(table, SPEC, str(tmp_path), "decode")
+    assert list(tmp_path.iterdir()) == []

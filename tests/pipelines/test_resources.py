@@ -5,7 +5,7 @@ import time
 import pytest
 
 from model.errors import ResourcesError
-from pipelines.resources import Ask, Supply, require
+from pipelines.resources import Ask, Supply, cores_a_worker, require
 
 HEAD = {"CPU": 0.0}
 CPU_NODE = {"CPU": 16.0, "memory": 1e10}
@@ -68,3 +68,11 @@ def test_a_real_cluster_is_read(ray_session: None) -> None:
 
     assert supply().room({"CPU": 4}) == 1
     assert supply().room({"GPU": 1}) == 0
+
+
+def test_a_worker_s_cores_are_shared_out_over_the_nodes_not_over_this_machine() -> None:
+    nodes = Supply((HEAD, CPU_NODE, GPU_NODE))
+    assert [cores_a_worker(n, 0, lambda: nodes) for n in (1, 2, 3, 4, 99)] == [16, 16, 8, 8, 1]
+    assert cores_a_worker(2, 1, lambda: Supply((HEAD, {"CPU": 15.0, "GPU": 2.0}))) == 7
+    coming = Supply((HEAD,), ((CPU_NODE, 8), (GPU_NODE, 2)))
+    assert cores_a_worker(2, 1, lambda: coming) == 16

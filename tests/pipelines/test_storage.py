@@ -3,6 +3,7 @@
 import os
 import re
 import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -195,4 +196,33 @@ def test_unreachable_endpoint_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -
         "s3://b/x",
         f"--images s3://b/x: the store at {endpoint} cannot be reached: check AWS_ENDPOINT_URL "
         "and the network",
+    )
+
+
+def test_a_bucket_of_another_region_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # what S3 answers to a client of another region
+            body = b"<Error><Code>PermanentRedirect</Code><Message>eu-west-1</Message></Error>"
+            self.send_response(301)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        for name, value in {
+            "AWS_ENDPOINT_URL": endpoint, "AWS_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b",
+        }.items():  # fmt: skip
+            monkeypatch.setenv(name, value)
+        with pytest.raises(StorageError) as error:
+            storage.require_readable("s3://faces/a", "--images")
+        server.shutdown()
+    assert str(error.value) == (
+        "--images s3://faces/a: bucket 'faces' is not in region us-east-1: set AWS_REGION to its "
+        "region, on a cluster on every node"
     )

@@ -1,0 +1,99 @@
+"""What ends a training: a bundle, whatever the test split holds; or a sentence."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+import ray
+
+from model.errors import UsageError
+from model.presets import preset
+from pipelines import manifest, train_progress
+from pipelines.finishing import finish
+from pipelines.replica import Replica
+from pipelines.resources import Ask
+from pipelines.train_options import TrainOptions
+from pipelines.train_progress import Watcher, open_board
+from pipelines.train_worker import WorkerConfig, train_worker
+from pipelines.training import prepare
+
+RECIPE = preset("demo")
+
+
+def _without(table: pa.Table, column: str, split: str | None = None) -> pa.Table:
+    """The manifest without a label, in one split or in all."""
+    rows: pd.DataFrame = table.to_pandas().copy()  # Arrow's memory is read-only
+    rows.loc[(rows["split"] == split) | (split is None), column] = None
+    return pa.Table.from_pandas(rows, schema=manifest.MANIFEST_SCHEMA, preserve_index=False)
+
+
+def test_a_test_split_that_is_kept_unlabelled_costs_no_bundle(
+    faces_manifest: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from model.networks import build_network
+
+    table = manifest.read_manifest(faces_manifest)
+    for label in ("age_years", "gender"):
+        table = _without(table, label, "test")
+    network = build_network(RECIPE.network, RECIPE.input.shape, RECIPE.heads)
+    row = {"epoch": 1, "train_loss": 1.0, "val_loss": 1.0}
+    for head in RECIPE.heads:
+        measure = "mae" if head.kind == "value" else "accuracy"
+        for split in ("train", "val"):
+            row |= {f"{split}_{head.name}_loss": 1.0, f"{split}_{head.name}_{measure}": 0.5}
+    details = {"recipe": RECIPE.to_json(), "history": [row], "training": {}}
+    weights = [np.asarray(value) for value in network.get_weights()]
+    bundle = finish(RECIPE, weights, details, table, str(tmp_path), "float32")
+    assert list(bundle.record["metrics"]) == ["val"]
+    assert (tmp_path / "bundle" / "bundle.json").exists()
+    assert "note: test is not measured: the manifest has no labelled rows in split 'test'" in (
+        capsys.readouterr().err
+    )
+
+
+def test_a_head_that_no_image_could_teach_is_refused(faces_manifest: str, tmp_path: Path) -> None:
+    table = _without(manifest.read_manifest(faces_manifest), "gender")
+    options = TrainOptions(RECIPE, faces_manifest, str(tmp_path))
+    with pytest.raises(UsageError, match=r"^no image of the train split has a gender label, which"):
+        prepare(options, table)
+
+
+def test_a_gpu_that_tensorflow_does_not_find_is_a_sentence_and_no_slow_training(
+    ray_session: None,
+) -> None:
+    board = open_board()
+    train_worker({"config": WorkerConfig(RECIPE, None, None, 0, "float32", 1, board, use_gpu=True)})
+    assert ray.get(board.failed.remote()).startswith(
+        "--use-gpu: Ray counts a GPU on a worker's node, but TensorFlow there finds none: install "
+    )
+
+
+def test_a_group_that_waits_for_room_that_is_gone_says_so(
+    ray_session: None, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(train_progress, "_SILENT_S", 0.1)
+    shown: list[str] = []
+    monkeypatch.setattr(train_progress.Progress, "interject", lambda _, text: shown.append(text))
+    for ask in (Ask({"CPU": 1}, 2), Ask({"CPU": 1, "GPU": 1}, 2)):
+        watcher = Watcher(open_board(), RECIPE, lambda _: None, ask)
+        watcher.start()
+        watcher.join(timeout=1.5)
+        watcher.stop()
+    assert shown
+    assert {text.partition(";")[0] for text in shown} == {
+        "waiting for 2 workers of 1 CPU and 1 GPU each: the cluster's 1 nodes have 4 CPU"
+    }
+
+
+def test_a_head_is_taught_by_the_teachers_that_have_it() -> None:
+    def teacher(**said: float) -> Any:
+        return lambda images, training: said
+
+    replica = object.__new__(Replica)
+    replica.teachers = [teacher(age=10.0, race=1.0), teacher(age=20.0, gender=0.5)]
+    assert replica._taught(None) == {"age": 15.0, "race": 1.0, "gender": 0.5}
+    replica.teachers = []
+    assert replica._taught(None) == {}
