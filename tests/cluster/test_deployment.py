@@ -274,10 +274,10 @@ def test_nodes_learn_their_region_from_the_machine_they_are() -> None:
     with HTTPServer(("127.0.0.1", 0), Metadata) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        endpoint = f"http://127.0.0.1:{server.server_port}/"
+        here = export.replace("F()", f'F(base_url="http://127.0.0.1:{server.server_port}/")')
         done = subprocess.run(
-            ["bash", "-c", f"{export}; echo $AWS_REGION"], capture_output=True, text=True,
-            env={"PATH": path, "AWS_EC2_METADATA_SERVICE_ENDPOINT": endpoint}, check=True,
+            ["bash", "-c", f"{here}; echo $AWS_REGION"], capture_output=True, text=True,
+            env={"PATH": path}, check=True,
         )  # fmt: skip
         server.shutdown()
     assert done.stdout == "eu-west-1\n"
