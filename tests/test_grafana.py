@@ -51,3 +51,29 @@ def test_panels_do_not_overlap() -> None:
         }
         assert not cells & taken
         taken |= cells
+
+
+def test_grafana_s_own_types_know_every_field_of_it() -> None:
+    from grafana_foundation_sdk.cog.encoder import JSONEncoder
+    from grafana_foundation_sdk.models.dashboard import Dashboard
+
+    read = json.loads(JSONEncoder().encode(Dashboard.from_json(BOARD)))
+    import_only = {"__inputs", "__requires", "id"}
+    assert _lost({k: v for k, v in BOARD.items() if k not in import_only}, read) == []
+    misspelt = {**BOARD, "panels": [{**BOARD["panels"][0], "gridPosition": {}}]}
+    read = json.loads(JSONEncoder().encode(Dashboard.from_json(misspelt)))
+    assert _lost(misspelt["panels"], read["panels"]) == ["[0].gridPosition"]
+
+
+def _lost(given: Any, read: Any, path: str = "") -> list[str]:
+    """Where what Grafana read differs from what was given; it may add defaults."""
+    if isinstance(given, dict) and isinstance(read, dict):
+        missing = [f"{path}.{key}" for key in given if key not in read]
+        kept = (key for key in given if key in read)
+        return missing + [
+            at for key in kept for at in _lost(given[key], read[key], f"{path}.{key}")
+        ]
+    if isinstance(given, list) and isinstance(read, list) and len(given) == len(read):
+        pairs = enumerate(zip(given, read, strict=True))
+        return [at for i, (a, b) in pairs for at in _lost(a, b, f"{path}[{i}]")]
+    return [] if given == read else [path]

@@ -1,10 +1,17 @@
 """One line a phase: searchable, with the run's id, and silent on a laptop."""
 
 import json
+from pathlib import Path
 
 import pytest
 
-from pipelines import phases
+from model.bundle import Bundle
+from pipelines import phases, tables
+from pipelines.claim import ScoreOptions
+from pipelines.evaluation import evaluate
+from pipelines.ingest import IngestOptions, ingest, write_ingested
+from pipelines.manifest import labelled
+from pipelines.report import ReportOptions, collect
 
 
 @pytest.fixture(autouse=True)
@@ -67,3 +74,29 @@ def test_an_id_given_from_outside_is_kept(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("FACEMILL_RUN_ID", "nightly-7")
     phases.begin_run("train")
     assert phases.os.environ["FACEMILL_RUN_ID"] == "nightly-7"
+
+
+def test_ingest_evaluate_and_report_say_their_phases_under_one_id(
+    faces_dir: Path,
+    untrained: Bundle,
+    tmp_path: Path,
+    ray_session: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("FACEMILL_LOG", "json")
+    monkeypatch.setenv("FACEMILL_RUN_ID", "nightly-7")
+    options = IngestOptions(str(faces_dir))
+    found, output = ingest(options), str(tmp_path / "manifest")
+    assert write_ingested(found, options, output)["run_id"] == "nightly-7"
+    rows = labelled(found.table, "test")
+    evaluate(untrained, rows, ScoreOptions(output, "table", str(tmp_path / "evaluated")))
+    assert tables.read_json(str(tmp_path / "evaluated" / "job.json"))["run_id"] == "nightly-7"
+    assert tables.read_json(str(tmp_path / "evaluated" / "metrics.json"))["run_id"] == "nightly-7"
+    collect(ReportOptions(str(tmp_path / "evaluated"), labels=output, split="test"))
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line[:1] == "{"]
+    assert [line["phase"] for line in lines] == [
+        "hash", "label", "write", "freeze", "score", "record", "measure", "summarise", "labels",
+    ]  # fmt: skip
+    assert {line["run_id"] for line in lines} == {"nightly-7"}
+    assert lines[0]["files"] == 60
