@@ -185,6 +185,10 @@ def _fit(options: TrainOptions, config: WorkerConfig, trackers: Trackers) -> Any
     resources: dict[str, float] = {"CPU": options.cpus_per_worker}
     resources |= {"GPU": 1} if options.use_gpu else {}
     least = options.min_workers or options.workers
+    if least < options.workers:
+        # Right after a loss Ray still counts on the lost node and asks for as many workers as
+        # before: not for the minute that it would wait.
+        os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "10")
     kept = ray.train.CheckpointConfig(num_to_keep=2)
     if options.keep_best:
         kept = ray.train.CheckpointConfig(  # Ray keeps the last one beside these

@@ -1,7 +1,7 @@
 """A transcript for docs/operations.md: `python -m tests.cluster.transcript --images FOLDER`.
 
-Submit, lose a node, go on, grow, lose the head, submit again, verify: training and scoring on a head
-and two workers of this machine; each line with the seconds since the start.
+Submit, lose a node, go on, grow, lose the head, submit again, verify: training and scoring on a
+head and two workers of this machine; each line with the seconds since the start.
 """
 
 import argparse
