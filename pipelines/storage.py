@@ -29,6 +29,7 @@ _CREDENTIAL = re.compile(
 )
 
 _REFUSED = re.compile("SignatureDoesNotMatch|InvalidAccessKeyId|403")
+_ONE_PUT_BYTES = 32 * 2**20  # 120 s at 2 Mbit/s; shards are smaller, data set files are not
 _SHORTEST_WAIT, _LONGEST_WAIT = timedelta(milliseconds=200), timedelta(seconds=10)
 
 
@@ -159,12 +160,13 @@ def read_bytes(uri: str, offset: int | None = None, length: int | None = None) -
 def write_bytes(uri: str, data: bytes) -> None:
     """Put a whole file in place at once: one PutObject, or a synced temporary file renamed.
 
-    A reader sees the old file or the new one, never a part.
+    A reader sees the old file or the new one, never a part. What one request might not bring over
+    in its 120 s goes in parts, which are there at once, too, with the request that ends them.
     """
     with plain_errors(uri):
         if uri.startswith("s3://"):
             store, key = s3_store(uri)
-            obstore.put(store, key, data, use_multipart=False)
+            obstore.put(store, key, data, use_multipart=len(data) > _ONE_PUT_BYTES)
             return
         path = Path(uri)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -54,6 +54,15 @@ def test_second_write_replaces_the_first(place: str) -> None:
     assert storage.read_bytes(uri) == b"short"
 
 
+def test_a_large_file_goes_in_parts_and_is_whole(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "_ONE_PUT_BYTES", 2**20)
+    data = os.urandom(12 * 2**20 + 7)
+    storage.write_bytes(f"{place}/large.parquet", data)
+    assert storage.read_bytes(f"{place}/large.parquet") == data
+
+
 def test_hidden_files_are_not_listed_and_folders_cover_all(place: str) -> None:
     for name in ("top.jpg", "one/a.jpg", "two/deep/b.jpg", ".hidden.jpg", "one/.x/c.jpg"):
         storage.write_bytes(storage.join(place, name), b"x")
