@@ -37,13 +37,14 @@ def list_tar(uri: str) -> Iterator[FileEntry]:
             with tarfile.open(fileobj=file, mode="r:") as tar:
                 for member in tar:
                     place = _place_in_tar(member, seen)
-                    if place is None or is_hidden(member.name):
+                    if place is None:
                         continue
-                    name = member.name
+                    name, (offset, size) = member.name, place
                     if hash(name) in seen:
                         name = f"{name}@{member.offset_data}"
                     seen[hash(name)] = place
-                    offset, size = place
+                    if is_hidden(member.name):
+                        continue
                     etag = f"{int(member.mtime):x}-{size:x}" if size >= 0 else None
                     yield FileEntry(f"{uri}#{name}", max(size, 0), etag, offset)
                 _require_end(file, tar.offset, uri)

@@ -150,11 +150,13 @@ def test_links_in_a_tar_are_inputs_as_in_a_folder(tmp_path: Path) -> None:
     os.link(folder / "a.jpg", folder / "b.jpg")
     os.symlink("a.jpg", folder / "c.jpg")
     os.symlink("/nowhere.jpg", folder / "d.jpg")
+    os.symlink(".hidden/h.jpg", folder / "e.jpg")
     with tarfile.open(tmp_path / "faces.tar", "w") as tar:
-        for name in (".hidden/h.jpg", "a.jpg", "b.jpg", "c.jpg", "d.jpg"):
+        for name in (".hidden/h.jpg", "a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg"):
             tar.add(folder / name, f"./{name}")
     inside = {e.uri.partition("#./")[2]: e for e in list_files(str(tmp_path / "faces.tar"))}
     assert sorted(inside) == sorted(os.path.basename(e.uri) for e in list_files(str(folder)))
     read = {n: storage.read_bytes(e.uri, e.offset, e.bytes) for n, e in inside.items()}
-    assert read == {"a.jpg": b"face", "b.jpg": b"face", "c.jpg": b"face", "d.jpg": b""}
+    linked = {"b.jpg": b"face", "c.jpg": b"face", "d.jpg": b"", "e.jpg": b"hidden"}
+    assert read == {"a.jpg": b"face", **linked}
     assert inside["d.jpg"].etag is None
