@@ -60,7 +60,8 @@ class Supply:
         nodes = ", ".join(_words(node) for node in self.nodes)
         may = ", ".join(f"{'any number' if n < 0 else n} of {_words(r)}" for r, n in self.types)
         started = f"its autoscaler may start {may}" if may else "no autoscaler starts more"
-        return f"the cluster's {len(self.nodes)} nodes have {nodes}; {started}"
+        whose = f"{len(self.nodes)} nodes have" if len(self.nodes) != 1 else "only node has"
+        return f"the cluster's {whose} {nodes}; {started}"
 
 
 def _fits(node: Resources, each: Resources) -> int:

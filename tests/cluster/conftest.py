@@ -23,13 +23,13 @@ def cluster(s3: S3Server) -> Iterator[LocalCluster]:
         yield cluster
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def settings(s3: S3Server) -> dict[str, str]:
     """What goes along with a job: where the store is, and no key."""
     return {k: v for k, v in s3.env().items() if k in ("AWS_ENDPOINT_URL", "AWS_REGION")}
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def store(s3: S3Server, faces_dir: Path) -> Iterator[str]:
     """A bucket with sixty faces below `faces/`, open to this process too."""
     import pyarrow.fs

@@ -84,7 +84,7 @@ def test_a_group_that_waits_for_room_that_is_gone_says_so(
         watcher.stop()
     assert shown
     assert {text.partition(";")[0] for text in shown} == {
-        "waiting for 2 workers of 1 CPU and 1 GPU each: the cluster's 1 nodes have 4 CPU"
+        "waiting for 2 workers of 1 CPU and 1 GPU each: the cluster's only node has 4 CPU"
     }
 
 
