@@ -65,6 +65,7 @@ class Watcher(threading.Thread):
         recipe: Recipe,
         on_epoch: Callable[[Mapping[str, float]], None],
         ask: Ask,
+        workers: int = 1,
     ) -> None:
         """Watch a run.
 
@@ -73,9 +74,11 @@ class Watcher(threading.Thread):
             recipe: what is trained.
             on_epoch: gets every epoch's row.
             ask: what the group cannot do without; where the cluster has lost it, that is said.
+            workers: how many there shall be; an elastic group may have fewer.
         """
         super().__init__(daemon=True)
         self.board, self.recipe, self.on_epoch, self.ask = board, recipe, on_epoch, ask
+        self.workers = workers
         self._stopped = threading.Event()
 
     def run(self) -> None:
@@ -90,7 +93,7 @@ class Watcher(threading.Thread):
                 looked = time.monotonic()
                 self._say_what_is_missing(progress)
             for row in rows:
-                progress.interject(epoch_line(row, self.recipe))
+                progress.interject(epoch_line(row, self.recipe, self.workers))
                 self.on_epoch(row)
             if step and step[:2] != last:
                 done = (step[0] - 1) * step[2] + step[1]
@@ -112,12 +115,15 @@ class Watcher(threading.Thread):
         self.join(timeout=5)
         _, rows = ray.get(self.board.take.remote())
         for row in rows:
-            print(epoch_line(row, self.recipe), flush=True)
+            print(epoch_line(row, self.recipe, self.workers), flush=True)
             self.on_epoch(row)
 
 
-def epoch_line(row: Mapping[str, float], recipe: Recipe) -> str:
-    """`epoch  3/12  loss 9.12  val 8.80  gender 84.1 %  age MAE 8.41  118 images/s`."""
+def epoch_line(row: Mapping[str, float], recipe: Recipe, workers: int = 1) -> str:
+    """`epoch  3/12  loss 9.12  val 8.80  gender 84.1 %  age MAE 8.41  118 images/s`.
+
+    With several workers planned it ends in `1 of 2 workers`.
+    """
     text = f"epoch {row['epoch']:>3}/{recipe.epochs}"
     text += f"  loss {row['train_loss']:6.3f}  val {row['val_loss']:6.3f}"
     for head in recipe.heads:
@@ -125,4 +131,5 @@ def epoch_line(row: Mapping[str, float], recipe: Recipe) -> str:
             text += f"  {head.name} MAE {row[f'val_{head.name}_mae']:5.2f} years"
         else:
             text += f"  {head.name} {100 * row[f'val_{head.name}_accuracy']:5.1f} %"
-    return f"{text}  {row['images_per_s']:,.0f} images/s"
+    text += f"  {row['images_per_s']:,.0f} images/s"
+    return text + (f"  {row['workers']:.0f} of {workers} workers" if workers > 1 else "")

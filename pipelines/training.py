@@ -215,7 +215,7 @@ def _fit(options: TrainOptions, config: WorkerConfig, trackers: Trackers) -> Any
     )
     mend_snapshot(storage.join(options.output, CHECKPOINTS))
     board = config.board
-    watcher = Watcher(board, options.recipe, trackers.epoch, Ask(resources, least))
+    watcher = Watcher(board, options.recipe, trackers.epoch, Ask(resources, least), options.workers)
     watcher.start()
     try:
         result = trainer.fit()
