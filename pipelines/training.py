@@ -220,7 +220,7 @@ def _fit(options: TrainOptions, config: WorkerConfig, trackers: Trackers) -> Any
     try:
         result = trainer.fit()
     except ray.train.TrainingFailedError as error:
-        raise TrainingError(_root_cause(error)) from None
+        raise TrainingError(ray.get(board.failed.remote()) or _root_cause(error)) from None
     except OSError as error:
         raise StorageError(f"--output {options.output} cannot hold checkpoints: {error}") from None
     finally:
