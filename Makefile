@@ -1,4 +1,4 @@
-# What a newcomer types. Each verb sets up .venv by itself; it needs python3 (3.11 or later) and pip.
+# What a newcomer types. Each verb sets up .venv by itself; it needs python3 (3.11 to 3.13) and pip.
 PYTHON ?= python3
 UV     := .venv/bin/uv
 BIN    := .venv/bin
@@ -6,8 +6,8 @@ BIN    := .venv/bin
 STAMP  := .venv/.installed-$(shell sha256sum requirements-dev.lock 2>/dev/null | cut -c1-12)
 COMPILE := --universal --no-emit-index-url --generate-hashes --no-annotate -q
 
-MAKE_VENV = test -x .venv/bin/python || { $(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit( \
-    "facemill needs Python 3.11 or later: make PYTHON=python3.11 ...")' && $(PYTHON) -m venv .venv; }
+MAKE_VENV = test -x .venv/bin/python || { $(PYTHON) -c 'import sys; (3, 11) <= sys.version_info[:2] <= (3, 13) or sys.exit( \
+    "facemill needs Python 3.11 to 3.13, as TensorFlow does: make PYTHON=python3.13 ...")' && $(PYTHON) -m venv .venv; }
 
 .PHONY: help setup demo test check bench lock cluster-test clean
 .DEFAULT_GOAL := help

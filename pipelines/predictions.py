@@ -53,7 +53,7 @@ PREDICTIONS_SCHEMA = pa.schema(
 QUARANTINE_SCHEMA = pa.schema(
     [
         tables.field("uri", pa.string(), "the input that could not be scored"),
-        tables.field("stage", pa.string(), "where it failed: list, read, decode or predict"),
+        tables.field("stage", pa.string(), "where it failed: list, read or decode"),
         tables.field("error", pa.string(), "class of the error, to group by"),
         tables.field("message", pa.string(), "what happened, as a sentence"),
         tables.field("bytes", pa.int64(), "size of the file", "bytes"),
