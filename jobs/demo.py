@@ -108,7 +108,7 @@ def _print_summary(
             ("bundle", output / "train" / "bundle"),
             ("predictions", output / "score" / "predictions"),
             ("of the shipped", output / "score-shipped" / "predictions"),
-            ("next", "the four commands on real faces: see README.md"),
+            ("next", "the same on real faces: see README.md"),
         ],
     )
 
