@@ -5,7 +5,6 @@ the nodes have and what the autoscaler may still start; if neither will do, the 
 """
 
 import contextlib
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ from typing import Any
 import ray
 
 from model.errors import ResourcesError
+from pipelines.patience import seconds
 
 _PAUSE_S = 0.5
 
@@ -113,7 +113,7 @@ def require(ask: Ask, look: Callable[[], Supply] = supply) -> None:
     Raises:
         ResourcesError: after FACEMILL_PATIENCE_S (30) neither is so.
     """
-    patience_s = float(os.environ.get("FACEMILL_PATIENCE_S", "30"))  # a joining node takes seconds
+    patience_s = seconds("FACEMILL_PATIENCE_S", 30)  # a joining node takes seconds
     deadline = time.monotonic() + patience_s
     while (found := look()).room(ask.each) < ask.workers:
         if found.room_one_day(ask.each) >= ask.workers:

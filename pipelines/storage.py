@@ -22,6 +22,7 @@ from obstore import exceptions as obstore_errors
 from obstore.store import S3Store
 
 from model.errors import StorageError
+from pipelines.patience import seconds
 
 _TAR_MEMBER = ".tar#"  # a member's URI is `faces.tar#folder/name.jpg`
 _CREDENTIAL = re.compile(
@@ -83,7 +84,7 @@ def _store(bucket: str, endpoint: str | None, region: str, key: str | None) -> S
         # We sit out a minute of 503s; a longer outage fails the shard, and a re-run resumes.
         retry_config={
             "max_retries": 12,
-            "retry_timeout": timedelta(seconds=float(os.environ.get("FACEMILL_RETRY_S", "90"))),
+            "retry_timeout": timedelta(seconds=seconds("FACEMILL_RETRY_S", 90)),
             "backoff": {"base": 2, "init_backoff": _SHORTEST_WAIT, "max_backoff": _LONGEST_WAIT},
         },
         **settings,

@@ -21,6 +21,7 @@ from pipelines.feeding import Split
 from pipelines.finishing import finish
 from pipelines.lease import Lease
 from pipelines.mending import mend_snapshot
+from pipelines.patience import seconds
 from pipelines.phases import phase, run_id
 from pipelines.pixel_cache import decoded, local_folder
 from pipelines.resources import Ask
@@ -30,7 +31,7 @@ from pipelines.train_progress import Watcher, open_board
 from pipelines.train_worker import WorkerConfig, train_worker
 
 CHECKPOINTS = "checkpoints"  # below the output
-_RESIZE_S = "60"  # an elastic group looks so often for room to grow; growing costs a restart
+_RESIZE_S = 60  # an elastic group looks so often for room to grow; growing costs a restart
 
 __all__ = ["TrainOptions", "Trained", "prepare", "train"]
 
@@ -185,6 +186,7 @@ def _fit(options: TrainOptions, config: WorkerConfig, trackers: Trackers) -> Any
     resources: dict[str, float] = {"CPU": options.cpus_per_worker}
     resources |= {"GPU": 1} if options.use_gpu else {}
     least = options.min_workers or options.workers
+    resize_s = seconds("FACEMILL_RESIZE_S", _RESIZE_S)
     if least < options.workers:
         # Right after a loss Ray still counts on the lost node and asks for as many workers as
         # before: not for the minute that it would wait.
@@ -201,7 +203,7 @@ def _fit(options: TrainOptions, config: WorkerConfig, trackers: Trackers) -> Any
         train_loop_config={"config": config},
         scaling_config=ray.train.ScalingConfig(
             num_workers=(least, options.workers) if least < options.workers else options.workers,
-            elastic_resize_monitor_interval_s=float(os.environ.get("FACEMILL_RESIZE_S", _RESIZE_S)),
+            elastic_resize_monitor_interval_s=resize_s,
             use_gpu=options.use_gpu,
             resources_per_worker=resources,
         ),
