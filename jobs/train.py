@@ -92,7 +92,7 @@ class TrainConfig:
     """float16 halves the bundle on disk."""
     teachers: tuple[str, ...] = ()
     """Bundles whose mean answer each augmented image is to be given, beside its label: several
-    networks distilled into one. They must take the same input."""
+    networks distilled into one. They must take the same colours; a size of their own is made."""
 
 
 def job(config: TrainConfig) -> None:

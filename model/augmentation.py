@@ -44,6 +44,15 @@ def augment(pixels: Any, draws: Any, strength: Augmentation) -> Any:
     return ops.cast(ops.clip(ops.round(images), 0.0, 255.0), "uint8")
 
 
+def resized(pixels: Any, height: int, width: int) -> Any:
+    """Resize uint8 (batch, h, w, channels) to uint8 (batch, height, width, channels), bilinear."""
+    if tuple(pixels.shape[1:3]) == (height, width):
+        return pixels
+    images = ops.cast(pixels, "float32")
+    images = ops.image.resize(images, (height, width), antialias=True, data_format="channels_last")
+    return ops.cast(ops.clip(ops.round(images), 0.0, 255.0), "uint8")
+
+
 def _span(draws: Any, column: int, strength: float) -> Any:
     """Column `column` of the draws, mapped to +- strength: float32 (batch,)."""
     return (draws[:, column] * 2.0 - 1.0) * strength

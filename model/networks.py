@@ -13,7 +13,7 @@ import numpy as np
 from keras import layers
 
 from model.heads import Head
-from model.layers import LocalResponseNormalization, SharedDropout
+from model.layers import CenterShare, LocalResponseNormalization, SharedDropout
 from model.recipes import Dhomne, LeviHassner, Network, PlainStack, Residual
 
 Norm = Literal["batch", "synchronized", "folded"]
@@ -162,6 +162,8 @@ def _residual(
             )(x)
         return layers.ReLU(dtype=policy, name=f"{name}_relu")(x) if relu else x
 
+    if network.crop:
+        x = CenterShare(network.crop, dtype=policy, name="crop")(x)
     x = conv_bn(x, network.stem_filters, 3, 2, "stem")
     for s, (filters, blocks) in enumerate(zip(network.filters, network.blocks, strict=True), 1):
         for b in range(1, blocks + 1):

@@ -38,6 +38,27 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
         return {"optimizer": dataclasses.asdict(self.optimizer), "steps": self.steps}
 
 
+class Muon(keras.optimizers.Muon):
+    """Muon (Jordan 2024) for convolutions, as flat matrices; AdamW for all other variables.
+
+    Keras's own class takes matrices alone. The update's size is matched to AdamW's (Liu 2025), so
+    learning rate and weight decay mean the same.
+    """
+
+    def _should_use_adamw(self, variable: Any) -> bool:
+        return len(variable.shape) != 4
+
+    def _muon_update_step(self, gradient: Any, variable: Any, lr: Any, m: Any) -> None:
+        ops: Any = keras.ops
+        self.assign_add(m, gradient + m * (self.momentum - 1.0))
+        ahead = gradient + self.momentum * m
+        matrix = ops.reshape(ahead, (-1, variable.shape[-1]))
+        # bfloat16 is enough for the iteration, and half its cost (Jordan 2024).
+        update = self.zeropower_via_newtonschulz5(ops.cast(matrix, "bfloat16"), self.ns_steps)
+        update = self.lr_adjust(lr * ops.cast(update, "float32"))
+        self.assign_sub(variable, ops.reshape(update, variable.shape))
+
+
 def build_optimizer(spec: Optimizer, steps: int) -> keras.optimizers.Optimizer:
     """The Keras optimizer of a recipe.
 
@@ -54,8 +75,12 @@ def build_optimizer(spec: Optimizer, steps: int) -> keras.optimizers.Optimizer:
         return keras.optimizers.SGD(
             rate, momentum=spec.momentum, weight_decay=spec.weight_decay or None
         )
-    if spec.name == "adamw":
-        built = keras.optimizers.AdamW(rate, weight_decay=spec.weight_decay)
+    if spec.name in ("adamw", "muon"):
+        decay: dict[str, Any] = {"weight_decay": spec.weight_decay}
+        built: Any = (
+            keras.optimizers.AdamW(rate, **decay) if spec.name == "adamw"
+            else Muon(rate, adam_weight_decay=spec.weight_decay, **decay)
+        )  # fmt: skip
         # Decoupled decay is for kernels: decaying biases and batch-norm scales costs accuracy.
         built.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         return built

@@ -31,12 +31,15 @@ class Residual:
         filters: channels of each stage; every stage halves the side first.
         blocks: residual blocks of each stage.
         dropout: before the heads.
+        crop: share of each side that the network looks at, about the middle; None for all of it.
+            What lies around it is there for shifted and turned pictures in training.
     """
 
     stem_filters: int = 32
     filters: tuple[int, ...] = (64, 128, 256)
     blocks: tuple[int, ...] = (1, 2, 2)
     dropout: float = 0.3
+    crop: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +104,7 @@ class Augmentation:
 class Optimizer:
     """The optimizer and its learning-rate schedule over the run's steps."""
 
-    name: Literal["adam", "adamw", "sgd"] = "adam"
+    name: Literal["adam", "adamw", "muon", "sgd"] = "adam"
     learning_rate: float = 1e-3  # the peak
     schedule: Literal["constant", "cosine", "step"] = "constant"
     warmup_share: float = 0.0  # of all steps, linear from 0
@@ -128,6 +131,8 @@ class Recipe:
         global_batch_size: images a step over all workers.
         auxiliary: names of heads that are trained for what they teach the network, and left out of
             the bundle.
+        sides: (share of the epochs, pixels): up to that share, training shrinks its augmented
+            pictures to this side, which is cheaper (progressive resizing, Tan & Le 2021).
     """
 
     name: str
@@ -140,6 +145,11 @@ class Recipe:
     epochs: int = 12
     global_batch_size: int = 32
     auxiliary: tuple[str, ...] = ()
+    sides: tuple[tuple[float, int], ...] = ()
+
+    def side_at(self, epoch: int) -> int | None:
+        """The side in pixels that training shrinks its pictures to, counted from epoch 0."""
+        return next((side for share, side in self.sides if epoch < share * self.epochs), None)
 
     @property
     def kept_heads(self) -> tuple[Head, ...]:
@@ -152,4 +162,6 @@ class Recipe:
         data["network"]["kind"] = type(self.network).__name__
         if not self.auxiliary:
             del data["auxiliary"]  # as recipes were before there were any
+        if not self.sides:
+            del data["sides"]
         return data

@@ -71,8 +71,10 @@ class Replica:
         self.places = places_of(recipe.global_batch_size, rank, workers, accumulate)
         keras.utils.set_random_seed(seed)
         with strategy.scope():
+            # Of any size where training begins with smaller pictures.
+            shape: Any = (None, None, recipe.input.shape[2]) if recipe.sides else recipe.input.shape
             self.network: Any = build_network(
-                recipe.network, recipe.input.shape, recipe.heads, precision,
+                recipe.network, shape, recipe.heads, precision,
                 "synchronized" if workers > 1 else "batch", shared_dropout=True,
             )  # fmt: skip
             self.teachers = [load_network(teacher, precision) for teacher in teachers]
@@ -93,12 +95,20 @@ class Replica:
         self._train_step = tf.function(self._train_step_eager, reduce_retracing=True)
         self._score_step = tf.function(self._score_step_eager, reduce_retracing=True)
 
-    def train_step(self, batch: Batch) -> Any:
-        """Take one optimizer step; returns this worker's score sums, (heads, 3)."""
-        return self._train_step(batch.pixels, batch.draws, dict(batch.targets), batch.weights)
+    def train_step(self, batch: Batch, side: int | None = None) -> Any:
+        """Take one optimizer step; returns this worker's score sums, (heads, 3).
 
-    def _train_step_eager(self, pixels: Any, draws: Any, targets: Any, weights: Any) -> Any:
-        batch = (pixels, draws, targets, weights)
+        Args:
+            batch: this worker's part.
+            side: in pixels, what augmented pictures are shrunk to; None for the recipe's input.
+        """
+        targets = dict(batch.targets)
+        return self._train_step(batch.pixels, batch.draws, targets, batch.weights, side)
+
+    def _train_step_eager(
+        self, pixels: Any, draws: Any, targets: Any, weights: Any, side: Any
+    ) -> Any:
+        batch = (pixels, draws, targets, weights, side)
         if not self.scaling:
             sums = self.strategy.run(self._whole_step, args=batch)
         else:
@@ -115,9 +125,9 @@ class Replica:
         self._average()
         return sums
 
-    def _whole_step(self, pixels: Any, draws: Any, targets: Any, weights: Any) -> Any:
+    def _whole_step(self, pixels: Any, draws: Any, targets: Any, weights: Any, side: Any) -> Any:
         tf = self.tf
-        gradients, sums = self._gradients(pixels, draws, targets, weights)
+        gradients, sums = self._gradients(pixels, draws, targets, weights, side)
         if not self.scaling:
             if self.recipe.optimizer.clip_norm:
                 gradients = self._clipped(self._reduced(gradients))
@@ -156,10 +166,10 @@ class Replica:
             zip(gradients, self.network.trainable_variables, strict=True)
         )
 
-    def _gradients(self, pixels: Any, draws: Any, targets: Any, weights: Any) -> Any:
+    def _gradients(self, pixels: Any, draws: Any, targets: Any, weights: Any, side: Any) -> Any:
         """Gradients of this worker's part of the batch's mean loss, and its score sums."""
         if self.accumulate == 1:
-            return self._micro_batch(pixels, draws, targets, weights)
+            return self._micro_batch(pixels, draws, targets, weights, side)
         tf, count = self.tf, self.accumulate
         each, first = len(self.places) // count, int(self.places[0])
         gradients: Any = []
@@ -171,19 +181,21 @@ class Replica:
             taken = {name: values[cut] for name, values in targets.items()}
             self._place.first = first + k * (self.recipe.global_batch_size // count)
             with tf.control_dependencies(gradients):
-                new, scores = self._micro_batch(pixels[cut], draws[cut], taken, weights[cut])
+                new, scores = self._micro_batch(pixels[cut], draws[cut], taken, weights[cut], side)
                 gradients = [a + b for a, b in zip(gradients, new, strict=True)] if k else new
             sums = sums + scores
         self._place.first = first
         return gradients, sums
 
-    def _micro_batch(self, pixels: Any, draws: Any, targets: Any, weights: Any) -> Any:
+    def _micro_batch(self, pixels: Any, draws: Any, targets: Any, weights: Any, side: Any) -> Any:
         from model import losses
-        from model.augmentation import augment
+        from model.augmentation import augment, resized
 
         tf, recipe = self.tf, self.recipe
         images = augment(pixels, draws, recipe.augmentation)
         taught = self._taught(images)
+        if side is not None:
+            images = resized(images, side, side)
         with tf.GradientTape() as tape:
             outputs = self.network(images, training=True)
             each, _ = losses.total_loss(recipe.heads, targets, outputs, weights, taught)
@@ -196,7 +208,12 @@ class Replica:
 
     def _taught(self, images: Any) -> dict[str, Any]:
         """The teachers' mean outputs of these very images (function matching, Beyer 2022)."""
-        said = [teacher(images, training=False) for teacher in self.teachers]
+        from model.augmentation import resized
+
+        said = [
+            teacher(resized(images, *teacher.input_shape[1:3]), training=False)
+            for teacher in self.teachers
+        ]
         # A head that not all teachers have is taught by those that have it.
         each = {name: [s[name] for s in said if name in s] for s in said for name in s}
         return {name: sum(values) / len(values) for name, values in each.items()}

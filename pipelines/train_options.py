@@ -7,7 +7,6 @@ from typing import Any, Literal
 from model import bundle as bundles
 from model.bundle import Bundle
 from model.errors import UsageError
-from model.preprocessing import InputSpec
 from model.presets import PRESETS
 from model.recipes import Recipe
 from pipelines import phases, storage, tables
@@ -147,12 +146,12 @@ class TrainOptions:
             self._check_teacher(teacher)
 
     def _check_teacher(self, teacher: Bundle) -> None:
-        """Refuse a teacher that sees other pixels, or says nothing that this network says."""
-        if teacher.input.hash != self.recipe.input.hash:
+        """Refuse a teacher that sees other colours, or says what this network does not."""
+        if teacher.input.color != self.recipe.input.color:
             raise UsageError(
-                f"--teachers {teacher.name} ({teacher.id}) takes {_input(teacher.input)}, "
-                f"{self.recipe.name} takes {_input(self.recipe.input)}: a teacher must see the "
-                "very same pixels"
+                f"--teachers {teacher.name} ({teacher.id}) takes {teacher.input.color} pictures, "
+                f"{self.recipe.name} takes {self.recipe.input.color} ones: a teacher must see the "
+                "same picture, of whatever size"
             )
         own = {(head.name, head.kind, head.classes) for head in self.recipe.heads}
         strange = [h.name for h in teacher.heads if (h.name, h.kind, h.classes) not in own]
@@ -161,10 +160,6 @@ class TrainOptions:
                 f"--teachers {teacher.name} ({teacher.id}) has heads that {self.recipe.name} has "
                 f"not: {', '.join(strange)}; give a bundle of the same preset"
             )
-
-
-def _input(spec: InputSpec) -> str:
-    return f"{spec.width}x{spec.height} {spec.color}"
 
 
 @dataclasses.dataclass(frozen=True)

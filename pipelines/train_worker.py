@@ -168,11 +168,12 @@ class _Run:
         total: Any = 0.0
         shown = started = time.monotonic()
         waited_s = self.train.waited_s
+        side = self.recipe.side_at(state.epoch)
         batches = self.train.epoch(
             config.seed, state.epoch, self.recipe.global_batch_size, self.replica.places, state.step
         )
         for batch in batches:
-            total = total + self.replica.train_step(batch)
+            total = total + self.replica.train_step(batch, side)
             state.step += 1
             self.beat[0] = time.monotonic()
             if self.rank == 0 and config.board is not None and self.beat[0] - shown > _PROGRESS_S:

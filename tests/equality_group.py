@@ -32,7 +32,7 @@ PLAIN = Recipe(
     optimizer=SGD,
     global_batch_size=BATCH,
 )
-# Batch norm, clip, averaged weights and every augmentation at once.
+# Batch norm, clip, averaged weights, every augmentation and small pictures first, all at once.
 FULL = dataclasses.replace(
     PLAIN,
     network=Residual(4, (8,), (1,), dropout=0.2),
@@ -41,6 +41,8 @@ FULL = dataclasses.replace(
         mirror=True, rotate_degrees=10, scale=0.1, shift=0.1, stretch=0.1, brightness=0.2,
         contrast=0.2, color=0.2, grey=0.2, erase=0.5,
     ),
+    epochs=STEPS * BATCH // IMAGES,
+    sides=((0.5, 8),),
 )  # fmt: skip
 # Scaled by 2^15 this overflows float16: the first steps must be given up, on all ranks together.
 HOT = dataclasses.replace(PLAIN, heads=(GENDER, dataclasses.replace(AGE, weight=100.0)))
@@ -103,7 +105,7 @@ def train_some_steps(folder: Path, rank: int, workers: int) -> None:
         sums: Any = 0.0
         for epoch in range(STEPS * BATCH // IMAGES):
             for batch in feed.epoch(3, epoch, BATCH, replica.places):
-                sums = sums + replica.train_step(batch)
+                sums = sums + replica.train_step(batch, recipe.side_at(epoch))
         arrays = replica.arrays()
         values = [*arrays["state"], *arrays["averaged"], replica.merged(np.asarray(sums))]
         values += [np.array(arrays["scaling"])] if arrays["scaling"] else []

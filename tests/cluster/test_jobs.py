@@ -8,7 +8,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import pytest
@@ -245,14 +245,63 @@ def test_scoring_loses_and_repeats_nothing_when_it_is_stopped_and_nodes_come_and
     assert run.is_whole(cluster.succeed(job))
 
 
-def test_a_run_that_lost_its_head_continues_on_the_next_cluster(
-    cluster: LocalCluster, scoring: Callable[[int], Scoring]
-) -> None:
-    """The last test of this folder that asks for it: the cluster is gone afterwards."""
+@dataclasses.dataclass(frozen=True)
+class Resumed:
+    """Runs that were submitted again; the last time on another cluster.
+
+    Attributes:
+        scoring: the scoring run.
+        scored: what its last submission printed.
+        epochs: those that each of three submissions of one training printed.
+    """
+
+    scoring: Scoring
+    scored: str
+    epochs: tuple[list[int], ...]
+
+
+@pytest.fixture
+def resumed(
+    cluster: LocalCluster, scoring: Callable[[int], Scoring], store: str, manifest: str,
+    settings: Mapping[str, str],
+) -> Resumed:  # fmt: skip
+    """Score and train side by side, stop the training and go on with it, lose the head, go on."""
     run = scoring(300)
-    job = cluster.submit(*run.command)
+    score = (*run.command, "--workers", "1")
+    train = (
+        "jobs.train", "--manifest", manifest, "--output", f"{store}/twice", "--preset", "demo",
+        "--epochs", str(EPOCHS), "--cpus-per-worker", "1",
+    )  # fmt: skip
+    job = cluster.submit(*score)
     cluster.while_it_runs(job, lambda: run.committed() >= 2, "two shards")
+    for node in cluster.workers:  # or it would be done before the training has begun
+        node.suspend("ShardScorer")
+
+    def begun() -> str:
+        job = cluster.submit(*train, env_vars=settings)
+        cluster.while_it_runs(job, lambda: len(epochs_in(cluster.logs(job))) > 2, "three epochs")
+        return job
+
+    first = begun()
+    assert cluster.ray_job("stop", first).returncode == 0
+    assert cluster.wait(first)["status"] == "STOPPED"
+    second = begun()
+    epochs = epochs_in(cluster.logs(first)), epochs_in(cluster.logs(second))
     cluster.stop()
     assert 2 <= run.committed() < 30
-    with local_cluster(1) as other:
-        assert run.is_whole(other.succeed(other.submit(*run.command)))
+    assert not storage.exists(f"{store}/twice/bundle/bundle.json")
+    keys = {name: value for name, value in cluster.env.items() if name.startswith("AWS_")}
+    with local_cluster(1, keys) as other:
+        third = epochs_in(other.succeed(other.submit(*train, env_vars=settings)))
+        return Resumed(run, other.succeed(other.submit(*score)), (*epochs, third))
+
+
+def test_what_was_stopped_or_lost_its_head_continues_on_the_next_cluster(
+    resumed: Resumed, store: str
+) -> None:
+    """The last test of this folder that asks for the cluster: it is gone afterwards."""
+    assert resumed.scoring.is_whole(resumed.scored)
+    for before, after in pairwise(resumed.epochs):
+        assert after[0] >= before[-1] > 2  # the checkpoint of the very last epoch may be lost
+    history = tables.read_json(f"{store}/twice/bundle/bundle.json")["history"]
+    assert [row["epoch"] for row in history] == list(range(1, EPOCHS + 1))

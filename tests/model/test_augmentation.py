@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from model.augmentation import DRAWS_PER_IMAGE, augment, draw
+from model.augmentation import DRAWS_PER_IMAGE, augment, draw, resized
 from model.recipes import Augmentation
 from pipelines.synthetic import draw_face
 
@@ -80,3 +81,11 @@ def test_grey_removes_all_colour(faces: Any) -> None:
 def test_brightness_stays_within_its_strength(faces: Any) -> None:
     shift = applied(faces, Augmentation(brightness=0.1)).astype(int) - faces
     assert np.abs(shift).max() <= 26
+
+
+def test_a_picture_is_resized_as_pillow_does(faces: Any) -> None:
+    small = np.asarray(resized(faces, 20, 20))
+    assert (small.dtype, small.shape) == (np.uint8, (len(faces), 20, 20, 3))
+    expected = [Image.fromarray(face).resize((20, 20), Image.Resampling.BILINEAR) for face in faces]
+    assert np.abs(small.astype(int) - np.stack(expected)).max() <= 1  # both round, in another order
+    assert resized(faces, *faces.shape[1:3]) is faces

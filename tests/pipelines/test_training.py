@@ -189,8 +189,8 @@ def test_a_teacher_that_cannot_teach_this_network_is_an_error() -> None:
     with pytest.raises(UsageError) as error:
         TrainOptions(_recipe(), "m", "o", teachers=(shipped,)).check()
     assert str(error.value) == (
-        f"--teachers {shipped.name} ({shipped.id}) takes 96x96 rgb, demo takes 48x48 grey: a "
-        "teacher must see the very same pixels"
+        f"--teachers {shipped.name} ({shipped.id}) takes rgb pictures, demo takes grey ones: a "
+        "teacher must see the same picture, of whatever size"
     )
     other = dataclasses.replace(preset("facemill"), heads=preset("demo").heads)
     with pytest.raises(UsageError, match=r"has heads that facemill has not: age; give a bundle"):
