@@ -64,21 +64,9 @@ def candidates(side: int, epochs: int) -> dict[str, Candidate]:
     def with_optimizer(**changes: Any) -> Recipe:
         return dataclasses.replace(base, optimizer=dataclasses.replace(base.optimizer, **changes))
 
-    def cropped(share: float) -> Candidate:
-        wide = round(side / share)
-        return Candidate(
-            f"the middle {side}x{side} of {wide}x{wide}: larger faces, less around them",
-            dataclasses.replace(
-                with_network(crop=side / wide),
-                input=dataclasses.replace(base.input, height=wide, width=wide),
-            ),
-        )
-
     return {
         "base": Candidate(f"facemill, RGB {side}x{side}", base),
         "seed": Candidate("another seed: how much is chance", base, seed=1),
-        "crop": cropped(0.85),
-        "crop-75": cropped(0.75),
         "l1-age": Candidate(
             "age as one number and its absolute error / 4, in place of a distribution",
             dataclasses.replace(

@@ -38,34 +38,6 @@ class LocalResponseNormalization(keras.layers.Layer):
         return {**super().get_config(), **own}
 
 
-@keras.saving.register_keras_serializable(package="facemill")
-class CenterShare(keras.layers.Layer):
-    """The middle `share` of height and width, whatever these are (Keras's CenterCrop takes pixels).
-
-    Training begins with smaller pictures (`Recipe.sides`), of which it must be the same part.
-    """
-
-    def __init__(self, share: float, **base: Any) -> None:
-        """Keep `share`, 0 to 1, of each side."""
-        super().__init__(**base)
-        self.share = share
-
-    def call(self, inputs: Any) -> Any:
-        """(batch, height, width, channels) -> (batch, round(height * share), …, channels)."""
-        _, height, width, _ = self.compute_output_shape(inputs.shape)
-        top, left = (inputs.shape[1] - height) // 2, (inputs.shape[2] - width) // 2
-        return inputs[:, top : top + height, left : left + width]
-
-    def compute_output_shape(self, input_shape: Any) -> tuple[Any, ...]:
-        """A side that is not known yet stays so."""
-        batch, *sides, channels = input_shape
-        return batch, *(side and round(side * self.share) for side in sides), channels
-
-    def get_config(self) -> dict[str, Any]:
-        """Plain data, as Keras asks of a layer."""
-        return {**super().get_config(), "share": self.share}
-
-
 @dataclasses.dataclass
 class Place:
     """Where a batch stands in the global batch: what `SharedDropout` makes its mask from.

@@ -13,7 +13,7 @@ import numpy as np
 from keras import layers
 
 from model.heads import Head
-from model.layers import CenterShare, LocalResponseNormalization, SharedDropout
+from model.layers import LocalResponseNormalization, SharedDropout
 from model.recipes import Dhomne, LeviHassner, Network, PlainStack, Residual
 
 Norm = Literal["batch", "synchronized", "folded"]
@@ -21,7 +21,7 @@ Norm = Literal["batch", "synchronized", "folded"]
 
 def build_network(
     network: Network,
-    shape: tuple[int, int, int],
+    shape: tuple[int | None, int | None, int],
     heads: Sequence[Head],
     precision: str = "float32",
     norm: Norm = "batch",
@@ -31,7 +31,8 @@ def build_network(
 
     Args:
         network: which architecture, with its hyperparameters.
-        shape: (height, width, channels) of the uint8 input.
+        shape: (height, width, channels) of the uint8 input; None for a side of any length, which
+            a `Residual` network can take.
         heads: the outputs.
         precision: float32, bfloat16 or float16 for the body; heads always compute in float32.
         norm: `synchronized` takes batch statistics over all workers (TensorFlow only); `folded`
@@ -162,8 +163,6 @@ def _residual(
             )(x)
         return layers.ReLU(dtype=policy, name=f"{name}_relu")(x) if relu else x
 
-    if network.crop:
-        x = CenterShare(network.crop, dtype=policy, name="crop")(x)
     x = conv_bn(x, network.stem_filters, 3, 2, "stem")
     for s, (filters, blocks) in enumerate(zip(network.filters, network.blocks, strict=True), 1):
         for b in range(1, blocks + 1):

@@ -31,15 +31,12 @@ class Residual:
         filters: channels of each stage; every stage halves the side first.
         blocks: residual blocks of each stage.
         dropout: before the heads.
-        crop: share of each side that the network looks at, about the middle; None for all of it.
-            What lies around it is there for shifted and turned pictures in training.
     """
 
     stem_filters: int = 32
     filters: tuple[int, ...] = (64, 128, 256)
     blocks: tuple[int, ...] = (1, 2, 2)
     dropout: float = 0.3
-    crop: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)

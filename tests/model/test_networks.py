@@ -110,26 +110,11 @@ def test_folding_batch_norm_changes_speed_and_not_outputs() -> None:
     assert folded(unchanged, seed.network, seed.heads) is unchanged
 
 
-def test_a_crop_looks_at_the_middle_alone() -> None:
-    recipe = preset("facemill")
-    network: Any = build_network(
-        dataclasses.replace(recipe.network, crop=2 / 3), recipe.input.shape, recipe.heads
-    )
-    assert network.get_layer("crop").output.shape == (None, 64, 64, 3)
-    rng = np.random.default_rng(0)
-    pixels = rng.integers(0, 256, (2, *recipe.input.shape), dtype=np.uint8)
-    other = rng.integers(0, 256, pixels.shape, dtype=np.uint8)
-    other[:, 16:80, 16:80] = pixels[:, 16:80, 16:80]
-    before, after = network(pixels, training=False), network(other, training=False)
-    np.testing.assert_array_equal(before["age"], after["age"])
-
-
 def test_a_network_for_pictures_of_any_size_is_the_one_for_each_size() -> None:
     recipe = preset("facemill")
-    chosen = dataclasses.replace(recipe.network, crop=2 / 3)
-    any_size: Any = build_network(chosen, (None, None, 3), recipe.heads)  # type: ignore[arg-type]
+    any_size: Any = build_network(recipe.network, (None, None, 3), recipe.heads)
     for side in (48, 96):
-        fixed: Any = build_network(chosen, (side, side, 3), recipe.heads)
+        fixed: Any = build_network(recipe.network, (side, side, 3), recipe.heads)
         fixed.set_weights(any_size.get_weights())
         pixels = np.random.default_rng(0).integers(0, 256, (2, side, side, 3), dtype=np.uint8)
         one, other = any_size(pixels, training=False), fixed(pixels, training=False)
