@@ -32,8 +32,8 @@ demo: setup  ## draw faces, train for a minute, evaluate, score: the whole path,
 test: setup  ## the whole suite
 	@$(BIN)/python -m pytest
 
-cluster-test: setup  ## only the tests that start several Ray nodes
-	@$(BIN)/python -m pytest -m cluster
+cluster-test: setup  ## only the tests of a cluster: several Ray nodes, cluster.yaml, deploy/
+	@$(BIN)/python -m pytest tests/cluster --durations=6
 
 check: setup  ## format, lint, types, floors, known holes (tests/test_house.py counts lines)
 	$(BIN)/ruff format --check .
@@ -42,9 +42,9 @@ check: setup  ## format, lint, types, floors, known holes (tests/test_house.py c
 	$(BIN)/lint-imports
 	@$(BIN)/python -m tests.audit
 
-bench: setup  ## every benchmark in benchmarks/
+bench: setup  ## every benchmark in benchmarks/ but search, which trains for hours
 	@set -e; for file in benchmarks/[a-z]*.py; do \
-	    name=$${file##*/}; echo "== benchmarks.$${name%.py}"; \
+	    name=$${file##*/}; test $$name != search.py || continue; echo "== benchmarks.$${name%.py}"; \
 	    $(BIN)/python -m benchmarks.$${name%.py}; \
 	done
 

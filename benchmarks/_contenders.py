@@ -5,6 +5,7 @@ Start-up (imports, loading, Ray) is left out, in favour of each.
 
 import json
 import os
+import shlex
 import statistics
 import subprocess
 import sys
@@ -16,6 +17,12 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 BUNDLE = str(ROOT / "bundles" / "seed-final")
 SIDE = 128
+
+
+def typed() -> str:
+    """The command that runs now, as it was typed: a table names the one that made it."""
+    name = Path(sys.argv[0]).stem
+    return shlex.join(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]])
 
 
 def _network(precision: str = "float32", threads: int | None = None) -> Any:

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageEnhance
 
-from benchmarks._contenders import ROOT
+from benchmarks._contenders import ROOT, typed
 from jobs.cli import quiet_libraries
 from model import metrics
 from model.bundle import Bundle
@@ -260,7 +260,7 @@ def document(
     today = datetime.datetime.now(datetime.UTC).date()
     return "\n".join([
         "# Networks side by side", "",
-        f"`python -m benchmarks.networks`, {arguments.split} split, {count:,} images, "
+        f"`{typed()}`, {arguments.split} split, {count:,} images, "
         f"{arguments.precision};",
         "95 % bootstrap intervals in brackets.", "",
         f"{today}, {machine()}, load at the end {os.getloadavg()[0]:.1f}.", "",

@@ -18,6 +18,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks._contenders import typed
+
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "benchmarks" / "scaling.md"
 _TASKS = 400
@@ -87,7 +89,7 @@ def main() -> None:
     rows_a_shard = 512
     DOCUMENT.write_text(
         "# Scaling of scoring over workers\n\n"
-        f"`python -m benchmarks.scaling`: {arguments.limit:,} images, {arguments.precision}, "
+        f"`{typed()}`: {arguments.limit:,} images, {arguments.precision}, "
         f"medians of {arguments.rounds} rounds in turns.\n\n"
         f"{datetime.date.today()}, {platform.machine()}, {cores} cores, load {load:.1f} at the "
         "start.\n\n"

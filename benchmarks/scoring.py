@@ -22,7 +22,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks._contenders import BATCHES, CONTENDERS, ROOT
+from benchmarks._contenders import BATCHES, CONTENDERS, ROOT, typed
 from model.runtime import machine
 
 DOCUMENT = ROOT / "docs" / "benchmarks" / "scoring.md"
@@ -99,7 +99,7 @@ def table(runs: dict[str, list[dict[str, float]]]) -> str:
     now = datetime.datetime.now(datetime.UTC).date()
     lines = [
         "# Speed of scoring", "",
-        "`python -m benchmarks.scoring`: same images, same network (seed-final), every contender",
+        f"`{typed()}`: same images, same network (seed-final), every contender",
         "a process of its own, taking turns; medians. Rates are steady state: start-up is told",
         "apart.",
         "", f"{now}, {machine()}, load at the end {os.getloadavg()[0]:.1f}.", "",

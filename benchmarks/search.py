@@ -17,11 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks._contenders import ROOT
+from benchmarks._contenders import ROOT, typed
 from model import heads
-from model.presets import preset
-from model.recipes import Augmentation, Recipe, Residual
+from model.preprocessing import InputSpec
+from model.recipes import Augmentation, Optimizer, Recipe, Residual
 from model.runtime import machine
+from pipelines import manifest
 
 DOCUMENT = ROOT / "docs" / "benchmarks" / "search.md"
 SIDE, EPOCHS = 64, 10
@@ -36,16 +37,41 @@ class Candidate:
     recipe: Recipe
     seed: int = 0
 
+    def identity(self, fingerprint: str) -> dict[str, Any]:
+        """What a stored result must have been made from to stand for this one."""
+        recipe = json.loads(json.dumps(self.recipe.to_json()))
+        return {"recipe": recipe, "seed": self.seed, "manifest": fingerprint}
+
+
+# What was shipped until 2026-11-25 as `facemill`; seldom changed, as all else is compared with it.
+BASE = Recipe(
+    name="base",
+    source="",
+    input=InputSpec(SIDE, SIDE, "rgb"),
+    network=Residual(32, (64, 128, 256), (2, 2, 2), dropout=0.3),
+    heads=(
+        dataclasses.replace(heads.GENDER, weight=2.0),
+        dataclasses.replace(heads.AGE, kind="distribution"),
+        dataclasses.replace(heads.RACE, weight=0.3),
+    ),
+    optimizer=Optimizer("adamw", 2e-3, "cosine", warmup_share=0.05, weight_decay=0.05, ema=0.998),
+    augmentation=Augmentation(
+        mirror=True, rotate_degrees=12, scale=0.12, shift=0.06, stretch=0.06,
+        brightness=0.15, contrast=0.3, color=0.4, grey=0.1, erase=0.3,
+    ),
+    epochs=EPOCHS,
+    global_batch_size=64,
+    auxiliary=("race",),
+)  # fmt: skip
+
 
 def candidates(side: int, epochs: int) -> dict[str, Candidate]:
     """What is compared, by name; the first is the base."""
-    full = preset("facemill")
-    network = full.network
-    assert isinstance(network, Residual)
+    network = BASE.network
     base = dataclasses.replace(
-        full, epochs=epochs, input=dataclasses.replace(full.input, height=side, width=side)
+        BASE, epochs=epochs, input=dataclasses.replace(BASE.input, height=side, width=side)
     )
-    gender, age, race = full.heads
+    gender, age, race = base.heads
 
     def with_network(**changes: Any) -> Recipe:
         return dataclasses.replace(base, network=dataclasses.replace(network, **changes))
@@ -65,7 +91,7 @@ def candidates(side: int, epochs: int) -> dict[str, Candidate]:
         return dataclasses.replace(base, optimizer=dataclasses.replace(base.optimizer, **changes))
 
     return {
-        "base": Candidate(f"facemill, RGB {side}x{side}", base),
+        "base": Candidate(f"AdamW, RGB {side}x{side}", base),
         "seed": Candidate("another seed: how much is chance", base, seed=1),
         "l1-age": Candidate(
             "age as one number and its absolute error / 4, in place of a distribution",
@@ -115,7 +141,6 @@ def run(candidate: Candidate, manifest_uri: str, cache: str) -> dict[str, Any]:
     from jobs import cli
     from model.heads import encode_target
     from model.runtime import import_tensorflow
-    from pipelines import manifest
     from pipelines.feeding import Feed, Split
     from pipelines.pixel_cache import decoded
     from pipelines.replica import Replica
@@ -146,10 +171,12 @@ def run(candidate: Candidate, manifest_uri: str, cache: str) -> dict[str, Any]:
             total = total + replica.train_step(batch, side)
         scores = replica.scores(np.asarray(total), "train")
         seconds += time.monotonic() - began
-        scores |= replica.scores(replica.validate(val, [0.0]).astype(np.float32), "val")
+        sums = replica.validate(val, [0.0], side)
+        scores |= replica.scores(sums.astype(np.float32), "val")
         history.append(round(scores["val_age_mae"], 3))
         print(f"{epoch + 1}: {json.dumps({k: round(v, 3) for k, v in scores.items()})}", flush=True)
     return {
+        "of": candidate.identity(manifest.fingerprint(manifest.read_manifest(manifest_uri))),
         "what": candidate.what,
         "weights": replica.network.count_params(),
         "images_per_s": steps * recipe.epochs * recipe.global_batch_size / seconds,
@@ -165,9 +192,8 @@ def document(found: dict[str, dict[str, Any]], side: int, epochs: int) -> str:
     base = found["base"]["val_age_mae"]
     lines = [
         "# One change at a time", "",
-        "`python -m benchmarks.search --manifest runs/manifest`: the preset `facemill` at "
-        f"{side}x{side} pixels for {epochs} epochs,",
-        "bfloat16, and each time one change. Validation split; averaged weights of the last epoch.",
+        f"`{typed()}`: the network of `facemill` as it was trained until 2026-11-25,",
+        f"at {side}x{side} pixels for {epochs} epochs in bfloat16, and each time one change. Validation split; averaged weights of the last epoch.",
         "", f"{machine()}.", "",
         "| run | what | val age MAE, years | against base | val gender | train / val loss |"
         " images/s | date |",
@@ -199,24 +225,43 @@ def main() -> None:
         print(f"skipped: --manifest {chosen.manifest} is missing; jobs.ingest makes it")
         return
     every = candidates(chosen.side, chosen.epochs)
+    names = list(chosen.only or every)
+    if unknown := set(names) - set(every):
+        parser.error(f"--only {' '.join(sorted(unknown))}: choose from {', '.join(every)}")
     folder = chosen.output / f"{chosen.side}px-{chosen.epochs}epochs"
     if chosen.candidate:
         result = run(every[chosen.candidate], chosen.manifest, str(chosen.output / "decoded"))
         (folder / f"{chosen.candidate}.json").write_text(json.dumps(result, indent=1))
         return
     folder.mkdir(parents=True, exist_ok=True)
-    for name in chosen.only or every:
-        if (folder / f"{name}.json").exists():
-            continue
-        print(f"== {name}: {every[name].what}", flush=True)
-        command = [sys.executable, "-m", "benchmarks.search", *sys.argv[1:], "--candidate", name]
-        subprocess.run(command, check=True, cwd=ROOT)
-    files = {name: folder / f"{name}.json" for name in every}
-    found = {name: json.loads(file.read_text()) for name, file in files.items() if file.exists()}
+    fingerprint = manifest.fingerprint(manifest.read_manifest(chosen.manifest))
+    found = dict[str, dict[str, Any]]()
+    for name, candidate in every.items():
+        file, wanted = folder / f"{name}.json", candidate.identity(fingerprint)
+        if name in names and not _is_of(file, wanted):
+            print(f"== {name}: {candidate.what}", flush=True)
+            command = [
+                sys.executable,
+                "-m",
+                "benchmarks.search",
+                *sys.argv[1:],
+                "--candidate",
+                name,
+            ]
+            subprocess.run(command, check=True, cwd=ROOT)
+        if _is_of(file, wanted):
+            found[name] = {**json.loads(file.read_text()), "what": candidate.what}
+    if "base" not in found:
+        print("no table: the base has not been run with these arguments")
+        return
     text = document(found, chosen.side, chosen.epochs)
     if folder.name == f"{SIDE}px-{EPOCHS}epochs":
         DOCUMENT.write_text(text)
     print(text)
+
+
+def _is_of(file: Path, wanted: dict[str, Any]) -> bool:
+    return file.exists() and json.loads(file.read_text()).get("of") == wanted
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks._contenders import typed
 from model.runtime import machine
 
 ROOT = Path(__file__).parents[1]
@@ -151,7 +152,7 @@ def table(runs: dict[str, list[dict[str, float]]], preset_name: str) -> str:
     now = datetime.datetime.now(datetime.UTC).date()
     lines = [
         "# Speed of training", "",
-        f"`python -m benchmarks.training`: same images, same network ({preset_name}), same batch;",
+        f"`{typed()}`: same images, same network ({preset_name}), same batch;",
         "every contender a process of its own, taking turns; medians over the rounds of the median",
         "epoch after the first. Validation and start-up are left out for all.",
         "", f"{now}, {machine()}, load at the end {os.getloadavg()[0]:.1f}.", "",

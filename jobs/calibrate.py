@@ -2,7 +2,8 @@
 
 Leaves at --output a new bundle (another id) whose gender probabilities and age intervals were
 fitted on the val split of the manifest that it was trained on, with the drift reference of its
-inputs. jobs.train does the same at its end; this job is for bundles without it.
+inputs and the metrics that it has with them. jobs.train does the same at its end; this job is for
+bundles without it.
 """
 
 import dataclasses
@@ -15,7 +16,8 @@ from model.bundle import RECORD_FILE
 from model.errors import UsageError
 from pipelines import storage
 from pipelines.bundles import copy_bundle, open_bundle
-from pipelines.calibrating import calibrate, check_manifest, summary
+from pipelines.calibrating import check_manifest, summary
+from pipelines.finishing import calibrated_and_measured
 from pipelines.manifest import read_manifest
 
 
@@ -47,7 +49,7 @@ def job(config: CalibrateConfig) -> None:
     storage.require_writable(output, "--output")
     cli.start_ray()
     with tempfile.TemporaryDirectory() as folder:
-        made = calibrate(bundle, table, Path(folder))
+        made = calibrated_and_measured(bundle, table, Path(folder))
         if not any(made.record["calibration"].get(name) for name in ("gender", "age")):
             raise UsageError(
                 f"--manifest {source} has too few labelled val images to fit anything: give one "

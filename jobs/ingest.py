@@ -13,7 +13,7 @@ import tyro
 
 from jobs import cli
 from model.errors import UsageError
-from pipelines import storage
+from pipelines import listing, storage
 from pipelines.ingest import IngestOptions, ingest, require_own, write_ingested
 from pipelines.manifest import SplitRule
 
@@ -58,6 +58,7 @@ def job(config: IngestConfig) -> None:
         split_column=config.split_column,
     )
     storage.require_readable(images, "--images")
+    listing.require_apart(images, output)
     storage.require_writable(output, "--output")
     require_own(options, output)
     cli.start_ray()

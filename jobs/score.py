@@ -153,8 +153,11 @@ def _places(config: ScoreConfig, kind: str) -> tuple[str, str]:
     if config.image_timeout_s <= 0:
         raise UsageError(f"--image-timeout-s {config.image_timeout_s:g} must be above 0")
     source = storage.normalize(config.images[0] if config.images else str(config.manifest))
+    output = storage.normalize(str(config.output))
     storage.require_readable(source, f"--{kind}")
-    return source, storage.normalize(str(config.output))
+    if kind == "images":
+        listing.require_apart(source, output)
+    return source, output
 
 
 def _share(text: str | None) -> float | None:

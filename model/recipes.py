@@ -129,7 +129,8 @@ class Recipe:
         auxiliary: names of heads that are trained for what they teach the network, and left out of
             the bundle.
         sides: (share of the epochs, pixels): up to that share, training shrinks its augmented
-            pictures to this side, which is cheaper (progressive resizing, Tan & Le 2021).
+            pictures to this side, which is cheaper (progressive resizing, Tan & Le 2021). They are
+            validated at that side too.
     """
 
     name: str
@@ -144,9 +145,29 @@ class Recipe:
     auxiliary: tuple[str, ...] = ()
     sides: tuple[tuple[float, int], ...] = ()
 
+    def __post_init__(self) -> None:
+        """Check that small pictures fit the network.
+
+        Raises:
+            ValueError: only a `Residual` network takes pictures of any size, and only square ones
+                smaller than its input are a head start.
+        """
+        if self.sides and not (
+            isinstance(self.network, Residual)
+            and all(8 <= side < self.input.height == self.input.width for _, side in self.sides)
+        ):
+            raise ValueError(f"{self.name}: sides {self.sides} do not suit its network or input")
+
     def side_at(self, epoch: int) -> int | None:
-        """The side in pixels that training shrinks its pictures to, counted from epoch 0."""
-        return next((side for share, side in self.sides if epoch < share * self.epochs), None)
+        """The side in pixels that pictures are shrunk to; None, as in the last epoch, for none.
+
+        Args:
+            epoch: counted from 0.
+        """
+        last = self.epochs - 1
+        return next(
+            (side for share, side in self.sides if epoch < min(share * self.epochs, last)), None
+        )
 
     @property
     def kept_heads(self) -> tuple[Head, ...]:

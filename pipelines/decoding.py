@@ -1,4 +1,8 @@
-"""A manifest's images as one uint8 array: decoded once by Ray Data, then indexed by trainers."""
+"""A manifest's images as one uint8 array: decoded once by Ray Data, then indexed by trainers.
+
+A picture that kills or hangs its decoder costs the task that met it one try; a task that is tried
+again decodes in a process of its own (pipelines/isolation.py), so that the guilty one is a reject.
+"""
 
 import dataclasses
 import math
@@ -11,9 +15,17 @@ import pyarrow as pa
 import ray
 
 from model.errors import DecodeError, ManifestError
-from model.preprocessing import InputSpec, decode_image
+from model.preprocessing import InputSpec
 from pipelines.fetching import ReadFailure, fetch_all
+from pipelines.isolation import (
+    DECODER,
+    TIMEOUT_S,
+    IsolatedDecoder,
+    ended_by_alarm,
+    find_decoder,
+)
 from pipelines.progress import Progress
+from pipelines.ray_errors import plain_task_errors
 
 _PART_BYTES = 2**30  # UTKFace's train split at 96x96 RGB is a third of it
 _BLOCK_ROWS = 500  # about 0.2 s of decoding a task; 128x128 grey makes 8 MB
@@ -32,11 +44,22 @@ class DecodedImages:
     sizes: npt.NDArray[np.int32]
 
 
-def decode_batch(batch: pa.Table, spec: InputSpec) -> dict[str, npt.NDArray[Any]]:
+def decode_batch(
+    batch: pa.Table, spec: InputSpec, decoder: str, timeout_s: float
+) -> dict[str, npt.NDArray[Any]]:
     """Fetch and decode: columns row, uri, offset, bytes -> row, pixels, size, error.
 
-    error is '' where all is good.
+    Args:
+        batch: what to decode.
+        spec: what the network takes.
+        decoder: `module:function`.
+        timeout_s: of one picture.
+
+    Returns:
+        Arrays of as many rows; error is '' where all is good.
     """
+    isolated = IsolatedDecoder(decoder, timeout_s) if _is_tried_again() else None
+    decode = isolated or ended_by_alarm(find_decoder(decoder), timeout_s)
     entries = batch.to_pylist()
     pixels = np.zeros((len(entries), *spec.shape), dtype=np.uint8)
     sizes = np.zeros((len(entries), 2), dtype=np.int32)
@@ -45,10 +68,12 @@ def decode_batch(batch: pa.Table, spec: InputSpec) -> dict[str, npt.NDArray[Any]
         try:
             if isinstance(data, ReadFailure):
                 raise data
-            image = decode_image(data, spec)
+            image = decode(data, spec)
             pixels[i], sizes[i] = image.pixels, (image.width, image.height)
         except (DecodeError, ReadFailure) as error:
             errors[i] = f"{entries[i]['uri']}: {error.reason}: {error}"
+    if isolated:
+        isolated.close()
     return {
         "row": np.array([entry["row"] for entry in entries], dtype=np.int64),
         "pixels": pixels,
@@ -67,12 +92,26 @@ class Filled:
 
 
 def decode_into(
-    table: pa.Table, spec: InputSpec, pixels: npt.NDArray[np.uint8], title: str
+    table: pa.Table,
+    spec: InputSpec,
+    pixels: npt.NDArray[np.uint8],
+    title: str,
+    decoder: str = DECODER,
+    timeout_s: float = TIMEOUT_S,
 ) -> Filled:
     """Decode all images of a manifest into `pixels` (n, height, width, channels), in row order.
 
+    Args:
+        table: rows of a manifest.
+        spec: what the network takes.
+        pixels: filled.
+        title: of the progress lines.
+        decoder: `module:function`.
+        timeout_s: of one picture.
+
     Raises:
         ManifestError: not one image could be decoded.
+        StorageError: the images cannot be read.
     """
     count = table.num_rows
     numbered = table.select(["uri", "offset", "bytes"]).append_column(
@@ -82,25 +121,33 @@ def decode_into(
         numbered.slice(start, _BLOCK_ROWS) for start in range(0, count, _BLOCK_ROWS)
     ]
     decode: Any = decode_batch  # Ray's stubs know no function with keyword arguments
+    settings = {"spec": spec, "decoder": decoder, "timeout_s": timeout_s}
     decoded = ray.data.from_arrow(blocks).map_batches(
-        decode, batch_size=None, batch_format="pyarrow", fn_kwargs={"spec": spec}
+        decode, batch_size=None, batch_format="pyarrow", fn_kwargs=settings
     )
     sizes = np.zeros((count, 2), dtype=np.int32)
     good = np.zeros(count, dtype=bool)
     rejects: list[str] = []
     progress = Progress(title, count)
     batches: Any = decoded.iter_batches(batch_size=None, prefetch_batches=1)
-    for batch in batches:
-        usable = batch["error"] == ""
-        pixels[batch["row"][usable]] = batch["pixels"][usable]
-        sizes[batch["row"][usable]] = batch["size"][usable]
-        good[batch["row"][usable]] = True
-        rejects += [str(text) for text in batch["error"][~usable]]
-        progress.advance(len(batch["row"]))
+    with plain_task_errors():
+        for batch in batches:
+            usable = batch["error"] == ""
+            pixels[batch["row"][usable]] = batch["pixels"][usable]
+            sizes[batch["row"][usable]] = batch["size"][usable]
+            good[batch["row"][usable]] = True
+            rejects += [str(text) for text in batch["error"][~usable]]
+            progress.advance(len(batch["row"]))
     progress.close()
     if not good.any():
         raise ManifestError(f"none of the manifest's {count} images can be decoded: {rejects[0]}")
     return Filled(good, sizes, tuple(rejects))
+
+
+def _is_tried_again() -> bool:
+    """Whether this Ray task was begun before, by a process that is gone; Ray has no public word."""
+    worker: Any = ray._private.worker.global_worker  # type: ignore[attr-defined]
+    return worker.core_worker.get_current_task_attempt_number() > 0
 
 
 def decode_in_parts(

@@ -17,6 +17,7 @@ from pipelines.labels_file import read_labels_file
 from pipelines.manifest import SplitRule
 from pipelines.phases import phase, run_id
 from pipelines.progress import Progress
+from pipelines.ray_errors import plain_task_errors
 
 _MARKER = "manifest.json"  # written last
 _PART_ROWS = 200_000  # a manifest part of about 20 MB
@@ -160,7 +161,7 @@ def ingest(options: IngestOptions) -> Ingested:
     )
     progress = Progress("ingest", None, "files")
     parts: list[pa.Table] = []
-    with phase("hash") as facts:
+    with phase("hash") as facts, plain_task_errors():
         for part in hashed.iter_batches(
             batch_size=None, batch_format="pyarrow", prefetch_batches=1
         ):

@@ -9,12 +9,20 @@ from typing import Any
 import obstore
 from obstore import exceptions as obstore_errors
 
-from model.errors import StorageError
+from model.errors import StorageError, UsageError
 from pipelines import storage
 from pipelines.entries import IMAGE_SUFFIXES, FileEntry, has_image_name, is_hidden
 from pipelines.tars import list_tar
 
-__all__ = ["FileEntry", "has_image_name", "is_folder", "is_tar", "list_files", "list_roots"]
+__all__ = [
+    "FileEntry",
+    "has_image_name",
+    "is_folder",
+    "is_tar",
+    "list_files",
+    "list_roots",
+    "require_apart",
+]
 
 _S3_PAGE = 1000  # keys an S3 request gives at most
 _ODD_KEY = "object with invalid path"  # what obstore says of a whole listing with one key like a//b
@@ -84,6 +92,20 @@ def _s3_folders(uri: str) -> list[str]:
         return []  # keys that begin with a slash: see `_s3_keys_as_they_are`
     # With its slash, so that a folder named IMG_1.jpg is not taken for an image.
     return [f"s3://{bucket}/{n}/" for n in names if not os.path.basename(n).startswith(".")]
+
+
+def require_apart(images: str, output: str) -> None:
+    """Refuse an output that would itself be listed as images, now or by the next run.
+
+    Raises:
+        UsageError: `output` is `images` or lies below it.
+    """
+    folder = images.rstrip("/") + "/"
+    if f"{output.rstrip('/')}/".startswith(folder):
+        raise UsageError(
+            f"--output {output} lies in --images {images}, so what is written would be read as "
+            "images: choose a place beside it"
+        )
 
 
 def is_tar(uri: str) -> bool:

@@ -228,9 +228,12 @@ class Replica:
         for mean, variable in zip(self.averaged, self.network.trainable_variables, strict=True):
             mean.assign(mean * keep + tf.convert_to_tensor(variable) * (1.0 - keep))
 
-    def _score_step_eager(self, pixels: Any, targets: Any, weights: Any) -> Any:
+    def _score_step_eager(self, pixels: Any, targets: Any, weights: Any, side: Any) -> Any:
         from model import losses
+        from model.augmentation import resized
 
+        if side is not None:
+            pixels = resized(pixels, side, side)
         outputs = self.network(pixels, training=False)
         return losses.score_sums(self.recipe.heads, targets, outputs, weights)
 
@@ -246,10 +249,15 @@ class Replica:
 
         return losses.scores_from_sums(self.recipe.heads, sums, prefix)
 
-    def validate(self, val: Feed, beat: list[float]) -> npt.NDArray[np.float64]:
+    def validate(
+        self, val: Feed, beat: list[float], side: int | None = None
+    ) -> npt.NDArray[np.float64]:
         """Score this worker's share of val, with averaged weights if there are any.
 
-        `beat` gets the time of each batch's end, for the watchdog.
+        Args:
+            val: the pictures.
+            beat: gets the time of each batch's end, for the watchdog.
+            side: what they are shrunk to, as in training: at another size a network does worse.
         """
         mine = np.arange(len(val))[self.rank :: self.workers]
         total = np.zeros((len(self.recipe.heads), 3))
@@ -263,7 +271,8 @@ class Replica:
             weights[: len(index)] = 1.0
             index = np.resize(index, _VAL_BATCH)  # one batch shape; the filling weighs nothing
             batch = val.take(index)
-            total += np.asarray(self._score_step(batch.pixels, dict(batch.targets), weights))
+            scored = self._score_step(batch.pixels, dict(batch.targets), weights, side)
+            total += np.asarray(scored)
             beat[0] = time.monotonic()
         self.evaluated = [np.asarray(v) for v in self.network.get_weights()]
         if live:

@@ -1,5 +1,7 @@
 """Live progress of a training run: the epoch table and the step line, carried from rank 0."""
 
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -8,7 +10,9 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from model.errors import FacemillError
 from model.recipes import Recipe
+from pipelines.lease import Lease
 from pipelines.progress import Progress
 from pipelines.resources import Ask, supply
 
@@ -66,6 +70,7 @@ class Watcher(threading.Thread):
         on_epoch: Callable[[Mapping[str, float]], None],
         ask: Ask,
         workers: int = 1,
+        lease: Lease | None = None,
     ) -> None:
         """Watch a run.
 
@@ -75,10 +80,11 @@ class Watcher(threading.Thread):
             on_epoch: gets every epoch's row.
             ask: what the group cannot do without; where the cluster has lost it, that is said.
             workers: how many there shall be; an elastic group may have fewer.
+            lease: of the output; a driver that has lost it must not write there any more.
         """
         super().__init__(daemon=True)
         self.board, self.recipe, self.on_epoch, self.ask = board, recipe, on_epoch, ask
-        self.workers = workers
+        self.workers, self.lease = workers, lease
         self._stopped = threading.Event()
 
     def run(self) -> None:
@@ -86,6 +92,8 @@ class Watcher(threading.Thread):
         progress, last = Progress("train", None, "steps"), (0, 0)
         looked = time.monotonic()
         while not self._stopped.wait(0.5):
+            if self.lease and self.lease.lost:
+                self._give_up(self.lease)
             step, rows = ray.get(self.board.take.remote())
             if rows or (step and step[:2] != last):
                 looked = time.monotonic()
@@ -102,6 +110,14 @@ class Watcher(threading.Thread):
                     progress.go_on_from(done - 1)  # a resumed run starts in the middle
                 progress.advance(done - progress.done, f"epoch {step[0]}/{self.recipe.epochs}")
                 last = step[:2]
+
+    def _give_up(self, lease: Lease) -> None:
+        """End this process, in which `fit` would go on writing checkpoints beside a successor's."""
+        try:
+            lease.check()
+        except FacemillError as error:
+            print(f"failed: {error}", file=sys.stderr, flush=True)
+        os._exit(1)
 
     def _say_what_is_missing(self, progress: Progress) -> None:
         """Ray waits without a word for room that a lost node has taken away."""

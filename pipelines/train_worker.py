@@ -132,7 +132,8 @@ class _Run:
         if replica.workers > 1 and replica.weights_differ():
             self._fail(_DRIFTED.format(state.epoch + 1))
             return False
-        val = replica.merged(replica.validate(self.val, self.beat))
+        side = recipe.side_at(state.epoch)
+        val = replica.merged(replica.validate(self.val, self.beat, side))
         scores |= replica.scores(val, "val")
         # The loss above was measured before the last step: that step may have broken the weights.
         if not np.isfinite(scores["val_loss"]):
@@ -153,7 +154,8 @@ class _Run:
         state.epoch, state.step, state.sums = state.epoch + 1, 0, []
         state.seconds = state.waited_s = 0.0
         state.history.append(row)
-        if scores["val_loss"] < state.best_loss:
+        # What pictures of another size scored does not compare: the best is of this size.
+        if scores["val_loss"] < state.best_loss or side != recipe.side_at(state.epoch - 2):
             state.best_epoch, state.best_loss = state.epoch, scores["val_loss"]
             replica.best = replica.evaluated
         self._report(row)

@@ -53,18 +53,12 @@ def prepare(options: TrainOptions, table: pa.Table) -> tuple[dict[str, Any], tup
         images = decoded(rows, recipe.input, cache, f"decode {split}")
         rejects += images.rejects
         if split == "train":
-            _require_a_batch(options, len(images.rows))
+            _require_a_batch(options, len(images.rows))  # what cannot be decoded is gone
         good = rows.take(pa.array(images.rows, pa.int64()))
         targets = {
             head.name: encode_target(head, manifest.codes(good, head.label))
             for head in recipe.heads
         }
-        for head in recipe.kept_heads:
-            if np.isnan(targets[head.name]).all():
-                raise UsageError(
-                    f"no image of the {split} split has a {head.label} label, which {recipe.name} "
-                    f"learns and {head.name} is measured by: label some, or choose another preset"
-                )
         weights = example_weights(
             options.balance if split == "train" else "none",
             manifest.codes(good, "age_years"),
@@ -72,6 +66,27 @@ def prepare(options: TrainOptions, table: pa.Table) -> tuple[dict[str, Any], tup
         )
         refs[split] = ray.put(Split(images.file, images.rows, targets, weights))
     return refs, rejects
+
+
+def require_labels(options: TrainOptions, table: pa.Table) -> None:
+    """Check what can be known before anything is decoded or claimed.
+
+    Raises:
+        ManifestError: train or val has no labelled row.
+        UsageError: a head that the bundle keeps has no label to learn from or to be measured by, or
+            there are too few images for one batch.
+    """
+    for split in ("train", "val"):
+        rows = manifest.labelled(table, split, options.conflicts if split == "train" else "keep")
+        for head in options.recipe.kept_heads:
+            if np.isnan(manifest.codes(rows, head.label)).all():
+                raise UsageError(
+                    f"no image of the {split} split has a {head.label} label, which "
+                    f"{options.recipe.name} learns and {head.name} is measured by: label some, or "
+                    "choose another preset"
+                )
+        if split == "train":
+            _require_a_batch(options, rows.num_rows)
 
 
 def _require_a_batch(options: TrainOptions, usable: int) -> None:
@@ -109,22 +124,23 @@ def train(options: TrainOptions) -> Trained:
         TrainingError: the loss became NaN, or the workers failed too often.
     """
     try:
-        with Lease(options.output):
-            return _train(options)
+        with Lease(options.output) as lease:
+            return _train(options, lease)
     except OSError as error:  # a full disk, an outage longer than our patience
         raise FacemillError(
             f"{error}; what is trained is safe: the same command continues from there"
         ) from error
 
 
-def _train(options: TrainOptions) -> Trained:
+def _train(options: TrainOptions, lease: Lease) -> Trained:
     """`train`, by the driver that holds the output."""
     table = manifest.read_manifest(options.manifest, ["uri", "age_years", "gender", "split"])
     fingerprint = manifest.fingerprint(table)
     options.check()
-    _require_a_batch(options, manifest.labelled(table, "train", options.conflicts).num_rows)
+    require_labels(options, table)
     done = claim(options, fingerprint)
     if done is not None:
+        _drop_decoded(options)  # a kill may have left it
         return done
     with phase("decode") as facts:
         refs, rejects = prepare(options, table)
@@ -137,7 +153,8 @@ def _train(options: TrainOptions) -> Trained:
     )  # fmt: skip
     with open_trackers(options, options.identity(fingerprint)) as trackers:
         with phase("train") as facts:
-            checkpoint = _fit(options, config, trackers)
+            checkpoint = _fit(options, config, trackers, lease)
+            lease.confirm()
             with checkpoint.as_directory() as folder:
                 state = checkpoints.load_state(folder)
                 best = checkpoints.load_arrays(folder, "best")
@@ -149,10 +166,14 @@ def _train(options: TrainOptions) -> Trained:
             )
             facts["bundle_id"] = written.id
         trackers.finish(written.record["metrics"])
-    if not options.cache:
-        shutil.rmtree(cache_of(options), ignore_errors=True)
+    _drop_decoded(options)
     uri = storage.join(options.output, "bundle")
     return Trained(uri, written.id, tuple(state.history), rejects)
+
+
+def _drop_decoded(options: TrainOptions) -> None:
+    if not options.cache:
+        shutil.rmtree(cache_of(options), ignore_errors=True)
 
 
 def _details(options: TrainOptions, state: TrainState, fingerprint: str) -> dict[str, Any]:
@@ -177,7 +198,7 @@ def _details(options: TrainOptions, state: TrainState, fingerprint: str) -> dict
     }  # fmt: skip
 
 
-def _fit(options: TrainOptions, config: WorkerConfig, trackers: Trackers) -> Any:
+def _fit(options: TrainOptions, config: WorkerConfig, trackers: Trackers, lease: Lease) -> Any:
     """Run the worker group; returns the last checkpoint."""
     import_tensorflow()  # quietly, before Ray's module does it aloud
     from ray.train.tensorflow import TensorflowTrainer
@@ -217,7 +238,8 @@ def _fit(options: TrainOptions, config: WorkerConfig, trackers: Trackers) -> Any
     )
     mend_snapshot(storage.join(options.output, CHECKPOINTS))
     board = config.board
-    watcher = Watcher(board, options.recipe, trackers.epoch, Ask(resources, least), options.workers)
+    ask = Ask(resources, least)
+    watcher = Watcher(board, options.recipe, trackers.epoch, ask, options.workers, lease)
     watcher.start()
     try:
         result = trainer.fit()

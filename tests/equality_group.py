@@ -44,19 +44,21 @@ FULL = dataclasses.replace(
     epochs=STEPS * BATCH // IMAGES,
     sides=((0.5, 8),),
 )  # fmt: skip
+MUON = dataclasses.replace(FULL, optimizer=Optimizer("muon", 1e-3, weight_decay=0.05, ema=0.9))
 # Scaled by 2^15 this overflows float16: the first steps must be given up, on all ranks together.
 HOT = dataclasses.replace(PLAIN, heads=(GENDER, dataclasses.replace(AGE, weight=100.0)))
 CASES: dict[str, tuple[Recipe, dict[str, Any]]] = {
     "plain": (PLAIN, {}),
     "full": (FULL, {"accumulate": 2}),
     "accumulated": (PLAIN, {"accumulate": 4}),
+    "muon": (MUON, {}),
     "float16": (HOT, {"precision": "float16"}),
     "taught": (PLAIN, {"teachers": ["teacher"]}),
 }
 # Each case is traced anew in each process: only what a group of that size must show.
 GROUPS = {
-    1: ("plain", "full", "accumulated", "taught"),
-    2: ("plain", "full", "float16", "taught"),
+    1: ("plain", "full", "muon", "accumulated", "taught"),
+    2: ("plain", "full", "muon", "float16", "taught"),
     4: ("plain", "full"),
 }
 

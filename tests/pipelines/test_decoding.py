@@ -5,13 +5,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import ray
 
-from model.errors import ManifestError
+from model.errors import ManifestError, StorageError
 from model.preprocessing import InputSpec, decode_image
 from pipelines import decoding, ingest, storage
-from pipelines.decoding import decode_manifest
+from pipelines.decoding import decode_into, decode_manifest
 from pipelines.ingest import IngestOptions
+from pipelines.ray_errors import plain_task_errors
 from pipelines.synthetic import draw_faces
+from tests.deadly import DECODER, poisoned
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 SPEC = InputSpec(24, 32, "rgb")
@@ -47,6 +50,37 @@ def test_bad_and_vanished_files_are_named_and_left_out(tmp_path: Path) -> None:
     bad = sorted(decoded.rejects, key=lambda text: text.startswith(str(paths[0])))
     assert bad[0].startswith(f"{paths[4]}: truncated: ")
     assert bad[1] == f"{paths[0]}: not_found: {paths[0]} does not exist"
+
+
+def test_a_picture_that_kills_or_hangs_its_decoder_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "_BLOCK_ROWS", 2)
+    paths = draw_faces(tmp_path, 6)
+    for path, how in zip(paths[2:4], ("segv", "hang"), strict=True):
+        path.write_bytes(poisoned(path.read_bytes(), how))
+    table = table_of(str(tmp_path))
+    pixels = np.zeros((6, *SPEC.shape), dtype=np.uint8)
+    filled = decode_into(table, SPEC, pixels, "", DECODER, timeout_s=1.0)
+    uris = table["uri"].to_pylist()
+    assert [uris[row] for row in np.flatnonzero(~filled.good)] == sorted(map(str, paths[2:4]))
+    assert set(filled.rejects) == {
+        f"{paths[2]}: crashed: the decoder crashed (SIGSEGV)",
+        f"{paths[3]}: timeout: decoding took longer than 1 s",
+    }
+    for row in np.flatnonzero(filled.good):
+        assert (pixels[row] == decode_image(Path(uris[row]).read_bytes(), SPEC).pixels).all()
+
+
+def test_a_file_that_cannot_be_read_in_a_task_is_told_as_if_read_here() -> None:
+    with pytest.raises(StorageError, match=r"^the disk is on fire$"), plain_task_errors():
+        ray.get(ray.remote(_unreadable).remote())
+    with pytest.raises(ZeroDivisionError), plain_task_errors():
+        ray.get(ray.remote(lambda: 1 // 0).remote())
+
+
+def _unreadable() -> None:
+    raise PermissionError("the disk is on fire")
 
 
 def test_manifest_without_one_good_image_is_refused(tmp_path: Path) -> None:

@@ -38,7 +38,8 @@ def test_all_ranks_hold_the_same_bits(trained: Path, workers: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "workers"), [("plain", 2), ("full", 2), ("taught", 2), ("plain", 4), ("full", 4)]
+    ("name", "workers"),
+    [("plain", 2), ("full", 2), ("muon", 2), ("taught", 2), ("plain", 4), ("full", 4)],
 )
 def test_the_number_of_workers_changes_float_noise_only(
     trained: Path, name: str, workers: int

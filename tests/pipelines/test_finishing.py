@@ -18,7 +18,7 @@ from pipelines.resources import Ask
 from pipelines.train_options import TrainOptions
 from pipelines.train_progress import Watcher, open_board
 from pipelines.train_worker import WorkerConfig, train_worker
-from pipelines.training import prepare
+from pipelines.training import require_labels
 
 RECIPE = preset("demo")
 
@@ -58,7 +58,7 @@ def test_a_head_that_no_image_could_teach_is_refused(faces_manifest: str, tmp_pa
     table = _without(manifest.read_manifest(faces_manifest), "gender")
     options = TrainOptions(RECIPE, faces_manifest, str(tmp_path))
     with pytest.raises(UsageError, match=r"^no image of the train split has a gender label, which"):
-        prepare(options, table)
+        require_labels(options, table)
 
 
 def test_a_gpu_that_tensorflow_does_not_find_is_a_sentence_and_no_slow_training(

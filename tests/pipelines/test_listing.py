@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from model.errors import StorageError
+from model.errors import StorageError, UsageError
 from pipelines import storage
 from pipelines.fetching import ReadFailure, fetch
-from pipelines.listing import list_files, list_roots
+from pipelines.listing import list_files, list_roots, require_apart
 
 
 def test_a_folder_that_cannot_be_read_ends_the_listing(
@@ -160,3 +160,18 @@ def test_links_in_a_tar_are_inputs_as_in_a_folder(tmp_path: Path) -> None:
     linked = {"b.jpg": b"face", "c.jpg": b"face", "d.jpg": b"", "e.jpg": b"hidden"}
     assert read == {"a.jpg": b"face", **linked}
     assert inside["d.jpg"].etag is None
+
+
+@pytest.mark.parametrize(
+    "root", ["/data/faces", "/data/faces/", "s3://bucket/faces", "s3://bucket"]
+)
+def test_an_output_that_would_be_listed_as_images_is_refused(root: str) -> None:
+    for below in (root, f"{root.rstrip('/')}/scored"):
+        with pytest.raises(UsageError) as error:
+            require_apart(root, below)
+        assert str(error.value) == (
+            f"--output {below} lies in --images {root}, so what is written would be read as "
+            "images: choose a place beside it"
+        )
+    for beside in (f"{root.rstrip('/')}-scored", "/data/scored", "s3://other/faces"):
+        require_apart(root, beside)
