@@ -193,7 +193,8 @@ def document(found: dict[str, dict[str, Any]], side: int, epochs: int) -> str:
     lines = [
         "# One change at a time", "",
         f"`{typed()}`: the network of `facemill` as it was trained until 2026-11-25,",
-        f"at {side}x{side} pixels for {epochs} epochs in bfloat16, and each time one change. Validation split; averaged weights of the last epoch.",
+        f"at {side}x{side} pixels for {epochs} epochs in bfloat16, and each time one change.",
+        "Validation split; averaged weights of the last epoch. Images/s beside other work.",
         "", f"{machine()}.", "",
         "| run | what | val age MAE, years | against base | val gender | train / val loss |"
         " images/s | date |",

@@ -1,0 +1,77 @@
+"""The networks are pure Keras: on JAX, where a GPU may train them, they are what they are here."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.networks import build_network
+from model.presets import preset
+
+NAMES = ("seed-final", "levi-hassner-gender", "facemill")
+# A process of its own: a backend is chosen once, when Keras is imported.
+ON_JAX = """
+import sys
+import keras
+import numpy as np
+from model.augmentation import augment, draw
+from model.losses import score_sums, total_loss
+from model.networks import build_network
+from model.presets import preset
+
+assert keras.backend.backend() == "jax"
+found = {}
+for name in sys.argv[2:]:
+    recipe, given = preset(name), np.load(f"{sys.argv[1]}/{name}.npz")
+    network = build_network(recipe.network, recipe.input.shape, recipe.heads)
+    weights = [given[f"{i:04d}"] for i in range(len(network.get_weights()))]
+    network.set_weights(weights)
+    outputs = network(given["pixels"], training=False)
+    found |= {f"{name}/{head}": np.asarray(values) for head, values in outputs.items()}
+    pixels = augment(given["pixels"], draw(0, 0, len(given["pixels"])), recipe.augmentation)
+    found[f"{name}/augmented"] = np.asarray(pixels)
+    targets = {head.name: np.float32([[1.0]]) for head in recipe.heads}
+    ones = np.ones(1, np.float32)
+    found[f"{name}/loss"] = np.asarray(total_loss(recipe.heads, targets, outputs, ones)[0])
+    found[f"{name}/scores"] = np.asarray(score_sums(recipe.heads, targets, outputs, ones))
+np.savez(f"{sys.argv[1]}/found.npz", **found)
+"""
+
+
+def test_networks_losses_and_augmentation_are_the_same_on_jax(tmp_path: Path) -> None:
+    pytest.importorskip("jax", reason="jax is missing: make setup")
+    from model.augmentation import augment, draw
+    from model.losses import score_sums, total_loss
+
+    expected: dict[str, np.ndarray] = {}
+    for name in NAMES:
+        recipe = preset(name)
+        network = build_network(recipe.network, recipe.input.shape, recipe.heads)
+        shape = (1, *recipe.input.shape)
+        pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+        weights = {f"{i:04d}": value for i, value in enumerate(network.get_weights())}
+        np.savez(tmp_path / f"{name}.npz", pixels=pixels, **weights)
+        outputs = network(pixels, training=False)
+        expected |= {f"{name}/{head}": np.asarray(values) for head, values in outputs.items()}
+        augmented = augment(pixels, draw(0, 0, 1), recipe.augmentation)
+        expected[f"{name}/augmented"] = np.asarray(augmented)
+        targets = {head.name: np.float32([[1.0]]) for head in recipe.heads}
+        ones = np.ones(1, np.float32)
+        expected[f"{name}/loss"] = np.asarray(total_loss(recipe.heads, targets, outputs, ones)[0])
+        expected[f"{name}/scores"] = np.asarray(score_sums(recipe.heads, targets, outputs, ones))
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", ON_JAX, str(tmp_path), *NAMES],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    with np.load(tmp_path / "found.npz") as found:
+        assert set(found.files) == set(expected)
+        for name, values in expected.items():
+            if name.endswith("/augmented"):  # rounded to whole levels, now and then the other way
+                assert np.abs(found[name].astype(int) - values).max() <= 1, name
+            else:
+                np.testing.assert_allclose(found[name], values, rtol=1e-4, atol=1e-5, err_msg=name)
