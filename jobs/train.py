@@ -1,7 +1,8 @@
 """Manifest -> bundle: `python -m jobs.train --manifest URI --output URI --preset seed-final`.
 
 Leaves below --output: bundle/ (what jobs.score loads), history.parquet, curves.png, network.png,
-tensorboard/, checkpoints/ (one an epoch, the last two kept) and train.json (the resolved recipe).
+tensorboard/, weights.npz (what --start-from takes), checkpoints/ (one an epoch, the last two kept)
+and train.json (the resolved recipe).
 Killed? The same command resumes from the last checkpoint; a finished run says so and does nothing.
 """
 
@@ -20,7 +21,7 @@ from model.runtime import import_tensorflow
 from pipelines import storage
 from pipelines.bundles import open_bundle
 from pipelines.manifest import ConflictRule
-from pipelines.train_options import Balance, Precision, Trained, TrainOptions
+from pipelines.train_options import Balance, Precision, Trained, TrainOptions, open_start
 
 _COUNTS = (
     "num_workers", "min_workers", "epochs", "global_batch_size", "accumulate", "early_stopping",
@@ -93,6 +94,9 @@ class TrainConfig:
     teachers: tuple[str, ...] = ()
     """Bundles whose mean answer each augmented image is to be given, beside its label: several
     networks distilled into one. They must take the same colours; a size of their own is made."""
+    start_from: str | None = None
+    """--output of a finished run to begin with in place of random weights, to train it for longer
+    or on faces of your own; the same preset, and usually a lower --learning-rate."""
 
 
 def job(config: TrainConfig) -> None:
@@ -114,12 +118,14 @@ def job(config: TrainConfig) -> None:
         )
     source, output = storage.normalize(config.manifest), storage.normalize(config.output)
     cache = storage.normalize(config.cache) if config.cache else None
+    recipe = resolve(config)
+    start = open_start(storage.normalize(config.start_from), recipe) if config.start_from else None
     options = TrainOptions(
-        resolve(config), source, output, config.num_workers, config.cpus_per_worker, config.use_gpu,
+        recipe, source, output, config.num_workers, config.cpus_per_worker, config.use_gpu,
         config.precision, config.conflicts, config.seed, config.max_failures,
         config.weights_dtype, config.min_workers, config.accumulate, config.early_stopping,
         config.balance, config.checkpoint_every_steps, config.keep_best, cache, config.mlflow_uri,
-        tuple(open_bundle(uri) for uri in config.teachers),
+        tuple(open_bundle(uri) for uri in config.teachers), start,
     )  # fmt: skip
     storage.require_readable(source, "--manifest")
     storage.require_writable(output, "--output")

@@ -1,6 +1,7 @@
 """What a training checkpoint holds: variables as .npz (never pickled), the rest as JSON."""
 
 import dataclasses
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,9 +47,22 @@ class TrainState:
 def save(folder: Path, state: TrainState, arrays: dict[str, Arrays]) -> None:
     """Write a checkpoint: each list of arrays as `{name}.npz`, the state as state.json."""
     for name, values in arrays.items():
-        named: dict[str, Any] = {f"{i:04d}": value for i, value in enumerate(values)}
-        np.savez(folder / f"{name}.npz", **named)
+        (folder / f"{name}.npz").write_bytes(packed(values))
     (folder / "state.json").write_text(json.dumps(dataclasses.asdict(state)))
+
+
+def packed(values: Sequence[npt.NDArray[Any]]) -> bytes:
+    """Arrays as the bytes of a .npz, named by their place."""
+    buffer = io.BytesIO()
+    named: dict[str, Any] = {f"{i:04d}": value for i, value in enumerate(values)}
+    np.savez(buffer, **named)
+    return buffer.getvalue()
+
+
+def unpacked(data: bytes) -> Arrays:
+    """The arrays of `packed`, in order; pickled data is refused."""
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        return [arrays[key] for key in sorted(arrays.files)]
 
 
 def load_state(folder: str | Path) -> TrainState:
@@ -58,8 +72,7 @@ def load_state(folder: str | Path) -> TrainState:
 
 def load_arrays(folder: str | Path, name: str) -> Arrays:
     """The arrays of `{name}.npz` of a checkpoint, in order; pickled data is refused."""
-    with np.load(Path(folder) / f"{name}.npz", allow_pickle=False) as arrays:
-        return [arrays[key] for key in sorted(arrays.files)]
+    return unpacked((Path(folder) / f"{name}.npz").read_bytes())
 
 
 def assign_all(variables: Sequence[Any], values: Sequence[npt.NDArray[Any]]) -> None:

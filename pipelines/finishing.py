@@ -21,8 +21,10 @@ from model.runtime import import_tensorflow
 from pipelines import curves, manifest, storage, tables
 from pipelines.bundles import copy_bundle
 from pipelines.calibrating import calibrate
+from pipelines.checkpoints import packed
 from pipelines.decoding import decode_in_parts
 from pipelines.model_card import layers_of
+from pipelines.train_options import WEIGHTS_FILE
 
 
 def finish(
@@ -53,6 +55,7 @@ def finish(
     trained.set_weights(list(weights))
     network = folded(trained, recipe.network, recipe.kept_heads)
     history = list(details["history"])
+    storage.write_bytes(storage.join(output, WEIGHTS_FILE), packed(weights))
     tables.write_table(storage.join(output, "history.parquet"), pa.Table.from_pylist(history))
     picture = curves.draw_curves(history, recipe)
     storage.write_bytes(storage.join(output, "curves.png"), picture)

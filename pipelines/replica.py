@@ -16,6 +16,7 @@ from model.bundle import Bundle
 from model.recipes import Recipe
 from pipelines.checkpoints import Arrays, assign_all
 from pipelines.feeding import Batch, Feed, places_of
+from pipelines.teachers import Teachers
 
 _VAL_BATCH = 128
 # Keras's own values: double the scale after so many good steps, halve it at once after a bad one.
@@ -44,6 +45,7 @@ class Replica:
         precision: str = "float32",
         accumulate: int = 1,
         teachers: Sequence[Bundle] = (),
+        start: Arrays | None = None,
     ) -> None:
         """Build the network under the strategy, the same on every rank.
 
@@ -57,11 +59,11 @@ class Replica:
             precision: float32, bfloat16 or float16 of the network's body.
             accumulate: micro-batches that this worker's part of a batch is taken in.
             teachers: bundles whose mean output each augmented image shall be given.
+            start: weights to begin with, in the order of `network.set_weights`.
         """
         import keras
         import tensorflow as tf
 
-        from model.bundle import load_network
         from model.layers import Place, SharedDropout
         from model.networks import build_network
         from model.optimizers import build_optimizer
@@ -77,7 +79,7 @@ class Replica:
                 recipe.network, shape, recipe.heads, precision,
                 "synchronized" if workers > 1 else "batch", shared_dropout=True,
             )  # fmt: skip
-            self.teachers = [load_network(teacher, precision) for teacher in teachers]
+            self.teachers = Teachers(teachers, precision)
             self.optimizer: Any = build_optimizer(recipe.optimizer, steps)
             self.optimizer.build(self.network.trainable_variables)
         first = int(self.places[0])
@@ -85,6 +87,8 @@ class Replica:
         for layer in self.network.layers:
             if isinstance(layer, SharedDropout):
                 layer.place = self._place
+        if start is not None:
+            self.network.set_weights(start)
         # These live outside the strategy: every rank computes the same values.
         variable: Any = tf.Variable  # its stub takes tensors only
         decay, scaled = recipe.optimizer.ema, precision == "float16"
@@ -98,9 +102,7 @@ class Replica:
     def train_step(self, batch: Batch, side: int | None = None) -> Any:
         """Take one optimizer step; returns this worker's score sums, (heads, 3).
 
-        Args:
-            batch: this worker's part.
-            side: in pixels, what augmented pictures are shrunk to; None for the recipe's input.
+        `side` in pixels is what augmented pictures are shrunk to; None leaves their size.
         """
         targets = dict(batch.targets)
         return self._train_step(batch.pixels, batch.draws, targets, batch.weights, side)
@@ -193,7 +195,7 @@ class Replica:
 
         tf, recipe = self.tf, self.recipe
         images = augment(pixels, draws, recipe.augmentation)
-        taught = self._taught(images)
+        taught = self.teachers(images)
         if side is not None:
             images = resized(images, side, side)
         with tf.GradientTape() as tape:
@@ -205,18 +207,6 @@ class Replica:
                 loss = loss * self.scaling[0]
         gradients = tape.gradient(loss, self.network.trainable_variables)
         return gradients, losses.score_sums(recipe.heads, targets, outputs, weights)
-
-    def _taught(self, images: Any) -> dict[str, Any]:
-        """The teachers' mean outputs of these very images (function matching, Beyer 2022)."""
-        from model.augmentation import resized
-
-        said = [
-            teacher(resized(images, *teacher.input_shape[1:3]), training=False)
-            for teacher in self.teachers
-        ]
-        # A head that not all teachers have is taught by those that have it.
-        each = {name: [s[name] for s in said if name in s] for s in said for name in s}
-        return {name: sum(values) / len(values) for name, values in each.items()}
 
     def _average(self) -> None:
         """Move the averaged weights towards the new ones."""
@@ -254,10 +244,8 @@ class Replica:
     ) -> npt.NDArray[np.float64]:
         """Score this worker's share of val, with averaged weights if there are any.
 
-        Args:
-            val: the pictures.
-            beat: gets the time of each batch's end, for the watchdog.
-            side: what they are shrunk to, as in training: at another size a network does worse.
+        `beat` gets the time of each batch's end, for the watchdog. `side` is what the pictures are
+        shrunk to, as in training: at another size a network does worse.
         """
         mine = np.arange(len(val))[self.rank :: self.workers]
         total = np.zeros((len(self.recipe.heads), 3))

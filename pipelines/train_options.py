@@ -1,6 +1,7 @@
 """What a training run is, and whose output this is: options, identity, the claim of an output."""
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -12,12 +13,47 @@ from model.recipes import Recipe
 from pipelines import phases, storage, tables
 from pipelines.manifest import ConflictRule
 
+WEIGHTS_FILE = "weights.npz"  # of the best epoch, as training has them: with batch norm, all heads
 Precision = Literal["float32", "bfloat16", "float16"]
 Balance = Literal["none", "age", "gender"]
 # Left out of the identity at these values, so that outputs of before they existed stay resumable.
 _DEFAULTS: dict[str, Any] = {
-    "accumulate": 1, "early_stopping": None, "balance": "none", "teachers": [],
+    "accumulate": 1, "early_stopping": None, "balance": "none", "teachers": [], "start": None,
 }  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """Weights to begin with: an earlier run's output and the SHA-256 of its weights file."""
+
+    output: str
+    sha256: str
+
+
+def open_start(output: str, recipe: Recipe) -> Start:
+    """The weights that an earlier run left.
+
+    Raises:
+        UsageError: there is no finished run, or it trained another network.
+    """
+    uri = storage.join(output, WEIGHTS_FILE)
+    if not storage.exists(uri):
+        raise UsageError(
+            f"--start-from {output} holds no {WEIGHTS_FILE}: give the --output of a finished "
+            "jobs.train"
+        )
+    theirs = tables.read_json(storage.join(output, "train.json"))["recipe"]
+    ours = tables.plain(recipe.to_json())
+    parts = ("network", "heads")
+    changed = _differences({p: theirs[p] for p in parts}, {p: ours[p] for p in parts})
+    if theirs["input"]["color"] != ours["input"]["color"]:
+        changed.append(f"input.color was {theirs['input']['color']!r}")
+    if changed:
+        raise UsageError(
+            f"--start-from {output} trained another network ({'; '.join(changed)}): give a run "
+            f"whose network and heads are those of {recipe.name}"
+        )
+    return Start(output, hashlib.sha256(storage.read_bytes(uri)).hexdigest())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +81,7 @@ class TrainOptions:
         cache: folder or prefix of decoded images; None for one below the output, until it is done.
         mlflow_uri: tracking server or folder, or None.
         teachers: bundles that the network is to imitate, beside learning the labels.
+        start: weights to begin with in place of random ones, or None.
     """
 
     recipe: Recipe
@@ -67,6 +104,7 @@ class TrainOptions:
     cache: str | None = None
     mlflow_uri: str | None = None
     teachers: tuple[Bundle, ...] = ()
+    start: Start | None = None
 
     def identity(self, fingerprint: str) -> dict[str, Any]:
         """All that decides the outcome; the number of workers does not."""
@@ -74,6 +112,7 @@ class TrainOptions:
         del recipe["source"]  # prose
         own = {n: getattr(self, n) for n in _DEFAULTS}
         own["teachers"] = [teacher.id for teacher in self.teachers]
+        own["start"] = self.start and self.start.sha256[:16]
         chosen = {n: value for n, value in own.items() if value != _DEFAULTS[n]}
         return tables.plain(
             {
@@ -103,6 +142,8 @@ class TrainOptions:
         }  # fmt: skip
         if self.teachers:
             flags["teachers"] = " ".join(f"BUNDLE-{teacher.id}" for teacher in self.teachers)
+        if self.start:
+            flags["start-from"] = f"RUN-{self.start.sha256[:16]}"
         text = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in flags.items())
         return f"python -m jobs.train {text} --manifest MANIFEST --output OUTPUT"
 

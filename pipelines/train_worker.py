@@ -19,7 +19,7 @@ import ray.train
 
 from model.recipes import Recipe
 from model.runtime import import_tensorflow
-from pipelines import checkpoints
+from pipelines import checkpoints, storage
 from pipelines.bundles import open_bundle
 from pipelines.checkpoints import TrainState
 from pipelines.feeding import Feed
@@ -59,6 +59,7 @@ class WorkerConfig:
         checkpoint_every_steps: beside one every epoch, or None.
         teachers: URIs of bundles, where every node can read them.
         use_gpu: whether TensorFlow must find one.
+        start: URI of the weights to begin with, or None for random ones.
         stall_timeout_s: a worker without a finished step for so long exits, and Ray restarts all.
     """
 
@@ -74,6 +75,7 @@ class WorkerConfig:
     checkpoint_every_steps: int | None = None
     teachers: tuple[str, ...] = ()
     use_gpu: bool = False
+    start: str | None = None
     stall_timeout_s: float = 600.0
 
 
@@ -112,6 +114,7 @@ class _Run:
             config.recipe, strategy, self.rank, workers, steps=self.steps * config.recipe.epochs,
             seed=config.seed, precision=config.precision, accumulate=config.accumulate,
             teachers=[open_bundle(uri) for uri in config.teachers],
+            start=checkpoints.unpacked(storage.read_bytes(config.start)) if config.start else None,
         )  # fmt: skip
         self.state = TrainState()
         checkpoint = ray.train.get_checkpoint()

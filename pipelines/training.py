@@ -26,7 +26,7 @@ from pipelines.phases import phase, run_id
 from pipelines.pixel_cache import decoded, local_folder
 from pipelines.resources import Ask
 from pipelines.tracking import Trackers, open_trackers
-from pipelines.train_options import Trained, TrainOptions, claim
+from pipelines.train_options import WEIGHTS_FILE, Trained, TrainOptions, claim
 from pipelines.train_progress import Watcher, open_board
 from pipelines.train_worker import WorkerConfig, train_worker
 
@@ -150,6 +150,7 @@ def _train(options: TrainOptions, lease: Lease) -> Trained:
         options.cpus_per_worker, open_board(),
         options.accumulate, options.early_stopping, options.checkpoint_every_steps,
         place_teachers(options), options.use_gpu,
+        storage.join(options.start.output, WEIGHTS_FILE) if options.start else None,
     )  # fmt: skip
     with open_trackers(options, options.identity(fingerprint)) as trackers:
         with phase("train") as facts:
@@ -192,6 +193,7 @@ def _details(options: TrainOptions, state: TrainState, fingerprint: str) -> dict
             "accumulate": options.accumulate, "balance": options.balance,
             "early_stopping": options.early_stopping,
             "teachers": [teacher.id for teacher in options.teachers],
+            "start": options.start and options.start.sha256[:16],
         },
         "manifest_fingerprint": fingerprint,
         "versions": {n: version(n) for n in ("keras", "tensorflow", "ray", "pillow", "numpy")},

@@ -1,7 +1,6 @@
 """What ends a training: a bundle, whatever the test split holds; or a sentence."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,6 @@ from model.errors import UsageError
 from model.presets import preset
 from pipelines import manifest, train_progress
 from pipelines.finishing import finish
-from pipelines.replica import Replica
 from pipelines.resources import Ask
 from pipelines.train_options import TrainOptions
 from pipelines.train_progress import Watcher, open_board
@@ -86,26 +84,3 @@ def test_a_group_that_waits_for_room_that_is_gone_says_so(
     assert {text.partition(";")[0] for text in shown} == {
         "waiting for 2 workers of 1 CPU and 1 GPU each: the cluster's only node has 4 CPU"
     }
-
-
-class Teacher:
-    """Says what it was told to, and keeps the shapes that it was shown."""
-
-    def __init__(self, side: int, **said: float) -> None:
-        self.input_shape, self.said, self.shown = (None, side, side, 3), said, list[Any]()
-
-    def __call__(self, images: Any, training: bool) -> dict[str, float]:
-        assert not training
-        self.shown.append(tuple(images.shape))
-        return self.said
-
-
-def test_a_head_is_taught_by_the_teachers_that_have_it_and_each_sees_its_own_size() -> None:
-    replica = object.__new__(Replica)
-    teachers = [Teacher(8, age=10.0, race=1.0), Teacher(6, age=20.0, gender=0.5)]
-    replica.teachers = teachers
-    images = np.zeros((2, 8, 8, 3), dtype=np.uint8)
-    assert replica._taught(images) == {"age": 15.0, "race": 1.0, "gender": 0.5}
-    assert [teacher.shown for teacher in teachers] == [[(2, 8, 8, 3)], [(2, 6, 6, 3)]]
-    replica.teachers = []
-    assert replica._taught(images) == {}

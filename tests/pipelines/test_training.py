@@ -29,7 +29,7 @@ from pipelines.evaluation import evaluate
 from pipelines.feeding import epoch_order
 from pipelines.ingest import IngestOptions, ingest, write_ingested
 from pipelines.scoring import ScoreOptions
-from pipelines.train_options import claim
+from pipelines.train_options import claim, open_start
 from pipelines.training import TrainOptions, train
 
 
@@ -38,6 +38,7 @@ def _recipe(epochs: int = 2, **changes: Any) -> Recipe:
     return dataclasses.replace(small, **changes)
 
 
+LARGER = dataclasses.replace(preset("demo").network, branch_units=65)
 # Small pictures in the first two of three epochs; batch norm; trained by Muon.
 GROWING = dataclasses.replace(
     preset("facemill"), network=Residual(4, (8,), (1,)), input=InputSpec(48, 48, "rgb"),
@@ -193,6 +194,33 @@ def test_a_network_learns_from_teachers_that_stay_part_of_what_the_run_is(
     assert train(taught).already_done
     with pytest.raises(UsageError, match=re.escape(f"(teachers was ['{teacher.id}'], is [])")):
         train(alone)
+
+
+def test_a_network_goes_on_from_the_weights_of_an_earlier_run(
+    faces_manifest: str, tmp_path: Path
+) -> None:
+    first = train(TrainOptions(_recipe(8), faces_manifest, str(tmp_path / "first")))
+    start = open_start(str(tmp_path / "first"), _recipe(1))
+    slow = dataclasses.replace(preset("demo").optimizer, learning_rate=1e-9)
+    options = TrainOptions(
+        _recipe(1, optimizer=slow), faces_manifest, str(tmp_path / "second"), start=start
+    )
+    second = train(options)
+    best = min(row["val_loss"] for row in first.history)
+    assert second.history[0]["val_loss"] == pytest.approx(best, rel=1e-3)
+    bundle = read_bundle(Path(second.bundle_uri))
+    assert bundle.record["training"]["start"] == start.sha256[:16]
+    assert f"--start-from RUN-{start.sha256[:16]}" in bundle.record["training"]["command"]
+    with pytest.raises(UsageError, match=r"\(start was '[0-9a-f]{16}', is None\)"):
+        train(dataclasses.replace(options, start=None))
+    with pytest.raises(UsageError) as error:
+        open_start(str(tmp_path / "first"), dataclasses.replace(_recipe(), network=LARGER))
+    assert str(error.value) == (
+        f"--start-from {tmp_path / 'first'} trained another network (network.branch_units was 64, "
+        "is 65): give a run whose network and heads are those of demo"
+    )
+    with pytest.raises(UsageError, match=r"^--start-from .+/none holds no weights.npz: give the "):
+        open_start(str(tmp_path / "none"), _recipe())
 
 
 def test_a_teacher_that_cannot_teach_this_network_is_an_error() -> None:

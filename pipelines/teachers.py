@@ -1,0 +1,36 @@
+"""Bundles that a network learns from: what they say of the pictures that it is shown."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from model.bundle import Bundle
+
+
+class Teachers:
+    """Several bundles' mean answer to the very same pictures (function matching, Beyer 2022)."""
+
+    def __init__(self, bundles: Sequence[Bundle], precision: str) -> None:
+        """Load their networks.
+
+        Args:
+            bundles: the teachers; there may be none.
+            precision: that they compute in.
+        """
+        from model.bundle import load_network
+
+        self.networks: list[Any] = [load_network(bundle, precision) for bundle in bundles]
+
+    def __call__(self, images: Any) -> dict[str, Any]:
+        """Head name -> float32 (batch, width), the mean of the teachers that have that head.
+
+        Args:
+            images: uint8 (batch, height, width, channels); each teacher sees them in its own size.
+        """
+        from model.augmentation import resized
+
+        said = [
+            teacher(resized(images, *teacher.input_shape[1:3]), training=False)
+            for teacher in self.networks
+        ]
+        each = {name: [s[name] for s in said if name in s] for s in said for name in s}
+        return {name: sum(values) / len(values) for name, values in each.items()}
