@@ -91,10 +91,10 @@ class Replica:
             self.network.set_weights(start)
         # These live outside the strategy: every rank computes the same values.
         variable: Any = tf.Variable  # its stub takes tensors only
-        decay, scaled = recipe.optimizer.ema, precision == "float16"
-        self.averaged = [variable(v) for v in self.network.trainable_variables] if decay else []
+        averaged = self.network.trainable_variables if recipe.optimizer.ema else []
+        self.averaged = [variable(v) for v in averaged]
         # scale, good steps since it changed, steps given up
-        self.scaling = [variable(v) for v in (_FIRST_SCALE, 0.0, 0.0)] if scaled else []
+        self.scaling = [variable(v) for v in (_FIRST_SCALE, 0.0, 0.0) if precision == "float16"]
         self.best, self.evaluated = Arrays(), Arrays()
         self._train_step = tf.function(self._train_step_eager, reduce_retracing=True)
         self._score_step = tf.function(self._score_step_eager, reduce_retracing=True)
@@ -222,8 +222,7 @@ class Replica:
         from model import losses
         from model.augmentation import resized
 
-        if side is not None:
-            pixels = resized(pixels, side, side)
+        pixels = pixels if side is None else resized(pixels, side, side)
         outputs = self.network(pixels, training=False)
         return losses.score_sums(self.recipe.heads, targets, outputs, weights)
 
