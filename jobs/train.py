@@ -96,7 +96,8 @@ class TrainConfig:
     networks distilled into one. They must take the same colours; a size of their own is made."""
     start_from: str | None = None
     """--output of a finished run to begin with in place of random weights, to train it for longer
-    or on faces of your own; the same preset, and usually a lower --learning-rate."""
+    or on faces of your own; the same preset, and usually a lower --learning-rate. Pictures have
+    their full size from the first epoch on."""
 
 
 def job(config: TrainConfig) -> None:
@@ -164,7 +165,9 @@ def resolve(config: TrainConfig) -> Recipe:
             if not value > 0:
                 raise UsageError(f"--{name.replace('_', '-')} {value:g} must be above 0")
             changes[name] = value
-    return dataclasses.replace(recipe, optimizer=dataclasses.replace(recipe.optimizer, **changes))
+    sides = () if config.start_from else recipe.sides
+    optimizer = dataclasses.replace(recipe.optimizer, **changes)
+    return dataclasses.replace(recipe, optimizer=optimizer, sides=sides)
 
 
 def _summary(options: TrainOptions, result: Trained) -> list[tuple[str, object]]:

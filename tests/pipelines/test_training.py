@@ -196,6 +196,12 @@ def test_a_network_learns_from_teachers_that_stay_part_of_what_the_run_is(
         train(alone)
 
 
+def test_a_network_that_goes_on_sees_pictures_of_full_size() -> None:
+    begun = TrainConfig(preset="facemill", manifest="m", output="o")
+    assert resolve(begun).sides
+    assert not resolve(dataclasses.replace(begun, start_from="first")).sides
+
+
 def test_a_network_goes_on_from_the_weights_of_an_earlier_run(
     faces_manifest: str, tmp_path: Path
 ) -> None:
