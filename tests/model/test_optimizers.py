@@ -39,3 +39,21 @@ def test_kernels_decay_and_biases_and_batch_norm_do_not() -> None:
     optimizer.apply([np.zeros(v.shape, np.float32) for v in network.trainable_variables])
     values = {v.name: float(np.asarray(v).ravel()[0]) for v in network.trainable_variables}
     assert values == pytest.approx({"kernel": 2 - 0.5 * 0.1 * 2, "bias": 2, "gamma": 2, "beta": 2})
+
+
+def test_muon_turns_a_convolution_s_update_into_equal_steps_in_all_directions() -> None:
+    """Of AdamW's size, about 0.2 of the rate a weight (Liu 2025), whatever the gradient's scale."""
+    rng = np.random.default_rng(0)
+    gradients = [rng.normal(0, 1e-3, (3, 3, 32, 16)), rng.normal(0, 1e-3, (16, 2))]
+    gradients[0][..., 0] *= 100  # one filter's gradient outweighs all others'
+    kernel, dense = (keras.Variable(np.zeros(g.shape, np.float32)) for g in gradients)
+    optimizer = build_optimizer(Optimizer("muon", 0.01), steps=10)
+    optimizer.build([kernel, dense])
+    optimizer.apply([g.astype(np.float32) for g in gradients])
+    update = np.asarray(kernel).reshape(-1, 16) / 0.01
+    sizes = np.linalg.svd(update, compute_uv=False)
+    assert sizes.min() / sizes.max() > 0.6  # of the gradient it is 0.008
+    assert 0.13 < np.sqrt((update**2).mean()) < 0.25  # five rounds end at 0.7 to 1.2 of the goal
+    assert (np.sign(update) == -np.sign(gradients[0].reshape(-1, 16))).mean() > 0.7
+    # Dense layers get AdamW: its first step is the sign of the gradient.
+    np.testing.assert_allclose(np.asarray(dense), -0.01 * np.sign(gradients[1]), rtol=1e-3)
