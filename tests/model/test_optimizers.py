@@ -55,5 +55,7 @@ def test_muon_turns_a_convolution_s_update_into_equal_steps_in_all_directions() 
     assert sizes.min() / sizes.max() > 0.6  # of the gradient it is 0.008
     assert 0.13 < np.sqrt((update**2).mean()) < 0.25  # five rounds end at 0.7 to 1.2 of the goal
     assert (np.sign(update) == -np.sign(gradients[0].reshape(-1, 16))).mean() > 0.7
-    # Dense layers get AdamW: its first step is the sign of the gradient.
-    np.testing.assert_allclose(np.asarray(dense), -0.01 * np.sign(gradients[1]), rtol=0.1)
+    # Dense layers get AdamW: its first step is the sign of the gradient, where that is no trifle.
+    large = np.abs(gradients[1]) > 1e-4
+    expected = -0.01 * np.sign(gradients[1])
+    np.testing.assert_allclose(np.asarray(dense)[large], expected[large], rtol=0.05)
