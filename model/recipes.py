@@ -170,6 +170,12 @@ class Recipe:
         )
 
     @property
+    def training_shape(self) -> tuple[int | None, int | None, int]:
+        """(height, width, channels) of pictures in training; any size where they grow."""
+        height, width, channels = self.input.shape
+        return (None, None, channels) if self.sides else (height, width, channels)
+
+    @property
     def kept_heads(self) -> tuple[Head, ...]:
         """The heads of the bundle."""
         return tuple(head for head in self.heads if head.name not in self.auxiliary)

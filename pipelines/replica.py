@@ -31,6 +31,7 @@ class Replica:
         places: of this worker's images in each global batch.
         best: weights of the best epoch, in the order of `network.set_weights`.
         evaluated: weights that the last validation measured, in that order.
+        scaling: of float16: scale, good steps since it changed, steps given up.
     """
 
     def __init__(
@@ -73,27 +74,22 @@ class Replica:
         self.places = places_of(recipe.global_batch_size, rank, workers, accumulate)
         keras.utils.set_random_seed(seed)
         with strategy.scope():
-            # Of any size where training begins with smaller pictures.
-            shape: Any = (None, None, recipe.input.shape[2]) if recipe.sides else recipe.input.shape
             self.network: Any = build_network(
-                recipe.network, shape, recipe.heads, precision,
+                recipe.network, recipe.training_shape, recipe.heads, precision,
                 "synchronized" if workers > 1 else "batch", shared_dropout=True,
             )  # fmt: skip
             self.teachers = Teachers(teachers, precision)
             self.optimizer: Any = build_optimizer(recipe.optimizer, steps)
             self.optimizer.build(self.network.trainable_variables)
-        first = int(self.places[0])
-        self._place = Place(self.optimizer.iterations, recipe.global_batch_size, first)
-        for layer in self.network.layers:
-            if isinstance(layer, SharedDropout):
-                layer.place = self._place
-        if start is not None:
+        step, first = self.optimizer.iterations, int(self.places[0])
+        self._place = Place(step, recipe.global_batch_size, first)
+        for layer in (x for x in self.network.layers if isinstance(x, SharedDropout)):
+            layer.place = self._place
+        if start:
             self.network.set_weights(start)
-        # These live outside the strategy: every rank computes the same values.
-        variable: Any = tf.Variable  # its stub takes tensors only
-        averaged = self.network.trainable_variables if recipe.optimizer.ema else []
-        self.averaged = [variable(v) for v in averaged]
-        # scale, good steps since it changed, steps given up
+        variable: Any = tf.Variable  # outside the strategy: every rank computes the same values
+        followed: Any = self.network.trainable_variables if recipe.optimizer.ema else ()
+        self.averaged = [variable(v) for v in followed]
         self.scaling = [variable(v) for v in (_FIRST_SCALE, 0.0, 0.0) if precision == "float16"]
         self.best, self.evaluated = Arrays(), Arrays()
         self._train_step = tf.function(self._train_step_eager, reduce_retracing=True)
