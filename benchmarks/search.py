@@ -19,8 +19,8 @@ import numpy as np
 
 from benchmarks._contenders import ROOT, typed
 from model import heads
-from model.preprocessing import InputSpec
-from model.recipes import Augmentation, Optimizer, Recipe, Residual
+from model.presets import preset
+from model.recipes import Augmentation, Recipe
 from model.runtime import machine
 from pipelines import manifest
 
@@ -43,34 +43,11 @@ class Candidate:
         return {"recipe": recipe, "seed": self.seed, "manifest": fingerprint}
 
 
-# What was shipped until 2026-11-25 as `facemill`; seldom changed, as all else is compared with it.
-BASE = Recipe(
-    name="base",
-    source="",
-    input=InputSpec(SIDE, SIDE, "rgb"),
-    network=Residual(32, (64, 128, 256), (2, 2, 2), dropout=0.3),
-    heads=(
-        dataclasses.replace(heads.GENDER, weight=2.0),
-        dataclasses.replace(heads.AGE, kind="distribution"),
-        dataclasses.replace(heads.RACE, weight=0.3),
-    ),
-    optimizer=Optimizer("adamw", 2e-3, "cosine", warmup_share=0.05, weight_decay=0.05, ema=0.998),
-    augmentation=Augmentation(
-        mirror=True, rotate_degrees=12, scale=0.12, shift=0.06, stretch=0.06,
-        brightness=0.15, contrast=0.3, color=0.4, grey=0.1, erase=0.3,
-    ),
-    epochs=EPOCHS,
-    global_batch_size=64,
-    auxiliary=("race",),
-)  # fmt: skip
-
-
 def candidates(side: int, epochs: int) -> dict[str, Candidate]:
     """What is compared, by name; the first is the base."""
-    network = BASE.network
-    base = dataclasses.replace(
-        BASE, epochs=epochs, input=dataclasses.replace(BASE.input, height=side, width=side)
-    )
+    full = preset("facemill")
+    network, picture = full.network, dataclasses.replace(full.input, height=side, width=side)
+    base = dataclasses.replace(full, name="base", source="", epochs=epochs, input=picture)
     gender, age, race = base.heads
 
     def with_network(**changes: Any) -> Recipe:
@@ -192,7 +169,7 @@ def document(found: dict[str, dict[str, Any]], side: int, epochs: int) -> str:
     base = found["base"]["val_age_mae"]
     lines = [
         "# One change at a time", "",
-        f"`{typed()}`: the network of `facemill` as it was trained until 2026-11-25,",
+        f"`{typed()}`: the preset `facemill`",
         f"at {side}x{side} pixels for {epochs} epochs in bfloat16, and each time one change.",
         "Validation split; averaged weights of the last epoch. Images/s beside other work.",
         "", f"{machine()}.", "",

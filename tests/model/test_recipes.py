@@ -8,7 +8,7 @@ from model.presets import preset
 
 
 def test_pictures_grow_at_the_shares_of_the_epochs_that_the_recipe_names() -> None:
-    recipe = dataclasses.replace(preset("facemill"), epochs=10, sides=((0.4, 16), (0.7, 32)))
+    recipe = dataclasses.replace(preset("facemill-muon"), epochs=10, sides=((0.4, 16), (0.7, 32)))
     sides = [recipe.side_at(epoch) for epoch in range(10)]
     assert sides == [16] * 4 + [32] * 3 + [None] * 3
     assert dataclasses.replace(recipe, epochs=1).side_at(0) is None
@@ -17,7 +17,7 @@ def test_pictures_grow_at_the_shares_of_the_epochs_that_the_recipe_names() -> No
 
 def test_a_recipe_without_it_is_written_as_before_there_was_any() -> None:
     assert "sides" not in preset("demo").to_json()
-    assert "sides" in preset("facemill").to_json()
+    assert "sides" in preset("facemill-muon").to_json()
 
 
 @pytest.mark.parametrize(("name", "side"), [("seed-final", 64), ("facemill", 96), ("facemill", 4)])

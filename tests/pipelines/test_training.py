@@ -41,7 +41,7 @@ def _recipe(epochs: int = 2, **changes: Any) -> Recipe:
 LARGER = dataclasses.replace(preset("demo").network, branch_units=65)
 # Small pictures in the first two of three epochs; batch norm; trained by Muon.
 GROWING = dataclasses.replace(
-    preset("facemill"), network=Residual(4, (8,), (1,)), input=InputSpec(48, 48, "rgb"),
+    preset("facemill-muon"), network=Residual(4, (8,), (1,)), input=InputSpec(48, 48, "rgb"),
     sides=((0.5, 24),), epochs=3, global_batch_size=8,
 )  # fmt: skip
 
@@ -197,7 +197,7 @@ def test_a_network_learns_from_teachers_that_stay_part_of_what_the_run_is(
 
 
 def test_a_network_that_goes_on_sees_pictures_of_full_size() -> None:
-    begun = TrainConfig(preset="facemill", manifest="m", output="o")
+    begun = TrainConfig(preset="facemill-muon", manifest="m", output="o")
     assert resolve(begun).sides
     assert not resolve(dataclasses.replace(begun, start_from="first")).sides
 
