@@ -63,6 +63,15 @@ def test_intervals_cover_new_people_as_often_as_asked(coverage: float) -> None:
     assert coverage - 0.015 <= hit <= coverage + 0.04  # every decade shall have its share
 
 
+def test_a_shortfall_that_may_be_chance_costs_no_width() -> None:
+    narrow = {"worst_gap": 0.01, "width_years": 19.3}
+    wide = {"worst_gap": 0.0, "width_years": 22.8}
+    assert conformal.choose({"true-band": wide, "cqr": narrow}) == "cqr"
+    assert (
+        conformal.choose({"true-band": wide, "cqr": {**narrow, "worst_gap": 0.03}}) == "true-band"
+    )
+
+
 def test_every_true_decade_is_covered_alike() -> None:
     truth, guess = _people(3)
     fitted = conformal.fit_age({"age_years": guess}, truth)
