@@ -272,6 +272,8 @@ def resumed(
         "jobs.train", "--manifest", manifest, "--output", f"{store}/twice", "--preset", "demo",
         "--epochs", str(EPOCHS), "--cpus-per-worker", "1",
     )  # fmt: skip
+    while len(cluster.workers) < 2:  # the tests before have killed some
+        cluster.add_node()
     job = cluster.submit(*score)
     cluster.while_it_runs(job, lambda: run.committed() >= 2, "two shards")
     for node in cluster.workers:  # or it would be done before the training has begun
