@@ -70,7 +70,7 @@ def training(
 
 
 def epochs_in(logs: str) -> list[int]:
-    return [int(number) for number in re.findall(rf"(?m)^epoch +(\d+)/{EPOCHS}", logs)]
+    return [int(number) for number in re.findall(r"(?m)^epoch +(\d+)/", logs)]
 
 
 def test_an_elastic_group_goes_on_with_what_a_killed_node_leaves_and_grows_again(
@@ -270,7 +270,7 @@ def resumed(
     score = (*run.command, "--workers", "1")
     train = (
         "jobs.train", "--manifest", manifest, "--output", f"{store}/twice", "--preset", "demo",
-        "--epochs", str(EPOCHS), "--cpus-per-worker", "1",
+        "--epochs", "20", "--cpus-per-worker", "1",
     )  # fmt: skip
     while len(cluster.workers) < 2:  # the tests before have killed some
         cluster.add_node()
@@ -306,4 +306,4 @@ def test_what_was_stopped_or_lost_its_head_continues_on_the_next_cluster(
     for before, after in pairwise(resumed.epochs):
         assert after[0] >= before[-1] > 2  # the checkpoint of the very last epoch may be lost
     history = tables.read_json(f"{store}/twice/bundle/bundle.json")["history"]
-    assert [row["epoch"] for row in history] == list(range(1, EPOCHS + 1))
+    assert [row["epoch"] for row in history] == list(range(1, 21))
