@@ -16,8 +16,8 @@ from model.bundle import RECORD_FILE
 from model.errors import UsageError
 from pipelines import storage
 from pipelines.bundles import copy_bundle, open_bundle
-from pipelines.calibrating import check_manifest, summary
-from pipelines.finishing import calibrated_and_measured
+from pipelines.calibrating import calibrate, check_manifest, summary
+from pipelines.finishing import measured
 from pipelines.manifest import read_manifest
 
 
@@ -49,12 +49,13 @@ def job(config: CalibrateConfig) -> None:
     storage.require_writable(output, "--output")
     cli.start_ray()
     with tempfile.TemporaryDirectory() as folder:
-        made = calibrated_and_measured(bundle, table, Path(folder))
+        made = calibrate(bundle, table, Path(folder) / "calibrated")
         if not any(made.record["calibration"].get(name) for name in ("gender", "age")):
             raise UsageError(
                 f"--manifest {source} has too few labelled val images to fit anything: give one "
                 "with more, or keep the calibration that the bundle has"
             )
+        made = measured(made, table, Path(folder) / "measured")
         copy_bundle(made, output)
     cli.print_table(
         f"calibrated {bundle.name} ({bundle.id} is now {made.id})",

@@ -69,27 +69,27 @@ def finish(
         )  # fmt: skip
         graph = curves.draw_network(layers_of(plain), f"{recipe.name}: layers")
         storage.write_bytes(storage.join(output, "network.png"), graph)
-        bundle = calibrated_and_measured(plain, table, Path(folder))
+        calibrated = calibrate(plain, table, Path(folder) / "calibrated")
+        bundle = measured(calibrated, table, Path(folder) / "measured")
         copy_bundle(bundle, storage.join(output, "bundle"))
     return bundle
 
 
-def calibrated_and_measured(plain: Bundle, table: pa.Table, folder: Path) -> Bundle:
-    """A bundle with its calibration, and the metrics that it has with it; both below `folder`.
+def measured(calibrated: Bundle, table: pa.Table, folder: Path) -> Bundle:
+    """A bundle with the metrics that it has, calibrated as it is, on val and test.
 
     Args:
-        plain: what to calibrate; an earlier calibration and its metrics are replaced.
+        calibrated: what to measure; earlier metrics are replaced.
         table: the manifest that it was trained on.
-        folder: gets two more bundles; the one returned is the second.
+        folder: gets the new bundle.
     """
-    calibrated = calibrate(plain, table, folder / "calibrated")
     predictor = Predictor(calibrated)
-    measured = {"val": measure(predictor, table, "val")}
+    found = {"val": measure(predictor, table, "val")}
     try:
-        measured["test"] = measure(predictor, table, "test")
+        found["test"] = measure(predictor, table, "test")
     except ManifestError as error:  # such as a test split that is kept unlabelled
         print(f"note: test is not measured: {error}", file=sys.stderr, flush=True)
-    return with_details(calibrated, folder / "measured", {"metrics": measured})
+    return with_details(calibrated, folder, {"metrics": found})
 
 
 def measure(predictor: Predictor, table: pa.Table, split: str) -> dict[str, Any]:
