@@ -218,15 +218,8 @@ def main() -> None:
         file, wanted = folder / f"{name}.json", candidate.identity(fingerprint)
         if name in names and not _is_of(file, wanted):
             print(f"== {name}: {candidate.what}", flush=True)
-            command = [
-                sys.executable,
-                "-m",
-                "benchmarks.search",
-                *sys.argv[1:],
-                "--candidate",
-                name,
-            ]
-            subprocess.run(command, check=True, cwd=ROOT)
+            again = ["-m", "benchmarks.search", *sys.argv[1:], "--candidate", name]
+            subprocess.run([sys.executable, *again], check=True, cwd=ROOT)
         if _is_of(file, wanted):
             found[name] = {**json.loads(file.read_text()), "what": candidate.what}
     if "base" not in found:

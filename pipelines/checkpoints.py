@@ -39,6 +39,13 @@ class TrainState:
     waited_s: float = 0.0
     skipped: int = 0
 
+    def is_best(self, val_loss: float, grown: bool) -> bool:
+        """Whether no epoch has been better; `grown`: the first one of larger pictures always is.
+
+        What pictures of another size scored does not compare, and the bundle takes them full size.
+        """
+        return grown or val_loss < self.best_loss
+
     def stopped_early(self, patience: int | None) -> bool:
         """Whether `patience` epochs have gone by without a better validation loss."""
         return bool(patience) and self.epoch - max(self.best_epoch, 0) >= (patience or 0)

@@ -4,6 +4,7 @@ A picture that kills or hangs its decoder costs the task that met it one try; a 
 again decodes in a process of its own (pipelines/isolation.py), so that the guilty one is a reject.
 """
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from pipelines.fetching import ReadFailure, fetch_all
 from pipelines.isolation import (
     DECODER,
     TIMEOUT_S,
+    Decode,
     IsolatedDecoder,
     ended_by_alarm,
     find_decoder,
@@ -58,8 +60,13 @@ def decode_batch(
     Returns:
         Arrays of as many rows; error is '' where all is good.
     """
-    isolated = IsolatedDecoder(decoder, timeout_s) if _is_tried_again() else None
-    decode = isolated or ended_by_alarm(find_decoder(decoder), timeout_s)
+    if not _is_tried_again():
+        return _decoded(batch, spec, ended_by_alarm(find_decoder(decoder), timeout_s))
+    with contextlib.closing(IsolatedDecoder(decoder, timeout_s)) as apart:
+        return _decoded(batch, spec, apart)
+
+
+def _decoded(batch: pa.Table, spec: InputSpec, decode: Decode) -> dict[str, npt.NDArray[Any]]:
     entries = batch.to_pylist()
     pixels = np.zeros((len(entries), *spec.shape), dtype=np.uint8)
     sizes = np.zeros((len(entries), 2), dtype=np.int32)
@@ -72,8 +79,6 @@ def decode_batch(
             pixels[i], sizes[i] = image.pixels, (image.width, image.height)
         except (DecodeError, ReadFailure) as error:
             errors[i] = f"{entries[i]['uri']}: {error.reason}: {error}"
-    if isolated:
-        isolated.close()
     return {
         "row": np.array([entry["row"] for entry in entries], dtype=np.int64),
         "pixels": pixels,

@@ -36,13 +36,13 @@ def open_start(output: str, recipe: Recipe) -> Start:
     Raises:
         UsageError: there is no finished run, or it trained another network.
     """
-    uri = storage.join(output, WEIGHTS_FILE)
-    if not storage.exists(uri):
+    uri, record_uri = storage.join(output, WEIGHTS_FILE), storage.join(output, "train.json")
+    if not (storage.exists(uri) and storage.exists(record_uri)):
         raise UsageError(
             f"--start-from {output} holds no {WEIGHTS_FILE}: give the --output of a finished "
             "jobs.train"
         )
-    theirs = tables.read_json(storage.join(output, "train.json"))["recipe"]
+    theirs = tables.read_json(record_uri)["recipe"]
     ours = tables.plain(recipe.to_json())
     parts = ("network", "heads")
     changed = _differences({p: theirs[p] for p in parts}, {p: ours[p] for p in parts})

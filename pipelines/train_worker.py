@@ -157,8 +157,7 @@ class _Run:
         state.epoch, state.step, state.sums = state.epoch + 1, 0, []
         state.seconds = state.waited_s = 0.0
         state.history.append(row)
-        # What pictures of another size scored does not compare: the best is of this size.
-        if scores["val_loss"] < state.best_loss or side != recipe.side_at(state.epoch - 2):
+        if state.is_best(scores["val_loss"], grown=side != recipe.side_at(state.epoch - 2)):
             state.best_epoch, state.best_loss = state.epoch, scores["val_loss"]
             replica.best = replica.evaluated
         self._report(row)
