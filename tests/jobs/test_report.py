@@ -51,6 +51,7 @@ def test_calibrate_score_and_report_on_drawn_faces(
     assert bundle.id != untrained.id
     assert bundle.record["calibration"]["age"]["images"] > 30
     assert set(bundle.record["profile"]) == {"train", "val"}
+    assert set(bundle.record["metrics"]) == {"val", "test"}  # measured as it is calibrated now
 
     score(ScoreOptions(str(tmp_path / "faces"), "images", str(tmp_path / "out")), bundle)
     rows = tables.read_table(str(tmp_path / "out" / "predictions")).to_pandas()

@@ -1,5 +1,6 @@
 """What ends a training: a bundle, whatever the test split holds; or a sentence."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ import ray
 from model.errors import UsageError
 from model.presets import preset
 from pipelines import manifest, train_progress
+from pipelines.checkpoints import TrainState
 from pipelines.finishing import finish
+from pipelines.lease import Lease
 from pipelines.resources import Ask
 from pipelines.train_options import TrainOptions
 from pipelines.train_progress import Watcher, open_board
@@ -84,3 +87,30 @@ def test_a_group_that_waits_for_room_that_is_gone_says_so(
     assert {text.partition(";")[0] for text in shown} == {
         "waiting for 2 workers of 1 CPU and 1 GPU each: the cluster's only node has 4 CPU"
     }
+
+
+def test_a_driver_that_has_lost_its_output_ends_before_it_writes_there_again(
+    ray_session: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    codes = list[int]()
+    monkeypatch.setattr(train_progress.os, "_exit", codes.append)
+    lease = Lease(str(tmp_path))
+    watcher = Watcher(open_board(), RECIPE, lambda row: None, Ask({"CPU": 1}, 1), lease=lease)
+    watcher.start()
+    time.sleep(1)
+    assert codes == []
+    lease.lost = True  # as its heartbeat says when it reads another driver's name
+    deadline = time.monotonic() + 20
+    while not codes and time.monotonic() < deadline:
+        time.sleep(0.1)
+    watcher.stop()
+    assert set(codes) == {1}
+    assert f"failed: another driver has taken over --output {tmp_path}" in capsys.readouterr().err
+
+
+def test_the_first_epoch_of_larger_pictures_is_the_best_whatever_smaller_ones_scored() -> None:
+    state = TrainState(epoch=3, best_epoch=3, best_loss=1.0)
+    assert not state.is_best(1.1, grown=False)
+    assert state.is_best(0.9, grown=False)
+    assert state.is_best(1.1, grown=True)
