@@ -270,7 +270,7 @@ def resumed(
     score = (*run.command, "--workers", "1")
     train = (
         "jobs.train", "--manifest", manifest, "--output", f"{store}/twice", "--preset", "demo",
-        "--epochs", "20", "--cpus-per-worker", "1",
+        "--epochs", "30", "--cpus-per-worker", "1",
     )  # fmt: skip
     while len(cluster.workers) < 2:  # the tests before have killed some
         cluster.add_node()
@@ -281,7 +281,7 @@ def resumed(
 
     def begun() -> str:
         job = cluster.submit(*train, env_vars=settings)
-        cluster.while_it_runs(job, lambda: len(epochs_in(cluster.logs(job))) > 2, "three epochs")
+        cluster.while_it_runs(job, lambda: len(epochs_in(cluster.logs(job))) > 3, "four epochs")
         return job
 
     first = begun()
@@ -304,6 +304,8 @@ def test_what_was_stopped_or_lost_its_head_continues_on_the_next_cluster(
     """The last test of this folder that asks for the cluster: it is gone afterwards."""
     assert resumed.scoring.is_whole(resumed.scored)
     for before, after in pairwise(resumed.epochs):
-        assert after[0] >= before[-1] > 2  # the checkpoint of the very last epoch may be lost
+        # The last one's checkpoint may not be in place yet; of the two before it, one may lie in
+        # the queue of Ray Train's controller and one may not be in its snapshot: short epochs.
+        assert after[0] >= before[-1] - 2 > 1
     history = tables.read_json(f"{store}/twice/bundle/bundle.json")["history"]
-    assert [row["epoch"] for row in history] == list(range(1, 21))
+    assert [row["epoch"] for row in history] == list(range(1, 31))
