@@ -136,9 +136,10 @@ def job(config: TrainConfig) -> None:
     from pipelines.resources import Ask, cores_a_worker, require
     from pipelines.training import train
 
-    least, gpus = config.min_workers or config.num_workers, int(config.use_gpu)
-    cpus = config.cpus_per_worker or cores_a_worker(config.num_workers, gpus)
-    require(Ask({"CPU": cpus, "GPU": gpus}, least))
+    most, gpus = config.num_workers, int(config.use_gpu)
+    least, cpus = config.min_workers or most, config.cpus_per_worker
+    require(Ask({"CPU": cpus or 1, "GPU": gpus}, least))
+    cpus = cpus or cores_a_worker(most, gpus) or cores_a_worker(least, gpus)
     options = dataclasses.replace(options, cpus_per_worker=cpus)
 
     started = time.monotonic()

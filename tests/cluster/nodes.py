@@ -141,10 +141,17 @@ class LocalCluster:
         self.head: Node | None = None
         self.workers: list[Node] = []
 
-    def start(self, workers: int, cpus: int = 1) -> None:
-        """Start the head and `workers` nodes, and wait until all are up."""
+    def start(
+        self, workers: int, cpus: int = 1, autoscaling: Mapping[str, Any] | None = None
+    ) -> None:
+        """Start the head, maybe with an autoscaler, and `workers` nodes; wait until all are up."""
+        scaled = list[str]()
+        if autoscaling:
+            file = self.folder / "autoscaling.json"
+            file.write_text(json.dumps(autoscaling))
+            scaled = [f"--autoscaling-config={file}"]
         self.head = Node(
-            ["--head", f"--port={self.port}", "--num-cpus=0", "--num-gpus=0",
+            [*scaled, "--head", f"--port={self.port}", "--num-cpus=0", "--num-gpus=0",
              "--dashboard-host=127.0.0.1",
              f"--dashboard-port={self.jobs_port}", f"--temp-dir={self.folder}",
              "--ray-client-server-port", self._client_port, *self._common()],
