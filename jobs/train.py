@@ -112,6 +112,8 @@ def job(config: TrainConfig) -> None:
         value = getattr(config, name)
         if value is not None and value < 1:
             raise UsageError(f"--{name.replace('_', '-')} {value} must be at least 1")
+    if not 0 <= config.seed < 2**32:
+        raise UsageError(f"--seed {config.seed} must be from 0 to {2**32 - 1}")
     if config.cpus_per_worker < 0:
         raise UsageError(
             f"--cpus-per-worker {config.cpus_per_worker} must be at least 1, or 0 to share out "
@@ -173,7 +175,7 @@ def resolve(config: TrainConfig) -> Recipe:
 
 def _summary(options: TrainOptions, result: Trained) -> list[tuple[str, object]]:
     """What a run left behind: scores of the best epoch, speed, cost, and where things are."""
-    best = min(result.history, key=lambda row: row["val_loss"])
+    best = result.history[result.best_epoch - 1]
     epochs, planned = len(result.history), options.recipe.epochs
     early = f" of {planned}, stopped early" if epochs < planned else ""
     seconds = sum(row["seconds"] for row in result.history)

@@ -240,7 +240,7 @@ def load_network(bundle: Bundle, precision: str = "float32") -> "keras.Model":
             bundle.folder / NETWORK_FILE, compile=False, safe_mode=True
         )
     except (ValueError, TypeError, KeyError, OSError) as error:
-        first = str(error).strip().splitlines()[0][:200]
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise BundleError(f"{bundle.folder / NETWORK_FILE} cannot be loaded: {first}") from None
     if precision == "float32":
         return network

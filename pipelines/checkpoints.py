@@ -46,9 +46,14 @@ class TrainState:
         """
         return grown or val_loss < self.best_loss
 
-    def stopped_early(self, patience: int | None) -> bool:
-        """Whether `patience` epochs have gone by without a better validation loss."""
-        return bool(patience) and self.epoch - max(self.best_epoch, 0) >= (patience or 0)
+    def stopped_early(self, patience: int | None, small: bool) -> bool:
+        """Whether `patience` epochs have gone by without a better validation loss.
+
+        Not while pictures are `small`: the network of the bundle is to have seen the full size.
+        """
+        return (
+            not small and bool(patience) and self.epoch - max(self.best_epoch, 0) >= (patience or 0)
+        )
 
 
 def save(folder: Path, state: TrainState, arrays: dict[str, Arrays]) -> None:

@@ -9,7 +9,7 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -86,7 +86,7 @@ def _coming() -> int:
     from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
     from ray.autoscaler.v2.sdk import get_cluster_status
     from ray.autoscaler.v2.utils import is_autoscaler_v2
-    from ray.experimental.internal_kv import _internal_kv_get
+    from ray.experimental.internal_kv import _internal_kv_get  # pyright: ignore[reportPrivateUsage]
 
     if is_autoscaler_v2(fetch_from_server=True):
         status = get_cluster_status(ray.get_runtime_context().gcs_address)
@@ -106,7 +106,7 @@ def cores_a_worker(workers: int, gpus: float, look: Callable[[], Supply] = suppl
 
 
 @contextlib.contextmanager
-def wanted(ask: Ask) -> Iterator[None]:
+def wanted(ask: Ask) -> Generator[None]:
     """Meanwhile the cluster is asked for it, so that an autoscaler starts nodes for it."""
     from ray.util.placement_group import placement_group, remove_placement_group
 

@@ -117,7 +117,7 @@ class MlFlow:
             for name, value in _flat(identity):
                 self._client.log_param(self.run, name, str(value)[:500])
         except Exception as error:  # MLflow's own tree and requests' and SQLAlchemy's
-            line = str(error).strip().splitlines()[0][:200]
+            line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             raise UsageError(f"--mlflow-uri {uri} cannot be used: {line}") from None
         tables.write_json(note, {"run_id": self.run, "mlflow_uri": uri})
 

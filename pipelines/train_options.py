@@ -150,8 +150,8 @@ class TrainOptions:
     def _overrides(self) -> dict[str, Any]:
         """The arguments that made the recipe differ from its preset."""
         recipe, given = self.recipe, PRESETS[self.recipe.name]
-        labels = {(head.name, head.label) for head in given.heads}
-        changed = {head for head in recipe.heads if (head.name, head.label) not in labels}
+        theirs = {(head.name, head.classes) for head in given.heads}
+        changed = {head for head in recipe.heads if (head.name, head.classes) not in theirs}
         values = {
             "global-batch-size": (recipe.global_batch_size, given.global_batch_size),
             "learning-rate": (recipe.optimizer.learning_rate, given.optimizer.learning_rate),
@@ -211,6 +211,8 @@ class Trained:
     bundle_id: str
     history: tuple[Mapping[str, float], ...]
     rejects: tuple[str, ...]
+    best_epoch: int
+    """Whose weights the bundle holds, counted from 1."""
     already_done: bool = False
 
 
@@ -240,7 +242,9 @@ def claim(options: TrainOptions, fingerprint: str) -> Trained | None:
     if not storage.exists(record_uri):
         return None
     record = tables.read_json(record_uri)
-    return Trained(bundle_uri, record["bundle_id"], tuple(record["history"]), (), True)
+    return Trained(
+        bundle_uri, record["bundle_id"], tuple(record["history"]), (), record["best_epoch"], True
+    )
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> list[str]:

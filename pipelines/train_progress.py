@@ -17,6 +17,7 @@ from pipelines.progress import Progress
 from pipelines.resources import Ask, supply
 
 _SILENT_S = 30.0  # without a step, before the cluster is looked at
+_HANGS_S = 60.0  # after a worker has said why all end, before the driver does
 
 
 @ray.remote(num_cpus=0)
@@ -90,10 +91,14 @@ class Watcher(threading.Thread):
     def run(self) -> None:
         """Poll and print until `stop`."""
         progress, last = Progress("train", None, "steps"), (0, 0)
-        looked = time.monotonic()
+        looked = failed = time.monotonic()
         while not self._stopped.wait(0.5):
             if self.lease and self.lease.lost:
-                self._give_up(self.lease)
+                self._give_up(self._whose(self.lease))
+            if not ray.get(self.board.failed.remote()):
+                failed = time.monotonic()
+            elif time.monotonic() - failed > _HANGS_S:  # the others wait for the one that ended
+                self._give_up(ray.get(self.board.failed.remote()))
             step, rows = ray.get(self.board.take.remote())
             if rows or (step and step[:2] != last):
                 looked = time.monotonic()
@@ -111,12 +116,17 @@ class Watcher(threading.Thread):
                 progress.advance(done - progress.done, f"epoch {step[0]}/{self.recipe.epochs}")
                 last = step[:2]
 
-    def _give_up(self, lease: Lease) -> None:
-        """End this process, in which `fit` would go on writing checkpoints beside a successor's."""
+    def _whose(self, lease: Lease) -> str:
+        """Who has the output now, beside whose checkpoints `fit` would go on writing its own."""
         try:
             lease.check()
         except FacemillError as error:
-            print(f"failed: {error}", file=sys.stderr, flush=True)
+            return str(error)
+        return "the lease was lost"
+
+    def _give_up(self, reason: str) -> None:
+        """End this process, as nothing ends a `fit` that must not or cannot go on."""
+        print(f"failed: {reason}", file=sys.stderr, flush=True)
         os._exit(1)
 
     def _say_what_is_missing(self, progress: Progress) -> None:

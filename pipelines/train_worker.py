@@ -33,6 +33,10 @@ _BROKEN = (
     "weights became infinite in epoch {}: lower --learning-rate or use float32, with another "
     "--output"
 )
+_OVERFLOWED = (
+    "no step of epoch {} could be taken in float16, at a loss scale of {:g}: use bfloat16 or "
+    "float32, or lower --learning-rate, with another --output"
+)
 _NO_GPU = (
     "--use-gpu: Ray counts a GPU on a worker's node, but TensorFlow there finds none: install "
     "deploy/requirements-gpu.lock on it (its driver: nvidia-smi), or leave --use-gpu out"
@@ -92,7 +96,8 @@ def train_worker(loop_config: dict[str, Any]) -> None:
     feeds = Feed(ray.get(config.train)), Feed(ray.get(config.val))
     run = _Run(config, strategy, feeds, start_watchdog(config.stall_timeout_s))
     while run.state.epoch < config.recipe.epochs:
-        if run.state.stopped_early(config.early_stopping) or not run.epoch():
+        small = config.recipe.side_at(run.state.epoch - 1) is not None
+        if run.state.stopped_early(config.early_stopping, small) or not run.epoch():
             break
     for feed in feeds:
         feed.split.pixels.drop_copy()
@@ -154,13 +159,17 @@ class _Run:
             row["loss_scale"] = float(np.asarray(replica.scaling[0]))
             row["skipped_steps"] = float(np.asarray(replica.scaling[2])) - state.skipped
             state.skipped += int(row["skipped_steps"])
+            if row["skipped_steps"] >= self.steps:
+                self._fail(_OVERFLOWED.format(state.epoch + 1, row["loss_scale"]))
+                return False
         state.epoch, state.step, state.sums = state.epoch + 1, 0, []
         state.seconds = state.waited_s = 0.0
         state.history.append(row)
         if state.is_best(scores["val_loss"], grown=side != recipe.side_at(state.epoch - 2)):
             state.best_epoch, state.best_loss = state.epoch, scores["val_loss"]
             replica.best = replica.evaluated
-        self._report(row)
+        # Of small pictures no epoch is a best one that --keep-best would keep.
+        self._report(row if side is None else {**row, "val_loss": sys.float_info.max}, row)
         return True
 
     def _steps(self) -> Any:
@@ -201,17 +210,20 @@ class _Run:
         every = self.config.checkpoint_every_steps
         return bool(every) and self.state.step % (every or 1) == 0 and self.state.step < self.steps
 
-    def _report(self, row: dict[str, float]) -> None:
-        """Put a checkpoint in place, on rank 0, and wait for all ranks."""
+    def _report(self, rank_by: dict[str, float], row: dict[str, float] | None = None) -> None:
+        """Put a checkpoint in place, on rank 0, and wait for all ranks; show `row` if there is one.
+
+        `rank_by` holds the val_loss by which Ray keeps the best of them.
+        """
         board = self.config.board
         with tempfile.TemporaryDirectory() as folder:
             checkpoint = None
             if self.rank == 0:
                 checkpoints.save(Path(folder), self.state, self.replica.arrays())
                 checkpoint = ray.train.Checkpoint.from_directory(folder)
-                if board is not None and "epoch" in row:
+                if board is not None and row:
                     ray.get(board.epoch_done.remote(row))
-            ray.train.report(row, checkpoint=checkpoint)
+            ray.train.report(rank_by, checkpoint=checkpoint)
         self.beat[0] = time.monotonic()
 
     def _fail(self, reason: str) -> None:

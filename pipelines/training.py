@@ -169,7 +169,7 @@ def _train(options: TrainOptions, lease: Lease) -> Trained:
         trackers.finish(written.record["metrics"])
     _drop_decoded(options)
     uri = storage.join(options.output, "bundle")
-    return Trained(uri, written.id, tuple(state.history), rejects)
+    return Trained(uri, written.id, tuple(state.history), rejects, state.best_epoch)
 
 
 def _drop_decoded(options: TrainOptions) -> None:

@@ -47,6 +47,8 @@ FULL = dataclasses.replace(
 MUON = dataclasses.replace(FULL, optimizer=Optimizer("muon", 1e-3, weight_decay=0.05, ema=0.9))
 # Scaled by 2^15 this overflows float16: the first steps must be given up, on all ranks together.
 HOT = dataclasses.replace(PLAIN, heads=(GENDER, dataclasses.replace(AGE, weight=100.0)))
+# All that a checkpoint must hold: moving means, momentum, schedule, averaged weights, loss scale.
+HALF = dataclasses.replace(FULL, heads=HOT.heads)
 CASES: dict[str, tuple[Recipe, dict[str, Any]]] = {
     "plain": (PLAIN, {}),
     "full": (FULL, {"accumulate": 2}),
@@ -54,10 +56,12 @@ CASES: dict[str, tuple[Recipe, dict[str, Any]]] = {
     "muon": (MUON, {}),
     "float16": (HOT, {"precision": "float16"}),
     "taught": (PLAIN, {"teachers": ["teacher"]}),
+    "half": (HALF, {"precision": "float16"}),
+    "half-resumed": (HALF, {"precision": "float16", "resumes": True}),
 }
 # Each case is traced anew in each process: only what a group of that size must show.
 GROUPS = {
-    1: ("plain", "full", "muon", "accumulated", "taught"),
+    1: ("plain", "full", "muon", "accumulated", "taught", "half", "half-resumed"),
     2: ("plain", "full", "muon", "float16", "taught"),
     4: ("plain", "full"),
 }
@@ -89,6 +93,7 @@ def train_some_steps(folder: Path, rank: int, workers: int) -> None:
 
     tf = import_tensorflow(threads=1)
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    from pipelines import checkpoints
     from pipelines.feeding import Feed, Split
     from pipelines.pixel_cache import PixelFile
     from pipelines.replica import Replica
@@ -103,11 +108,19 @@ def train_some_steps(folder: Path, rank: int, workers: int) -> None:
         recipe, extra = CASES[name]
         teachers = [read_bundle(folder / name) for name in extra.get("teachers", ())]
         extra = {**extra, "teachers": teachers}
+        resumes = extra.pop("resumes", False)
         replica = Replica(recipe, strategy, rank, workers, steps=STEPS, seed=3, **extra)
         sums: Any = 0.0
         for epoch in range(STEPS * BATCH // IMAGES):
             for batch in feed.epoch(3, epoch, BATCH, replica.places):
                 sums = sums + replica.train_step(batch, recipe.side_at(epoch))
+            if resumes:  # in another group, as if this one had died here
+                checkpoint = folder / f"checkpoint-{epoch}"
+                checkpoint.mkdir()
+                checkpoints.save(checkpoint, checkpoints.TrainState(), replica.arrays())
+                replica = Replica(recipe, strategy, rank, workers, steps=STEPS, seed=4, **extra)
+                names = replica.arrays()
+                replica.take_up({n: checkpoints.load_arrays(checkpoint, n) for n in names})
         arrays = replica.arrays()
         values = [*arrays["state"], *arrays["averaged"], replica.merged(np.asarray(sums))]
         values += [np.array(arrays["scaling"])] if arrays["scaling"] else []

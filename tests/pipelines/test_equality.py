@@ -66,6 +66,13 @@ def test_float16_gives_up_steps_that_overflow_and_trains_on(trained: Path) -> No
     assert all(np.isfinite(array).all() for array in arrays)
 
 
+def test_what_a_checkpoint_holds_is_all_that_training_goes_on_from(trained: Path) -> None:
+    whole, resumed = (_arrays(trained, name, 1) for name in ("half", "half-resumed"))
+    assert 0 < whole[-1][2] < STEPS  # of which some in the part before, so the scale has moved
+    assert all(np.array_equal(a, b) for a, b in zip(whole, resumed, strict=True))
+    assert all(np.isfinite(array).all() for array in whole)
+
+
 def test_every_image_of_a_batch_has_one_place_whatever_the_group() -> None:
     for workers in (1, 2, 3, 5):
         for micro_batches in (1, 3):

@@ -109,6 +109,34 @@ def test_a_driver_that_has_lost_its_output_ends_before_it_writes_there_again(
     assert f"failed: another driver has taken over --output {tmp_path}" in capsys.readouterr().err
 
 
+def test_a_group_of_which_one_worker_cannot_go_on_and_the_others_hang_is_ended(
+    ray_session: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    codes = list[int]()
+    monkeypatch.setattr(train_progress.os, "_exit", codes.append)
+    monkeypatch.setattr(train_progress, "_HANGS_S", 1.0)
+    board = open_board()
+    watcher = Watcher(board, RECIPE, lambda row: None, Ask({"CPU": 1}, 1))
+    watcher.start()
+    time.sleep(1.5)
+    assert codes == []
+    ray.get(board.fail.remote("no GPU here"))  # and `fit` does not return
+    deadline = time.monotonic() + 20
+    while not codes and time.monotonic() < deadline:
+        time.sleep(0.1)
+    watcher.stop()
+    assert set(codes) == {1}
+    assert "failed: no GPU here\n" in capsys.readouterr().err
+
+
+def test_early_stopping_waits_until_pictures_have_their_full_size() -> None:
+    state = TrainState(epoch=9, best_epoch=3, best_loss=1.0)
+    assert not state.stopped_early(None, small=False)
+    assert not state.stopped_early(7, small=False)
+    assert state.stopped_early(6, small=False)
+    assert not state.stopped_early(6, small=True)
+
+
 def test_the_first_epoch_of_larger_pictures_is_the_best_whatever_smaller_ones_scored() -> None:
     state = TrainState(epoch=3, best_epoch=3, best_loss=1.0)
     assert not state.is_best(1.1, grown=False)

@@ -144,6 +144,17 @@ def test_nan_loss_ends_with_a_sentence_and_leaves_only_good_checkpoints(
         assert all(np.isfinite(array).all() for array in load_arrays(folder, "state")), folder
 
 
+def test_float16_that_can_take_no_step_at_any_loss_scale_ends_with_a_sentence(
+    faces_manifest: str, tmp_path: Path
+) -> None:
+    gender, age = preset("demo").heads
+    recipe = _recipe(1, heads=(gender, dataclasses.replace(age, weight=1e30)))
+    options = TrainOptions(recipe, faces_manifest, str(tmp_path), precision="float16")
+    with pytest.raises(TrainingError, match=r"^no step of epoch 1 could be taken in float16, at a"):
+        train(options)
+    assert not (tmp_path / "bundle").exists()
+
+
 def test_a_silent_worker_exits_so_that_its_group_starts_again() -> None:
     code = "from pipelines.train_worker import start_watchdog; import time; " \
         "start_watchdog(0.3); time.sleep(60)"  # fmt: skip
@@ -261,6 +272,8 @@ def test_the_command_of_a_run_names_all_that_differs_from_its_preset() -> None:
         "--learning-rate 0.0003 --clip-norm 1.0 --age-head groups --race-head auxiliary "
         "--manifest MANIFEST --output OUTPUT"
     )
+    given = TrainConfig(preset="levi-hassner-age", manifest="m", output="o", age_head="groups")
+    assert "--age-head groups" in TrainOptions(resolve(given), "m", "o").command()
     for name in PRESETS:
         plain = TrainOptions(resolve(TrainConfig(preset=name)), "m", "o").command()
         assert plain.count("--") == 4, plain
