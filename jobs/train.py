@@ -122,7 +122,11 @@ def job(config: TrainConfig) -> None:
     source, output = storage.normalize(config.manifest), storage.normalize(config.output)
     cache = storage.normalize(config.cache) if config.cache else None
     recipe = resolve(config)
-    start = open_start(storage.normalize(config.start_from), recipe) if config.start_from else None
+    start = None
+    if config.start_from:
+        first = storage.normalize(config.start_from)
+        storage.require_readable(first, "--start-from")
+        start = open_start(first, recipe)
     options = TrainOptions(
         recipe, source, output, config.num_workers, config.cpus_per_worker, config.use_gpu,
         config.precision, config.conflicts, config.seed, config.max_failures,

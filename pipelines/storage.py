@@ -245,7 +245,10 @@ def require_readable(uri: str, what: str) -> None:
         if os.path.isdir(uri) and not os.access(uri, os.R_OK | os.X_OK):
             raise StorageError(f"{what} {uri} cannot be read: check its permissions")
         return
-    if not _probe_s3(uri, what) and not exists(uri):
+    found = _probe_s3(uri, what)
+    with contextlib.suppress(PermissionError):  # a role that may read below a prefix and not it
+        found = found or exists(uri)
+    if not found:
         raise StorageError(f"{what} {uri} holds nothing: check the prefix")
 
 

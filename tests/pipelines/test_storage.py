@@ -1,8 +1,10 @@
 """One door to bytes: whole files or none, any key, and one sentence for whatever is wrong."""
 
+import contextlib
 import os
 import re
 import threading
+from collections.abc import Generator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -208,6 +210,46 @@ def test_unreachable_endpoint_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -
     )
 
 
+def test_a_prefix_that_holds_nothing_is_one_sentence_to_a_role_that_may_not_read_the_prefix_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Policy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # s3:ListBucket is granted
+            body = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_HEAD(self) -> None:  # s3:GetObject on faces/*, not on faces
+            self.send_response(403)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with served(Policy, monkeypatch), pytest.raises(StorageError) as error:
+        storage.require_readable("s3://bucket/faces", "--images")
+    assert str(error.value) == "--images s3://bucket/faces holds nothing: check the prefix"
+
+
+@contextlib.contextmanager
+def served(
+    handler: type[BaseHTTPRequestHandler], monkeypatch: pytest.MonkeyPatch
+) -> Generator[None]:
+    """Meanwhile `handler` is the store."""
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        for name, value in {
+            "AWS_ENDPOINT_URL": endpoint, "AWS_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b",
+        }.items():  # fmt: skip
+            monkeypatch.setenv(name, value)
+        yield
+        server.shutdown()
+
+
 def test_a_bucket_of_another_region_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     class Elsewhere(BaseHTTPRequestHandler):
         def do_GET(self) -> None:  # what S3 answers to a client of another region
@@ -220,17 +262,8 @@ def test_a_bucket_of_another_region_is_one_sentence(monkeypatch: pytest.MonkeyPa
         def log_message(self, *_: object) -> None:
             pass
 
-    with HTTPServer(("127.0.0.1", 0), Elsewhere) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        endpoint = f"http://127.0.0.1:{server.server_port}"
-        for name, value in {
-            "AWS_ENDPOINT_URL": endpoint, "AWS_REGION": "us-east-1",
-            "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b",
-        }.items():  # fmt: skip
-            monkeypatch.setenv(name, value)
-        with pytest.raises(StorageError) as error:
-            storage.require_readable("s3://faces/a", "--images")
-        server.shutdown()
+    with served(Elsewhere, monkeypatch), pytest.raises(StorageError) as error:
+        storage.require_readable("s3://faces/a", "--images")
     assert str(error.value) == (
         "--images s3://faces/a: bucket 'faces' is not in region us-east-1: set AWS_REGION to its "
         "region, on a cluster on every node"
