@@ -147,7 +147,7 @@ def _training(record: Mapping[str, Any]) -> Section:
         ("recipe", recipe.get("source", "–")),
         ("optimizer", _plain(recipe.get("optimizer", {}))),
         ("augmentation", _plain(recipe.get("augmentation", {}))),
-        *((name, _said(value)) for name, value in run.items()),
+        *_run(run),
         ("manifest", record.get("manifest_fingerprint", "–")),
         ("versions", ", ".join(f"{k} {v}" for k, v in (record.get("versions") or {}).items())),
     ]
@@ -157,6 +157,13 @@ def _training(record: Mapping[str, Any]) -> Section:
             charts.append(_curve(history, key.removeprefix("train_")))
     table = Table("Run", ("what", "value"), facts)
     return Section("training", "Training", charts=tuple(charts), tables=(table,))
+
+
+def _run(run: Mapping[str, Any], step: str = "") -> list[tuple[object, ...]]:
+    """What is known of a training, and below it of the one whose weights it began with."""
+    facts = [(f"{step}{name}", _said(v)) for name, v in run.items() if name != "start_training"]
+    before = run.get("start_training")
+    return facts + (_run(before, f"{step}start: ") if before else [])
 
 
 def _said(value: object) -> object:

@@ -28,6 +28,8 @@ class Start:
 
     output: str
     sha256: str
+    training: Mapping[str, Any]
+    """How it was trained, as its bundle says."""
 
 
 def open_start(output: str, recipe: Recipe) -> Start:
@@ -36,13 +38,15 @@ def open_start(output: str, recipe: Recipe) -> Start:
     Raises:
         UsageError: there is no finished run, or it trained another network.
     """
-    uri, record_uri = storage.join(output, WEIGHTS_FILE), storage.join(output, "train.json")
+    uri = storage.join(output, WEIGHTS_FILE)
+    record_uri = storage.join(output, "bundle", bundles.RECORD_FILE)
     if not (storage.exists(uri) and storage.exists(record_uri)):
         raise UsageError(
             f"--start-from {output} holds no {WEIGHTS_FILE}: give the --output of a finished "
             "jobs.train"
         )
-    theirs = tables.read_json(record_uri)["recipe"]
+    record = tables.read_json(record_uri)
+    theirs = record["recipe"]
     ours = tables.plain(recipe.to_json())
     parts = ("network", "heads")
     changed = _differences({p: theirs[p] for p in parts}, {p: ours[p] for p in parts})
@@ -53,7 +57,7 @@ def open_start(output: str, recipe: Recipe) -> Start:
             f"--start-from {output} trained another network ({'; '.join(changed)}): give a run "
             f"whose network and heads are those of {recipe.name}"
         )
-    return Start(output, hashlib.sha256(storage.read_bytes(uri)).hexdigest())
+    return Start(output, hashlib.sha256(storage.read_bytes(uri)).hexdigest(), record["training"])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -194,6 +194,7 @@ def _details(options: TrainOptions, state: TrainState, fingerprint: str) -> dict
             "early_stopping": options.early_stopping,
             "teachers": [teacher.id for teacher in options.teachers],
             "start": options.start and options.start.sha256[:16],
+            "start_training": options.start and dict(options.start.training),
         },
         "manifest_fingerprint": fingerprint,
         "versions": {n: version(n) for n in ("keras", "tensorflow", "ray", "pillow", "numpy")},

@@ -17,7 +17,7 @@ import pytest
 import ray
 
 from jobs.train import TrainConfig, resolve
-from model.bundle import read_bundle
+from model.bundle import Bundle, read_bundle
 from model.errors import TrainingError, UsageError
 from model.preprocessing import InputSpec
 from model.presets import PRESETS, preset
@@ -28,6 +28,7 @@ from pipelines.checkpoints import load_arrays
 from pipelines.evaluation import evaluate
 from pipelines.feeding import epoch_order
 from pipelines.ingest import IngestOptions, ingest, write_ingested
+from pipelines.model_card import write_card
 from pipelines.scoring import ScoreOptions
 from pipelines.train_options import claim, open_start
 from pipelines.training import TrainOptions, train
@@ -213,6 +214,11 @@ def test_a_network_that_goes_on_sees_pictures_of_full_size() -> None:
     assert not resolve(dataclasses.replace(begun, start_from="first")).sides
 
 
+def card_of(bundle: Bundle, folder: Path) -> str:
+    write_card(bundle, str(folder))
+    return (folder / "MODEL_CARD.md").read_text()
+
+
 def test_a_network_goes_on_from_the_weights_of_an_earlier_run(
     faces_manifest: str, tmp_path: Path
 ) -> None:
@@ -227,6 +233,9 @@ def test_a_network_goes_on_from_the_weights_of_an_earlier_run(
     assert second.history[0]["val_loss"] == pytest.approx(best, rel=1e-3)
     bundle = read_bundle(Path(second.bundle_uri))
     assert bundle.record["training"]["start"] == start.sha256[:16]
+    begun = read_bundle(Path(first.bundle_uri)).record["training"]
+    assert bundle.record["training"]["start_training"] == begun
+    assert f"| start: command | {begun['command']} |" in card_of(bundle, tmp_path)
     assert f"--start-from RUN-{start.sha256[:16]}" in bundle.record["training"]["command"]
     with pytest.raises(UsageError, match=r"\(start was '[0-9a-f]{16}', is None\)"):
         train(dataclasses.replace(options, start=None))
