@@ -7,6 +7,8 @@ and what is neither is named an assumption. Prints the table of docs/scale.md (t
 import dataclasses
 import math
 
+from pipelines.shards import sizes
+
 # Measured on the slower of two machines, 2026-11-23: 594 images/s on 2 cores, seed-final, bfloat16
 # (1,089 on the faster one: docs/benchmarks/scoring.md).
 IMAGES_PER_S_CORE = 594 / 2
@@ -49,9 +51,9 @@ class Run:
 
     @property
     def requests_usd(self) -> float:
-        """A GET an image, a LIST per 1,000, and six requests a shard of 50,000 (docs/scale.md)."""
+        """A GET an image, a LIST per 1,000, and six requests a shard (docs/scale.md)."""
         lists = math.ceil(self.images / 1000)
-        shards = math.ceil(self.images / 50_000)
+        shards = sum(1 for _ in sizes(self.images))
         return self.images * GET_USD + (lists + 4 * shards) * PUT_USD + 2 * shards * GET_USD
 
 

@@ -24,7 +24,7 @@ from pipelines import storage, tables
 Format = Literal["savedmodel", "onnx"]
 ONNX_FILE, INPUT, MARKER = "network.onnx", "pixels", "export.json"
 # Outputs are activations: probabilities up to 1, years up to 116. float32 kernels of another
-# library add up in another order; 1e-4 of a year or of a probability is far below what is printed.
+# library add up in another order; 1e-3 of a year or of a probability is below what is printed.
 TOLERANCE = 1e-3
 _PARITY_IMAGES = 64
 _PACKAGES: dict[str, tuple[str, ...]] = {
