@@ -24,6 +24,10 @@ RACE = (
     "appearance. Predicting them of a person is not a use we support, and scoring writes no such "
     "column."
 )
+TAUGHT_RACE = (
+    "UTKFace's race labels were an auxiliary task while it was trained (the curves of race below); "
+    "this bundle holds nothing that predicts them."
+)
 DATA = (
     "Trained on UTKFace (https://susanqq.github.io/UTKFace/), which is for non-commercial research "
     "only; the copyright of the pictures stays with their owners, and that limit is best taken to "
@@ -120,8 +124,11 @@ def _sections(bundle: Bundle, figures: Mapping[str, Any] | None) -> list[Section
 
 
 def _race(bundle: Bundle) -> tuple[str, ...]:
-    """The warning of a bundle that kept a head for race labels."""
-    return (RACE,) if any(head.label == "race" for head in bundle.heads) else ()
+    """What a bundle says that kept a head for race labels, or was trained with one."""
+    if any(head.label == "race" for head in bundle.heads):
+        return (RACE,)
+    trained = (bundle.record.get("recipe") or {}).get("auxiliary") or ()
+    return (TAUGHT_RACE,) if "race" in trained else ()
 
 
 def _metrics(record: Mapping[str, Any]) -> Section:

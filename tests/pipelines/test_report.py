@@ -1,5 +1,6 @@
 """The report: right figures, one file, readable by people, browsers and screen readers."""
 
+import dataclasses
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,7 +12,9 @@ import pytest
 
 from model.bundle import Bundle
 from model.errors import UsageError
+from model.heads import RACE
 from pipelines import manifest, prediction_files, report_labels, tables
+from pipelines.bundles import open_bundle
 from pipelines.contact_sheet import Face
 from pipelines.model_card import write_card
 from pipelines.report import ReportOptions, as_json, collect
@@ -239,6 +242,16 @@ def test_the_model_card_tells_what_it_is_not_for(untrained: Bundle, tmp_path: Pa
         assert untrained.id in text
         assert "Conv2D" in text
     assert "Layer graph" in Path(html).read_text()
+
+
+def test_the_model_card_says_what_race_labels_were_for(untrained: Bundle, tmp_path: Path) -> None:
+    def said(bundle: Bundle) -> str:
+        return Path(write_card(bundle, str(tmp_path))[0]).read_text()
+
+    assert "race" not in said(untrained).lower().split("## network")[0]
+    assert "an auxiliary task while it was trained" in said(open_bundle(None))
+    kept = dataclasses.replace(untrained, heads=(*untrained.heads, RACE))
+    assert "Predicting them of a person is not a use we support" in said(kept)
 
 
 @pytest.mark.timeout(120)
