@@ -104,6 +104,9 @@ def train_some_steps(folder: Path, rank: int, workers: int) -> None:
         weights = labels["weights"]
     file = PixelFile(str(path), path.stat().st_size, "")
     feed = Feed(Split(file, np.arange(IMAGES), targets, weights))
+    # Three images: of four workers one has none, of two they do not divide.
+    few = {label: values[:3] for label, values in targets.items()}
+    val = Feed(Split(file, np.arange(3), few, weights[:3]))
     for name in GROUPS[workers]:
         recipe, extra = CASES[name]
         teachers = [read_bundle(folder / name) for name in extra.get("teachers", ())]
@@ -123,6 +126,7 @@ def train_some_steps(folder: Path, rank: int, workers: int) -> None:
                 replica.take_up({n: checkpoints.load_arrays(checkpoint, n) for n in names})
         arrays = replica.arrays()
         values = [*arrays["state"], *arrays["averaged"], replica.merged(np.asarray(sums))]
+        values.append(replica.merged(replica.validate(val, [0.0])))
         values += [np.array(arrays["scaling"])] if arrays["scaling"] else []
         assert not replica.weights_differ()
         named: dict[str, Any] = {f"{i:03d}": value for i, value in enumerate(values)}
