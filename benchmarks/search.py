@@ -96,6 +96,12 @@ def candidates(side: int, epochs: int) -> dict[str, Candidate]:
         "rate-4e-3": Candidate("peak learning rate 4e-3", with_optimizer(learning_rate=4e-3)),
         "no-dropout": Candidate("without dropout", with_network(dropout=0.0)),
         "muon": Candidate("Muon in place of AdamW", with_optimizer(name="muon")),
+        "muon-grey": Candidate(
+            "Muon, grey in place of RGB",
+            dataclasses.replace(
+                with_optimizer(name="muon"), input=dataclasses.replace(base.input, color="grey")
+            ),
+        ),
         "muon-128": Candidate(
             "Muon, batch 128, peak learning rate 4e-3",
             dataclasses.replace(
