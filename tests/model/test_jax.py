@@ -8,23 +8,30 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from model.bundle import load_network
 from model.networks import build_network
 from model.presets import preset
+from pipelines.bundles import open_bundle
 
 NAMES = ("seed-final", "levi-hassner-gender", "facemill")
 # A process of its own: a backend is chosen once, when Keras is imported.
 ON_JAX = """
 import sys
+from pathlib import Path
 import keras
 import numpy as np
 from model.augmentation import augment, draw
+from model.bundle import load_network, read_bundle
 from model.losses import score_sums, total_loss
 from model.networks import build_network
 from model.presets import preset
 
 assert keras.backend.backend() == "jax"
 found = {}
-for name in sys.argv[2:]:
+shipped = load_network(read_bundle(Path(sys.argv[2])))
+for head, values in shipped(np.load(f"{sys.argv[1]}/facemill.npz")["pixels"]).items():
+    found[f"shipped/{head}"] = np.asarray(values)
+for name in sys.argv[3:]:
     recipe, given = preset(name), np.load(f"{sys.argv[1]}/{name}.npz")
     network = build_network(recipe.network, recipe.input.shape, recipe.heads)
     weights = [given[f"{i:04d}"] for i in range(len(network.get_weights()))]
@@ -62,9 +69,13 @@ def test_networks_losses_and_augmentation_are_the_same_on_jax(tmp_path: Path) ->
         ones = np.ones(1, np.float32)
         expected[f"{name}/loss"] = np.asarray(total_loss(recipe.heads, targets, outputs, ones)[0])
         expected[f"{name}/scores"] = np.asarray(score_sums(recipe.heads, targets, outputs, ones))
+    shipped = open_bundle(None)
+    with np.load(tmp_path / "facemill.npz") as given:
+        outputs = load_network(shipped)(given["pixels"])
+    expected |= {f"shipped/{head}": np.asarray(values) for head, values in outputs.items()}
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", ON_JAX, str(tmp_path), *NAMES],
+        [sys.executable, "-W", "ignore", "-c", ON_JAX, str(tmp_path), str(shipped.folder), *NAMES],
         env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
