@@ -136,7 +136,9 @@ def _decode_opened(image: Image.Image, spec: InputSpec) -> DecodedImage:
         image = image.transpose(turn)
         if turn in _SIDEWAYS:
             width, height = height, width
-    image = _flatten(image).convert("L" if spec.color == "grey" else "RGB")
+    image, mode = _flatten(image), "L" if spec.color == "grey" else "RGB"
+    if image.mode != mode:  # converting to the same mode would be a copy
+        image = image.convert(mode)
     if image.size != (spec.width, spec.height):
         image = image.resize((spec.width, spec.height), Image.Resampling[spec.resample.upper()])
     return DecodedImage(np.asarray(image).reshape(spec.shape), width, height)
