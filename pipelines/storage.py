@@ -212,13 +212,10 @@ def exists(uri: str) -> bool:
     """Whether a file (not a folder) is there."""
     if not uri.startswith("s3://"):
         return os.path.isfile(uri)
-    try:
-        with plain_errors(uri):
-            store, key = s3_store(uri)
-            obstore.head(store, key)
-    except FileNotFoundError:
-        return False
-    return True
+    with contextlib.suppress(FileNotFoundError), plain_errors(uri):
+        store, key = s3_store(uri)
+        return bool(obstore.head(store, key))
+    return False
 
 
 def delete(uri: str) -> None:
@@ -245,11 +242,10 @@ def require_readable(uri: str, what: str) -> None:
         if os.path.isdir(uri) and not os.access(uri, os.R_OK | os.X_OK):
             raise StorageError(f"{what} {uri} cannot be read: check its permissions")
         return
-    found = _probe_s3(uri, what)
     with contextlib.suppress(PermissionError):  # a role that may read below a prefix and not it
-        found = found or exists(uri)
-    if not found:
-        raise StorageError(f"{what} {uri} holds nothing: check the prefix")
+        if _probe_s3(uri, what) or exists(uri):
+            return
+    raise StorageError(f"{what} {uri} holds nothing: check the prefix")
 
 
 def require_writable(uri: str, what: str) -> None:
