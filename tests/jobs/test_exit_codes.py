@@ -53,6 +53,8 @@ def test_help_names_every_argument(name: str) -> None:
          "error: unknown preset 'vgg': choose one of "),
         (["train", "--manifest", "{tmp}/empty", "--output", "{tmp}/o", "--epochs", "0"],
          "error: --epochs 0 must be at least 1"),
+        (["train", "--manifest", "{tmp}/empty", "--output", "{tmp}/o", "--seed", "-1"],
+         "error: --seed -1 must be from 0 to 4294967295"),
         (["train", "--manifest", "{tmp}/empty", "--output", "{tmp}/o", "--cpus-per-worker", "-1"],
          "error: --cpus-per-worker -1 must be at least 1, or 0 to share out what there is"),
         (["score", "--images", "{tmp}/empty", "--output", "{tmp}/o", "--views", "10"],
