@@ -95,10 +95,11 @@ class Watcher(threading.Thread):
         while not self._stopped.wait(0.5):
             if self.lease and self.lease.lost:
                 self._give_up(self._whose(self.lease))
-            if not ray.get(self.board.failed.remote()):
+            reason: str = ray.get(self.board.failed.remote())
+            if not reason:
                 failed = time.monotonic()
             elif time.monotonic() - failed > _HANGS_S:  # the others wait for the one that ended
-                self._give_up(ray.get(self.board.failed.remote()))
+                self._give_up(reason)
             step, rows = ray.get(self.board.take.remote())
             if rows or (step and step[:2] != last):
                 looked = time.monotonic()

@@ -13,10 +13,11 @@ for role in facemill-worker facemill-head; do
     for policy in score train; do   # a cluster that only scores: take train out
         aws iam put-role-policy --role-name "$role" --policy-name "$policy" --policy-document "file://$policy.json"
     done
-    aws iam get-instance-profile --instance-profile-name "$role" > /dev/null 2>&1 || {
+    # Each by itself: a run that was cut between the two is repeated whole.
+    aws iam get-instance-profile --instance-profile-name "$role" > /dev/null 2>&1 ||
         aws iam create-instance-profile --instance-profile-name "$role"
+    aws iam get-instance-profile --instance-profile-name "$role" --output text | grep ":role/$role" > /dev/null ||
         aws iam add-role-to-instance-profile --instance-profile-name "$role" --role-name "$role"
-    }
 done
 aws iam put-role-policy --role-name facemill-head --policy-name machines --policy-document file://head.json
 # Workers are spot machines, and the head may not make the role that spot needs: an account that has
