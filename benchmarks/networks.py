@@ -7,8 +7,11 @@ docs/benchmarks/networks.md. The first bundle is the one that the others are com
 import argparse
 import datetime
 import io
+import json
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -158,6 +161,25 @@ def speeds(bundles: dict[str, Bundle], rounds: int) -> list[str]:
     ]  # fmt: skip
 
 
+def scoring(bundles: dict[str, Bundle], images: str, rounds: int) -> list[str]:
+    """Images/s of `jobs.score` with each bundle, in turns: from files to Parquet; medians."""
+    rates: dict[str, list[float]] = {name: [] for name in bundles}
+    for name in list(bundles) * rounds:
+        with tempfile.TemporaryDirectory(prefix="facemill-bench-") as folder:
+            command = [sys.executable, "-m", "jobs.score", "--images", images,
+                       "--bundle", str(bundles[name].folder), "--precision", "bfloat16",
+                       "--output", folder]  # fmt: skip
+            subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+            rates[name].append(json.loads(Path(folder, "run.json").read_text())["images_per_s"])
+    middle = {name: statistics.median(found) for name, found in rates.items()}
+    first = next(iter(middle.values()))
+    return [
+        f"| {name} | {middle[name]:,.0f} (x {middle[name] / first:.2f}) | "
+        f"{', '.join(f'{rate:,.0f}' for rate in found)} |"
+        for name, found in rates.items()
+    ]
+
+
 def untrained(name: str, folder: Path) -> Bundle:
     """A preset's network as it starts: as fast as a trained one."""
     from model.bundle import write_bundle
@@ -223,6 +245,9 @@ def main() -> None:
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--rounds", type=int, default=9, help="of the speed table")
     parser.add_argument("--images", type=int, default=500, help="for the steadiness table")
+    faces = ROOT.parent / "shared" / "data" / "utkface"
+    parser.add_argument("--score", default=str(faces), help="folder for the table of jobs.score")
+    parser.add_argument("--score-rounds", type=int, default=3, help="of that table")
     parser.add_argument("--output", type=Path, default=DOCUMENT)
     arguments = parser.parse_args()
     if not Path(arguments.manifest).exists() and "://" not in arguments.manifest:
@@ -241,9 +266,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         fresh = {name: untrained(name, Path(folder)) for name in arguments.presets}
         rates = speeds({**bundles, **fresh}, arguments.rounds)
+    scored = scoring(bundles, arguments.score, arguments.score_rounds)
     lines, bands = accuracy(bundles, rows, arguments.precision)
     steady = steadiness(bundles, rows, arguments.images)
-    text = document(arguments, rows.num_rows, lines, bands, rates, steady)
+    text = document(arguments, rows.num_rows, lines, bands, rates, scored, steady)
     arguments.output.write_text(text)
     print(text)
 
@@ -254,6 +280,7 @@ def document(
     lines: list[str],
     bands: list[str],
     rates: list[str],
+    scored: list[str],
     steady: list[str],
 ) -> str:
     """docs/benchmarks/networks.md."""
@@ -274,6 +301,9 @@ def document(
         "brackets the ratio to the first row:", "",
         "| network | weights | GFLOP an image | float32 | bfloat16 |", "|---|---:|---:|---|---|",
         *rates, "",
+        "`jobs.score --precision bfloat16` from files to Parquet, steady state, images/s, in",
+        "turns, medians:", "",
+        "| network | images/s | all rounds |", "|---|---|---|", *scored, "",
         f"Steadiness over {arguments.images} random images: median / 95th percentile of the range",
         "of the predicted ages, and the share of images whose gender changes:", "",
         "| network | " + " | ".join(CHANGES) + " |", "|---|" + "---|" * len(CHANGES), *steady,

@@ -96,7 +96,7 @@ def write_bundle(
     record: dict[str, Any] = {
         "bundle_version": BUNDLE_VERSION,
         "name": name,
-        "input": {**dataclasses.asdict(input_spec), "hash": input_spec.hash},
+        "input": {**input_spec.to_json(), "hash": input_spec.hash},
         "heads": [dataclasses.asdict(head) for head in heads],
         "labels": {
             "genders": labels.GENDERS,
@@ -177,7 +177,8 @@ def read_bundle(folder: str | Path) -> Bundle:
         ) from None
     except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
         raise BundleError(f"{folder / RECORD_FILE} is damaged ({error}): copy it again") from None
-    if version > BUNDLE_VERSION or stored.get("version", 0) > PREPROCESSING_VERSION:
+    strange = set(stored) - {"hash", *(field.name for field in dataclasses.fields(InputSpec))}
+    if version > BUNDLE_VERSION or stored.get("version", 0) > PREPROCESSING_VERSION or strange:
         raise BundleError(f"{folder} was written by a newer facemill: update this checkout")
     for name, expected in files.items():
         path = folder / name

@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 import io
 import json
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -50,19 +50,31 @@ _UNSUPPORTED = (
     (0, b"8BPS", "Photoshop"),
 )
 _SIDEWAYS = [_TURNS[value] for value in (5, 6, 7, 8)]
+_USUAL_OVERSAMPLE = 4
 _JPEG_START, _JPEG_FRAMES = b"\xff\xd8", range(0xC0, 0xD0)
-_DRAFT_FACTOR = 4  # a JPEG decoded at a reduced scale keeps at least 4x the target's side
 
 
 @dataclasses.dataclass(frozen=True)
 class InputSpec:
-    """What the network takes: uint8 of shape (height, width, 1 or 3), range 0-255."""
+    """What the network takes: uint8 of shape (height, width, 1 or 3), range 0-255.
+
+    Attributes:
+        height: rows of pixels.
+        width: columns of pixels.
+        color: grey is ITU-R 601 luma.
+        resample: Pillow's filter from the decoded picture to this size.
+        version: of the code that makes the pixels.
+        jpeg_oversample: a JPEG is decoded at the smallest scale of 1, 1/2, 1/4 and 1/8 that keeps
+            so many times the larger side of this size. At 1 most of the shrinking is the JPEG
+            decoder's, which is cheaper than a filter over all pixels: docs/benchmarks/decoding.md.
+    """
 
     height: int = 128
     width: int = 128
     color: Literal["grey", "rgb"] = "grey"
     resample: Literal["lanczos", "bilinear"] = "lanczos"
     version: int = PREPROCESSING_VERSION
+    jpeg_oversample: int = _USUAL_OVERSAMPLE
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -72,8 +84,15 @@ class InputSpec:
     @property
     def hash(self) -> str:
         """16 hex digits over all that can change a pixel."""
-        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        text = json.dumps(self.to_json(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data that `InputSpec(**data)` takes back."""
+        data = dataclasses.asdict(self)
+        if self.jpeg_oversample == _USUAL_OVERSAMPLE:
+            del data["jpeg_oversample"]  # as specs, and their hashes, were before there was any
+        return data
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,8 +109,9 @@ def decode_image(data: bytes, spec: InputSpec) -> DecodedImage:
 
     Grey is ITU-R 601 luma as Pillow's mode L; alpha is flattened on white; 16-bit samples keep
     their high byte; of an animation the first frame counts; colour profiles are ignored. A JPEG
-    more than 4x the target is decoded at a reduced scale (1/2, 1/4, 1/8), which keeps a
-    12-megapixel photo affordable; UTKFace's 200x200 files never are, so they decode as in the seed.
+    far larger than the target is decoded at a reduced scale (1/2, 1/4, 1/8), which keeps a
+    12-megapixel photo affordable: see `InputSpec.jpeg_oversample`. UTKFace's 200x200 files decode
+    whole for the seed's networks, and at half scale for a 96x96 network that asks for 1x.
 
     Args:
         data: the whole file.
@@ -128,7 +148,7 @@ def _decode_opened(image: Image.Image, spec: InputSpec) -> DecodedImage:
         raise DecodeError("too_large", f"{width}x{height} is over {MAX_PIXELS:,} pixels")
     if min(width, height) < MIN_SIDE_PX:
         raise DecodeError("too_small", f"{width}x{height}: a side is under {MIN_SIDE_PX} pixels")
-    side = _DRAFT_FACTOR * max(spec.width, spec.height)
+    side = spec.jpeg_oversample * max(spec.width, spec.height)
     image.draft(None, (side, side))  # a no-op on anything but a JPEG of at least twice that side
     image.load()  # here, where what is wrong with the pixels is not taken for a damaged EXIF
     turn = _TURNS.get(_orientation(image))

@@ -33,6 +33,7 @@ _OUR_HEADS = (
     dataclasses.replace(heads.RACE, weight=0.3),
 )
 _OUR_OPTIMIZER = Optimizer("adamw", 2e-3, "cosine", warmup_share=0.05, weight_decay=0.05, ema=0.998)
+_OUR_INPUT = InputSpec(96, 96, "rgb", "bilinear", jpeg_oversample=1)  # docs/benchmarks/decoding.md
 _SEED_INPUT = InputSpec(128, 128, "grey")
 _SEED_HEADS = (heads.GENDER, heads.AGE)
 
@@ -126,7 +127,7 @@ PRESETS: dict[str, Recipe] = {
         Recipe(
             name="facemill",
             source="ours (docs/experiments.md): val age MAE 4.78 years, gender 93.6 %",
-            input=InputSpec(96, 96, "rgb"),
+            input=_OUR_INPUT,
             network=Residual(32, (64, 128, 256), (2, 2, 2), dropout=0.3),
             heads=_OUR_HEADS,
             optimizer=_OUR_OPTIMIZER,
@@ -142,7 +143,7 @@ PRESETS: dict[str, Recipe] = {
             name="facemill-muon",
             source="ours: val 4.92 years, 93.0 % in 1.4 core hours; shipped after a second step "
             "(--start-from, --teachers; docs/results.md): val 4.67 years, 93.6 %",
-            input=InputSpec(96, 96, "rgb"),
+            input=_OUR_INPUT,
             network=Residual(32, (64, 128, 256), (2, 2, 2), dropout=0.4),
             heads=_OUR_HEADS,
             optimizer=dataclasses.replace(_OUR_OPTIMIZER, name="muon"),

@@ -183,6 +183,7 @@ class Recipe:
     def to_json(self) -> dict[str, Any]:
         """Plain data for `bundle.json`; the architecture's class name is its `kind`."""
         data = dataclasses.asdict(self)
+        data["input"] = self.input.to_json()
         data["network"]["kind"] = type(self.network).__name__
         if not self.auxiliary:
             del data["auxiliary"]  # as recipes were before there were any

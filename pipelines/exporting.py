@@ -107,7 +107,7 @@ def _metadata(bundle: Bundle) -> dict[str, str]:
         "bundle_id": bundle.id,
         "preset": bundle.name,
         "input": f"{INPUT}: uint8 (batch, {height}, {width}, {channels}), 0-255, not scaled",
-        "preprocessing": json.dumps({**dataclasses.asdict(spec), "hash": spec.hash}),
+        "preprocessing": json.dumps({**spec.to_json(), "hash": spec.hash}),
         "heads": json.dumps([dataclasses.asdict(head) for head in bundle.heads]),
         "calibration": json.dumps(bundle.record.get("calibration")),
         "outputs": "activated heads, before calibration: bundle.json says how to read them",

@@ -205,7 +205,7 @@ def _good() -> Iterator[Kind]:
     yield Kind("arithmetic-coded JPEG", "arithmetic.jpg", SCORED, arithmetic, "as Pillow brings it")
     yield Kind("CMYK JPEG", "cmyk.jpg", SCORED, saved(as_mode("CMYK")), "converted as Pillow does")
     big = saved(of_size(4000, 3000))
-    yield Kind("12-megapixel JPEG", "photo.jpg", SCORED, big, "decoded at half its scale")
+    yield Kind("12-megapixel JPEG", "photo.jpg", SCORED, big, "decoded at a reduced scale")
     for value in range(1, 9):
         yield Kind(
             f"EXIF orientation {value}", f"turned-{value}.jpg", SCORED, oriented(value), "upright"

@@ -17,6 +17,7 @@ from pipelines.synthetic import BREAKAGES, draw_face
 
 ROOT = Path(__file__).parents[2]
 RGB = InputSpec(128, 128, "rgb")
+FAST = InputSpec(96, 96, "rgb", "bilinear", jpeg_oversample=1)
 ORIENTATIONS = {  # EXIF value -> what a camera did to the upright picture before saving it
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -134,8 +135,22 @@ def test_every_exif_orientation_comes_out_upright(orientation: int, kind: str) -
     assert error < (3 if kind == "JPEG" else 0.01)
 
 
-def test_large_jpeg_is_decoded_at_a_reduced_scale(monkeypatch: pytest.MonkeyPatch) -> None:
-    big = face().resize((1600, 1200), Image.Resampling.BICUBIC)
+@pytest.mark.parametrize(
+    ("spec", "size", "scaled"),
+    [
+        (RGB, (1600, 1200), (800, 600)),  # 1/4 would have less than 4x128 pixels a side
+        (FAST, (1600, 1200), (200, 150)),
+        (FAST, (200, 200), (100, 100)),  # UTKFace
+        (FAST, (191, 300), (191, 300)),  # 1/2 would have less than 96
+        (RGB, (200, 200), (200, 200)),
+    ],
+    ids=str,
+)
+def test_large_jpeg_is_decoded_at_the_smallest_scale_that_keeps_its_oversample(
+    spec: InputSpec, size: tuple[int, int], scaled: tuple[int, int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    big = face().resize(size, Image.Resampling.BICUBIC)
     data = encoded(big, "JPEG", quality=95)
     sizes: list[tuple[int, int]] = []
     resize = Image.Image.resize
@@ -145,10 +160,10 @@ def test_large_jpeg_is_decoded_at_a_reduced_scale(monkeypatch: pytest.MonkeyPatc
         return resize(self, *args, **options)
 
     monkeypatch.setattr(Image.Image, "resize", watched)
-    ours = decode_image(data, RGB)
-    assert sizes == [(800, 600)]  # 1/2: 1/4 would have less than 4x128 pixels a side
-    assert (ours.width, ours.height) == (1600, 1200)
-    assert np.abs(ours.pixels.astype(int) - as_resized(big)).mean() < 2
+    ours = decode_image(data, spec)
+    assert sizes == [scaled]
+    assert (ours.width, ours.height) == size
+    assert np.abs(ours.pixels.astype(int) - as_resized(big, spec.width)).mean() < 2.5
 
 
 @pytest.mark.parametrize(
@@ -188,15 +203,22 @@ def test_tiny_picture_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"height": 64}, {"width": 64}, {"color": "rgb"}, {"resample": "bilinear"}, {"version": 2}],
+    [{"height": 64}, {"width": 64}, {"color": "rgb"}, {"resample": "bilinear"}, {"version": 2},
+     {"jpeg_oversample": 1}],
     ids=str,
 )
 def test_hash_of_a_spec_changes_with_each_field(change: dict[str, Any]) -> None:
     assert {field.name for field in dataclasses.fields(InputSpec)} == {
-        "height", "width", "color", "resample", "version",
+        "height", "width", "color", "resample", "version", "jpeg_oversample",
     }  # fmt: skip
     assert dataclasses.replace(InputSpec(), **change).hash != InputSpec().hash
     assert InputSpec().hash == InputSpec(128, 128, "grey").hash
+
+
+def test_specs_of_before_there_was_an_oversample_keep_their_hash() -> None:
+    assert InputSpec(96, 96, "rgb").hash == "71feb2d9569709fb"  # in bundles that people have
+    for spec in (InputSpec(96, 96, "rgb"), FAST):
+        assert InputSpec(**spec.to_json()) == spec
 
 
 def test_preprocessing_recipes_and_presets_import_no_tensorflow() -> None:
