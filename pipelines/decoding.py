@@ -7,6 +7,7 @@ again decodes in a process of its own (pipelines/isolation.py), so that the guil
 import contextlib
 import dataclasses
 import math
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,6 +31,7 @@ from pipelines.progress import Progress
 from pipelines.ray_errors import plain_task_errors
 
 _PART_BYTES = 2**30  # UTKFace's train split at 96x96 RGB is a third of it
+_QUIET_S = 10  # a cold Ray worker starts in some seconds
 _BLOCK_ROWS = 500  # about 0.2 s of decoding a task; 128x128 grey makes 8 MB
 
 
@@ -127,15 +129,15 @@ def decode_into(
     ]
     decode: Any = decode_batch  # Ray's stubs know no function with keyword arguments
     settings = {"spec": spec, "decoder": decoder, "timeout_s": timeout_s}
-    decoded = ray.data.from_arrow(blocks).map_batches(
-        decode, batch_size=None, batch_format="pyarrow", fn_kwargs=settings
-    )
     sizes = np.zeros((count, 2), dtype=np.int32)
     good = np.zeros(count, dtype=bool)
     rejects: list[str] = []
     progress = Progress(title, count)
-    batches: Any = decoded.iter_batches(batch_size=None, prefetch_batches=1)
-    with plain_task_errors():
+    with plain_task_errors(), _told_if_nothing_comes(progress):
+        decoded = ray.data.from_arrow(blocks).map_batches(  # from_arrow waits for a core too
+            decode, batch_size=None, batch_format="pyarrow", fn_kwargs=settings
+        )
+        batches: Any = decoded.iter_batches(batch_size=None, prefetch_batches=1)
         for batch in batches:
             usable = batch["error"] == ""
             pixels[batch["row"][usable]] = batch["pixels"][usable]
@@ -147,6 +149,23 @@ def decode_into(
     if not good.any():
         raise ManifestError(f"none of the manifest's {count} images can be decoded: {rejects[0]}")
     return Filled(good, sizes, tuple(rejects))
+
+
+@contextlib.contextmanager
+def _told_if_nothing_comes(progress: Progress) -> Iterator[None]:
+    """Say why after a while, if not one image is decoded by then: Ray waits without a word."""
+
+    def tell() -> None:
+        if not progress.done:
+            progress.show("waiting: all cores are in use, or the images' store is slow")
+
+    timer = threading.Timer(_QUIET_S, tell)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _is_tried_again() -> bool:

@@ -31,7 +31,7 @@ class Progress:
         self._first = self._first or (self.done, now)
         if now - self._shown >= (0.5 if self.live else 5.0):
             self._shown = now
-            self._show(note)
+            self.show(note)
 
     def interject(self, line: str) -> None:
         """Print a line that stays, on stdout, above the live line."""
@@ -41,7 +41,7 @@ class Progress:
 
     def close(self, note: str = "") -> float:
         """Show the final count; returns the seconds taken."""
-        self._show(note)
+        self.show(note)
         if self.live:
             print(file=sys.stderr)
         return time.monotonic() - self._started
@@ -58,7 +58,8 @@ class Progress:
         done, seconds = self.done - self._first[0], time.monotonic() - self._first[1]
         return (self.total - self.done) * seconds / done if done > 0 else None
 
-    def _show(self, note: str) -> None:
+    def show(self, note: str = "") -> None:
+        """Show it now; in a log only if it has changed since."""
         rate = self.rate
         of = f" / {self.total:,}" if self.total is not None else ""
         text = f"{self.title}: {self.done:,}{of} {self.unit}, {rate:,.0f}/s"

@@ -203,8 +203,14 @@ def test_tiny_picture_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"height": 64}, {"width": 64}, {"color": "rgb"}, {"resample": "bilinear"}, {"version": 2},
-     {"jpeg_oversample": 1}],
+    [
+        {"height": 64},
+        {"width": 64},
+        {"color": "rgb"},
+        {"resample": "bilinear"},
+        {"version": 2},
+        {"jpeg_oversample": 1},
+    ],
     ids=str,
 )
 def test_hash_of_a_spec_changes_with_each_field(change: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from model.preprocessing import InputSpec, decode_image
 from pipelines import decoding, ingest, storage
 from pipelines.decoding import decode_into, decode_manifest
 from pipelines.ingest import IngestOptions
+from pipelines.progress import Progress
 from pipelines.ray_errors import plain_task_errors
 from pipelines.synthetic import draw_faces
 from tests.deadly import DECODER, poisoned
@@ -37,6 +38,30 @@ def test_pixels_come_in_manifest_order_and_equal_decode_image(
     for row, uri in enumerate(table["uri"].to_pylist()):
         expected = decode_image(Path(uri).read_bytes(), SPEC).pixels
         assert (decoded.pixels[row] == expected).all()
+
+
+class Other:
+    """Another job's worker."""
+
+
+def test_a_wait_for_cores_that_others_hold_is_told(
+    faces_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "_QUIET_S", 0.1)
+    table = table_of(str(faces_dir))
+    other: Any = ray.remote(Other).options(num_cpus=ray.cluster_resources()["CPU"]).remote()
+    ray.get(other.__ray_ready__.remote())
+    told: list[tuple[int, str]] = []
+
+    def show(progress: Progress, note: str = "") -> None:
+        told.append((progress.done, note))
+        if len(told) == 1:
+            ray.kill(other)
+
+    monkeypatch.setattr(Progress, "show", show)
+    assert len(decode_manifest(table, SPEC).pixels) == 60
+    assert told[0] == (0, "waiting: all cores are in use, or the images' store is slow")
+    assert told[-1] == (60, "")
 
 
 def test_bad_and_vanished_files_are_named_and_left_out(tmp_path: Path) -> None:
