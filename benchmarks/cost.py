@@ -9,10 +9,10 @@ import math
 
 from pipelines.shards import sizes
 
-# Measured on the slower of two machines, 2026-11-25: 616 images/s on 2 cores, the shipped bundle,
-# bfloat16, the median of seven turns (docs/results.md); the faster one did 1,089 with seed-final
-# (docs/benchmarks/scoring.md).
-IMAGES_PER_S_CORE = 616 / 2
+# Measured on the slower of two machines, 2026-11-25: 758 images/s on 2 cores, the shipped bundle,
+# bfloat16, the median of three turns; the faster one did 1,089 with seed-final, which here does 673
+# (docs/benchmarks/scoring.md, networks.md).
+IMAGES_PER_S_CORE = 758 / 2
 # List prices, us-east-1, Linux, on demand: https://aws.amazon.com/ec2/pricing/on-demand/ and
 # https://aws.amazon.com/s3/pricing/ (S3 Standard). As we knew them in 2025; not looked up since.
 CPU_NODE_USD_H, HEAD_USD_H = 0.714, 0.2016  # c7i.4xlarge (16 vCPU), m7i.xlarge

@@ -32,6 +32,7 @@ from model.runtime import machine
 DOCUMENT = ROOT / "docs" / "benchmarks" / "networks.md"
 BANDS = ((0, 3), (4, 12), (13, 19), (20, 39), (40, 69), (70, 116))
 BATCH = 64
+PRECISIONS = ("float32", "bfloat16")
 TURN_IMAGES, TURN_S = 256, 2.0  # a turn of a slow network is cut after so many seconds
 Floats = npt.NDArray[np.float32]
 
@@ -139,7 +140,7 @@ def speeds(bundles: dict[str, Bundle], rounds: int) -> list[str]:
         pixels = rng.integers(0, 255, (BATCH, *bundle.input.shape), dtype=np.uint8)
         network: Any = load_network(bundle, "float32")
         size[name] = f"{network.count_params():,} | {count_flops(network) / 1e9:.3f}"
-        for precision in ("float32", "bfloat16"):
+        for precision in PRECISIONS:
             makers[name, precision] = (Predictor(bundle, precision, BATCH), pixels)
     times: dict[tuple[str, str], list[float]] = {key: [] for key in makers}
     for _ in range(rounds):
@@ -155,7 +156,7 @@ def speeds(bundles: dict[str, Bundle], rounds: int) -> list[str]:
         "| " + " | ".join(
             [name, size[name]]
             + [f"{rate[name, p]:,.0f} (x {rate[name, p] / rate[first, p]:.2f})"
-               for p in ("float32", "bfloat16")]
+               for p in PRECISIONS]
         ) + " |"
         for name in bundles
     ]  # fmt: skip
@@ -163,20 +164,22 @@ def speeds(bundles: dict[str, Bundle], rounds: int) -> list[str]:
 
 def scoring(bundles: dict[str, Bundle], images: str, rounds: int) -> list[str]:
     """Images/s of `jobs.score` with each bundle, in turns: from files to Parquet; medians."""
-    rates: dict[str, list[float]] = {name: [] for name in bundles}
-    for name in list(bundles) * rounds:
+    rates = {(name, precision): list[float]() for precision in PRECISIONS for name in bundles}
+    for name, precision in list(rates) * rounds:
         with tempfile.TemporaryDirectory(prefix="facemill-bench-") as folder:
             command = [sys.executable, "-m", "jobs.score", "--images", images,
-                       "--bundle", str(bundles[name].folder), "--precision", "bfloat16",
+                       "--bundle", str(bundles[name].folder), "--precision", precision,
                        "--output", folder]  # fmt: skip
-            subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
-            rates[name].append(json.loads(Path(folder, "run.json").read_text())["images_per_s"])
-    middle = {name: statistics.median(found) for name, found in rates.items()}
-    first = next(iter(middle.values()))
+            subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
+            run = json.loads(Path(folder, "run.json").read_text())
+            rates[name, precision].append(run["images_per_s"])
+    middle = {key: statistics.median(found) for key, found in rates.items()}
+    first = next(iter(bundles))
     return [
-        f"| {name} | {middle[name]:,.0f} (x {middle[name] / first:.2f}) | "
+        f"| {name} | {precision} | {middle[name, precision]:,.0f} "
+        f"(x {middle[name, precision] / middle[first, precision]:.2f}) | "
         f"{', '.join(f'{rate:,.0f}' for rate in found)} |"
-        for name, found in rates.items()
+        for (name, precision), found in rates.items()
     ]
 
 
@@ -301,9 +304,8 @@ def document(
         "brackets the ratio to the first row:", "",
         "| network | weights | GFLOP an image | float32 | bfloat16 |", "|---|---:|---:|---|---|",
         *rates, "",
-        "`jobs.score --precision bfloat16` from files to Parquet, steady state, images/s, in",
-        "turns, medians:", "",
-        "| network | images/s | all rounds |", "|---|---|---|", *scored, "",
+        "`jobs.score` from files to Parquet, steady state, images/s, in turns, medians:", "",
+        "| network | precision | images/s | all rounds |", "|---|---|---|---|", *scored, "",
         f"Steadiness over {arguments.images} random images: median / 95th percentile of the range",
         "of the predicted ages, and the share of images whose gender changes:", "",
         "| network | " + " | ".join(CHANGES) + " |", "|---|" + "---|" * len(CHANGES), *steady,

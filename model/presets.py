@@ -141,8 +141,8 @@ PRESETS: dict[str, Recipe] = {
         ),
         Recipe(
             name="facemill-muon",
-            source="ours: val 4.92 years, 93.0 % in 1.4 core hours; shipped after a second step "
-            "(--start-from, --teachers; docs/results.md): val 4.67 years, 93.6 %",
+            source="ours: val 4.9 years, 93 % in 1.4 core hours; shipped after a second step "
+            "(--start-from, --teachers; docs/results.md): val 4.68 years, 93.4 %",
             input=_OUR_INPUT,
             network=Residual(32, (64, 128, 256), (2, 2, 2), dropout=0.4),
             heads=_OUR_HEADS,
