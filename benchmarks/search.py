@@ -19,6 +19,7 @@ import numpy as np
 
 from benchmarks._contenders import ROOT, typed
 from model import heads
+from model.preprocessing import InputSpec
 from model.presets import preset
 from model.recipes import Augmentation, Recipe
 from model.runtime import machine
@@ -46,7 +47,7 @@ class Candidate:
 def candidates(side: int, epochs: int) -> dict[str, Candidate]:
     """What is compared, by name; the first is the base."""
     full = preset("facemill")
-    network, picture = full.network, dataclasses.replace(full.input, height=side, width=side)
+    network, picture = full.network, InputSpec(side, side, "rgb")  # Lanczos, as when it began
     base = dataclasses.replace(full, name="base", source="", epochs=epochs, input=picture)
     gender, age, race = base.heads
 
