@@ -8,7 +8,7 @@ import contextlib
 import dataclasses
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import numpy as np
@@ -152,7 +152,7 @@ def decode_into(
 
 
 @contextlib.contextmanager
-def _told_if_nothing_comes(progress: Progress) -> Iterator[None]:
+def _told_if_nothing_comes(progress: Progress) -> Generator[None]:
     """Say why after a while, if not one image is decoded by then: Ray waits without a word."""
 
     def tell() -> None:
