@@ -25,6 +25,14 @@ def typed() -> str:
     return shlex.join(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]])
 
 
+def is_missing(manifest: str) -> bool:
+    """Whether a manifest that jobs.ingest makes is not there; says so, and no benchmark fails."""
+    missing = not Path(manifest).exists() and "://" not in manifest
+    if missing:
+        print(f"skipped: --manifest {manifest} is missing; jobs.ingest makes it")
+    return missing
+
+
 def _network(precision: str = "float32", threads: int | None = None) -> Any:
     from model.bundle import load_network
     from model.runtime import import_tensorflow

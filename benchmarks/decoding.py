@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks._contenders import ROOT, typed
+from benchmarks._contenders import ROOT, is_missing, typed
 from benchmarks.networks import predictions
 from jobs.cli import quiet_libraries
 from model import metrics
@@ -70,8 +70,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--output", type=Path, default=DOCUMENT)
     arguments = parser.parse_args()
-    if not Path(arguments.manifest).exists() and "://" not in arguments.manifest:
-        print(f"skipped: --manifest {arguments.manifest} is missing; jobs.ingest makes it")
+    if is_missing(arguments.manifest):
         return
     quiet_libraries()
     rows = manifest.labelled(manifest.read_manifest(arguments.manifest), "val")

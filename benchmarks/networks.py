@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageEnhance
 
-from benchmarks._contenders import ROOT, typed
+from benchmarks._contenders import ROOT, is_missing, typed
 from jobs.cli import quiet_libraries
 from model import metrics
 from model.bundle import Bundle
@@ -253,8 +253,7 @@ def main() -> None:
     parser.add_argument("--score-rounds", type=int, default=3, help="of that table")
     parser.add_argument("--output", type=Path, default=DOCUMENT)
     arguments = parser.parse_args()
-    if not Path(arguments.manifest).exists() and "://" not in arguments.manifest:
-        print(f"skipped: --manifest {arguments.manifest} is missing; jobs.ingest makes it")
+    if is_missing(arguments.manifest):
         return
     quiet_libraries()
     from pipelines.bundles import open_bundle

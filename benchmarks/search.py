@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks._contenders import ROOT, typed
+from benchmarks._contenders import ROOT, is_missing, typed
 from model import heads
 from model.preprocessing import InputSpec
 from model.presets import preset
@@ -206,8 +206,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--candidate", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
-    if not Path(chosen.manifest).exists() and "://" not in chosen.manifest:
-        print(f"skipped: --manifest {chosen.manifest} is missing; jobs.ingest makes it")
+    if is_missing(chosen.manifest):
         return
     every = candidates(chosen.side, chosen.epochs)
     names = list(chosen.only or every)
