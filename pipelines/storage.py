@@ -29,7 +29,7 @@ _CREDENTIAL = re.compile(
     r"://[^/]*@|[?&](\w*secret\w*|\w*access_?key\w*|x-amz-\w+)=", re.IGNORECASE
 )
 
-_REFUSED = re.compile("SignatureDoesNotMatch|InvalidAccessKeyId|403")
+_REFUSED = re.compile("SignatureDoesNotMatch|InvalidAccessKeyId|AccessDenied|status code: 40[13]")
 _ONE_PUT_BYTES = 32 * 2**20  # 120 s at 2 Mbit/s; shards are smaller, data set files are not
 _SHORTEST_WAIT, _LONGEST_WAIT = timedelta(milliseconds=200), timedelta(seconds=10)
 
@@ -132,8 +132,8 @@ def plain_errors(uri: str) -> Generator[None]:
         # obstore's text goes on with the server's XML and a Rust debug dump; S3's code matters.
         text = str(error)
         code = re.search(r"<Code>\w+</Code>", text)
-        shown = text.partition("\n")[0].partition("<?xml")[0][:200]
-        raise OSError(f"{uri}: {shown}{code[0] if code else ''}") from None
+        first = re.sub(r" https?://\S+", "", text.partition("\n")[0].partition("<?xml")[0])
+        raise OSError(f"{uri}: {first[:200]}{code[0] if code else ''}") from None
 
 
 def read_bytes(uri: str, offset: int | None = None, length: int | None = None) -> bytes:
@@ -276,7 +276,7 @@ def _probe_s3(uri: str, what: str) -> bool:
         with plain_errors(uri):
             return bool(next(iter(obstore.list(store, prefix or None, chunk_size=1)), None))
     except OSError as error:
-        text = str(error)
+        text = str(error).removeprefix(uri)
         if isinstance(error, FileNotFoundError) or "NoSuchBucket" in text:
             reason = f"there is no bucket {bucket!r}{where}: check the name or create it"
         elif isinstance(error, PermissionError) or _REFUSED.search(text):

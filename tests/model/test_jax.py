@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -53,6 +54,7 @@ def test_networks_losses_and_augmentation_are_the_same_on_jax(tmp_path: Path) ->
     from model.augmentation import augment, draw
     from model.losses import score_sums, total_loss
 
+    keras.utils.set_random_seed(0)  # of some weights a probability is so small that its log differs
     expected: dict[str, np.ndarray] = {}
     for name in NAMES:
         recipe = preset(name)

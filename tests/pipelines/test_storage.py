@@ -250,21 +250,35 @@ def served(
         server.shutdown()
 
 
-def test_a_bucket_of_another_region_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Elsewhere(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # what S3 answers to a client of another region
-            body = b"<Error><Code>PermanentRedirect</Code><Message>eu-west-1</Message></Error>"
-            self.send_response(301)
+@pytest.mark.parametrize(
+    ("status", "code", "reason"),
+    [
+        (301, "PermanentRedirect", "bucket 'faces' is not in region us-east-1: set AWS_REGION to "
+         "its region, on a cluster on every node"),
+        (403, "AccessDenied", "access to bucket 'faces' at ENDPOINT is denied: check "
+         "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy"),
+        (403, "", "access to bucket 'faces' at ENDPOINT is denied: check "
+         "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy"),
+        (400, "Strange", "the store at ENDPOINT cannot be reached: check AWS_ENDPOINT_URL and the "
+         "network"),
+    ],
+)  # fmt: skip
+def test_what_a_store_answers_is_told_by_its_status_not_by_what_the_url_holds(
+    status: int, code: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = f"<Error><Code>{code}</Code><Message>no</Message></Error>" if code else ""
+            self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(body.encode())
 
         def log_message(self, *_: object) -> None:
             pass
 
-    with served(Elsewhere, monkeypatch), pytest.raises(StorageError) as error:
-        storage.require_readable("s3://faces/a", "--images")
-    assert str(error.value) == (
-        "--images s3://faces/a: bucket 'faces' is not in region us-east-1: set AWS_REGION to its "
-        "region, on a cluster on every node"
-    )
+    prefix = "s3://faces/redirect/403" + "x" * 200  # and obstore's text begins with the URL
+    with served(Answer, monkeypatch), pytest.raises(StorageError) as error:
+        storage.require_readable(prefix, "--images")
+    told = re.sub(r"http://127.0.0.1:\d+", "ENDPOINT", str(error.value))
+    assert told == f"--images {prefix}: {reason}"
