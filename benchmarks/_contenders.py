@@ -36,7 +36,7 @@ def is_missing(manifest: str) -> bool:
 def _network(precision: str = "float32", threads: int | None = None) -> Any:
     from model.bundle import load_network
     from model.runtime import import_tensorflow
-    from pipelines.bundles import open_bundle
+    from pipelines.bundles.opening import open_bundle
 
     import_tensorflow(threads)
     return load_network(open_bundle(BUNDLE), precision)
@@ -209,7 +209,7 @@ def one_core(precision: str) -> None:
 
     from model.predictor import Predictor
     from model.preprocessing import decode_image
-    from pipelines.bundles import open_bundle
+    from pipelines.bundles.opening import open_bundle
 
     bundle, paths = open_bundle(BUNDLE), json.loads(sys.stdin.readline())
     predictors: list[Any] = [

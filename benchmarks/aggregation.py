@@ -22,8 +22,9 @@ import pyarrow.parquet as pq
 
 from model.calibration import DEFAULT_COVERAGE
 from model.labels import DECADES, GENDERS, bin_names, bin_of
-from pipelines import prediction_files, summary
-from pipelines.predictions import PREDICTIONS_SCHEMA
+from pipelines.predictions import prediction_files
+from pipelines.predictions.schemas import PREDICTIONS_SCHEMA
+from pipelines.reporting import summary
 
 ROW_COUNTS = (1_000_000, 10_000_000, 100_000_000)
 FILE_ROWS, GROUP_ROWS = 5_000_000, 1_000_000

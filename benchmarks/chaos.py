@@ -20,8 +20,8 @@ from typing import Any
 
 import psutil
 
-from pipelines import predictions, shards
-from pipelines.verification import verify
+from pipelines.predictions import frozen_inputs, schemas
+from pipelines.predictions.verification import verify
 
 ROOT = Path(__file__).parents[1]
 KINDS = ("driver", "worker", "node")
@@ -52,7 +52,7 @@ class Run:
     @property
     def committed(self) -> int:
         """Shards whose file is there."""
-        return len(shards.committed(self.output)) if Path(self.output).is_dir() else 0
+        return len(frozen_inputs.committed(self.output)) if Path(self.output).is_dir() else 0
 
     def is_done(self) -> bool:
         """Whether it ended well; a driver that ended otherwise is started again."""
@@ -130,7 +130,7 @@ def _workers(cluster: Any) -> Iterator[psutil.Process]:
 def differences(first: str, second: str) -> list[str]:
     """How the rows of two outputs differ, in any column."""
     found: list[str] = []
-    for read in (predictions.read_predictions, predictions.read_quarantine):
+    for read in (schemas.read_predictions, schemas.read_quarantine):
         one, two = (read(output).sort_by("uri") for output in (first, second))
         if one.num_rows != two.num_rows:
             found.append(f"{read.__name__}: {one.num_rows} rows against {two.num_rows}")

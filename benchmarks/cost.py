@@ -7,7 +7,7 @@ and what is neither is named an assumption. Prints the table of docs/scale.md (t
 import dataclasses
 import math
 
-from pipelines.shards import sizes
+from pipelines.predictions.frozen_inputs import sizes
 
 # Measured on the slower of two machines, 2026-11-25: 758 images/s on 2 cores, the shipped bundle,
 # bfloat16, the median of three turns; the faster one did 1,089 with seed-final, which here does 673

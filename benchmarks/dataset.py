@@ -19,12 +19,12 @@ import duckdb
 
 from benchmarks._contenders import ROOT
 from benchmarks.aggregation import rows
-from pipelines import tables
-from pipelines.dataset import Layout, describe, write_dataset
+from pipelines.predictions.dataset import Partitioning, describe, write_dataset
+from pipelines.storage import tables
 
 ROW_COUNTS = (1_000_000, 10_000_000)
 SHARD_ROWS = 50_000
-LAYOUTS = {"plain": Layout(), "gender, age_group": Layout(("gender", "age_group"))}
+LAYOUTS = {"plain": Partitioning(), "gender, age_group": Partitioning(("gender", "age_group"))}
 PAGE = ROOT / "docs" / "benchmarks" / "dataset.md"
 QUESTION = "select count(*), avg(age_years) from read_parquet('{}', hive_partitioning={}) {}"
 WHERE = "where gender = 'female' and age_group = '61-70'"

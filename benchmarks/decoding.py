@@ -23,9 +23,10 @@ from model import metrics
 from model.preprocessing import InputSpec, decode_image
 from model.presets import preset
 from model.runtime import machine
-from pipelines import manifest, storage
-from pipelines.bundles import open_bundle
-from pipelines.synthetic import draw_face
+from pipelines import storage
+from pipelines.bundles.opening import open_bundle
+from pipelines.images.drawn_faces import draw_face
+from pipelines.manifests import manifest
 
 DOCUMENT = ROOT / "docs" / "benchmarks" / "decoding.md"
 OURS = preset("facemill").input

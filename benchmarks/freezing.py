@@ -17,7 +17,7 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from pipelines import shards
+from pipelines.predictions import frozen_inputs
 
 COUNTS = (0, 20_000, 200_000, 1_000_000, 10_000_000)
 _TABLE_ROWS = 10_000
@@ -41,8 +41,8 @@ def measure(count: int) -> None:
     started, made, size = time.monotonic(), 0, 0
     if count:
         with tempfile.TemporaryDirectory(prefix="facemill-freeze-") as folder:
-            shards.freeze(folder, generate(count))
-            frozen = shards.load_frozen(folder)
+            frozen_inputs.freeze(folder, generate(count))
+            frozen = frozen_inputs.load_frozen(folder)
             if frozen is None or frozen.total != count:
                 raise SystemExit(f"expected {count} inputs")
             made = len(frozen.rows)

@@ -18,8 +18,8 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from pipelines import ingest
-from pipelines.ingest import IngestOptions
+from pipelines.manifests import ingest
+from pipelines.manifests.ingest import IngestOptions
 
 ROW_COUNTS = (0, 100_000, 300_000, 1_000_000)
 LIMIT_GIB = 1.5

@@ -79,7 +79,7 @@ def predictions(bundle: Bundle, rows: Any, precision: Any = "float32") -> dict[s
     """Columns of the manifest rows, calibrated as scoring does."""
     from model.calibration import Reading, apply
     from model.predictor import Predictor
-    from pipelines.rows import decode_entries
+    from pipelines.scoring.rows import decode_entries
 
     predictor = Predictor(bundle, precision, BATCH)
     batches = list(decode_entries(rows.select(["uri", "bytes", "offset"]).to_pylist(),
@@ -94,7 +94,7 @@ def accuracy(bundles: dict[str, Bundle], rows: Any, precision: str) -> tuple[lis
     """Markdown rows of the metrics, and of the error by age."""
     from model.bundle import load_network
     from model.networks import count_flops
-    from pipelines.manifest import codes
+    from pipelines.manifests.manifest import codes
 
     age, gender = codes(rows, "age_years"), codes(rows, "gender")
     nothing = np.full(rows.num_rows, np.nan, dtype=np.float32)
@@ -258,8 +258,8 @@ def main() -> None:
     if not Path(arguments.score).is_dir():
         parser.error(f"--score {arguments.score} is missing: give a folder of images")
     quiet_libraries()
-    from pipelines.bundles import open_bundle
-    from pipelines.manifest import labelled, read_manifest
+    from pipelines.bundles.opening import open_bundle
+    from pipelines.manifests.manifest import labelled, read_manifest
 
     rows = labelled(read_manifest(arguments.manifest), arguments.split)
     bundles: dict[str, Bundle] = {}

@@ -23,7 +23,7 @@ from model.preprocessing import InputSpec
 from model.presets import preset
 from model.recipes import Augmentation, Recipe
 from model.runtime import machine
-from pipelines import manifest
+from pipelines.manifests import manifest
 
 DOCUMENT = ROOT / "docs" / "benchmarks" / "search.md"
 SIDE, EPOCHS = 64, 10
@@ -125,9 +125,9 @@ def run(candidate: Candidate, manifest_uri: str, cache: str) -> dict[str, Any]:
     from jobs import cli
     from model.heads import encode_target
     from model.runtime import import_tensorflow
-    from pipelines.feeding import Feed, Split
-    from pipelines.pixel_cache import decoded
-    from pipelines.replica import Replica
+    from pipelines.images.pixel_cache import decoded
+    from pipelines.training.feeding import Feed, Split
+    from pipelines.training.replica import Replica
 
     recipe, seed = candidate.recipe, candidate.seed
     cli.quiet_libraries()

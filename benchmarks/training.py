@@ -52,9 +52,11 @@ def prepared(folder: Path, images: str, count: int, quick: bool) -> str:
     import pyarrow.compute as pc
 
     from jobs import cli
-    from pipelines import manifest, storage, tables
-    from pipelines.ingest import IngestOptions, ingest, write_ingested
-    from pipelines.synthetic import draw_faces
+    from pipelines import storage
+    from pipelines.images.drawn_faces import draw_faces
+    from pipelines.manifests import manifest
+    from pipelines.manifests.ingest import IngestOptions, ingest, write_ingested
+    from pipelines.storage import tables
 
     if quick:
         images = str(folder / "faces")
@@ -83,8 +85,8 @@ def fit(threads: int, uri: str, preset_name: str) -> dict[str, float]:
     from jobs import cli
     from model.presets import preset
     from model.runtime import import_tensorflow
-    from pipelines import manifest
-    from pipelines.decoding import decode_manifest
+    from pipelines.images.decoding import decode_manifest
+    from pipelines.manifests import manifest
 
     recipe = preset(preset_name)
     cli.quiet_libraries()

@@ -15,10 +15,10 @@ from jobs import cli
 from model.bundle import RECORD_FILE
 from model.errors import UsageError
 from pipelines import storage
-from pipelines.bundles import copy_bundle, open_bundle
-from pipelines.calibrating import calibrate, check_manifest, summary
-from pipelines.finishing import measured
-from pipelines.manifest import read_manifest
+from pipelines.bundles.calibrating import calibrate, check_manifest, summary
+from pipelines.bundles.opening import copy_bundle, open_bundle
+from pipelines.manifests.manifest import read_manifest
+from pipelines.training.finishing import measured
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ import tyro
 
 from model.errors import FacemillError, UsageError
 from model.runtime import captured_stderr
-from pipelines.phases import begin_run, phase
+from pipelines.telemetry.phases import begin_run, phase
 
 Config = TypeVar("Config")
 
@@ -81,7 +81,7 @@ def start_ray() -> None:
     import ray
     from ray.data import DataContext
 
-    from pipelines.resources import Ask, require
+    from pipelines.cluster.resources import Ask, require
 
     joins = bool(os.environ.get("RAY_ADDRESS"))
     if not ray.is_initialized():

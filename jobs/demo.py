@@ -16,12 +16,14 @@ from jobs import cli
 from model.errors import UsageError
 from model.metrics import Estimate
 from model.presets import preset
-from pipelines import manifest, predictions, scoring
-from pipelines.bundles import open_bundle
-from pipelines.evaluation import evaluate
-from pipelines.ingest import IngestOptions, ingest, write_ingested
-from pipelines.scoring import ScoreOptions
-from pipelines.synthetic import draw_faces
+from pipelines.bundles.opening import open_bundle
+from pipelines.images.drawn_faces import draw_faces
+from pipelines.manifests import manifest
+from pipelines.manifests.ingest import IngestOptions, ingest, write_ingested
+from pipelines.predictions import schemas
+from pipelines.scoring import run
+from pipelines.scoring.evaluation import evaluate
+from pipelines.scoring.run import ScoreOptions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +61,7 @@ def job(config: DemoConfig) -> None:
     record = write_ingested(ingested, options, str(output / "manifest"))
 
     print("3/6 train", flush=True)
-    from pipelines.training import TrainOptions, train
+    from pipelines.training.run import TrainOptions, train
 
     recipe = preset("demo")
     recipe = dataclasses.replace(recipe, epochs=config.epochs or recipe.epochs)
@@ -75,7 +77,7 @@ def job(config: DemoConfig) -> None:
 
     print("5/6 score the folder", flush=True)
     target = str(output / "score")
-    scored = scoring.score(ScoreOptions(options.images, "images", target), bundle).record
+    scored = run.score(ScoreOptions(options.images, "images", target), bundle).record
 
     other = str(output / "score-shipped")
     _score_with_shipped(options.images, other)
@@ -118,14 +120,14 @@ def _score_with_shipped(images: str, output: str) -> None:
     print(
         f"6/6 score it with the shipped bundle {shipped.name}, trained on photographs", flush=True
     )
-    scoring.score(ScoreOptions(images, "images", output, "auto"), shipped)
+    run.score(ScoreOptions(images, "images", output, "auto"), shipped)
 
 
 def _print_first_predictions(output: str, shipped: str) -> None:
     """Five rows of both; the shipped bundle knows photographs, and these are drawings."""
     print("\nfirst predictions of the demo's network, and of the shipped one")
-    frame = predictions.read_predictions(output).slice(0, 5).to_pandas()
-    other = predictions.read_predictions(shipped).to_pandas().set_index("uri")
+    frame = schemas.read_predictions(output).slice(0, 5).to_pandas()
+    other = schemas.read_predictions(shipped).to_pandas().set_index("uri")
     for name in ("age_years", "gender"):
         frame[f"shipped_{name}"] = frame["uri"].map(other[name])
     frame["uri"] = frame["uri"].str.rsplit("/", n=1).str[-1]

@@ -13,11 +13,12 @@ from jobs import cli
 from model.calibration import Reading, chosen_bins
 from model.errors import UsageError
 from model.views import Views, require_crop
-from pipelines import manifest, storage
-from pipelines.bundles import open_bundle
-from pipelines.claim import ScoreOptions
-from pipelines.evaluation import evaluate
-from pipelines.ingest import IngestOptions, ingest
+from pipelines import storage
+from pipelines.bundles.opening import open_bundle
+from pipelines.manifests import manifest
+from pipelines.manifests.ingest import IngestOptions, ingest
+from pipelines.scoring.claim import ScoreOptions
+from pipelines.scoring.evaluation import evaluate
 
 
 @dataclasses.dataclass(frozen=True)

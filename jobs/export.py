@@ -12,8 +12,8 @@ from typing import Literal
 from jobs import cli
 from model.errors import UsageError
 from pipelines import storage
-from pipelines.bundles import open_bundle
-from pipelines.exporting import export
+from pipelines.bundles.exporting import export
+from pipelines.bundles.opening import open_bundle
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,9 +13,10 @@ import tyro
 
 from jobs import cli
 from model.errors import UsageError
-from pipelines import listing, storage
-from pipelines.ingest import IngestOptions, ingest, require_own, write_ingested
-from pipelines.manifest import SplitRule
+from pipelines import storage
+from pipelines.manifests.ingest import IngestOptions, ingest, require_own, write_ingested
+from pipelines.manifests.manifest import SplitRule
+from pipelines.storage import listing
 
 
 @dataclasses.dataclass(frozen=True)

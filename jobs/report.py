@@ -11,14 +11,16 @@ from collections.abc import Sequence
 
 from jobs import cli
 from model.errors import UsageError
-from pipelines import prediction_files, storage, tables
-from pipelines.bundles import open_bundle
-from pipelines.contact_sheet import faces
-from pipelines.model_card import write_card
-from pipelines.phases import phase
-from pipelines.report import ReportOptions, as_json, collect
-from pipelines.report_page import as_table, render
-from pipelines.report_sections import tiles, warnings
+from pipelines import storage
+from pipelines.bundles.opening import open_bundle
+from pipelines.predictions import prediction_files
+from pipelines.reporting.contact_sheet import faces
+from pipelines.reporting.figures import ReportOptions, as_json, collect
+from pipelines.reporting.model_card import write_card
+from pipelines.reporting.page import as_table, render
+from pipelines.reporting.sections import tiles, warnings
+from pipelines.storage import tables
+from pipelines.telemetry.phases import phase
 
 
 @dataclasses.dataclass(frozen=True)

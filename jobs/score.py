@@ -16,14 +16,15 @@ from model.bundle import Bundle
 from model.calibration import DEFAULT_COVERAGE, Reading, chosen_bins
 from model.errors import UsageError
 from model.views import Views, require_crop
-from pipelines import listing, storage
-from pipelines.bundles import open_bundle
+from pipelines import storage
+from pipelines.bundles.opening import open_bundle
+from pipelines.storage import listing
 
 # Imported where they are needed: a single picture shall not wait for Ray and pandas.
 if TYPE_CHECKING:
-    from pipelines.claim import ScoreOptions
-    from pipelines.dataset import Layout
-    from pipelines.scoring import Scored
+    from pipelines.predictions.dataset import Partitioning
+    from pipelines.scoring.claim import ScoreOptions
+    from pipelines.scoring.run import Scored
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +96,7 @@ def job(config: ScoreConfig) -> None:
             raise UsageError("--compact and --partition-… lay out a data set: give --output too")
         _print_pictures(config, bundle)
         return
-    from pipelines.claim import ScoreOptions, new_version
+    from pipelines.scoring.claim import ScoreOptions, new_version
 
     kind = "images" if config.images else "manifest"
     source, output = _places(config, kind)
@@ -110,7 +111,7 @@ def job(config: ScoreConfig) -> None:
         _print_plan(options, bundle)
         return
     storage.require_writable(options.output, "--output")
-    from pipelines.scoring import score
+    from pipelines.scoring.run import score
 
     cli.start_ray()
     result = score(options, bundle)
@@ -119,18 +120,18 @@ def job(config: ScoreConfig) -> None:
         _lay_out(options.output, layout)
 
 
-def _layout(config: ScoreConfig) -> "Layout | None":
+def _layout(config: ScoreConfig) -> "Partitioning | None":
     """What --compact, --partition-by and --partition-regex ask for."""
     if not (config.compact or config.partition_by or config.partition_regex):
         return None
-    from pipelines.dataset import Layout
+    from pipelines.predictions.dataset import Partitioning
 
     by = tuple(filter(None, (config.partition_by or "").split(",")))
-    return Layout(by, config.partition_regex)
+    return Partitioning(by, config.partition_regex)
 
 
-def _lay_out(output: str, layout: "Layout") -> None:
-    from pipelines.dataset import describe, write_dataset
+def _lay_out(output: str, layout: "Partitioning") -> None:
+    from pipelines.predictions.dataset import describe, write_dataset
 
     record = write_dataset(output, layout)
     rows = [("rows", f"{record['rows']:,} in {describe(record)}")]
@@ -174,7 +175,7 @@ def _share(text: str | None) -> float | None:
 
 
 def _print_plan(options: "ScoreOptions", bundle: Bundle) -> None:
-    from pipelines.planning import plan
+    from pipelines.scoring.dry_run import plan
 
     found = plan(options, bundle)
     more = "" if found.inputs_exact else "more than "
@@ -202,7 +203,7 @@ def _print_pictures(config: ScoreConfig, bundle: Bundle) -> None:
         if listing.is_folder(picture) or picture.endswith(".tar"):
             raise UsageError(f"--images {picture} is a folder: give --output for its predictions")
     started = time.monotonic()
-    from pipelines.rows import import_network_libraries, score_pictures
+    from pipelines.scoring.rows import import_network_libraries, score_pictures
 
     import_network_libraries()
     imports_s = time.monotonic() - started

@@ -19,9 +19,9 @@ from model.presets import PRESETS, preset
 from model.recipes import Recipe
 from model.runtime import import_tensorflow
 from pipelines import storage
-from pipelines.bundles import open_bundle
-from pipelines.manifest import ConflictRule
-from pipelines.train_options import Balance, Precision, Trained, TrainOptions, open_start
+from pipelines.bundles.opening import open_bundle
+from pipelines.manifests.manifest import ConflictRule
+from pipelines.training.options import Balance, Precision, Trained, TrainOptions, open_start
 
 _COUNTS = (
     "num_workers", "min_workers", "epochs", "global_batch_size", "accumulate", "early_stopping",
@@ -139,8 +139,8 @@ def job(config: TrainConfig) -> None:
     if cache:
         storage.require_writable(cache, "--cache")
     cli.start_ray()
-    from pipelines.resources import Ask, cores_a_worker, require
-    from pipelines.training import train
+    from pipelines.cluster.resources import Ask, cores_a_worker, require
+    from pipelines.training.run import train
 
     most, gpus = config.num_workers, int(config.use_gpu)
     least, cpus = config.min_workers or most, config.cpus_per_worker

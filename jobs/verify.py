@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from jobs import cli
 from model.errors import FacemillError
 from pipelines import storage
-from pipelines.verification import verify
+from pipelines.predictions.verification import verify
 
 
 @dataclasses.dataclass(frozen=True)

@@ -68,7 +68,7 @@ def bucket(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.fixture(scope="session")
 def faces_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of 60 drawn faces; read only, as the whole session shares it."""
-    from pipelines.synthetic import draw_faces
+    from pipelines.images.drawn_faces import draw_faces
 
     folder = tmp_path_factory.mktemp("faces")
     draw_faces(folder, count=60, seed=0)
@@ -87,6 +87,7 @@ def ray_session(quiet_environment: None, s3_address: S3Server) -> Iterator[None]
         for name, value in s3_address.env().items():
             patch.setenv(name, value)
         ray.init(
+            address="local",  # never another session's that runs here
             num_cpus=4,
             include_dashboard=False,
             log_to_driver=False,
@@ -103,7 +104,7 @@ def faces_manifest(
     faces_dir: Path, tmp_path_factory: pytest.TempPathFactory, ray_session: None
 ) -> str:
     """The ingested manifest of `faces_dir`."""
-    from pipelines.ingest import IngestOptions, ingest, write_ingested
+    from pipelines.manifests.ingest import IngestOptions, ingest, write_ingested
 
     output = str(tmp_path_factory.mktemp("manifest"))
     options = IngestOptions(str(faces_dir))

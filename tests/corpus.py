@@ -1,6 +1,6 @@
 """Inputs of every kind that a bucket holds, and the row that each shall become.
 
-`python -m tests.corpus` writes docs/inputs.md from it; tests/pipelines/test_corpus.py makes every
+`python -m tests.corpus` writes docs/inputs.md from it; tests/pipelines/images/test_corpus.py makes every
 file, scores it and compares.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
-from pipelines.synthetic import draw_face
+from pipelines.images.drawn_faces import draw_face
 from tests.deadly import poisoned
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "inputs.md"

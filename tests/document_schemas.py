@@ -9,13 +9,16 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipelines import evaluation, manifest, predictions, tables
+from pipelines.manifests import manifest
+from pipelines.predictions import schemas
+from pipelines.scoring import evaluation
+from pipelines.storage import tables
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "formats.md")
 SCHEMAS: dict[str, pa.Schema] = {
-    "predictions": predictions.PREDICTIONS_SCHEMA,
-    "quarantine": predictions.QUARANTINE_SCHEMA,
+    "predictions": schemas.PREDICTIONS_SCHEMA,
+    "quarantine": schemas.QUARANTINE_SCHEMA,
     "manifest": manifest.MANIFEST_SCHEMA,
     "rejects": manifest.REJECTS_SCHEMA,
     "evaluation": evaluation.EVALUATION_SCHEMA,

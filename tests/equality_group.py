@@ -1,7 +1,7 @@
 """Small training groups, a process a worker: `python -m tests.equality_group FOLDER`.
 
-What pipelines/train_worker.py does, less Ray, checkpoints and restarts: some steps of every case,
-whose weights it leaves as FOLDER/{case}-{workers}-{rank}.npz.
+What pipelines/training/worker.py does, less Ray, checkpoints and restarts: some steps of every
+case, whose weights it leaves as FOLDER/{case}-{workers}-{rank}.npz.
 """
 
 import dataclasses
@@ -93,10 +93,10 @@ def train_some_steps(folder: Path, rank: int, workers: int) -> None:
 
     tf = import_tensorflow(threads=1)
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
-    from pipelines import checkpoints
-    from pipelines.feeding import Feed, Split
-    from pipelines.pixel_cache import PixelFile
-    from pipelines.replica import Replica
+    from pipelines.images.pixel_cache import PixelFile
+    from pipelines.training import checkpoints
+    from pipelines.training.feeding import Feed, Split
+    from pipelines.training.replica import Replica
 
     path = folder / "pixels.npy"
     with np.load(folder / "labels.npz") as labels:
@@ -151,7 +151,7 @@ def import_all() -> None:
     import keras
     import tensorflow  # noqa: F401
 
-    import pipelines.replica  # noqa: F401
+    import pipelines.training.replica  # noqa: F401
 
     assert keras.backend.backend() == "tensorflow"
 

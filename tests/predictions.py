@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 
 from model.labels import DECADES, GENDERS, bin_names, bin_of
-from pipelines import tables
-from pipelines.predictions import PREDICTIONS_SCHEMA
+from pipelines.predictions.schemas import PREDICTIONS_SCHEMA
+from pipelines.storage import tables
 
 
 def random_predictions(seed: int, count: int, **columns: Any) -> pa.Table:

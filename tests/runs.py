@@ -7,10 +7,12 @@ import numpy as np
 import pyarrow as pa
 
 from model.bundle import Bundle
-from pipelines import predictions, shards, storage, tables
-from pipelines.bundles import copy_bundle
-from pipelines.claim import ScoreOptions, claim
-from pipelines.run_record import write_run
+from pipelines import storage
+from pipelines.bundles.opening import copy_bundle
+from pipelines.predictions import frozen_inputs, layout, schemas
+from pipelines.predictions.run_record import write_run
+from pipelines.scoring.claim import ScoreOptions, claim, lineage
+from pipelines.storage import tables
 
 
 def finished_run(
@@ -20,7 +22,7 @@ def finished_run(
     claim(_options(output), bundle, None)
     copy_bundle(bundle, storage.join(output, "bundle"))
     listing = pa.table({"uri": inputs}) if isinstance(inputs, list) else inputs
-    frozen = shards.freeze(output, [listing], shard_rows)
+    frozen = frozen_inputs.freeze(output, [listing], shard_rows)
     for index in range(len(frozen.rows)):
         names = [row["uri"] for row in frozen.read(index)]
         write_shard(output, bundle, index, names[bad:], names[:bad])
@@ -33,9 +35,9 @@ def _options(output: str) -> ScoreOptions:
 
 def finish_run(output: str, bundle: Bundle) -> dict[str, Any]:
     """Write run.json over the shards that are there."""
-    frozen = shards.load_frozen(output)
+    frozen = frozen_inputs.load_frozen(output)
     assert frozen is not None
-    return write_run(_options(output), bundle, frozen, {}, 1.0)
+    return write_run(output, lineage(_options(output), bundle), frozen, {}, 1.0)
 
 
 def write_shard(
@@ -44,8 +46,8 @@ def write_shard(
     """Write the two files of one shard."""
     ages = np.full(len(good), 30, dtype=np.float32)
     columns = {"age_years": ages, "p_female": ages / 100}
-    rows = predictions.predictions_table(good, [(200, 200)] * len(good), columns, bundle)
+    rows = schemas.predictions_table(good, [(200, 200)] * len(good), columns, bundle)
     reasons = [{"uri": uri, "stage": "read", "error": "not_found"} for uri in rejected]
-    quarantine = pa.Table.from_pylist(reasons, schema=predictions.QUARANTINE_SCHEMA)
+    quarantine = pa.Table.from_pylist(reasons, schema=schemas.QUARANTINE_SCHEMA)
     for kind, table in (("quarantine", quarantine), ("predictions", rows)):
-        tables.write_table(shards.shard_uri(storage.join(output, kind), index), table)
+        tables.write_table(layout.shard(output, kind, index), table)

@@ -13,8 +13,9 @@ import pytest
 from jobs import cli
 from model.bundle import Bundle
 from model.errors import StorageError
-from pipelines import predictions, storage
-from pipelines.dataset import Layout, write_dataset
+from pipelines import storage
+from pipelines.predictions import schemas
+from pipelines.predictions.dataset import Partitioning, write_dataset
 from tests.audit import audit
 from tests.runs import finished_run
 
@@ -90,15 +91,15 @@ NASTY = [
 def test_no_input_s_name_moves_a_file_out_of_the_output(untrained: Bundle, tmp_path: Path) -> None:
     output = tmp_path / "deep" / "out"
     finished_run(str(output), untrained, NASTY * 1, shard_rows=2, bad=1)
-    write_dataset(str(output), Layout(regex=r"(?P<folder>[^/]*/[^/]*)$"))
+    write_dataset(str(output), Partitioning(regex=r"(?P<folder>[^/]*/[^/]*)$"))
     outside = [
         path
         for path in tmp_path.rglob("*")
         if path.is_file() and not path.resolve().is_relative_to(output)
     ]
     assert outside == []
-    rows = predictions.read_predictions(str(output)).num_rows
-    assert rows + predictions.read_quarantine(str(output)).num_rows == len(NASTY)
+    rows = schemas.read_predictions(str(output)).num_rows
+    assert rows + schemas.read_quarantine(str(output)).num_rows == len(NASTY)
 
 
 @pytest.mark.parametrize("path", POLICIES, ids=lambda path: path.stem)

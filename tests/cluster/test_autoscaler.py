@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.verification import verify
+from pipelines.predictions.verification import verify
 from tests.cluster.nodes import ROOT, LocalCluster
 
 IDS = {

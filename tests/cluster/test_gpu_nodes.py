@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from model.bundle import Bundle
-from pipelines import tables
-from pipelines.verification import verify
+from pipelines.predictions.verification import verify
+from pipelines.storage import tables
 from tests.cluster.nodes import ROOT, LocalCluster, Node
 from tests.s3_server import free_ports
 

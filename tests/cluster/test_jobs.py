@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import shards, storage, tables
-from pipelines.verification import verify
+from pipelines import storage
+from pipelines.predictions import frozen_inputs
+from pipelines.predictions.verification import verify
+from pipelines.storage import tables
 from tests.cluster.nodes import ROOT, LocalCluster, local_cluster
 from tests.s3_server import S3Server
 
@@ -191,7 +193,7 @@ class Scoring:
     images: int
 
     def committed(self) -> int:
-        return len(shards.committed(self.output)) if Path(self.output).is_dir() else 0
+        return len(frozen_inputs.committed(self.output)) if Path(self.output).is_dir() else 0
 
     def is_whole(self, logs: str) -> bool:
         """Whether every image is one row, though a part of them was scored by an earlier job."""

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from pipelines import shards
+from pipelines.predictions import frozen_inputs
 from tests.cluster.nodes import ROOT, LocalCluster, local_cluster
 
 STARTED = time.monotonic()
@@ -110,7 +110,7 @@ def score(cluster: LocalCluster, command: tuple[str, ...], output: str) -> None:
 
 def committed(output: str) -> int:
     """Shards that are in place."""
-    return len(shards.committed(output))
+    return len(frozen_inputs.committed(output))
 
 
 def main() -> None:

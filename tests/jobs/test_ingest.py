@@ -5,8 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pipelines.manifest import read_manifest
-from pipelines.synthetic import draw_faces
+from pipelines.images.drawn_faces import draw_faces
+from pipelines.manifests.manifest import read_manifest
 
 ROOT = Path(__file__).parents[2]
 

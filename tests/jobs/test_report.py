@@ -8,11 +8,11 @@ import pyarrow.compute as pc
 import pytest
 
 from model.bundle import Bundle, read_bundle
-from pipelines import tables
-from pipelines.ingest import IngestOptions, ingest, write_ingested
-from pipelines.manifest import read_manifest
-from pipelines.scoring import ScoreOptions, score
-from pipelines.synthetic import draw_faces
+from pipelines.images.drawn_faces import draw_faces
+from pipelines.manifests.ingest import IngestOptions, ingest, write_ingested
+from pipelines.manifests.manifest import read_manifest
+from pipelines.scoring.run import ScoreOptions, score
+from pipelines.storage import tables
 from tests.predictions import random_predictions, write_predictions
 
 

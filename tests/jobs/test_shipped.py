@@ -9,8 +9,8 @@ import pytest
 
 from jobs import score
 from model.labels import GENDERS
-from pipelines import utkface
-from pipelines.bundles import open_bundle
+from pipelines.bundles.opening import open_bundle
+from pipelines.manifests.labels import utkface
 
 
 def test_the_shipped_bundle_is_small_and_its_card_is_its_own() -> None:

@@ -12,7 +12,7 @@ import pytest
 from model.bundle import load_network
 from model.networks import build_network
 from model.presets import preset
-from pipelines.bundles import open_bundle
+from pipelines.bundles.opening import open_bundle
 
 NAMES = ("seed-final", "levi-hassner-gender", "facemill")
 # A process of its own: a backend is chosen once, when Keras is imported.

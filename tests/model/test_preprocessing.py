@@ -13,7 +13,7 @@ from PIL import Image
 
 from model.errors import DecodeError
 from model.preprocessing import DECODE_REASONS, MAX_PIXELS, InputSpec, decode_image
-from pipelines.synthetic import BREAKAGES, draw_face
+from pipelines.images.drawn_faces import BREAKAGES, draw_face
 
 ROOT = Path(__file__).parents[2]
 RGB = InputSpec(128, 128, "rgb")
@@ -229,7 +229,7 @@ def test_specs_of_before_there_was_an_oversample_keep_their_hash() -> None:
 
 def test_preprocessing_recipes_and_presets_import_no_tensorflow() -> None:
     code = (
-        "import sys, model.preprocessing, model.recipes, model.presets, pipelines.decoding;"
+        "import sys, model.preprocessing, model.recipes, model.presets, pipelines.images.decoding;"
         "print(sorted({'tensorflow', 'keras', 'jax'} & set(sys.modules)))"
     )
     done = subprocess.run(

@@ -1,0 +1,1 @@
+"""Where bundles come from; calibrating, measuring and exporting them."""

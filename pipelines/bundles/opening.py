@@ -1,0 +1,53 @@
+"""Where bundles come from: a local folder, an s3:// prefix, or those shipped with the checkout."""
+
+import atexit
+import shutil
+import tempfile
+from pathlib import Path
+
+from model.bundle import RECORD_FILE, Bundle, read_bundle
+from model.errors import BundleError
+from pipelines import storage
+from pipelines.storage import tables
+
+SHIPPED = Path(__file__).parents[2] / "bundles"
+DEFAULT_ORDER = ("facemill-utkface", "seed-final")  # the newest shipped one first
+
+
+def open_bundle(uri: str | None) -> Bundle:
+    """Read and check a bundle; None takes the newest shipped one.
+
+    Raises:
+        BundleError: there is none at `uri`, or it is damaged.
+        StorageError: the store cannot be reached.
+    """
+    if uri is None:
+        for name in DEFAULT_ORDER:
+            if (SHIPPED / name / RECORD_FILE).is_file():
+                return read_bundle(SHIPPED / name)
+        raise BundleError(f"no bundle is shipped below {SHIPPED}: give --bundle")
+    uri = storage.normalize(uri)
+    if not uri.startswith("s3://"):
+        return read_bundle(uri)
+    storage.require_readable(uri, "--bundle")
+    # The folder lives as long as the process: a Predictor loads from it later.
+    folder = Path(tempfile.mkdtemp(prefix="facemill-bundle-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    try:
+        record = tables.read_json(storage.join(uri, RECORD_FILE))
+        for name in [RECORD_FILE, *record.get("files", {})]:
+            (folder / Path(name).name).write_bytes(storage.read_bytes(storage.join(uri, name)))
+    except FileNotFoundError as error:
+        raise BundleError(f"{uri} is no bundle: {error}") from None
+    except ValueError as error:
+        raise BundleError(f"{uri}/{RECORD_FILE} is damaged ({error}): copy it again") from None
+    return read_bundle(folder)
+
+
+def copy_bundle(bundle: Bundle, uri: str) -> None:
+    """Write a bundle's files below `uri`, its record last; nothing happens if they are there."""
+    record_uri = storage.join(uri, RECORD_FILE)
+    if storage.exists(record_uri):
+        return
+    for name in (*bundle.record["files"], RECORD_FILE):
+        storage.write_bytes(storage.join(uri, name), (bundle.folder / name).read_bytes())

@@ -1,0 +1,153 @@
+"""What the cluster has, what its autoscaler brings, and a clear word where neither will do.
+
+Ray waits for ever for what nobody will bring. So what a job cannot do without is asked for at its
+start, as a placement group that waits, which is what an autoscaler acts on; where nothing comes
+of it, the job ends.
+"""
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import ray
+
+from model.errors import ResourcesError
+from pipelines.environment import seconds
+
+_PAUSE_S = 0.5
+_AGAIN_S = 60.0
+
+Resources = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Ask:
+    """`workers` workers, each with `each` on one node; 0 of something asks for none of it."""
+
+    each: Resources
+    workers: int = 1
+
+    def text(self) -> str:
+        """What is asked, for people."""
+        many = f"{self.workers} workers of {_words(self.each)} each"
+        return many if self.workers > 1 else f"a worker of {_words(self.each)}"
+
+
+@dataclass(frozen=True)
+class Supply:
+    """What the cluster has and what comes.
+
+    Attributes:
+        nodes: all resources of each node that is alive, used or not.
+        coming: nodes that an autoscaler has ordered and that have not joined yet.
+    """
+
+    nodes: tuple[Resources, ...]
+    coming: int = 0
+
+    def room(self, each: Resources) -> int:
+        """How many workers of `each` the nodes that are alive hold, were they empty."""
+        return sum(_fits(node, each) for node in self.nodes)
+
+    def text(self) -> str:
+        """What there is, for people."""
+        nodes = ", ".join(_words(node) for node in self.nodes)
+        whose = f"{len(self.nodes)} nodes have" if len(self.nodes) != 1 else "only node has"
+        more = {0: "no more are being started", 1: "one more is being started"}
+        coming = more.get(self.coming, f"{self.coming} more are being started")
+        return f"the cluster's {whose} {nodes}; {coming}"
+
+
+def _fits(node: Resources, each: Resources) -> int:
+    counts = [node.get(name, 0.0) / value for name, value in each.items() if value > 0]
+    return int(min(counts) + 1e-9)  # 0.3 / 0.1 is 2.99…
+
+
+def _words(resources: Resources) -> str:
+    found = {name: resources.get(name, 0.0) for name in ("CPU", "GPU")}
+    shown = [f"{value:g} {name}" for name, value in found.items() if value]
+    return " and ".join(shown) or "0 CPU"
+
+
+def supply() -> Supply:
+    """What the cluster that Ray is connected to has, and what comes."""
+    alive = tuple(node["Resources"] for node in ray.nodes() if node["Alive"])
+    with contextlib.suppress(Exception):  # what `ray status` reads; no public call returns it
+        return Supply(alive, _coming())
+    return Supply(alive)
+
+
+def _coming() -> int:
+    """Nodes that were ordered and have not joined; 0 too where no autoscaler runs."""
+    from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
+    from ray.autoscaler.v2.sdk import get_cluster_status
+    from ray.autoscaler.v2.utils import is_autoscaler_v2
+    from ray.experimental.internal_kv import _internal_kv_get  # pyright: ignore[reportPrivateUsage]
+
+    if is_autoscaler_v2(fetch_from_server=True):
+        status = get_cluster_status(ray.get_runtime_context().gcs_address)
+        return len(status.pending_nodes) + sum(one.count for one in status.pending_launches)
+    report = json.loads(_internal_kv_get(DEBUG_AUTOSCALING_STATUS))["autoscaler_report"]
+    return len(report["pending_nodes"]) + sum(report["pending_launches"].values())
+
+
+def cores_a_worker(workers: int, gpus: float, look: Callable[[], Supply] = supply) -> int:
+    """The most cores that each of `workers` workers can have on the nodes; 0 if none holds them."""
+    found = look()
+    most = int(max((node.get("CPU", 0.0) for node in found.nodes), default=0.0))
+    for cores in range(most, 0, -1):
+        if found.room({"CPU": cores, "GPU": gpus}) >= workers:
+            return cores
+    return 0
+
+
+@contextlib.contextmanager
+def wanted(ask: Ask) -> Generator[None]:
+    """Meanwhile the cluster is asked for it, so that an autoscaler starts nodes for it."""
+    from ray.util.placement_group import placement_group, remove_placement_group
+
+    each = {name: float(value) for name, value in ask.each.items() if value > 0}
+    group = placement_group([each] * ask.workers)
+    try:
+        yield
+    finally:
+        remove_placement_group(group)
+
+
+def require(
+    ask: Ask,
+    look: Callable[[], Supply] = supply,
+    want: Callable[[Ask], AbstractContextManager[None]] = wanted,
+) -> None:
+    """Return once the nodes, were they empty, hold what is asked; an autoscaler may bring them.
+
+    Whether others use it at the moment is left to Ray: what is in use comes free.
+
+    Raises:
+        ResourcesError: there is no room, and for FACEMILL_PATIENCE_S (30) no node was coming.
+    """
+    if look().room(ask.each) >= ask.workers:
+        return
+    patience_s = seconds("FACEMILL_PATIENCE_S", 30)  # an autoscaler looks every 5 s
+    with want(ask):
+        began = time.monotonic()
+        deadline, say = began + patience_s, began
+        while (found := look()).room(ask.each) < ask.workers:
+            now = time.monotonic()
+            if found.coming:
+                deadline = now + patience_s
+                if now >= say:
+                    say = now + _AGAIN_S
+                    after = f" ({now - began:.0f} s)" if now - began > _AGAIN_S / 2 else ""
+                    text = f"waiting for {ask.text()}{after}: {found.text()}"
+                    print(text, file=sys.stderr, flush=True)
+            elif now >= deadline:
+                raise ResourcesError(
+                    f"this job asks for {ask.text()}, but {found.text()}. Waited {patience_s:g} s: "
+                    "add nodes or ask for less; `ray status` says what keeps nodes away"
+                )
+            time.sleep(_PAUSE_S)

@@ -1,0 +1,1 @@
+"""Decoding in bulk: guarded decoders, decode tasks, the pixel cache."""

@@ -1,0 +1,79 @@
+"""Decoding as Ray tasks on CPUs, for workers whose network runs on a GPU.
+
+A GPU takes more images than the cores beside it decode, so there the two stages scale apart: the
+worker of a shard keeps its GPU and hands out its images in chunks; Ray places them on any core of
+the cluster, and only uint8 pixels come back. The worker still commits its shard by itself.
+"""
+
+import collections
+from collections.abc import Iterator
+from typing import Any
+
+import ray
+import ray.exceptions
+
+from model.preprocessing import InputSpec
+from pipelines.images.batches import DecodedBatch, decode_entries
+from pipelines.images.guarded_decoder import IsolatedDecoder, ended_by_alarm, find_decoder
+
+_LEAST_IN_FLIGHT = 16
+CHUNK_IMAGES = 256  # 7 MB of pixels at 96x96x3: few enough to balance, many enough to hide a task
+
+
+class DecodeStage:
+    """Called like `batches.decode_entries`, but decodes elsewhere."""
+
+    def __init__(self, decoder: str, timeout_s: float) -> None:
+        """Remember how to decode.
+
+        Args:
+            decoder: `module:function`.
+            timeout_s: an image that takes longer costs its task, which is then done apart.
+        """
+        self._settings = (decoder, timeout_s)
+
+    def __call__(
+        self, entries: list[dict[str, Any]], spec: InputSpec, batch_size: int
+    ) -> Iterator[DecodedBatch]:
+        """Decode chunks of entries on the cluster; they come back in order, one batch each.
+
+        Raises:
+            OSError: the store is ill.
+        """
+        del batch_size  # the network fills up its own batches out of a chunk
+        chunks = [
+            entries[start : start + CHUNK_IMAGES] for start in range(0, len(entries), CHUNK_IMAGES)
+        ]
+        # One CPU each; as many wait as run, so that no core idles between two. Asked anew for each
+        # shard, as nodes come and go, and never fewer than makes an autoscaler bring some.
+        in_flight = max(_LEAST_IN_FLIGHT, 2 * int(ray.cluster_resources().get("CPU", 1)))
+        window = collections.deque[tuple[list[dict[str, Any]], Any]]()
+        for chunk in chunks:
+            window.append((chunk, _decode_chunk.remote(chunk, spec, *self._settings)))
+            if len(window) >= in_flight:
+                yield self._done(*window.popleft(), spec)
+        while window:
+            yield self._done(*window.popleft(), spec)
+
+    def _done(self, chunk: list[dict[str, Any]], task: Any, spec: InputSpec) -> DecodedBatch:
+        """The chunk's images; where its process died, decoded apart, so one image pays for it."""
+        try:
+            return ray.get(task)
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, OSError):
+                raise error.cause from None
+            raise
+        except ray.exceptions.RayError:  # its worker or its node died
+            apart = IsolatedDecoder(*self._settings)
+            try:
+                return next(decode_entries(chunk, spec, len(chunk), apart))
+            finally:
+                apart.close()
+
+
+@ray.remote(num_cpus=1, max_retries=0)
+def _decode_chunk(
+    chunk: list[dict[str, Any]], spec: InputSpec, decoder: str, timeout_s: float
+) -> DecodedBatch:
+    decode = ended_by_alarm(find_decoder(decoder), timeout_s)
+    return next(decode_entries(chunk, spec, len(chunk), decode))

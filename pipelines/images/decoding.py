@@ -1,0 +1,222 @@
+"""A manifest's images as one uint8 array: decoded once by Ray Data, then indexed by trainers.
+
+A picture that kills or hangs its decoder costs the task that met it one try; a task that is tried
+again decodes in a process of its own (pipelines/images/guarded_decoder.py), so that the guilty
+one is a reject.
+"""
+
+import contextlib
+import dataclasses
+import math
+import threading
+from collections.abc import Generator, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import ray
+
+from model.errors import DecodeError, ManifestError
+from model.preprocessing import InputSpec
+from pipelines.cluster.errors import plain_task_errors
+from pipelines.images.guarded_decoder import (
+    DECODER,
+    TIMEOUT_S,
+    Decode,
+    IsolatedDecoder,
+    ended_by_alarm,
+    find_decoder,
+)
+from pipelines.storage.fetching import ReadFailure, fetch_all
+from pipelines.telemetry.progress import Progress
+
+_PART_BYTES = 2**30  # UTKFace's train split at 96x96 RGB is a third of it
+_QUIET_S = 10  # a cold Ray worker starts in some seconds
+_BLOCK_ROWS = 500  # about 0.2 s of decoding a task; 128x128 grey makes 8 MB
+
+
+@dataclasses.dataclass(frozen=True)
+class DecodedImages:
+    """Pixels uint8 (n, height, width, channels), the manifest rows they belong to, and rejects.
+
+    `sizes` int32 (n, 2) are the pictures' own width and height.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    rows: npt.NDArray[np.int64]
+    rejects: tuple[str, ...]
+    sizes: npt.NDArray[np.int32]
+
+
+def decode_batch(
+    batch: pa.Table, spec: InputSpec, decoder: str, timeout_s: float
+) -> dict[str, npt.NDArray[Any]]:
+    """Fetch and decode: columns row, uri, offset, bytes -> row, pixels, size, error.
+
+    Args:
+        batch: what to decode.
+        spec: what the network takes.
+        decoder: `module:function`.
+        timeout_s: of one picture.
+
+    Returns:
+        Arrays of as many rows; error is '' where all is good.
+    """
+    if not _is_tried_again():
+        return _decoded(batch, spec, ended_by_alarm(find_decoder(decoder), timeout_s))
+    with contextlib.closing(IsolatedDecoder(decoder, timeout_s)) as apart:
+        return _decoded(batch, spec, apart)
+
+
+def _decoded(batch: pa.Table, spec: InputSpec, decode: Decode) -> dict[str, npt.NDArray[Any]]:
+    entries = batch.to_pylist()
+    pixels = np.zeros((len(entries), *spec.shape), dtype=np.uint8)
+    sizes = np.zeros((len(entries), 2), dtype=np.int32)
+    errors = [""] * len(entries)
+    for i, data in enumerate(fetch_all(entries)):
+        try:
+            if isinstance(data, ReadFailure):
+                raise data
+            image = decode(data, spec)
+            pixels[i], sizes[i] = image.pixels, (image.width, image.height)
+        except (DecodeError, ReadFailure) as error:
+            errors[i] = f"{entries[i]['uri']}: {error.reason}: {error}"
+    return {
+        "row": np.array([entry["row"] for entry in entries], dtype=np.int64),
+        "pixels": pixels,
+        "size": sizes,
+        "error": np.array(errors, dtype=object),
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class Filled:
+    """What `decode_into` found: good bool (n,), sizes int32 (n, 2) as width and height, rejects."""
+
+    good: npt.NDArray[np.bool_]
+    sizes: npt.NDArray[np.int32]
+    rejects: tuple[str, ...]
+
+
+def decode_into(
+    table: pa.Table,
+    spec: InputSpec,
+    pixels: npt.NDArray[np.uint8],
+    title: str,
+    decoder: str = DECODER,
+    timeout_s: float = TIMEOUT_S,
+) -> Filled:
+    """Decode all images of a manifest into `pixels` (n, height, width, channels), in row order.
+
+    Args:
+        table: rows of a manifest.
+        spec: what the network takes.
+        pixels: filled.
+        title: of the progress lines.
+        decoder: `module:function`.
+        timeout_s: of one picture.
+
+    Raises:
+        ManifestError: not one image could be decoded.
+        StorageError: the images cannot be read.
+    """
+    count = table.num_rows
+    numbered = table.select(["uri", "offset", "bytes"]).append_column(
+        "row", pa.array(np.arange(count))
+    )
+    blocks: list[Any] = [
+        numbered.slice(start, _BLOCK_ROWS) for start in range(0, count, _BLOCK_ROWS)
+    ]
+    decode: Any = decode_batch  # Ray's stubs know no function with keyword arguments
+    settings = {"spec": spec, "decoder": decoder, "timeout_s": timeout_s}
+    sizes = np.zeros((count, 2), dtype=np.int32)
+    good = np.zeros(count, dtype=bool)
+    rejects: list[str] = []
+    progress = Progress(title, count)
+    with plain_task_errors(), _told_if_nothing_comes(progress):
+        decoded = ray.data.from_arrow(blocks).map_batches(  # from_arrow waits for a core too
+            decode, batch_size=None, batch_format="pyarrow", fn_kwargs=settings
+        )
+        batches: Any = decoded.iter_batches(batch_size=None, prefetch_batches=1)
+        for batch in batches:
+            usable = batch["error"] == ""
+            pixels[batch["row"][usable]] = batch["pixels"][usable]
+            sizes[batch["row"][usable]] = batch["size"][usable]
+            good[batch["row"][usable]] = True
+            rejects += [str(text) for text in batch["error"][~usable]]
+            progress.advance(len(batch["row"]))
+    progress.close()
+    if not good.any():
+        raise ManifestError(f"none of the manifest's {count} images can be decoded: {rejects[0]}")
+    return Filled(good, sizes, tuple(rejects))
+
+
+@contextlib.contextmanager
+def _told_if_nothing_comes(progress: Progress) -> Generator[None]:
+    """Say why after a while, if not one image is decoded by then: Ray waits without a word."""
+
+    def tell() -> None:
+        if not progress.done:
+            progress.show("waiting: all cores are in use, or the images' store is slow")
+
+    timer = threading.Timer(_QUIET_S, tell)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _is_tried_again() -> bool:
+    """Whether this Ray task was begun before, by a process that is gone; Ray has no public word."""
+    worker: Any = ray._private.worker.global_worker  # type: ignore[attr-defined]
+    return worker.core_worker.get_current_task_attempt_number() > 0
+
+
+def decode_in_parts(
+    table: pa.Table, spec: InputSpec, title: str, part_bytes: int = _PART_BYTES
+) -> Iterator[tuple[pa.Table, DecodedImages]]:
+    """Decode a manifest of any size, some of it in memory at a time.
+
+    Args:
+        table: rows of a manifest.
+        spec: what the network takes.
+        title: of the progress lines.
+        part_bytes: pixels in memory at once.
+
+    Yields:
+        (the rows of a part that could be decoded, their pixels), in the manifest's order.
+
+    Raises:
+        ManifestError: not one image could be decoded.
+    """
+    rows = max(1, part_bytes // math.prod(spec.shape))
+    failure: ManifestError | None = None
+    good = 0
+    for start in range(0, table.num_rows, rows):
+        part = table.slice(start, rows)
+        try:
+            images = decode_manifest(part, spec, title)
+        except ManifestError as error:  # a last part may be one bad image
+            failure = error
+            continue
+        good += len(images.rows)
+        yield part.take(pa.array(images.rows, pa.int64())), images
+    if failure and not good:
+        raise failure
+
+
+def decode_manifest(table: pa.Table, spec: InputSpec, title: str = "decode") -> DecodedImages:
+    """Decode all images of a manifest into memory, in its row order.
+
+    Raises:
+        ManifestError: not one image could be decoded.
+    """
+    pixels = np.empty((table.num_rows, *spec.shape), dtype=np.uint8)
+    filled = decode_into(table, spec, pixels, title)
+    rows, sizes = np.flatnonzero(filled.good), filled.sizes
+    if not filled.good.all():
+        pixels, sizes = pixels[rows], sizes[rows]
+    return DecodedImages(pixels, rows, filled.rejects, sizes)

@@ -1,0 +1,193 @@
+"""Decoded images as one file that workers map into memory, so a data set may exceed it.
+
+A file is named by all that decides its pixels: the files' identities and the preprocessing. Its
+record (.json) is written last, so what has one is whole. Workers on another node without that disk
+fetch the file once to their own.
+"""
+
+import dataclasses
+import fcntl
+import hashlib
+import os
+import tempfile
+import uuid
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import obstore
+import pyarrow as pa
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from model.preprocessing import InputSpec
+from pipelines import storage
+from pipelines.images.decoding import decode_into
+from pipelines.storage import tables
+
+_CHUNK_BYTES = 32 * 2**20
+_LOCAL = f"facemill-decoded-{os.getuid()}"  # below /tmp, which other people use too
+
+
+@dataclasses.dataclass(frozen=True)
+class PixelFile:
+    """A .npy file of uint8 (n, height, width, channels), and the node whose disk holds it."""
+
+    path: str
+    bytes: int
+    node: str
+
+    def open(self) -> npt.NDArray[np.uint8]:
+        """Map the file into memory, read-only; on another node, fetch it there first."""
+        path = Path(self.path)
+        if not _is_whole(path, self.bytes):
+            path = fetch(self, Path(tempfile.gettempdir()) / _LOCAL)
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+
+    def drop_copy(self) -> None:
+        """Remove what `open` fetched to this node; who has it mapped keeps it until the end."""
+        copy = Path(tempfile.gettempdir()) / _LOCAL / Path(self.path).name
+        if copy != Path(self.path):
+            copy.unlink(missing_ok=True)
+            copy.with_name(f"{copy.name}.lock").unlink(missing_ok=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class CachedPixels:
+    """The file, the manifest rows that it holds good pixels of, what was not decodable."""
+
+    file: PixelFile
+    rows: npt.NDArray[np.int64]
+    rejects: tuple[str, ...]
+    reused: bool
+
+
+def local_folder(cache: str) -> Path:
+    """Where the files of `cache` lie on this machine: itself, or for s3:// a temporary folder."""
+    if not cache.startswith("s3://"):
+        return Path(cache)
+    return Path(tempfile.gettempdir()) / _LOCAL / hashlib.sha256(cache.encode()).hexdigest()[:8]
+
+
+def key_of(table: pa.Table, spec: InputSpec) -> str:
+    """16 hex digits over the files' identities, in order, and the preprocessing.
+
+    A file without a content hash and an ETag may have changed since: then the key is new each time.
+    """
+    digest = hashlib.sha256(spec.hash.encode())
+    unsure = False
+    for row in table.select(["uri", "offset", "bytes", "content_hash", "etag"]).to_pylist():
+        unsure |= not (row["content_hash"] or row["etag"])
+        digest.update(repr(row["content_hash"] or tuple(row.values())).encode())
+    if unsure:
+        digest.update(uuid.uuid4().bytes)
+    return digest.hexdigest()[:16]
+
+
+def decoded(table: pa.Table, spec: InputSpec, cache: str, title: str) -> CachedPixels:
+    """The decoded images of a manifest: found in `cache`, or decoded into it.
+
+    Args:
+        table: rows of a manifest.
+        spec: what the network takes.
+        cache: local folder or s3:// prefix.
+        title: of the progress line.
+
+    Raises:
+        ManifestError: not one image could be decoded.
+        OSError: the cache cannot be read or written.
+    """
+    name = key_of(table, spec)
+    path = local_folder(cache) / f"{name}.npy"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    record_uri = storage.join(cache, f"{name}.json")
+    record = tables.read_json(record_uri) if storage.exists(record_uri) else None
+    reused = record is not None
+    if record is None:
+        record = _decode(table, spec, path, title)
+        if cache.startswith("s3://"):
+            _upload(path, storage.join(cache, path.name))
+        tables.write_json(record_uri, record)
+    elif not _is_whole(path, record["bytes"]):
+        if not cache.startswith("s3://"):  # somebody removed the file and left the record
+            record, reused = _decode(table, spec, path, title), False
+        else:
+            _download(storage.join(cache, path.name), path)
+    good = np.ones(table.num_rows, dtype=bool)
+    good[record["bad"]] = False
+    node = ray.get_runtime_context().get_node_id()
+    file = PixelFile(str(path), record["bytes"], node)
+    return CachedPixels(file, np.flatnonzero(good), tuple(record["rejects"]), reused)
+
+
+def _decode(table: pa.Table, spec: InputSpec, path: Path, title: str) -> dict[str, Any]:
+    """Decode into a temporary file and put it in place; returns its record."""
+    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    shape = (table.num_rows, *spec.shape)
+    try:
+        pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+        with open(temporary, "r+b") as file:  # a full disk says so now; in a mapping it kills
+            os.posix_fallocate(file.fileno(), 0, os.path.getsize(temporary))
+        done = decode_into(table, spec, pixels, title)
+        pixels.flush()
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    bad = np.flatnonzero(~done.good).tolist()
+    return {
+        "bytes": path.stat().st_size,
+        "shape": list(shape),
+        "preprocessing": spec.hash,
+        "bad": bad,
+        "rejects": list(done.rejects),
+    }
+
+
+def _is_whole(path: Path, size: int) -> bool:
+    return path.is_file() and path.stat().st_size == size
+
+
+def _upload(path: Path, uri: str) -> None:
+    with storage.plain_errors(uri):
+        store, key = storage.s3_store(uri)
+        obstore.put(store, key, path)  # multipart: there at once and whole, or not at all
+
+
+def _download(uri: str, path: Path) -> None:
+    with storage.plain_errors(uri):
+        store, key = storage.s3_store(uri)
+        _write_whole(path, (bytes(part) for part in obstore.get(store, key).stream(_CHUNK_BYTES)))
+
+
+def _write_whole(path: Path, parts: Any) -> None:
+    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            for part in parts:
+                file.write(part)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def fetch(file: PixelFile, folder: Path) -> Path:
+    """Copy a file from its node into `folder` here, once for all workers of this machine."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / Path(file.path).name
+    with open(folder / f"{path.name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not _is_whole(path, file.bytes):
+            there = NodeAffinitySchedulingStrategy(file.node, soft=False)
+            task: Any = ray.remote(num_cpus=0, num_returns="streaming")(_read_chunks)
+            refs = task.options(scheduling_strategy=there).remote(file.path)
+            parts: Any = map(ray.get, refs)
+            _write_whole(path, parts)
+    return path
+
+
+def _read_chunks(path: str) -> Generator[npt.NDArray[np.uint8]]:
+    with open(path, "rb") as file:
+        while data := file.read(_CHUNK_BYTES):
+            yield np.frombuffer(data, np.uint8)

@@ -1,0 +1,255 @@
+"""Images in a folder, prefix or tar -> manifest and rejects; Ray Data lists and hashes them."""
+
+import dataclasses
+import hashlib
+from typing import Any, Literal
+
+import pandas as pd
+import pyarrow as pa
+
+from model import labels
+from model.errors import ManifestError, UsageError
+from pipelines import storage
+from pipelines.cluster.errors import plain_task_errors
+from pipelines.manifests import manifest
+from pipelines.manifests.labels import utkface
+from pipelines.manifests.labels.table import read_labels_file
+from pipelines.manifests.manifest import SplitRule
+from pipelines.manifests.sources.images import LISTED, listed_files
+from pipelines.storage import listing, tables
+from pipelines.storage.fetching import ReadFailure, fetch_all
+from pipelines.telemetry.phases import phase, run_id
+from pipelines.telemetry.progress import Progress
+
+_MARKER = "manifest.json"  # written last
+_PART_ROWS = 200_000  # a manifest part of about 20 MB
+
+_HASHED = pa.schema(
+    [
+        *((column.name, column.type) for column in LISTED),
+        ("content_hash", pa.string()), ("age_years", pa.float32()), ("gender", pa.string()),
+        ("race", pa.string()), ("taken_at", pa.timestamp("ms")),
+        ("stage", pa.string()), ("reason", pa.string()),
+    ]
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class IngestOptions:
+    """What to ingest and how.
+
+    Attributes:
+        images: folder, s3:// prefix or tar, normalized.
+        labels: `auto`, `utkface`, `none`, or the URI of a CSV or Parquet with path, age, gender.
+        hash: `content` reads all bytes; `etag` reads none.
+        split: the split rule.
+        split_column: column of the labels file that already holds train, val, test.
+    """
+
+    images: str
+    labels: str = "auto"
+    hash: Literal["content", "etag"] = "content"
+    split: SplitRule = dataclasses.field(default_factory=SplitRule)
+    split_column: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Ingested:
+    """A manifest in memory, its rejects, and counts worth telling."""
+
+    table: pa.Table
+    rejects: pa.Table
+    notes: tuple[str, ...] = ()
+
+    @property
+    def counts(self) -> dict[str, Any]:
+        """Counts for the summary and manifest.json; files = manifest + rejects."""
+        rows: Any = self.table.select(
+            ["split", "duplicate_group", "label_conflict", "age_years"]
+        ).to_pandas()
+        grouped = rows[rows["duplicate_group"].notna()]
+        return {
+            "files": self.table.num_rows + self.rejects.num_rows,
+            "manifest": self.table.num_rows,
+            "rejects": self.rejects.num_rows,
+            "labelled": int(rows["age_years"].notna().sum()),
+            "splits": {s: int((rows["split"] == s).sum()) for s in manifest.SPLITS},
+            "duplicate_groups": int(grouped["duplicate_group"].nunique()),
+            "duplicate_files": len(grouped),
+            "conflicting_groups": int(
+                grouped.loc[grouped["label_conflict"], "duplicate_group"].nunique()
+            ),
+            "fingerprint": manifest.fingerprint(self.table),
+        }
+
+
+def _label_row(row: dict[str, Any]) -> dict[str, Any]:
+    """Label one file from its name; what is wrong with it goes into stage and reason."""
+    name = row["uri"].rpartition("/")[2].rpartition(".tar#")[2]
+    if not listing.has_image_name(name):
+        return row | {"stage": "list", "reason": "not the name of an image"}
+    if row["bytes"] == 0:
+        reason = "the file has no bytes" if row["etag"] else "the file is gone, or a broken link"
+        return row | {"stage": "read", "reason": reason}
+    parsed = utkface.parse_name(name)
+    if isinstance(parsed, str):
+        return row | {"stage": "label", "reason": parsed}
+    return row | {
+        "age_years": float(parsed.age_years),
+        "gender": labels.GENDERS[parsed.gender],
+        "race": None if parsed.race is None else labels.RACES[parsed.race],
+        "taken_at": parsed.taken_at,
+    }
+
+
+def hash_and_label(batch: pa.Table, with_hash: bool) -> pa.Table:
+    """Read and hash each listed file, and parse its name; a table of `_HASHED`."""
+    rows = [_label_row(row) for row in batch.to_pylist()]
+    readable = [row for row in rows if row.get("stage") in (None, "label")] if with_hash else []
+    for row, data in zip(readable, fetch_all(readable), strict=True):
+        if isinstance(data, ReadFailure):
+            row |= {"stage": "read", "reason": str(data)}
+        else:
+            row["content_hash"] = hashlib.sha256(data).hexdigest()
+    return pa.Table.from_pylist(rows, schema=_HASHED)
+
+
+def ingest(options: IngestOptions) -> Ingested:
+    """List, hash and label all files of `options.images`.
+
+    The driver peaks at 1 kB a file (docs/benchmarks/ingest.md); images never reach it.
+
+    Raises:
+        StorageError: the images or the labels cannot be read.
+        ManifestError: nothing there is an image, or no label matches.
+    """
+    storage.require_readable(options.images, "--images")
+    next(listing.list_files(options.images, limit=1), None)  # not a tar? say so before Ray does
+    hashed = listed_files(options.images).map_batches(
+        hash_and_label,
+        batch_size=None,
+        batch_format="pyarrow",
+        fn_kwargs={"with_hash": options.hash == "content"},
+    )
+    progress = Progress("ingest", None, "files")
+    parts: list[pa.Table] = []
+    with phase("hash") as facts, plain_task_errors():
+        for part in hashed.iter_batches(
+            batch_size=None, batch_format="pyarrow", prefetch_batches=1
+        ):
+            parts.append(part.select(_HASHED.names).cast(_HASHED))
+            progress.advance(part.num_rows)
+        facts["files"] = progress.done
+    progress.close()
+    with phase("label") as facts:
+        ingested = assemble(parts, options)
+        facts["rows"], facts["rejects"] = ingested.table.num_rows, ingested.rejects.num_rows
+    return ingested
+
+
+def assemble(parts: list[pa.Table], options: IngestOptions) -> Ingested:
+    """Settle labels, groups and splits of all hashed files; `parts` is emptied to save memory.
+
+    Raises:
+        ManifestError: see `ingest`.
+    """
+    rows: Any = tables.concat(parts, _HASHED).to_pandas()
+    parts.clear()
+    if not (rows["stage"].isna() | (rows["stage"] == "label")).any():
+        what = f"{len(rows)} files, none of them" if len(rows) else "no files, so no"
+        raise ManifestError(
+            f"--images {options.images} holds {what} images: looked for "
+            f"{' '.join(sorted(listing.IMAGE_SUFFIXES))}"
+        )
+    rows, notes = _apply_labels(rows, options)
+    bad = rows["stage"].notna()
+    rejects = pa.Table.from_pandas(
+        rows.loc[bad, manifest.REJECTS_SCHEMA.names],
+        schema=manifest.REJECTS_SCHEMA,
+        preserve_index=False,
+    )
+    good = manifest.with_groups(rows[~bad].drop(columns=["stage", "reason"]), options.split)
+    return Ingested(manifest.to_table(good), rejects, tuple(notes))
+
+
+def _apply_labels(rows: pd.DataFrame, options: IngestOptions) -> tuple[pd.DataFrame, list[str]]:
+    """Settle where labels come from; returns the rows and notes for the summary."""
+    unnamed = rows["stage"] == "label"
+    choice = options.labels
+    if choice == "auto":
+        choice = (
+            "utkface" if 2 * unnamed.sum() < len(rows[rows["stage"].isna() | unnamed]) else "none"
+        )
+    if choice == "utkface":
+        return rows, ["labels: UTKFace file names"]
+    rows.loc[unnamed, ["stage", "reason"]] = None
+    rows[["age_years", "gender", "race", "taken_at"]] = None
+    if choice == "none":
+        return rows, ["labels: none; this manifest is for scoring"]
+    return _join_labels(rows, options)
+
+
+def _join_labels(rows: pd.DataFrame, options: IngestOptions) -> tuple[pd.DataFrame, list[str]]:
+    """Join a labels file on path: the URI, the path below --images, or the base name."""
+    given = read_labels_file(options.labels, options.split_column)
+    relative = rows["uri"].str.removeprefix(options.images).str.replace(r"^[/#]", "", regex=True)
+    base = rows["uri"].str.replace(r"^.*(?:/|\.tar#)", "", regex=True)
+    position = pd.Series(-1, index=rows.index)
+    lookup = pd.Series(range(len(given)), index=given["path"])
+    base = base.mask(base.duplicated(keep=False))  # a name that two files share tells nothing
+    for key in (rows["uri"], relative, base):
+        position = position.where(position >= 0, key.map(lookup).fillna(-1).astype(int))
+    usable = rows["stage"].isna()
+    found = usable & (position >= 0)
+    if not found.any():
+        raise ManifestError(
+            f"--labels {options.labels}: none of its {len(given)} paths is a file below "
+            f"{options.images}; the first is {given['path'].iloc[0]!r}"
+        )
+    rows.loc[usable & ~found, ["stage", "reason"]] = ["label", "the labels file does not name it"]
+    for column in given.columns.drop("path"):
+        rows[column] = given[column].reindex(position.where(found)).to_numpy()
+    unknown = found & rows["age_years"].isna() & rows["gender"].isna()
+    rows.loc[unknown, ["stage", "reason"]] = ["label", "neither a legal age nor a gender is given"]
+    unused = len(given) - position[found].nunique()
+    return rows, [f"labels: {options.labels}, {unused} of its {len(given)} rows match no file"]
+
+
+def require_own(options: IngestOptions, output: str) -> None:
+    """Refuse an output that is another manifest's.
+
+    Raises:
+        UsageError: it holds a manifest of other images or options.
+    """
+    marker = storage.join(output, _MARKER)
+    if not storage.exists(marker):
+        return
+    before, asked = tables.read_json(marker)["options"], dataclasses.asdict(options)
+    changed = [k for k in asked if tables.plain(before.get(k)) != tables.plain(asked[k])]
+    if changed:
+        shown = "; ".join(f"{k} was {before.get(k)!r}, is {asked[k]!r}" for k in changed)
+        raise UsageError(f"--output {output} holds another manifest ({shown}): choose another")
+
+
+def write_ingested(result: Ingested, options: IngestOptions, output: str) -> dict[str, Any]:
+    """Write manifest/, rejects/ and, last, manifest.json; returns what stands in it.
+
+    Raises:
+        UsageError: the output holds a manifest of other images or options.
+    """
+    marker = storage.join(output, _MARKER)
+    require_own(options, output)
+    storage.delete(marker)
+    record = {
+        "format": 1, "run_id": run_id(), **result.counts, "options": dataclasses.asdict(options),
+        "notes": list(result.notes),
+    }  # fmt: skip
+    with phase("write"):
+        for kind, table in (("manifest", result.table), ("rejects", result.rejects)):
+            for old in tables.list_parquet(storage.join(output, kind)):
+                storage.delete(old)
+            for part, start in enumerate(range(0, max(table.num_rows, 1), _PART_ROWS)):
+                uri = storage.join(output, kind, f"part-{part:05d}.parquet")
+                tables.write_table(uri, table.slice(start, _PART_ROWS))
+        tables.write_json(marker, record)
+    return record

@@ -1,0 +1,68 @@
+"""A labels file for images that do not say their labels by name: CSV or Parquet."""
+
+import pandas as pd
+import pyarrow as pa
+
+from model import labels
+from model.errors import ManifestError, UsageError
+from pipelines import storage
+from pipelines.manifests import manifest
+from pipelines.storage import tables
+
+
+def read_labels_file(labels_uri: str, split_column: str | None = None) -> pd.DataFrame:
+    """Read and check a labels file.
+
+    Args:
+        labels_uri: a .csv or .parquet with path, age (years), gender and maybe race.
+        split_column: its column that says train, val or test, or None.
+
+    Returns:
+        path, age_years (NaN where illegal), gender and race (null where unknown), and split where
+        it is asked for; the first row of each path.
+
+    Raises:
+        UsageError: neither kind of file.
+        ManifestError: a column is missing, or holds what it must not.
+    """
+    uri = storage.normalize(labels_uri)
+    storage.require_readable(uri, "--labels")
+    if uri.endswith(".parquet"):
+        frame: pd.DataFrame = tables.read_table(uri).to_pandas()
+    elif uri.endswith(".csv"):
+        try:
+            # index_col: a comma at the end of every line must not move the columns.
+            frame = pd.read_csv(pa.BufferReader(storage.read_bytes(uri)), index_col=False)
+        except ValueError as error:  # pandas: no columns, ragged lines, not UTF-8
+            raise ManifestError(
+                f"--labels {uri} cannot be read as UTF-8 CSV with a header line: {error}"
+            ) from None
+    else:
+        raise UsageError(f"--labels {labels_uri}: give auto, utkface, none, a .csv or a .parquet")
+    missing = sorted({"path", "age", "gender"} - set(frame.columns))
+    if missing:
+        raise ManifestError(
+            f"--labels {uri} lacks the column{'s' if len(missing) > 1 else ''} "
+            f"{', '.join(missing)}: it has {', '.join(map(str, frame.columns))}"
+        )
+    frame = frame.drop_duplicates("path")
+    age = pd.to_numeric(frame["age"], errors="coerce")
+    result = pd.DataFrame({"path": frame["path"].astype(str)})
+    result["age_years"] = age.where(age.between(labels.MIN_AGE_YEARS, labels.MAX_AGE_YEARS))
+    result["gender"] = _names(frame["gender"], labels.GENDERS)
+    result["race"] = _names(frame["race"], labels.RACES) if "race" in frame else None
+    if split_column:
+        if split_column not in frame:
+            raise ManifestError(f"--split-column {split_column}: {uri} has no such column")
+        result["split"] = frame[split_column].astype(str)
+        illegal = sorted(set(result["split"]) - set(manifest.SPLITS))
+        if illegal:
+            raise ManifestError(f"--split-column holds {illegal}: legal are train, val, test")
+    return result.reset_index(drop=True)
+
+
+def _names(column: pd.Series, names: tuple[str, ...]) -> pd.Series:
+    """Codes (0, 1, …), names or initials as names; anything else is null."""
+    known = {name: name for name in names} | {str(i): name for i, name in enumerate(names)}
+    known |= {f"{i}.0": name for i, name in enumerate(names)} | {name[0]: name for name in names}
+    return column.astype(str).str.strip().str.lower().map(known)

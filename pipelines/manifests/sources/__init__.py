@@ -1,0 +1,1 @@
+"""Where inputs come from: one file a kind of source."""

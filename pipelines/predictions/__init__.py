@@ -1,0 +1,1 @@
+"""What a scoring run leaves: file names, schemas, frozen inputs, records, proof."""

@@ -1,0 +1,229 @@
+"""Proof from the files alone that a scoring run is whole: inputs = scored + quarantined, once each.
+
+Reads every shard once, a few at a time. Duplicates across shards are looked for by 128-bit hashes
+of the uris, spread over files in a temporary folder, so memory stays flat however many there are.
+"""
+
+import collections
+import dataclasses
+import hashlib
+import io
+import json
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from model.bundle import RECORD_FILE
+from pipelines import storage
+from pipelines.predictions import frozen_inputs, layout
+from pipelines.predictions.uri_hashes import HASH, Column, hash_strings
+from pipelines.storage import tables
+from pipelines.storage.fetching import read_ahead
+from pipelines.telemetry.progress import Progress
+
+_READERS = 4
+_PARTS = 64  # files that hashes are spread over: a billion uris take 16 GB of disk, 250 MB at once
+_MOST_PROBLEMS = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Verified:
+    """What was found; `problems` is empty where all is well."""
+
+    inputs: int
+    scored: int
+    quarantined: int
+    files: int
+    bundle_id: str
+    problems: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Checked:
+    """One shard."""
+
+    uris: Column
+    rows: dict[str, int]
+    problems: list[str]
+
+
+def verify(output: str) -> Verified:
+    """Check a finished run.
+
+    Raises:
+        StorageError: the store cannot be reached.
+    """
+    frozen, run = frozen_inputs.load_frozen(output), _read_run(output)
+    if frozen is None or run is None:
+        missing = layout.FROZEN if frozen is None else layout.RUN
+        text = f"there is no {missing}: the run is not finished, its command continues it"
+        return Verified(0, 0, 0, 0, "", (text,))
+    problems = [*_listing_problems(output, run), *_job_problems(output, run)]
+    progress, rows = Progress("verify", frozen.total), collections.Counter[str]()
+    indices = range(len(frozen.rows))
+
+    def checked(index: int) -> _Checked:
+        return _check_shard(output, index, frozen, run)
+
+    with tempfile.TemporaryDirectory(prefix="facemill-verify-") as folder:
+        uris = _SpreadHashes(folder)
+        for shard in read_ahead(checked, indices, _READERS):
+            problems += shard.problems
+            rows.update(shard.rows)
+            uris.add(shard.uris)
+            progress.advance(shard.rows["inputs"])
+        progress.close()
+        twice = uris.duplicates()
+        if len(twice):
+            problems.append(_name_duplicates(output, indices, twice))
+    for counted, claimed in (
+        ("inputs", "inputs"), ("predictions", "scored"), ("quarantine", "quarantined"),
+    ):  # fmt: skip
+        if rows[counted] != run[claimed]:
+            problems.append(
+                f"{layout.RUN} says {run[claimed]:,} {claimed}, found {rows[counted]:,}"
+            )
+    if rows["inputs"] != rows["predictions"] + rows["quarantine"]:
+        problems.append(
+            f"{rows['inputs']:,} inputs are not {rows['predictions']:,} scored "
+            f"+ {rows['quarantine']:,} quarantined"
+        )
+    counts = (rows["inputs"], rows["predictions"], rows["quarantine"])
+    return Verified(*counts, len(run["files"]), run["bundle_id"], _shortened(problems))
+
+
+def _shortened(problems: list[str]) -> tuple[str, ...]:
+    more = len(problems) - _MOST_PROBLEMS
+    return (*problems[:_MOST_PROBLEMS], *([f"and {more:,} more"] if more > 0 else []))
+
+
+def _read_run(output: str) -> dict[str, Any] | None:
+    try:
+        run = tables.read_json(layout.path(output, layout.RUN))
+    except FileNotFoundError:
+        return None
+    return run if "files" in run else None
+
+
+def _listing_problems(output: str, run: dict[str, Any]) -> Iterator[str]:
+    """Files that run.json names and are not there, or the other way round."""
+    named, found = set(run["files"]), set[str]()
+    for kind in layout.ROWS:
+        files = tables.list_parquet(layout.path(output, kind))
+        found |= {f"{kind}/{file.rsplit('/', 1)[1]}" for file in files}
+    yield from (f"{name} is missing" for name in sorted(named - found))
+    yield from (f"{name} is not named in {layout.RUN}" for name in sorted(found - named))
+
+
+def _job_problems(output: str, run: dict[str, Any]) -> Iterator[str]:
+    """job.json, the copied bundle and run.json must name one bundle."""
+    for name in (layout.JOB, f"{layout.BUNDLE}/{RECORD_FILE}"):
+        try:
+            other = tables.read_json(storage.join(output, name)).get("bundle_id")
+        except (FileNotFoundError, json.JSONDecodeError):
+            yield f"{name} is missing or damaged"
+            continue
+        if other != run["bundle_id"]:
+            yield f"{name} names bundle {other}, {layout.RUN} names {run['bundle_id']}"
+
+
+def _check_shard(
+    output: str, index: int, frozen: frozen_inputs.FrozenInputs, run: dict[str, Any]
+) -> _Checked:
+    """Hashes and row counts of the three files of a shard, and that they hold the same uris."""
+    expected = {layout.shard_name("inputs", index): (frozen.rows[index], frozen.sha256[index])}
+    for kind in layout.ROWS:
+        name = layout.shard_name(kind, index)
+        entry = run["files"].get(name, {})
+        expected[name] = (entry.get("rows", -1), entry.get("sha256", ""))
+    problems, uris, rows = list[str](), dict[str, Column](), dict[str, int]()
+    for name, (count, sha256) in expected.items():
+        kind = name.partition("/")[0]
+        uris[kind], rows[kind] = pa.chunked_array([], pa.string()), 0
+        try:
+            data = storage.read_bytes(storage.join(output, name))
+            table = pq.read_table(io.BytesIO(data), columns=_columns(kind))
+        except FileNotFoundError:
+            problems.append(f"{name} is missing")
+            continue
+        except (pa.ArrowInvalid, OSError) as error:
+            problems.append(f"{name} cannot be read: {str(error).splitlines()[0]}")
+            continue
+        uris[kind], rows[kind] = table["uri"], table.num_rows
+        if hashlib.sha256(data).hexdigest() != sha256:
+            problems.append(f"{name} is not the file that was committed (SHA-256)")
+        if table.num_rows != count:
+            problems.append(f"{name} has {table.num_rows:,} rows, {count:,} were committed")
+        if kind == "predictions":
+            strange = set(pc.unique(table["bundle_id"]).to_pylist()) - {run["bundle_id"]}
+            problems += [
+                f"{name} holds rows of bundle {other}" for other in sorted(strange, key=str)
+            ]
+    both = pa.chunked_array([*uris["predictions"].chunks, *uris["quarantine"].chunks], pa.string())
+    wanted, got = (_sorted(column) for column in (uris["inputs"], both))
+    if not wanted.equals(got):
+        problems.append(_difference(index, wanted, got))
+    return _Checked(both, rows, problems)
+
+
+def _columns(kind: str) -> list[str]:
+    return ["uri", "bundle_id"] if kind == "predictions" else ["uri"]
+
+
+def _sorted(column: Column) -> Any:
+    return column.combine_chunks().sort()
+
+
+def _difference(index: int, wanted: Any, got: Any) -> str:
+    counts = collections.Counter(wanted.to_pylist())
+    counts.subtract(got.to_pylist())
+    lost = [uri for uri, count in counts.items() if count > 0]
+    extra = [uri for uri, count in counts.items() if count < 0]
+    parts = [
+        f"{len(uris):,} inputs {what}, e.g. {uris[0]!r}"
+        for uris, what in ((lost, "have no row"), (extra, "have a row too many"))
+        if uris
+    ]
+    return f"{layout.shard_file(index)}: {'; '.join(parts)}"
+
+
+class _SpreadHashes:
+    """Hashes of any number of strings, spread over files, to find those that are there twice."""
+
+    def __init__(self, folder: str) -> None:
+        self._files = [Path(folder, str(part)) for part in range(_PARTS)]
+        for path in self._files:
+            path.touch()
+
+    def add(self, strings: Column) -> None:
+        hashes = hash_strings(strings)
+        for part, path in enumerate(self._files):
+            with path.open("ab") as file:
+                file.write(hashes[hashes["first"] % _PARTS == part].tobytes())
+
+    def duplicates(self) -> npt.NDArray[np.void]:
+        """The hashes that were added more than once."""
+        found: list[npt.NDArray[np.void]] = []
+        for path in self._files:
+            hashes = np.sort(np.fromfile(path, dtype=HASH))
+            found.append(np.unique(hashes[1:][hashes[1:] == hashes[:-1]]))
+        return np.concatenate(found)
+
+
+def _name_duplicates(output: str, indices: Iterable[int], twice: npt.NDArray[np.void]) -> str:
+    """Find one of the duplicates by name: a second pass, over the inputs alone."""
+    example = "?"
+    for index in indices:
+        uris = tables.read_table(layout.shard(output, layout.INPUTS, index), ["uri"])["uri"]
+        known = np.isin(hash_strings(uris)["first"], twice["first"])
+        if known.any():
+            example = uris[int(known.argmax())].as_py()
+            break
+    return f"{len(twice):,} uris have more than one row, e.g. {example!r}"

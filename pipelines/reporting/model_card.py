@@ -1,0 +1,229 @@
+"""The model card of a bundle: MODEL_CARD.md and MODEL_CARD.html, from bundle.json and figures."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from model.bundle import Bundle
+from model.layer_graph import layers_of, layout
+from pipelines import storage
+from pipelines.bundles import calibrating
+from pipelines.reporting import page
+from pipelines.reporting import sections as sections
+from pipelines.reporting.inline_svg import Chart, Plot, legend, number, steps
+from pipelines.reporting.sections import Section, Table
+
+USE = (
+    "Estimating apparent age and gender over many pictures at once: statistics of a collection, "
+    "data quality, research on such estimates.",
+    "Not for age gating, not for identifying anybody, not for decisions about people: a single "
+    "estimate can be decades off, and the interval beside it says so.",
+    "Gender is one of two labels given by annotators; it says nothing of how a person identifies.",
+)
+RACE = (
+    "This bundle has a head for UTKFace's five race labels, which are other people's guesses at "
+    "appearance. Predicting them of a person is not a use we support, and scoring writes no such "
+    "column."
+)
+TAUGHT_RACE = (
+    "UTKFace's race labels were an auxiliary task while it was trained (the curves of race below); "
+    "this bundle holds nothing that predicts them."
+)
+DATA = (
+    "Trained on UTKFace (https://susanqq.github.io/UTKFace/), which is for non-commercial research "
+    "only; the copyright of the pictures stays with their owners, and that limit is best taken to "
+    "reach the weights.",
+    "UTKFace's ages are estimates of the DEX network checked by a person, not birth dates: part of "
+    "the error measured here is in the labels. In 177 of 309 groups of byte-identical files the "
+    "labels contradict each other.",
+    "Splits follow the content of the files, so no picture stands in two of them.",
+)
+_DRAWN = (
+    "Trained on faces drawn by facemill's demo: it has never seen a real face, and its figures "
+    "say nothing about real ones.",
+)
+
+
+def write_card(bundle: Bundle, folder: str, figures: Mapping[str, Any] | None = None) -> list[str]:
+    """Write both files below `folder`.
+
+    Args:
+        bundle: what to describe.
+        folder: local or s3://.
+        figures: of `report.collect` with labels, for the subgroup table; or None.
+
+    Returns:
+        The URIs written.
+    """
+    made = _sections(bundle, figures)
+    title = f"Model card: {bundle.name}"
+    subtitle = f"Bundle {bundle.id}, preprocessing {bundle.input.hash}"
+    html = page.render_page(
+        title=title, subtitle=subtitle, tiles=_tiles(bundle), warnings=[], sections=made,
+        made_at=time.strftime("%Y-%m-%d", time.gmtime()),
+    )  # fmt: skip
+    written: list[str] = []
+    for name, text in (
+        ("MODEL_CARD.md", _markdown(title, subtitle, made)),
+        ("MODEL_CARD.html", html),
+    ):
+        uri = storage.join(folder, name)
+        storage.write_bytes(uri, text.encode())
+        written.append(uri)
+    return written
+
+
+def _markdown(title: str, subtitle: str, made: Sequence[Section]) -> str:
+    """The card without its charts, each as its numbers."""
+    lines = [f"# {title}", "", f"{subtitle}."]
+    for section in made:
+        lines += ["", f"## {section.title}", ""]
+        lines += [f"- {text}" for text in section.words]
+        for part in (*section.tables, *section.charts):
+            lines += ["", f"**{part.title}**", "", "| " + " | ".join(part.columns) + " |"]
+            lines.append("|" + "---|" * len(part.columns))
+            lines += ["| " + " | ".join(map(str, row)) + " |" for row in part.rows]
+            if part.note:
+                lines += ["", part.note]
+    return "\n".join(lines) + "\n"
+
+
+def _tiles(bundle: Bundle) -> list[tuple[str, str, str]]:
+    found = [("preset", bundle.name, f"best of {len(bundle.record.get('history') or [])} epochs")]
+    metrics = (bundle.record.get("metrics") or {}).get("test") or {}
+    for name, title in (
+        ("age_mae", "age error, years"), ("age_within_5", "within 5 years"),
+        ("gender_accuracy", "gender right"), ("gender_auc", "gender AUC"),
+    ):  # fmt: skip
+        if isinstance(metrics.get(name), dict):
+            value, interval = sections.metric_text(name, metrics[name])
+            found.append((title, value, f"{interval}, test split"))
+    return found
+
+
+def _sections(bundle: Bundle, figures: Mapping[str, Any] | None) -> list[Section]:
+    record = bundle.record
+    data = _DRAWN if bundle.name == "demo" else DATA
+    made = [
+        Section("use", "Intended use, and what it is not for", (*USE, *_race(bundle))),
+        Section("data", "Data, licence and labels", data),
+        _metrics(record),
+    ]
+    if figures and figures["quality"]:
+        quality = sections.sections(figures)
+        made += [part for part in quality if part.key in ("quality", "subgroups")]
+    fitted = [(name, value) for name, value in calibrating.summary(dict(record))]
+    table = Table("Fitted on the val split", ("what", "value"), [*fitted])
+    words = ("Intervals and probabilities were fitted on the val split alone.",)
+    made.append(Section("calibration", "Calibration", words, tables=(table,)))
+    made.append(_training(record))
+    layers = layers_of(bundle)
+    network = Table("Layers", ("layer", "kind", "shape", "from"), layers, folded=True)
+    diagram = (_diagram(layers),) if layers else ()
+    made.append(Section("network", "Network", charts=diagram, tables=(network,)))
+    return made
+
+
+def _race(bundle: Bundle) -> tuple[str, ...]:
+    """What a bundle says that kept a head for race labels, or was trained with one."""
+    if any(head.label == "race" for head in bundle.heads):
+        return (RACE,)
+    trained = (bundle.record.get("recipe") or {}).get("auxiliary") or ()
+    return (TAUGHT_RACE,) if "race" in trained else ()
+
+
+def _metrics(record: Mapping[str, Any]) -> Section:
+    """Val and test figures of bundle.json with their intervals."""
+    rows: list[tuple[object, ...]] = []
+    for split, found in (record.get("metrics") or {}).items():
+        for name, value in found.items():
+            if isinstance(value, dict) and name in sections.METRICS:
+                text, interval = sections.metric_text(name, value)  # type: ignore[arg-type]
+                title, images = sections.METRICS[name][0], f"{value['images']:,}"
+                rows.append((split, title, text, interval, images))
+            elif isinstance(value, int | float):
+                rows.append((split, name, f"{value:.4f}", "–", "–"))
+    table = Table("Metrics", ("split", "metric", "value", "95% interval", "images"), rows)
+    return Section("metrics", "Metrics", tables=(table,))
+
+
+def _training(record: Mapping[str, Any]) -> Section:
+    """How it was trained, with the seed's figures: loss and score of each head by epoch."""
+    history: list[dict[str, float]] = list(record.get("history") or [])
+    recipe, run = record.get("recipe") or {}, record.get("training") or {}
+    facts: list[tuple[object, ...]] = [
+        ("recipe", recipe.get("source", "–")),
+        ("optimizer", _plain(recipe.get("optimizer", {}))),
+        ("augmentation", _plain(recipe.get("augmentation", {}))),
+        *_run(run),
+        ("manifest", record.get("manifest_fingerprint", "–")),
+        ("versions", ", ".join(f"{k} {v}" for k, v in (record.get("versions") or {}).items())),
+    ]
+    charts: list[Chart] = []
+    for key in history[0] if history else ():
+        if key.startswith("train_") and "val_" + key.removeprefix("train_") in history[0]:
+            charts.append(_curve(history, key.removeprefix("train_")))
+    table = Table("Run", ("what", "value"), facts)
+    return Section("training", "Training", charts=tuple(charts), tables=(table,))
+
+
+def _run(run: Mapping[str, Any], step: str = "") -> list[tuple[object, ...]]:
+    """What is known of a training, and below it of the one whose weights it began with."""
+    facts = [(f"{step}{name}", _said(v)) for name, v in run.items() if name != "start_training"]
+    before = run.get("start_training")
+    return facts + (_run(before, f"{step}start: ") if before else [])
+
+
+def _said(value: object) -> object:
+    """A list as its items, e.g. the ids of the bundles that taught this one; nothing as a dash."""
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "–"  # type: ignore[arg-type]
+    return "–" if value is None else value
+
+
+def _plain(settings: Mapping[str, Any]) -> str:
+    """Settings that are switched on, as text."""
+    return ", ".join(f"{key} {value}" for key, value in settings.items() if value) or "none"
+
+
+def _curve(history: Sequence[Mapping[str, float]], name: str) -> Chart:
+    """One figure of train and val over the epochs."""
+    epochs = [row["epoch"] for row in history]
+    both = {split: [row[f"{split}_{name}"] for row in history] for split in ("train", "val")}
+    low, high = min(map(min, both.values())), max(map(max, both.values()))
+    edge = (high - low) * 0.05 or 1
+    plot = Plot((epochs[0], max(epochs[-1], epochs[0] + 1)), (low - edge, high + edge))
+    plot.y_axis([(v, f"{v:g}") for v in steps(low, high)])
+    plot.line(list(zip(epochs, both["train"], strict=True)), "reference")
+    plot.line(list(zip(epochs, both["val"], strict=True)), "curve")
+    plot.x_axis("epoch", [(v, number(v)) for v in steps(epochs[0], epochs[-1]) if v == int(v)])
+    legend(plot, [("refkey", "train"), ("plain", "val")])
+    title = name.replace("_", " ").replace("mae", "mean absolute error")
+    ends = f"{both['train'][-1]:.3g} on train, {both['val'][-1]:.3g} on val"
+    words = f"{title} by epoch; at the end {ends}."
+    rows: list[tuple[object, ...]] = [
+        (int(epoch), f"{a:.4g}", f"{b:.4g}")
+        for epoch, a, b in zip(epochs, both["train"], both["val"], strict=True)
+    ]
+    return Chart(title, words, plot.svg(title, words), ("epoch", "train", "val"), rows)
+
+
+def _diagram(layers: Sequence[tuple[object, ...]]) -> Chart:
+    """Boxes from top to bottom, a column a branch."""
+    depth, at = layout(layers)
+    rank = max(depth.values()) + 1
+    plot = Plot((0, 1), (rank, 0), height=34 * rank + 60)
+    for name, _, _, sources in layers:
+        for source in str(sources).split(", "):
+            if source in at:
+                plot.line([at[source], at[str(name)]], "diagonal")
+    for name, kind, size, _ in layers:
+        x, y = at[str(name)]
+        together = sum(found == depth[str(name)] for found in depth.values())
+        half = 0.47 / together
+        plot.box((x - half, x + half), (y - 0.38, y + 0.38), "node", f"{name}: {kind} {size}")
+        text = f"{name}: {kind} {size if size != '' else ''}" if together < 3 else str(name)
+        plot.text(plot.x(x), plot.y(y) + 4, text.strip(), "middle", "in")
+    rows: list[tuple[object, ...]] = [(name, kind) for name, kind, _, _ in layers]
+    words = f"The layer graph from pixels to heads, {len(layers)} layers."
+    return Chart("Layer graph", words, plot.svg("Layer graph", words), ("layer", "kind"), rows)

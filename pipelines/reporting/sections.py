@@ -1,0 +1,264 @@
+"""From figures to a page: tiles, sentences and the charts of each section."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from pipelines.reporting import charts as charts
+from pipelines.reporting import quality_charts as quality_charts
+from pipelines.reporting.inline_svg import Chart, number
+
+METRICS = {
+    "age_mae": ("mean absolute age error", "years"),
+    "age_rmse": ("root mean square age error", "years"),
+    "age_bias": ("age bias (predicted - true)", "years"),
+    "age_within_3": ("age within 3 years", "%"),
+    "age_within_5": ("age within 5 years", "%"),
+    "age_within_10": ("age within 10 years", "%"),
+    "age_coverage": ("true age inside the interval", "%"),
+    "age_group_exact": ("age group exact", "%"),
+    "age_group_one_off": ("age group exact or the next one", "%"),
+    "gender_accuracy": ("gender accuracy", "%"),
+    "gender_auc": ("gender AUC", ""),
+    "gender_ece": ("gender calibration error (ECE)", ""),
+}
+Figures = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table; `marks` is a CSS class for each row."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: list[tuple[object, ...]]
+    marks: list[str] = dataclasses.field(default_factory=list[str])
+    note: str = ""
+    folded: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A heading, sentences, charts side by side and tables below."""
+
+    key: str
+    title: str
+    words: tuple[str, ...] = ()
+    charts: tuple[Chart, ...] = ()
+    tables: tuple[Table, ...] = ()
+
+
+def tiles(figures: Figures) -> list[tuple[str, str, str]]:
+    """The five to eight numbers on top: (name, value, what it says)."""
+    counts, run, means = figures["counts"], figures["run"], figures["means"]
+    rate = ""
+    if run.get("images_per_s"):
+        rate = f"{run['images_per_s']:,.0f} images/s"
+    found = [("images scored", f"{counts['scored']:,}", rate)]
+    bad = counts["quarantined"]
+    total = counts["scored"] + bad
+    found.append(("not scorable", f"{bad:,}", f"{bad / total:.2%} of {total:,} inputs"))
+    if "age_years" in means:
+        found.append(("mean age", f"{means['age_years']:.1f}", "years, as predicted"))
+    if gender := figures["gender"]:
+        words = f"{gender['low']:.1%} to {gender['high']:.1%} (Wilson 95%)"
+        found.append(("female", f"{gender['share_female']:.1%}", words))
+    if quality := figures["quality"]:
+        for name, title in (
+            ("age_mae", "mean age error, years"), ("gender_accuracy", "gender right"),
+            ("age_coverage", "interval holds"), ("gender_ece", "calibration error"),
+        ):  # fmt: skip
+            if name in quality["metrics"]:
+                value, interval = metric_text(name, quality["metrics"][name])
+                found.append((title, value, f"{interval} (95%)"))
+    return found
+
+
+def metric_text(name: str, value: Mapping[str, Any]) -> tuple[str, str]:
+    """A metric and its interval: (`87.1 %`, `86.1 to 88.1`)."""
+    unit = METRICS[name][1]
+    if unit == "%":
+        return f"{value['value']:.1%}", f"{value['low']:.1%} to {value['high']:.1%}"
+    digits = 2 if unit else 3
+    low, high = (f"{value[end]:.{digits}f}" for end in ("low", "high"))
+    return f"{value['value']:.{digits}f}", f"{low} to {high}"
+
+
+def warnings(figures: Figures) -> list[str]:
+    """What a reader must know before believing a figure."""
+    found: list[str] = []
+    if len(figures["bundles"]) > 1:
+        shown = ", ".join(f"{name} ({n:,})" for name, n in figures["bundles"].items())
+        found.append(f"Rows of {len(figures['bundles'])} bundles are mixed here: {shown}.")
+    for name, count in figures["not_a_number"].items():
+        found.append(f"{count:,} rows have NaN in {name}: counted here, in no other figure.")
+    duplicates = figures["counts"]["duplicate_uris"]
+    if duplicates:
+        one_in = figures["counts"]["duplicates_looked_at_one_in"]
+        about = f"about {duplicates:,} (one uri in {one_in} was looked at)"
+        found.append(f"{about if one_in > 1 else f'{duplicates:,}'} rows repeat a uri.")
+    quality = figures["quality"]
+    if quality and quality["splits"].get("train"):
+        found.append(
+            f"{quality['splits']['train']:,} of the labelled images are in the train split: if the "
+            "network learned from them, its quality is flattered. Use --split test."
+        )
+    if quality and quality["one_in"] > 1:
+        found.append(
+            f"Quality is measured on {quality['measured_on']:,} of {quality['labelled']:,} "
+            "labelled images, picked by a hash of their uri."
+        )
+    if figures["run"] and "finished_at" not in figures["run"]:
+        found.append("The run has not finished: this is what was there when the report was made.")
+    return found
+
+
+def sections(figures: Figures) -> list[Section]:
+    """The page below the tiles."""
+    found = [_people(figures), _doubt(figures)]
+    if figures["quality"]:
+        found += [_quality(figures["quality"]), _subgroups(figures["quality"])]
+    if figures["drift"]:
+        found.append(_drift(figures))
+    if figures["places"]:
+        found.append(_places(figures))
+    return [*found, _lineage(figures)]
+
+
+def _people(figures: Figures) -> Section:
+    made = [charts.ages(figures), charts.pyramid(figures), charts.age_groups(figures)]
+    words = ()
+    if gender := figures["gender"]:
+        words = (
+            f"{gender['female']:,} are read as female and {gender['male']:,} as male: "
+            f"{gender['share_female']:.1%} female, 95% interval {gender['low']:.1%} to "
+            f"{gender['high']:.1%} (Wilson; sampling only, not the network's own errors).",
+        )
+    return Section("people", "Who is in the pictures", words, tuple(c for c in made if c))
+
+
+def _doubt(figures: Figures) -> Section:
+    made = [charts.confidence(figures), charts.interval_widths(figures)]
+    words = ("How sure the network says it is. Whether that can be believed shows with labels.",)
+    if "interval_years" not in figures["means"]:
+        words = (*words, "This bundle has no calibration, so there are no age intervals.")
+    return Section("doubt", "How sure it is", words, tuple(c for c in made if c))
+
+
+def _quality(quality: Figures) -> Section:
+    rows: list[tuple[object, ...]] = []
+    for name, (title, unit) in METRICS.items():
+        if name in quality["metrics"]:
+            value, interval = metric_text(name, quality["metrics"][name])
+            images = f"{quality['metrics'][name]['images']:,}"
+            rows.append((title, f"{value}{' years' if unit == 'years' else ''}", interval, images))
+    table = Table("Figures", ("measure", "value", "95% interval", "images"), rows)
+    made = [
+        quality_charts.density(quality),
+        quality_charts.cumulative(quality),
+        quality_charts.reliability(quality),
+        quality_charts.roc(quality),
+        quality_charts.coverage(quality, "true"),
+        quality_charts.coverage(quality, "predicted"),
+        *quality_charts.confusions(quality),
+    ]
+    words = (
+        f"{quality['labelled']:,} predictions have a label. In brackets and bars: 95% intervals, "
+        "bootstrap for means, Wilson for shares.",
+    )
+    return Section("quality", "How good it is", words, tuple(c for c in made if c), (table,))
+
+
+def _subgroups(quality: Figures) -> Section:
+    words: list[str] = []
+    names = {"age_mae": "age error", "gender_accuracy": "gender accuracy", "coverage": "coverage"}
+    for key, gap in quality["gaps"].items():
+        dimension, measure = key.split(".")
+        if dimension == "all" or measure == "coverage":
+            continue
+        scale, unit = (1, " years") if measure == "age_mae" else (100, " points")
+        ends = [" ".join(gap[end]["group"].values()) for end in ("least", "most")]
+        verdict = "more than chance" if gap["significant"] else "may be chance"
+        chance = "p < 0.001" if gap["p_value"] < 0.001 else f"p = {gap['p_value']:.2g}"
+        words.append(
+            f"By {dimension}, {names[measure]} differs by {scale * gap['gap']:.1f}{unit} between "
+            f"{ends[0]} and {ends[1]}: {verdict} ({chance}, Bonferroni)."
+        )
+    rows: list[tuple[object, ...]] = []
+    for cell in quality["subgroups"]:
+        texts: list[str] = []
+        for name, metric in (
+            ("age_mae", "age_mae"), ("gender_accuracy", "gender_accuracy"),
+            ("coverage", "age_coverage"),
+        ):  # fmt: skip
+            value = metric_text(metric, cell[name]) if cell[name] else None
+            texts.append(f"{value[0]} ({value[1]})" if value else "–")
+        rows.append((*cell["group"].values(), f"{cell['images']:,}", *texts))
+    marks = ["small" if cell["small"] else "" for cell in quality["subgroups"]]
+    dimensions = tuple(quality["subgroups"][0]["group"]) if rows else ()
+    columns = (*dimensions, "images", "age error, years", "gender right", "interval holds")
+    note = "Grey: fewer than 30 images, so the figures say little."
+    big = [row for row, mark in zip(rows, marks, strict=True) if not mark][:8]
+    found = (
+        Table("The worst subgroups by age error, of 30 images or more", columns, big),
+        Table("Every subgroup, worst age error first", columns, rows, marks, note, folded=True),
+    )
+    made = quality_charts.groups(quality)
+    return Section("subgroups", "For whom it is better or worse", tuple(words), tuple(made), found)
+
+
+def _drift(figures: Figures) -> Section:
+    rows: list[tuple[object, ...]] = [
+        (
+            row["name"], row["kind"], "–" if row["psi"] is None else f"{row['psi']:.3f}",
+            "–" if row["ks"] is None else f"{row['ks']:.3f}", row["light"],
+        )
+        for row in figures["drift"]["columns"]
+    ]  # fmt: skip
+    marks = [f"light-{row['light']}" for row in figures["drift"]["columns"]]
+    words = (f"Against {figures['drift']['against']}. {figures['drift']['rule']}.",)
+    table = Table("Drift", ("column", "kind", "PSI", "KS", "light"), rows, marks)
+    made = tuple(charts.drifted(figures))
+    return Section("drift", "Drift from the reference", words, made, (table,))
+
+
+def _places(figures: Figures) -> Section:
+    rows: list[tuple[object, ...]] = [
+        (
+            row["place"], f"{row['images']:,}",
+            f"{row['age_years']:.1f}" if "age_years" in row else "–",
+            f"{row['p_female']:.1%}" if "p_female" in row else "–",
+        )
+        for row in figures["places"]
+    ]  # fmt: skip
+    table = Table("The 50 largest", ("place", "images", "mean age", "mean P(female)"), rows)
+    return Section("places", "By place", tables=(table,))
+
+
+def _lineage(figures: Figures) -> Section:
+    run, bundle, counts = figures["run"], figures["bundle"], figures["counts"]
+    versions = ", ".join(f"{k} {v}" for k, v in (run.get("versions") or {}).items())
+    facts: list[tuple[object, ...]] = [
+        ("predictions", figures["predictions"]),
+        ("input", next((run[k] for k in ("images", "manifest", "table") if k in run), "–")),
+        ("input fingerprint", run.get("fingerprint") or run.get("frozen_inputs") or "–"),
+        ("bundle", f"{run.get('bundle', '–')} ({', '.join(figures['bundles'])})"),
+        ("preset", bundle.get("name", "–")),
+        ("trained on manifest", bundle.get("manifest_fingerprint", "–")),
+        ("preprocessing", run.get("preprocessing", "–")),
+        ("precision", run.get("precision", "–")),
+        ("views of each image", run.get("views", 1)),
+        ("interval coverage asked for", f"{run['coverage']:.0%}" if "coverage" in run else "–"),
+        ("files", f"{counts['files']:,}"),
+        ("finished", run.get("finished_at", "–")),
+        ("duration of its last part", f"{run['seconds']:,.0f} s" if "seconds" in run else "–"),
+        ("versions", versions or "–"),
+        ("this report", figures["made_at"]),
+    ]
+    reasons: list[tuple[object, ...]] = [
+        (reason, number(n)) for reason, n in sorted(counts["quarantine_reasons"].items())
+    ]
+    found = [Table("Run", ("what", "value"), facts)]
+    if reasons:
+        found.append(Table("Not scorable, by reason", ("stage: error", "inputs"), reasons))
+    return Section("lineage", "Where this comes from", tables=tuple(found))

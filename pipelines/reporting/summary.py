@@ -1,0 +1,226 @@
+"""Predictions of any size -> counts, sums and histograms, by DuckDB, in bounded memory.
+
+Local files are read by DuckDB itself, column by column, on all cores. From S3 one file at a time is
+read through pipelines/storage (DuckDB's own S3 extension would be a download). Every figure is a
+count or a sum, so the parts add up.
+"""
+
+import dataclasses
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from model.errors import UsageError
+from model.statistics import EDGES
+from pipelines.predictions.prediction_files import (
+    PredictionFiles,
+    only_quarantine,
+    open_file,
+    partition,
+    quarantined,
+)
+
+MEANS = (
+    "age_years", "p_female", "interval_years", "brightness", "contrast", "sharpness", "width",
+    "height",
+)  # fmt: skip
+MEMORY_LIMIT = "1GB"  # of DuckDB; the process with pyarrow and Python on top stays under 2 GiB
+_DUPLICATE_URIS = 4_000_000  # most distinct uris held at once (about 0.5 GB)
+
+# The bin of each profiled column, as in model/statistics.py EDGES (a test compares the two).
+_BIN_SQL = {
+    "brightness": "floor(brightness / 4)",
+    "contrast": "floor(contrast / 2)",
+    "sharpness": "floor(sharpness)",
+    "width": "floor((log2(width::DOUBLE) - 3) * 4)",
+    "height": "floor((log2(height::DOUBLE) - 3) * 4)",
+    "aspect": "floor((log2(width::DOUBLE / height) + 3) * 8)",
+    "age_years": "floor(age_years)",
+    "p_female": "floor(p_female::DOUBLE * 50)",
+    "interval_years": "floor(age_high_years - age_low_years)",
+}
+_VALUE_SQL = {
+    "interval_years": "(age_high_years - age_low_years)",
+    "aspect": "(width::DOUBLE / height)",
+}
+
+
+@dataclasses.dataclass
+class Summary:
+    """Mergeable figures: rows, sums, histograms. NaN and infinity count apart, in nothing else."""
+
+    rows: int = 0
+    known: Counter[str] = dataclasses.field(default_factory=Counter[str])
+    sums: Counter[str] = dataclasses.field(default_factory=Counter[str])
+    not_a_number: Counter[str] = dataclasses.field(default_factory=Counter[str])
+    bundles: Counter[str] = dataclasses.field(default_factory=Counter[str])
+    people: Counter[tuple[str, int]] = dataclasses.field(default_factory=Counter[tuple[str, int]])
+    genders: Counter[str] = dataclasses.field(default_factory=Counter[str])
+    groups: Counter[str] = dataclasses.field(default_factory=Counter[str])
+    places: Counter[str] = dataclasses.field(default_factory=Counter[str])
+    place_sums: Counter[tuple[str, str]] = dataclasses.field(
+        default_factory=Counter[tuple[str, str]]
+    )
+    histograms: dict[str, list[int]] = dataclasses.field(default_factory=dict[str, list[int]])
+    duplicates: int = 0
+    duplicates_share: int = 1  # 1 in so many uris was looked at
+
+    def mean(self, name: str) -> float | None:
+        """Mean of a column over its known values."""
+        return self.sums[name] / self.known[name] if self.known[name] else None
+
+
+def connect() -> Any:
+    """A DuckDB with bounded memory.
+
+    Raises:
+        UsageError: DuckDB is not installed.
+    """
+    try:
+        import duckdb
+    except ImportError:
+        raise UsageError(
+            "jobs.report needs duckdb and jinja2: pip install duckdb jinja2 (`make setup` has them)"
+        ) from None
+    settings: dict[str, Any] = {
+        "memory_limit": MEMORY_LIMIT,
+        "threads": os.cpu_count() or 1,
+        "preserve_insertion_order": False,
+        "autoinstall_known_extensions": False,
+    }
+    return duckdb.connect(config=settings)
+
+
+def parts(source: PredictionFiles, columns: Sequence[str] | None = None) -> Iterator[Any]:
+    """DuckDB connections whose view `rows` is all files at once (local) or one by one (S3)."""
+    connection = connect()
+    if not source.files[0].startswith("s3://"):
+        names = ", ".join("'" + file.replace("'", "''") + "'" for file in source.files)
+        hive = any(partition(source.uri, file) for file in source.files[:1])
+        options = f"union_by_name=true, hive_partitioning={hive}, hive_types_autocast=false"
+        connection.execute(f"CREATE VIEW rows AS FROM read_parquet([{names}], {options})")
+        yield connection
+        return
+    wanted = [name for name in columns or sorted(source.columns) if name in source.columns]
+    for file in source.files:
+        folders = partition(source.uri, file)
+        table = pq.read_table(open_file(file), columns=[n for n in wanted if n not in folders])
+        for name in (n for n in wanted if n in folders):
+            table = table.append_column(
+                name, pa.array([folders[name]] * table.num_rows, pa.string())
+            )
+        connection.register("rows", table)
+        yield connection
+        connection.unregister("rows")
+
+
+def summarise(source: PredictionFiles, by: str | None = None, duplicates: bool = True) -> Summary:
+    """Summarise all rows.
+
+    Args:
+        source: of `find_predictions`.
+        by: a regular expression with one group, e.g. `/([^/]+)/[^/]+$` for the folder; its
+            matches in the uri become `places`.
+        duplicates: look for uris that stand in several rows.
+
+    Raises:
+        UsageError: there is no row.
+    """
+    summary = Summary()
+    for connection in parts(source):
+        _add(summary, connection, source.columns, by)
+    if summary.rows == 0:
+        if source.root is not None and quarantined(source.root):
+            raise only_quarantine(source.uri)
+        raise UsageError(f"--predictions {source.uri} has no rows: there is nothing to report")
+    if duplicates:
+        summary.duplicates_share = 1 + summary.rows // _DUPLICATE_URIS
+        summary.duplicates = _duplicates(source, summary.duplicates_share)
+    return summary
+
+
+def _add(summary: Summary, db: Any, columns: frozenset[str], by: str | None) -> None:
+    """Add the figures of the view `rows`."""
+    have = set(columns)
+    have |= {"interval_years"} if {"age_low_years", "age_high_years"} <= have else set[str]()
+    have |= {"aspect"} if {"width", "height"} <= have else set[str]()
+    names = [name for name in MEANS if name in have]
+    values = {name: f"{_VALUE_SQL.get(name, name)}::DOUBLE" for name in names}
+    selected = ", ".join(
+        f"count({v}) FILTER (isfinite({v})), coalesce(sum({v}) FILTER (isfinite({v})), 0), "
+        f"count({v}) FILTER (NOT isfinite({v}))"
+        for v in values.values()
+    )
+    rows, *figures = db.execute(f"SELECT count(*), {selected} FROM rows").fetchone()
+    summary.rows += rows
+    for index, name in enumerate(names):
+        known, total, nan = figures[3 * index : 3 * index + 3]
+        summary.known[name] += known
+        summary.sums[name] += total
+        summary.not_a_number[name] += nan
+    _count(summary.bundles, db, "coalesce(bundle_id::VARCHAR, 'unknown')")
+    if "gender" in have:
+        _count(summary.genders, db, "coalesce(gender::VARCHAR, 'unknown')")
+    if {"gender", "age_years"} <= have:
+        query = (
+            "SELECT coalesce(gender::VARCHAR, 'unknown'), "
+            "TRY_CAST(greatest(0, least(999, floor(age_years))) AS INT) AS years, count(*) "
+            "FROM rows WHERE age_years IS NOT NULL AND isfinite(age_years) GROUP BY 1, 2"
+        )
+        summary.people.update({(g, age): n for g, age, n in db.execute(query).fetchall()})
+    if "age_group" in have:
+        _count(summary.groups, db, "age_group::VARCHAR", "age_group IS NOT NULL")
+    for name in (name for name in EDGES if name in have):
+        bins = len(EDGES[name]) - 1
+        value = f"{_VALUE_SQL.get(name, name)}::DOUBLE"
+        clipped = f"TRY_CAST(greatest(0, least({bins - 1}, {_BIN_SQL[name]})) AS INT)"
+        query = (
+            f"SELECT {clipped}, count(*) FROM rows "
+            f"WHERE {value} IS NOT NULL AND isfinite({value}) GROUP BY 1"
+        )
+        counts = summary.histograms.setdefault(name, [0] * bins)
+        for index, count in db.execute(query).fetchall():
+            counts[index] += count
+    if by is not None:
+        _add_places(summary, db, have, by)
+
+
+def _count(counter: Counter[str], db: Any, key: str, where: str = "true") -> None:
+    query = f"SELECT {key}, count(*) FROM rows WHERE {where} GROUP BY 1"
+    counter.update(dict(db.execute(query).fetchall()))
+
+
+def _add_places(summary: Summary, db: Any, have: set[str], by: str) -> None:
+    """Rows, and sums of age and p_female, by the first group of `by` in the uri."""
+    measured = [name for name in ("age_years", "p_female") if name in have]
+    sums = "".join(f", coalesce(sum({name}) FILTER (isfinite({name})), 0)" for name in measured)
+    import duckdb
+
+    try:
+        found = db.execute(
+            f"SELECT regexp_extract(uri, ?, 1), count(*){sums} FROM rows GROUP BY 1", [by]
+        ).fetchall()
+    except duckdb.Error as error:
+        raise UsageError(f"--by {by!r} is no regular expression with a group: {error}") from None
+    for place, count, *totals in found:
+        summary.places[place or "(no match)"] += count
+        for name, total in zip(measured, totals, strict=True):
+            summary.place_sums[place or "(no match)", name] += total
+
+
+def _duplicates(source: PredictionFiles, one_in: int) -> int:
+    """Rows beyond the first of their uri, counted on the uris whose hash divides by `one_in`."""
+    counts = connect()
+    counts.execute("CREATE TABLE seen (digest UBIGINT)")
+    for db in parts(source, ["uri"]):
+        query = f"SELECT hash(uri) AS digest FROM rows WHERE hash(uri) % {one_in} = 0"
+        for batch in db.sql(query).to_arrow_reader(1_000_000):
+            counts.register("batch", pa.table(batch))
+            counts.execute("INSERT INTO seen SELECT digest FROM batch")
+            counts.unregister("batch")
+    total, distinct = counts.execute("SELECT count(*), count(DISTINCT digest) FROM seen").fetchone()
+    return (total - distinct) * one_in

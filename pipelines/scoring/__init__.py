@@ -1,0 +1,1 @@
+"""Scoring: options, claim, increments, the worker, placement, the run, evaluation."""

@@ -1,0 +1,45 @@
+"""Progress of scoring as Prometheus metrics, which Ray serves on every node.
+
+Ray puts `ray_` before each name. The dashboard in docs/grafana/facemill.json draws them. Every
+metric carries the tag `run_id`, the one of job.json. All are counters: Ray 2.60 serves a gauge only
+in the interval in which it was set, so one that is set once a shard is missing from most scrapes.
+"""
+
+import json
+from collections.abc import Mapping
+
+from ray.util.metrics import Counter
+
+from pipelines.scoring.worker import ShardRecord
+
+
+class ScoringCounters:
+    """The metrics of one run, kept by its driver: one update a shard, none an image."""
+
+    def __init__(self, run_id: str, inputs: int, pending: int) -> None:
+        """Say how many inputs there are and how many are still to score."""
+        tags = {"run_id": run_id}
+
+        def made(name: str, what: str, *more: str) -> Counter:
+            metric = Counter(f"facemill_{name}", description=what, tag_keys=("run_id", *more))
+            metric.set_default_tags(tags)
+            return metric
+
+        inputs_of_run = made("inputs_total", "inputs of the run")
+        self._done = made("done_total", "inputs with a row, those of earlier drivers included")
+        self._scored = made("scored_total", "prediction rows committed by this driver")
+        self._bad = made(
+            "quarantined_total", "quarantine rows committed by this driver, by reason", "reason"
+        )
+        inputs_of_run.inc(inputs)
+        if inputs > pending:  # Ray refuses to count 0
+            self._done.inc(inputs - pending)
+
+    def committed(self, record: ShardRecord) -> None:
+        """Count one more shard."""
+        if record.scored:
+            self._scored.inc(record.scored)
+        reasons: Mapping[str, int] = json.loads(record.reasons)
+        for reason, rows in reasons.items():
+            self._bad.inc(rows, {"reason": reason})
+        self._done.inc(record.scored + record.quarantined)

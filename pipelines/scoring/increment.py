@@ -1,0 +1,168 @@
+"""A grown bucket: what is new becomes new shards, a shard with changed inputs is scored again.
+
+    output/inputs/growing.json   there while the frozen list is being changed
+    output/deleted.parquet       uris that are listed no more; their rows stay
+
+An input is the same while its uri, etag, size and offset are. Driver memory: 36 bytes an input.
+"""
+
+import dataclasses
+import hashlib
+import io
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines import storage
+from pipelines.predictions import frozen_inputs, layout
+from pipelines.predictions.uri_hashes import HASH, hash_strings
+from pipelines.storage import tables
+
+
+@dataclasses.dataclass(frozen=True)
+class Growth:
+    """How the listing differs from the frozen one, in inputs."""
+
+    added: int
+    changed: int
+    deleted: int
+
+
+def is_unfinished(output: str) -> bool:
+    """Whether a driver died while it changed the frozen list: it must be listed again."""
+    return storage.exists(_marker(output))
+
+
+def grow(
+    output: str,
+    frozen: frozen_inputs.FrozenInputs,
+    parts: Iterable[pa.Table],
+    fixed_rows: int | None = None,
+) -> tuple[frozen_inputs.FrozenInputs, Growth]:
+    """Bring the frozen inputs up to a new listing.
+
+    The marker stands from the first change to the last, and nothing is scored meanwhile, so a
+    driver that dies here leaves a list that is simply made again.
+
+    Args:
+        output: of the scoring job.
+        frozen: its inputs so far.
+        parts: the listing, as for `shards.freeze`.
+        fixed_rows: rows of each new shard, or None for growing ones.
+    """
+    known = _Known(frozen)
+    tables.write_json(_marker(output), {"shards": len(frozen.rows)})
+    rows, sums = list(frozen.rows), list(known.sha256)
+    changed: list[pa.Table] = []
+
+    def unknown() -> Iterator[pa.Table]:
+        for part in parts:
+            new, other = known.compare(frozen_inputs.as_input(part))
+            changed.append(other)
+            yield new
+
+    for shard in frozen_inputs.regroup(unknown(), fixed_rows):
+        sums.append(tables.write_table(layout.shard(output, layout.INPUTS, len(rows)), shard))
+        rows.append(shard.num_rows)
+    replaced = pa.concat_tables(changed) if changed else frozen_inputs.NOTHING
+    if len(rows) > len(frozen.rows) or replaced.num_rows:
+        # First of all: what says "finished" must never outlive a file that it counts.
+        for marker in (layout.RUN, layout.DATASET_RECORD):
+            storage.delete(layout.path(output, marker))
+    for index, table in known.updated(replaced):
+        storage.delete(layout.shard(output, layout.PREDICTIONS, index))
+        sums[index] = tables.write_table(layout.shard(output, layout.INPUTS, index), table)
+    growth = Growth(sum(rows) - frozen.total, replaced.num_rows, known.write_deleted(output))
+    if tuple(sums) != frozen.sha256:
+        frozen = frozen_inputs.write_frozen(output, rows, sums)
+    storage.delete(_marker(output))
+    return frozen, growth
+
+
+def foresee(
+    frozen: frozen_inputs.FrozenInputs, parts: Iterable[pa.Table]
+) -> tuple[Growth, frozenset[int]]:
+    """What `grow` would find, and the shards it would score again; writes nothing."""
+    known = _Known(frozen)
+    added = changed = 0
+    for part in parts:
+        new, other = known.compare(frozen_inputs.as_input(part))
+        added, changed = added + new.num_rows, changed + other.num_rows
+    stale = frozenset(np.unique(known.shard[known.stale]).tolist())
+    return Growth(added, changed, int((~known.seen).sum())), stale
+
+
+def _marker(output: str) -> str:
+    return layout.path(output, layout.GROWING)
+
+
+def _state(table: pa.Table) -> Any:
+    """A hash of what changes when a file does."""
+    columns = (table[name].to_pylist() for name in ("etag", "bytes", "offset"))
+    text = [f"{etag}|{size}|{offset}" for etag, size, offset in zip(*columns, strict=True)]
+    return pd.util.hash_array(np.array(text, dtype=object), categorize=False)
+
+
+class _Known:
+    """The frozen inputs as sorted hashes."""
+
+    def __init__(self, frozen: frozen_inputs.FrozenInputs) -> None:
+        self.frozen = frozen
+        self.sha256: list[
+            str
+        ] = []  # as the files are: a driver may have died while it changed them
+        hashes, states = [np.empty(0, HASH)], [np.empty(0, np.uint64)]
+        for index in range(len(frozen.rows)):
+            data = storage.read_bytes(layout.shard(frozen.output, layout.INPUTS, index))
+            self.sha256.append(hashlib.sha256(data).hexdigest())
+            table = pq.read_table(io.BytesIO(data))
+            hashes.append(hash_strings(table["uri"]))
+            states.append(_state(table))
+        self.hashes, self.states = np.concatenate(hashes), np.concatenate(states)
+        self.shard = np.repeat(np.arange(len(frozen.rows), dtype=np.int32), frozen.rows)
+        self.order = np.argsort(self.hashes["first"], kind="stable")
+        self.sorted = self.hashes["first"][self.order]
+        self.seen = np.zeros(len(self.hashes), dtype=bool)
+        self.stale = np.zeros(len(self.hashes), dtype=bool)
+
+    def _table(self, index: int) -> pa.Table:
+        return tables.read_table(layout.shard(self.frozen.output, layout.INPUTS, index))
+
+    def compare(self, part: pa.Table) -> tuple[pa.Table, pa.Table]:
+        """(new rows, changed rows) of a part of the listing."""
+        hashes, states = hash_strings(part["uri"]), _state(part)
+        if not len(self.sorted):
+            return part, part.slice(0, 0)
+        at = np.searchsorted(self.sorted, hashes["first"]).clip(0, len(self.sorted) - 1)
+        place = self.order[at]
+        there = self.hashes[place] == hashes
+        self.seen[place[there]] = True
+        changed = there & (self.states[place] != states)
+        self.stale[place[changed]] = True
+        return part.filter(pa.array(~there)), part.filter(pa.array(changed))
+
+    def updated(self, replaced: pa.Table) -> Iterator[tuple[int, pa.Table]]:
+        """Each shard that holds a changed input, with the input as it is now."""
+        news = {row["uri"]: row for row in replaced.to_pylist()}
+        for index in np.unique(self.shard[self.stale]).tolist():
+            rows = [news.get(row["uri"], row) for row in self._table(index).to_pylist()]
+            yield index, pa.Table.from_pylist(rows, schema=replaced.schema)
+
+    def write_deleted(self, output: str) -> int:
+        """Write the uris that the listing lacks; returns how many."""
+        gone: list[Any] = [pa.array([], pa.string())]
+        for index in np.unique(self.shard[~self.seen]).tolist():
+            missing = ~self.seen[self.shard == index]
+            gone.append(self._table(index)["uri"].filter(pa.array(missing)).combine_chunks())
+        names: Any = pa.chunked_array(gone, pa.string())
+        table = pa.table({"uri": names})
+        uri = layout.path(output, layout.DELETED)
+        if table.num_rows:
+            tables.write_table(uri, table)
+        else:
+            storage.delete(uri)
+        return table.num_rows

@@ -1,0 +1,69 @@
+"""Where scoring's stages run: by resources, never by node names."""
+
+import dataclasses
+
+import ray
+
+from pipelines.cluster.resources import Ask, require
+from pipelines.scoring.claim import ScoreOptions
+
+UNBOUNDED = 10**6
+
+
+@dataclasses.dataclass(frozen=True)
+class Placement:
+    """Workers and what each of them reserves.
+
+    Attributes:
+        workers: how many to begin with.
+        most: how many at most, where nodes join while it runs.
+        num_cpus: cores of each; decode tasks reserve their own.
+        num_gpus: GPUs of each.
+        sentence: the plan in words.
+    """
+
+    workers: int
+    most: int
+    num_cpus: int
+    num_gpus: int
+    sentence: str
+
+
+def placed(options: ScoreOptions, shards: int) -> tuple[ScoreOptions, Placement]:
+    """Settle `auto` plans by what the cluster has.
+
+    Args:
+        options: of the run.
+        shards: to score, 1 or more; no more workers than these are of use.
+
+    Returns:
+        The options with plan and use_gpu settled, and where the workers go.
+
+    Raises:
+        ResourcesError: GPUs are asked for, and there are none and none can come.
+    """
+    resources = ray.cluster_resources()
+    cores, gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
+    use_gpu = options.use_gpu or (gpus > 0 and options.plan != "fused")
+    plan = options.plan
+    if plan == "auto":
+        plan = "separate" if use_gpu else "fused"
+    chosen = dataclasses.replace(options, plan=plan, use_gpu=use_gpu)
+    most = (gpus or 1) if use_gpu else 1 if plan == "separate" else cores
+    # --use-gpu on a cluster without one yet asks for as many as --workers; Ray adds the nodes.
+    if use_gpu:
+        require(Ask({"GPU": 1}))
+    wanted = options.workers or most
+    workers = min(wanted if use_gpu else min(wanted, most), shards)
+    where = "a GPU" if use_gpu else "a core"
+    if plan == "fused":
+        many = f"{workers} workers of {where} each" if workers > 1 else f"one worker of {where}"
+        what = f"fetch, decode, network and write fused, {many}"
+    else:
+        on = f"{cores} cores" if cores > 1 else "one core"
+        what = f"fetch and decode on {on}, network and write on {workers} x {where}"
+    # A separate worker reserves no core: decode tasks need them all, and it waits for these.
+    one = plan == "separate" and not use_gpu
+    grows_to = options.workers or (1 if one else UNBOUNDED)
+    most = max(workers, min(grows_to, shards))
+    return chosen, Placement(workers, most, int(plan == "fused"), int(use_gpu), what)

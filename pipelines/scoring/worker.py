@@ -1,0 +1,167 @@
+"""The worker of scoring: the network once, then shard after shard, each committed by itself.
+
+output/quarantine/shard-00042.parquet     put first
+output/predictions/shard-00042.parquet    put last: its existence is the commit
+output/attempts/shard-00042.json          there while the shard is being scored
+"""
+
+import dataclasses
+import os
+import random
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+
+from model.errors import FacemillError
+from model.predictor import Predictor
+from model.runtime import import_tensorflow
+from pipelines import storage
+from pipelines.bundles.opening import open_bundle
+from pipelines.images.batches import DecodeEntries, decoded_by
+from pipelines.images.decode_tasks import CHUNK_IMAGES, DecodeStage
+from pipelines.images.guarded_decoder import IsolatedDecoder, ended_by_alarm, find_decoder
+from pipelines.predictions import layout
+from pipelines.predictions.run_record import ShardRecord, reasons_of
+from pipelines.scoring.claim import ScoreOptions
+from pipelines.scoring.progress import Reporter
+from pipelines.scoring.rows import BATCH_IMAGES, score_entries
+from pipelines.storage import tables
+
+# Killed so often, a shard kills for another reason than a decoder; chaos tests kill less.
+MAX_ATTEMPTS = 12
+Result = TypeVar("Result")
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 30.0
+
+
+class Attempts:
+    """How often a shard was begun; kept in the output, as whoever counts in memory dies too."""
+
+    def __init__(self, output: str, index: int) -> None:
+        """Name the file of one shard."""
+        self.uri = layout.attempts(output, index)
+
+    def begin(self) -> int:
+        """Count one more; returns how often the shard was begun before."""
+        try:
+            before = int(tables.read_json(self.uri)["begun"])
+        except (FileNotFoundError, ValueError, KeyError):
+            before = 0
+        # After the last one the count starts anew, so that a person's next run may try again.
+        tables.write_json(self.uri, {"begun": 1 if before >= MAX_ATTEMPTS else before + 1})
+        return before
+
+    def end(self) -> None:
+        """Forget them: the shard is committed."""
+        storage.delete(self.uri)
+
+
+class ShardScorer:
+    """Scores whole shards, with all stages in this process or with decoding as Ray tasks.
+
+    On a CPU the network is the cost, not the decode, so a separate decode stage would leave a
+    core idle (findings: 202-223 against 375-426 images/s); beside a GPU it is the other way round.
+    """
+
+    def __init__(self, options: ScoreOptions, tally: Any = None) -> None:
+        """Load the output's copy of the bundle on one thread; tell `tally` of progress.
+
+        From the output and not as an argument: Ray cannot restart an actor whose large
+        constructor arguments were lost with their node (ray#53727).
+        """
+        self.options, self.tally = options, tally
+        self.bundle = open_bundle(layout.path(options.output, layout.BUNDLE))
+        if not options.use_gpu:
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""  # or every worker would take a share of it
+        separate = options.plan == "separate"
+        self.predictor = Predictor(
+            self.bundle,
+            options.concrete_precision,
+            CHUNK_IMAGES if separate else BATCH_IMAGES,
+            threads=None if separate else 1,
+            views=options.views,
+        )
+        found = import_tensorflow().config.list_physical_devices("GPU")
+        self.device = "GPU" if options.use_gpu and found else "CPU"
+        self.batches: DecodeEntries = (
+            DecodeStage(options.decoder, options.image_timeout_s)
+            if separate
+            else decoded_by(ended_by_alarm(find_decoder(options.decoder), options.image_timeout_s))
+        )
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Score one shard a row and commit it; returns the columns of `ShardRecord`."""
+        records = [dataclasses.asdict(self._score_shard(int(index))) for index in batch["shard"]]
+        return {name: np.array([record[name] for record in records]) for name in records[0]}
+
+    def _score_shard(self, index: int) -> ShardRecord:
+        """Score a shard; one that was begun before killed its worker, so it is decoded apart."""
+        attempts = Attempts(self.options.output, index)
+        patience_s = self.options.patience_s
+        before = patiently(attempts.begin, patience_s)
+        if before >= MAX_ATTEMPTS:
+            raise FacemillError(
+                f"shard {index} was begun {before} times and its worker died each time, even with "
+                "its images decoded in a process of their own: is there enough memory?"
+            )
+        if not before:
+            record = patiently(lambda: self._commit(index, self.batches), patience_s)
+        else:
+            apart = IsolatedDecoder(self.options.decoder, self.options.image_timeout_s)
+            try:
+                record = patiently(lambda: self._commit(index, decoded_by(apart)), patience_s)
+            finally:
+                apart.close()
+        patiently(attempts.end, patience_s)
+        return record
+
+    def _commit(self, index: int, batches: DecodeEntries) -> ShardRecord:
+        output, began = self.options.output, time.time()
+        entries = tables.read_table(layout.shard(output, layout.INPUTS, index)).to_pylist()
+        told = Reporter(self.tally, index).add
+        good, bad = score_entries(
+            entries, self.predictor, self.options.reading, batches, told,
+            by_name=self.options.kind == "images",
+        )  # fmt: skip
+        notes = {
+            "facemill.bundle_id": self.bundle.id,
+            "facemill.run_id": self.options.run_id,
+            "facemill.inputs": str(len(entries)),
+        }
+        # Quarantine first: the predictions file is the commit and must find all else in place.
+        bad_sum = tables.write_table(layout.shard(output, "quarantine", index), bad, notes)
+        notes["facemill.quarantine_sha256"] = bad_sum
+        good_sum = tables.write_table(layout.shard(output, "predictions", index), good, notes)
+        return ShardRecord(
+            index,
+            good.num_rows,
+            bad.num_rows,
+            good_sum,
+            bad_sum,
+            reasons_of(bad),
+            began,
+            time.time(),
+            self.device,
+        )
+
+
+def patiently(act: Callable[[], Result], patience_s: float) -> Result:
+    """Do `act`, again and again with longer waits while the store fails; no row is made of that.
+
+    Raises:
+        OSError: it still fails after `patience_s`, or access is denied, which waiting cannot mend.
+    """
+    deadline, wait_s = time.monotonic() + patience_s, _FIRST_WAIT_S
+    while True:
+        try:
+            return act()
+        except PermissionError:
+            raise
+        except OSError:
+            # Half the wait is drawn, so that a thousand workers do not come back at once.
+            pause_s = wait_s * random.uniform(0.5, 1.0)
+            if time.monotonic() + pause_s > deadline:
+                raise
+            time.sleep(pause_s)
+            wait_s = min(2 * wait_s, _LONGEST_WAIT_S)

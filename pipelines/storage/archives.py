@@ -1,0 +1,98 @@
+"""What is in an uncompressed tar, and where in it; a tar without its end is refused."""
+
+import contextlib
+import os
+import tarfile
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import obstore
+
+from model.errors import StorageError
+from pipelines import storage
+from pipelines.storage.entries import FileEntry, has_image_name, is_hidden
+
+_LOST = "{} {}, and what comes after would be lost: copy it again, or repack it with tar -cf"
+_TAR_FILLING = 64 * 1024  # tar fills up to 10 KiB; a lost member starts at once
+
+
+def list_tar(uri: str) -> Iterator[FileEntry]:
+    """The files inside an uncompressed tar, each readable in one ranged GET.
+
+    A name that stands in it twice is two inputs: from the second on its URI ends in `@` and its
+    place. A link is an input as in a folder: what it leads to, under its own name. One that leads
+    out of the tar, or to a later member, has no bytes: reading it says so.
+
+    Raises:
+        StorageError: it is not a tar, a compressed one, or its end is missing or damaged.
+    """
+    seen = dict[int, tuple[int, int]]()  # hash of a name -> where its bytes are: memory is a tar's
+    with storage.plain_errors(uri), contextlib.ExitStack() as stack:
+        if uri.startswith("s3://"):
+            store, key = storage.s3_store(uri)
+            file: Any = _Plain(obstore.open_reader(store, key))
+        else:
+            file = stack.enter_context(open(uri, "rb"))
+        try:
+            with tarfile.open(fileobj=file, mode="r:") as tar:
+                for member in tar:
+                    place = _place_in_tar(member, seen)
+                    if place is None:
+                        continue
+                    name, (offset, size) = member.name, place
+                    if hash(name) in seen:
+                        name = f"{name}@{member.offset_data}"
+                    seen[hash(name)] = place
+                    if is_hidden(member.name):
+                        continue
+                    etag = f"{int(member.mtime):x}-{size:x}" if size >= 0 else None
+                    yield FileEntry(f"{uri}#{name}", max(size, 0), etag, offset)
+                _require_end(file, tar.offset, uri)
+        except tarfile.TarError as error:
+            if seen:
+                raise StorageError(_LOST.format(uri, f"is cut off ({error})")) from None
+            raise StorageError(
+                f"{uri} is not an uncompressed tar ({error}): unpack it, or repack it with tar -cf"
+            ) from None
+
+
+def _place_in_tar(
+    member: tarfile.TarInfo, seen: Mapping[int, tuple[int, int]]
+) -> tuple[int, int] | None:
+    """(offset, bytes) of a member's content, -1 bytes for a link to nowhere; None for no input."""
+    if member.isfile():
+        return member.offset_data, member.size
+    if member.islnk():
+        target = member.linkname
+    elif member.issym() and has_image_name(member.name):  # others may lead to folders
+        target = os.path.normpath(os.path.join(os.path.dirname(member.name), member.linkname))
+        if member.name.startswith("./"):
+            target = f"./{target}"
+    else:
+        return None
+    return seen.get(hash(target), (member.offset_data, -1))
+
+
+def _require_end(file: Any, offset: int, uri: str) -> None:
+    """Check that reading stopped at the end: tarfile also stops, silently, at a damaged header.
+
+    Raises:
+        StorageError: there is no block of zeros, which every tar ends with, or more after it than
+            the zeros that fill a tar up.
+    """
+    file.seek(offset)
+    block = file.read(tarfile.BLOCKSIZE)
+    after = file.read(_TAR_FILLING)
+    if len(block) < tarfile.BLOCKSIZE or any(block) or any(after):
+        what = "is damaged, or two in one," if block else "is cut off"
+        raise StorageError(_LOST.format(uri, f"{what} at byte {offset:,}"))
+
+
+class _Plain:
+    """A reader of obstore's whose bytes are Python's, which tarfile wants."""
+
+    def __init__(self, reader: Any) -> None:
+        self.reader, self.seek, self.tell = reader, reader.seek, reader.tell
+
+    def read(self, size: int) -> bytes:
+        return bytes(self.reader.read(size))

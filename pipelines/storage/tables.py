@@ -1,0 +1,112 @@
+"""Parquet in and out of a URI: whole files, bytes built in memory, put at once."""
+
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from model.errors import StorageError
+from pipelines import storage
+from pipelines.storage import listing
+
+
+def field(name: str, kind: pa.DataType, meaning: str, unit: str = "") -> "pa.Field[Any]":
+    """A column with its meaning and unit as metadata, from which the docs are generated."""
+    metadata = {"meaning": meaning} | ({"unit": unit} if unit else {})
+    return pa.field(name, kind, metadata=metadata)
+
+
+def write_table(uri: str, table: pa.Table, metadata: Mapping[str, str] | None = None) -> str:
+    """Write one Parquet file in one go (zstd); `metadata` goes beside the schema's own.
+
+    A table stream inside `open_output_stream` would commit a truncated object on an error.
+
+    Returns:
+        The SHA-256 of the file, hex.
+    """
+    data = encode_table(table, metadata)
+    storage.write_bytes(uri, data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def encode_table(
+    table: pa.Table, metadata: Mapping[str, str] | None = None, row_group_rows: int | None = None
+) -> bytes:
+    """A table as the bytes of a Parquet file (zstd)."""
+    merged = {
+        **(table.schema.metadata or {}),
+        **{k.encode(): v.encode() for k, v in (metadata or {}).items()},
+    }
+    sink = pa.BufferOutputStream()
+    named = table.replace_schema_metadata(merged)
+    pq.write_table(named, sink, row_group_size=row_group_rows, compression="zstd")
+    return sink.getvalue().to_pybytes()
+
+
+def read_table(uri: str, columns: list[str] | None = None) -> pa.Table:
+    """One Parquet file, or all the Parquet files of a folder in name order.
+
+    Raises:
+        StorageError: there is no Parquet file, or one is damaged.
+    """
+    uris = [uri] if uri.endswith(".parquet") else list_parquet(uri)
+    if not uris:
+        raise StorageError(f"{uri} holds no Parquet file: check the path")
+    tables: list[pa.Table] = []
+    for one in uris:
+        try:
+            tables.append(pq.read_table(io.BytesIO(storage.read_bytes(one)), columns=columns))
+        except pa.ArrowInvalid as error:
+            raise StorageError(f"{one} is not a whole Parquet file: {error}") from None
+        except FileNotFoundError as error:
+            raise StorageError(str(error)) from None
+    return pa.concat_tables(tables, promote_options="permissive")
+
+
+def list_parquet(uri: str) -> list[str]:
+    """URIs of the Parquet files below `uri`, sorted."""
+    found = (entry.uri for entry in listing.list_files(uri))
+    return sorted(name for name in found if name.endswith(".parquet"))
+
+
+def read_json(uri: str) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        FileNotFoundError: it is not there.
+    """
+    return json.loads(storage.read_bytes(uri))
+
+
+def write_json(uri: str, data: Mapping[str, Any]) -> None:
+    """A JSON object, indented, put in place at once."""
+    storage.write_bytes(uri, (json.dumps(data, indent=2, default=str) + "\n").encode())
+
+
+def describe_schema(schema: pa.Schema) -> str:
+    """A schema as a Markdown table: column, type, unit, meaning."""
+    lines = ["| column | type | unit | meaning |", "|---|---|---|---|"]
+    for column in schema:
+        notes = {k.decode(): v.decode() for k, v in (column.metadata or {}).items()}
+        kind = str(column.type).replace(
+            "dictionary<values=string, indices=int8, ordered=0>", "dictionary"
+        )
+        lines.append(
+            f"| `{column.name}` | {kind} | {notes.get('unit', '')} | {notes.get('meaning', '')} |"
+        )
+    return "\n".join(lines)
+
+
+def concat(tables: Iterable[pa.Table], schema: pa.Schema) -> pa.Table:
+    """Tables of one schema end to end; an empty table if there are none."""
+    collected = list(tables)
+    return pa.concat_tables(collected) if collected else schema.empty_table()
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON would give it back (tuples become lists)."""
+    return json.loads(json.dumps(value, default=str))

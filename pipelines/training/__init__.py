@@ -1,0 +1,1 @@
+"""Training: options, the worker, its replica and feed, checkpoints, trackers, the run."""

@@ -1,0 +1,207 @@
+"""Who else hears of a training run: TensorBoard events beside it, MLflow if asked.
+
+Events are written through TensorFlow itself: `tf.summary.scalar` wants the tensorboard package
+since TensorFlow 2.21, `tf.summary.write` with the scalar plugin's name writes the same without.
+"""
+
+import contextlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from model.errors import UsageError
+from model.runtime import import_tensorflow
+from pipelines import storage
+from pipelines.storage import tables
+from pipelines.training.options import TrainOptions
+
+
+class Tracker(Protocol):
+    """Hears of every epoch and of the end."""
+
+    def epoch(self, row: Mapping[str, float]) -> None:
+        """A history row."""
+        ...
+
+    def finish(self, metrics: Mapping[str, float]) -> None:
+        """The bundle's measured metrics, e.g. `test/age_mae`."""
+        ...
+
+    def close(self) -> None:
+        """End, whether all went well or not."""
+        ...
+
+
+class TensorBoard:
+    """Scalars by epoch, in OUTPUT/tensorboard."""
+
+    def __init__(self, output: str) -> None:
+        """Write to `output`, a local folder or an s3:// prefix."""
+        self.uri = storage.join(output, "tensorboard")
+        self.remote = output.startswith("s3://")
+        self.folder = tempfile.mkdtemp(prefix="facemill-events-") if self.remote else self.uri
+        self._tf: Any = import_tensorflow()
+        self._writer: Any = self._tf.summary.create_file_writer(self.folder)
+
+    def epoch(self, row: Mapping[str, float]) -> None:
+        """One point in each curve; train_loss is shown as train/loss."""
+        for name, value in row.items():
+            if name != "epoch":
+                split, _, rest = name.partition("_")
+                tag = f"{split}/{rest}" if split in ("train", "val") else f"run/{name}"
+                self._scalar(tag, value, int(row["epoch"]))
+        self._writer.flush()
+        self._upload()  # a killed driver leaves what it knew
+
+    def finish(self, metrics: Mapping[str, float]) -> None:
+        """The end's figures as curves of one point."""
+        for name, value in metrics.items():
+            self._scalar(f"bundle/{name}", value, 0)
+
+    def close(self) -> None:
+        """Flush, and put the events where the run is."""
+        self._writer.close()
+        self._upload()
+        if self.remote:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _upload(self) -> None:
+        """Put the events where the run is; a file is small and is put whole each time."""
+        if self.remote:
+            for path in Path(self.folder).iterdir():
+                storage.write_bytes(storage.join(self.uri, path.name), path.read_bytes())
+
+    def _scalar(self, tag: str, value: float, step: int) -> None:
+        from tensorflow.core.framework.summary_pb2 import DATA_CLASS_SCALAR, SummaryMetadata
+
+        plugin = SummaryMetadata.PluginData(plugin_name="scalars")
+        metadata = SummaryMetadata(plugin_data=plugin, data_class=DATA_CLASS_SCALAR)
+        with self._writer.as_default():
+            tensor = self._tf.constant(value, self._tf.float32)
+            self._tf.summary.write(tag, tensor, step=step, metadata=metadata)
+
+
+class MlFlow:
+    """One MLflow run a training output; a resumed training goes on in it."""
+
+    def __init__(self, options: TrainOptions, identity: Mapping[str, Any]) -> None:
+        """Start the run, or take it up again.
+
+        Raises:
+            UsageError: MLflow is not installed, or the server cannot be reached.
+        """
+        try:
+            import mlflow
+        except ImportError:
+            raise UsageError(
+                "--mlflow-uri needs the package mlflow-skinny: pip install 'mlflow-skinny>=3'"
+            ) from None
+        uri = options.mlflow_uri or ""
+        if "@" in uri.partition("://")[2].partition("/")[0]:
+            raise UsageError(
+                "--mlflow-uri holds a credential: give it as MLFLOW_TRACKING_USERNAME and "
+                "MLFLOW_TRACKING_PASSWORD"
+            )
+        note = storage.join(options.output, "mlflow.json")
+        try:
+            self._client: Any = mlflow.MlflowClient(tracking_uri=uri)
+            if storage.exists(note):
+                self.run = str(tables.read_json(note)["run_id"])
+                self._client.update_run(self.run, status="RUNNING")
+                return
+            found = self._client.get_experiment_by_name("facemill")
+            number = found.experiment_id if found else self._client.create_experiment("facemill")
+            self.run = self._client.create_run(number, run_name=options.recipe.name).info.run_id
+            for name, value in _flat(identity):
+                self._client.log_param(self.run, name, str(value)[:500])
+        except Exception as error:  # MLflow's own tree and requests' and SQLAlchemy's
+            line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+            raise UsageError(f"--mlflow-uri {uri} cannot be used: {line}") from None
+        tables.write_json(note, {"run_id": self.run, "mlflow_uri": uri})
+
+    def epoch(self, row: Mapping[str, float]) -> None:
+        """One point in each curve."""
+        for name, value in row.items():
+            if name != "epoch":
+                self._client.log_metric(self.run, name, float(value), step=int(row["epoch"]))
+
+    def finish(self, metrics: Mapping[str, float]) -> None:
+        """The end's figures."""
+        for name, value in metrics.items():
+            self._client.log_metric(self.run, name.replace("/", "_"), float(value))
+        self._client.set_terminated(self.run, "FINISHED")
+        self.run = ""
+
+    def close(self) -> None:
+        """An unfinished run is marked as killed, until it is resumed."""
+        if self.run:
+            self._client.set_terminated(self.run, "KILLED")
+
+
+class Trackers:
+    """All who hear of a run; what one of them cannot do stops no training."""
+
+    def __init__(self, each: Sequence[Tracker]) -> None:
+        """Tell each of `each`."""
+        self.each = list(each)
+
+    def epoch(self, row: Mapping[str, float]) -> None:
+        """Tell of an epoch."""
+        for tracker in self.each:
+            with _said(tracker):
+                tracker.epoch(row)
+
+    def finish(self, metrics: Mapping[str, Any]) -> None:
+        """Tell of the bundle's metrics by split, each {value, low, high, images}."""
+        flat = {
+            f"{split}/{name}": float(found["value"] if isinstance(found, dict) else found)
+            for split, measured in metrics.items()
+            for name, found in measured.items()
+        }
+        for tracker in self.each:
+            with _said(tracker):
+                tracker.finish(flat)
+
+    def close(self) -> None:
+        """End."""
+        for tracker in self.each:
+            with _said(tracker):
+                tracker.close()
+
+
+@contextlib.contextmanager
+def _said(tracker: Tracker) -> Generator[None]:
+    try:
+        yield
+    except Exception as error:
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        print(f"warning: {type(tracker).__name__}: {line}", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def open_trackers(options: TrainOptions, identity: Mapping[str, Any]) -> Generator[Trackers]:
+    """The trackers of a run, closed at its end.
+
+    Raises:
+        UsageError: --mlflow-uri cannot be used.
+    """
+    each: list[Tracker] = [TensorBoard(options.output)]
+    if options.mlflow_uri:
+        each.append(MlFlow(options, identity))
+    trackers = Trackers(each)
+    try:
+        yield trackers
+    finally:
+        trackers.close()
+
+
+def _flat(data: Mapping[str, Any], path: str = "") -> list[tuple[str, Any]]:
+    """`recipe.optimizer.name` and its value for every leaf."""
+    found: list[tuple[str, Any]] = []
+    for key, value in data.items():
+        name = f"{path}{key}"
+        found += _flat(value, f"{name}.") if isinstance(value, dict) else [(name, value)]  # type: ignore[arg-type]
+    return found

@@ -1,0 +1,124 @@
+"""Decoding apart from the network: the same rows, and a dying decoder costs its image alone."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.bundle import Bundle
+from model.preprocessing import InputSpec
+from pipelines import storage
+from pipelines.cluster.resources import Ask
+from pipelines.images import decode_tasks, guarded_decoder
+from pipelines.images.decode_tasks import DecodeStage
+from pipelines.images.drawn_faces import draw_faces
+from pipelines.predictions.schemas import read_predictions, read_quarantine
+from pipelines.scoring import placement
+from pipelines.scoring.claim import ScoreOptions
+from pipelines.scoring.placement import placed
+from pipelines.scoring.rows import decode_entries
+from pipelines.scoring.run import score
+from tests.deadly import DECODER, poisoned
+
+SPEC = InputSpec(32, 32, "rgb")
+
+
+@pytest.fixture
+def entries(tmp_path: Path) -> list[dict[str, str]]:
+    """20 good faces and 3 broken ones."""
+    draw_faces(tmp_path / "faces", 20, seed=4, broken=3)
+    return [{"uri": str(path)} for path in sorted((tmp_path / "faces").iterdir())]
+
+
+def test_chunks_come_back_in_order_with_the_pixels_of_this_process(
+    entries: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch, ray_session: None
+) -> None:
+    monkeypatch.setattr(decode_tasks, "CHUNK_IMAGES", 5)
+    stage = DecodeStage(guarded_decoder.DECODER, 30.0)
+    apart = list(stage(entries, SPEC, 64))
+    here = list(decode_entries(entries, SPEC, 64))
+    assert len(apart) == 5
+    for name in ("uris", "sizes", "rejected"):
+        joined = [item for batch in apart for item in getattr(batch, name)]
+        assert joined == [item for batch in here for item in getattr(batch, name)]
+    pixels = np.concatenate([batch.pixels for batch in apart])
+    np.testing.assert_array_equal(pixels, np.concatenate([batch.pixels for batch in here]))
+
+
+@pytest.mark.parametrize(("how", "reason"), [("segv", "crashed"), ("hang", "timeout")])
+def test_an_image_that_kills_its_decoder_costs_no_other(
+    entries: list[dict[str, str]], how: str, reason: str, ray_session: None
+) -> None:
+    victim = Path(entries[7]["uri"])
+    victim.write_bytes(poisoned(victim.read_bytes(), how))
+    batches = list(DecodeStage(DECODER, 3.0)(entries, SPEC, 64))
+    rejected = {row["uri"]: row["error"] for batch in batches for row in batch.rejected}
+    assert rejected[str(victim)] == reason
+    assert sum(len(batch.uris) for batch in batches) + len(rejected) == len(entries)
+
+
+def test_an_ill_store_is_an_error_and_no_row(
+    monkeypatch: pytest.MonkeyPatch, ray_session: None
+) -> None:
+    stage = DecodeStage(guarded_decoder.DECODER, 30.0)
+    # Nothing listens there, and the task has no patience.
+    monkeypatch.setattr(decode_tasks, "_decode_chunk", _with(AWS_ENDPOINT_URL="http://127.0.0.1:9"))
+    with pytest.raises(OSError, match=r"s3://faces/a\.jpg"):
+        list(stage([{"uri": "s3://faces/a.jpg"}], SPEC, 64))
+
+
+def _with(**variables: str) -> object:
+    env = {"env_vars": variables | {"FACEMILL_RETRY_S": "1", "AWS_ACCESS_KEY_ID": "x"}}
+    return decode_tasks._decode_chunk.options(runtime_env=env)  # pyright: ignore
+
+
+def test_a_run_with_separate_stages_gives_the_rows_of_a_fused_one(
+    entries: list[dict[str, str]], tmp_path: Path, untrained: Bundle, ray_session: None
+) -> None:
+    outputs = {}
+    for plan in ("fused", "separate"):
+        outputs[plan] = storage.join(str(tmp_path), plan)
+        options = ScoreOptions(str(tmp_path / "faces"), "images", outputs[plan], plan=plan)
+        score(options, untrained)
+    for read in (read_predictions, read_quarantine):
+        assert read(outputs["fused"]).equals(read(outputs["separate"]))
+    assert read_predictions(outputs["fused"]).num_rows == 20
+
+
+def test_without_a_gpu_all_stages_are_fused_a_worker_a_core(ray_session: None) -> None:
+    options, places = placed(ScoreOptions("/a", "images", "/b"), 99)
+    assert (options.plan, options.use_gpu, places.num_gpus) == ("fused", False, 0)
+    assert places.sentence == (
+        f"fetch, decode, network and write fused, {places.workers} workers of a core each"
+    )
+
+
+def test_there_are_no_more_workers_than_shards(ray_session: None) -> None:
+    _, places = placed(ScoreOptions("/a", "images", "/b"), 1)
+    assert (places.workers, places.most) == (1, 1)
+    assert places.sentence.endswith("fused, one worker of a core")
+
+
+def test_with_gpus_the_network_goes_there_and_decoding_stays_on_cores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = list[Ask]()
+    monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 64.0, "GPU": 4.0})
+    monkeypatch.setattr(placement, "require", asked.append)
+    options, places = placed(ScoreOptions("/a", "images", "/b"), 99)
+    assert (options.plan, options.use_gpu) == ("separate", True)
+    assert (places.workers, places.num_cpus, places.num_gpus) == (4, 0, 1)
+    assert asked == [Ask({"GPU": 1})]
+    fused, on_cores = placed(ScoreOptions("/a", "images", "/b", plan="fused"), 99)
+    assert (fused.use_gpu, on_cores.workers, on_cores.num_gpus) == (False, 64, 0)
+
+
+def test_gpus_that_an_autoscaler_has_yet_to_add_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = list[Ask]()
+    monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 8.0})
+    monkeypatch.setattr(placement, "require", asked.append)
+    options = ScoreOptions("/a", "images", "/b", use_gpu=True, workers=3)
+    assert placed(options, 99)[1].workers == 3
+    assert asked == [Ask({"GPU": 1})]

@@ -1,0 +1,61 @@
+"""Decoding apart: a real crash, hang or hog costs the image that did it, and no other."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.errors import DecodeError
+from model.preprocessing import InputSpec, decode_image
+from pipelines.images.guarded_decoder import IsolatedDecoder
+from tests.deadly import DECODER, poisoned
+
+SPEC = InputSpec()
+
+
+@pytest.fixture(scope="module")
+def apart() -> Iterator[IsolatedDecoder]:
+    decoder = IsolatedDecoder(DECODER, timeout_s=1.0)
+    yield decoder
+    decoder.close()
+
+
+@pytest.fixture(scope="module")
+def face(faces_dir: Path) -> bytes:
+    return next(iter(sorted(faces_dir.glob("*.jpg")))).read_bytes()
+
+
+def test_decoding_apart_gives_the_same_pixels(apart: IsolatedDecoder, face: bytes) -> None:
+    here, there = decode_image(face, SPEC), apart(face, SPEC)
+    assert np.array_equal(here.pixels, there.pixels)
+    assert (there.width, there.height) == (here.width, here.height)
+
+
+def test_a_bad_file_has_its_own_reason(apart: IsolatedDecoder) -> None:
+    with pytest.raises(DecodeError, match=r"^the file has no bytes$") as error:
+        apart(b"", SPEC)
+    assert error.value.reason == "empty"
+
+
+@pytest.mark.parametrize(
+    ("how", "reason", "message"),
+    [
+        ("segv", "crashed", "the decoder crashed (SIGSEGV)"),
+        ("hang", "timeout", "decoding took longer than 1 s"),
+        ("hog", "out_of_memory", "there was not enough memory to decode it"),
+        ("kill", "out_of_memory", "the decoder was killed; it may use 4.0 GiB of memory"),
+    ],
+)
+def test_what_kills_a_decoder_costs_one_image(
+    apart: IsolatedDecoder, face: bytes, how: str, reason: str, message: str
+) -> None:
+    with pytest.raises(DecodeError) as error:
+        apart(poisoned(face, how), SPEC)
+    assert (error.value.reason, str(error.value)) == (reason, message)
+    assert apart(face, SPEC).width == 200
+
+
+def test_a_decoder_that_cannot_start_is_no_image_s_fault(face: bytes) -> None:
+    with pytest.raises(RuntimeError, match=r"^the decoder process ended with code 1 before any"):
+        IsolatedDecoder("tests.nowhere:decode_image")(face, SPEC)

@@ -1,0 +1,355 @@
+"""Ingest: every file is in the manifest or the rejects, and an image's split follows its bytes."""
+
+import dataclasses
+import re
+import shutil
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+import ray
+
+from model.errors import FacemillError, ManifestError, StorageError, UsageError
+from pipelines import storage
+from pipelines.images.drawn_faces import draw_faces
+from pipelines.manifests import ingest
+from pipelines.manifests.ingest import Ingested, IngestOptions, write_ingested
+from pipelines.manifests.manifest import SplitRule, labelled, read_manifest
+from pipelines.manifests.sources import images
+from pipelines.storage import listing
+
+pytestmark = pytest.mark.usefixtures("ray_session")
+
+
+def ingested(images: object, **options: Any) -> Ingested:
+    return ingest.ingest(IngestOptions(str(images), **options))
+
+
+def frame(result: Ingested) -> pd.DataFrame:
+    table: Any = result.table.to_pandas()
+    table["name"] = table["uri"].str.replace(r"^.*(/|\.tar#)", "", regex=True)
+    return table.set_index("name")
+
+
+def splits(result: Ingested) -> dict[str, str]:
+    return {row["content_hash"]: row["split"] for row in result.table.to_pylist()}
+
+
+def rejects(result: Ingested) -> dict[str, tuple[str, str]]:
+    rows = result.rejects.to_pylist()
+    return {row["uri"].rpartition("/")[2]: (row["stage"], row["reason"]) for row in rows}
+
+
+def refuses(kind: type[FacemillError], message: str, images: object, **options: Any) -> None:
+    with pytest.raises(kind, match=f"^{re.escape(message)}$"):
+        ingested(images, **options)
+
+
+@pytest.fixture(scope="module")
+def of_faces(faces_dir: Path, ray_session: None) -> Ingested:
+    return ingested(faces_dir)
+
+
+@pytest.fixture
+def few(faces_dir: Path, tmp_path: Path) -> Path:
+    """A folder of our own with six of the faces, two of them one level down."""
+    folder = tmp_path / "images"
+    (folder / "more").mkdir(parents=True)
+    for number, path in enumerate(sorted(faces_dir.iterdir())[:6]):
+        shutil.copy(path, folder / "more" / path.name if number > 3 else folder)
+    return folder
+
+
+def test_labels_come_from_the_file_names(of_faces: Ingested, faces_dir: Path) -> None:
+    table = frame(of_faces)
+    assert sorted(table.index) == sorted(path.name for path in faces_dir.iterdir())
+    for name, row in table.iterrows():
+        age, gender = str(name).split("_")[:2]
+        assert (row["age_years"], row["gender"]) == (float(age), ("male", "female")[int(gender)])
+        assert row["bytes"] == (faces_dir / str(name)).stat().st_size
+    assert of_faces.counts["splits"].keys() == {"train", "val", "test"}
+    assert min(of_faces.counts["splits"].values()) > 0
+
+
+def test_every_file_is_in_the_manifest_or_in_the_rejects_with_a_reason(few: Path) -> None:
+    (few / "notes.txt").write_text("x")
+    (few / "IMG_1.jpg").write_bytes(b"no UTKFace name")
+    (few / "9_1_1_20170116184024662.jpg").write_bytes(b"")
+    (few / ".hidden.jpg").write_bytes(b"x")
+    result = ingested(few)
+    assert rejects(result) == {
+        "notes.txt": ("list", "not the name of an image"),
+        "IMG_1.jpg": ("label", "the name is not [age]_[gender]_[race]_[datetime].jpg"),
+        "9_1_1_20170116184024662.jpg": ("read", "the file has no bytes"),
+    }
+    counts = result.counts
+    assert (counts["files"], counts["manifest"], counts["rejects"]) == (9, 6, 3)
+
+
+def test_identical_files_share_a_group_and_a_split_and_contradictions_are_flagged(
+    few: Path,
+) -> None:
+    first, second = sorted(few.glob("*.jpg"))[:2]
+    (few / "more/5_0_0_20170116184024000.jpg").write_bytes(first.read_bytes())
+    shutil.copy(second, few / "more" / second.name)
+    result = ingested(few)
+    rows: Any = result.table.to_pandas()
+    groups = rows.groupby("content_hash")
+    assert sorted(groups.size()) == [1, 1, 1, 1, 2, 2]
+    assert (groups["split"].nunique() == 1).all()
+    assert rows["duplicate_group"].nunique() == 2
+    assert sorted(rows.loc[rows["label_conflict"], "uri"]) == sorted(
+        [str(first), str(few / "more/5_0_0_20170116184024000.jpg")]
+    )
+    counts = result.counts
+    assert (counts["duplicate_groups"], counts["duplicate_files"]) == (2, 4)
+    assert counts["conflicting_groups"] == 1
+    assert labelled(result.table, None, "drop").num_rows == 6
+    ages = labelled(result.table, None, "median").to_pandas().groupby("content_hash")["age_years"]
+    assert (ages.nunique() == 1).all()
+
+
+def test_grown_folder_moves_no_image_to_another_split(few: Path, of_faces: Ingested) -> None:
+    small, large = splits(ingested(few)), splits(of_faces)
+    assert len(small) == 6
+    assert small == {name: large[name] for name in small}
+
+
+def test_another_split_seed_gives_other_splits(of_faces: Ingested, faces_dir: Path) -> None:
+    other = splits(ingested(faces_dir, split=SplitRule(seed=1)))
+    assert other.keys() == splits(of_faces).keys()
+    assert other != splits(of_faces)
+
+
+def test_tar_gives_the_hashes_and_splits_of_the_folder(
+    faces_dir: Path, of_faces: Ingested, tmp_path: Path
+) -> None:
+    archive = tmp_path / "faces.tar"
+    with tarfile.open(archive, "w") as tar:
+        tar.add(faces_dir, "deep/faces")
+    result = ingested(archive)
+    assert splits(result) == splits(of_faces)
+    row = result.table.slice(0, 1).to_pylist()[0]
+    assert row["uri"].startswith(f"{archive}#deep/faces/")
+    one = storage.read_bytes(row["uri"], row["offset"], row["bytes"])
+    assert one == (faces_dir / row["uri"].rpartition("/")[2]).read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["compressed", "text"])
+def test_file_that_is_no_plain_tar_is_refused(few: Path, tmp_path: Path, kind: str) -> None:
+    archive = tmp_path / "faces.tar"
+    if kind == "text":
+        archive.write_text("not a tar " * 100)
+    else:
+        with tarfile.open(archive, "w:gz") as tar:
+            tar.add(few)
+    message = rf"^{re.escape(str(archive))} is not an uncompressed tar \(.+\): unpack it, or "
+    with pytest.raises(StorageError, match=message + "repack it with tar -cf$"):
+        ingested(archive)
+
+
+def test_etag_reads_no_bytes(few: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ingested(few, hash="etag").table["content_hash"].null_count == 6
+    listed = pa.concat_tables(images.list_entries({"root": [str(few)], "descend": [True]}))
+
+    def read(uri: str, *_: object) -> bytes:
+        raise AssertionError(f"{uri} was read")
+
+    monkeypatch.setattr(storage, "read_bytes", read)
+    assert ingest.hash_and_label(listed, with_hash=False).num_rows == 6
+    with pytest.raises(AssertionError, match="was read"):
+        ingest.hash_and_label(listed, with_hash=True)
+
+
+def test_one_flat_folder_is_hashed_in_parallel_blocks(
+    faces_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Were listing fused with hashing, one flat folder would be hashed by one task."""
+    monkeypatch.setattr(images, "BLOCK_ROWS", 10)
+    hashed = ingest.listed_files(str(faces_dir)).map_batches(
+        lambda batch: {"task": [ray.get_runtime_context().get_task_id()]}, batch_size=None
+    )
+    assert len({row["task"] for row in hashed.take_all()}) == 6
+
+
+def labels_csv(tmp_path: Path, rows: list[dict[str, Any]]) -> str:
+    path = tmp_path / "labels.csv"
+    pd.DataFrame(rows).to_csv(path, index=False)
+    return str(path)
+
+
+def test_labels_file_matches_by_uri_relative_path_and_base_name(few: Path, tmp_path: Path) -> None:
+    top, deep = sorted(few.glob("*.jpg")), sorted((few / "more").glob("*.jpg"))
+    given = labels_csv(
+        tmp_path,
+        [
+            {"path": str(top[0]), "age": 1, "gender": "female", "race": "asian"},
+            {"path": f"more/{deep[0].name}", "age": 2.5, "gender": 0, "race": 4},
+            {"path": deep[1].name, "age": 3, "gender": "M", "race": ""},
+            {"path": top[1].name, "age": "", "gender": "f", "race": ""},
+            {"path": top[2].name, "age": 300, "gender": "?", "race": ""},
+            {"path": "elsewhere.jpg", "age": 9, "gender": 1, "race": ""},
+        ],
+    )
+    result = ingested(few, labels=given)
+    table = frame(result).astype(object).where(lambda t: t.notna(), None)
+    found = {n: tuple(row[["age_years", "gender", "race"]]) for n, row in table.iterrows()}
+    assert found == {
+        top[0].name: (1.0, "female", "asian"),
+        deep[0].name: (2.5, "male", "other"),
+        deep[1].name: (3.0, "male", None),
+        top[1].name: (None, "female", None),
+    }
+    assert rejects(result) == {
+        top[2].name: ("label", "neither a legal age nor a gender is given"),
+        top[3].name: ("label", "the labels file does not name it"),
+    }
+    assert result.notes == (f"labels: {given}, 1 of its 6 rows match no file",)
+
+
+def test_base_name_that_two_files_share_labels_neither(few: Path, tmp_path: Path) -> None:
+    name = sorted(few.glob("*.jpg"))[0].name
+    shutil.copy(few / name, few / "more" / name)
+    given = labels_csv(
+        tmp_path,
+        [{"path": name, "age": 1, "gender": 1}, {"path": "x.jpg", "age": 1, "gender": 1}],
+    )
+    assert frame(ingested(few, labels=given))["uri"].to_list() == [str(few / name)]
+
+
+def test_given_folds_are_taken_from_the_split_column(few: Path, tmp_path: Path) -> None:
+    folds = ["train", "val", "test", "train", "train", "test"]
+    names = sorted(path.name for path in few.rglob("*.jpg"))
+    given = labels_csv(
+        tmp_path,
+        [{"path": n, "age": 5, "gender": 1, "fold": f} for n, f in zip(names, folds, strict=True)],
+    )
+    result = frame(ingested(few, labels=given, split_column="fold"))
+    assert result["split"].to_dict() == dict(zip(names, folds, strict=True))
+
+
+def test_labels_file_may_be_parquet(few: Path, tmp_path: Path) -> None:
+    names = [path.name for path in few.rglob("*.jpg")]
+    path = tmp_path / "labels.parquet"
+    pd.DataFrame({"path": names, "age": 8, "gender": "male"}).to_parquet(path)
+    assert set(frame(ingested(few, labels=str(path)))["age_years"]) == {8.0}
+
+
+@pytest.mark.parametrize(
+    ("rows", "column", "message"),
+    [
+        (
+            [{"path": "a.jpg", "years": 3}], None,
+            "--labels {labels} lacks the columns age, gender: it has path, years",
+        ),
+        (
+            [{"path": "a.jpg", "age": 3, "gender": 1}], None,
+            "--labels {labels}: none of its 1 paths is a file below {images}; the first is 'a.jpg'",
+        ),
+        (
+            [{"path": "a.jpg", "age": 3, "gender": 1}], "fold",
+            "--split-column fold: {labels} has no such column",
+        ),
+        (
+            [{"path": "a.jpg", "age": 3, "gender": 1, "fold": "dev"}], "fold",
+            "--split-column holds ['dev']: legal are train, val, test",
+        ),
+    ],
+)  # fmt: skip
+def test_labels_file_that_does_not_fit_is_refused(
+    few: Path, tmp_path: Path, rows: list[dict[str, Any]], column: str | None, message: str
+) -> None:
+    given = labels_csv(tmp_path, rows)
+    expected = message.format(labels=given, images=few)
+    refuses(ManifestError, expected, few, labels=given, split_column=column)
+
+
+def test_labels_that_are_no_table_are_refused(few: Path, tmp_path: Path) -> None:
+    path = tmp_path / "labels.txt"
+    path.write_text("x")
+    message = f"--labels {path}: give auto, utkface, none, a .csv or a .parquet"
+    refuses(UsageError, message, few, labels=str(path))
+    gone = tmp_path / "none.csv"
+    refuses(StorageError, f"--labels {gone} does not exist: check the path", few, labels=str(gone))
+
+
+def test_folder_of_other_names_becomes_an_unlabelled_manifest(few: Path) -> None:
+    for number, path in enumerate(sorted(few.rglob("*.jpg"))):
+        path.rename(path.with_name(f"IMG_{number}.JPG"))
+    result = ingested(few)
+    assert result.counts["manifest"] == 6
+    assert result.counts["labelled"] == 0
+    assert result.notes == ("labels: none; this manifest is for scoring",)
+    assert ingested(few, labels="none").table.equals(result.table)
+
+
+def test_folders_without_images_are_refused(tmp_path: Path) -> None:
+    looked = f"looked for {' '.join(sorted(listing.IMAGE_SUFFIXES))}"
+    message = f"--images {tmp_path} holds no files, so no images: {looked}"
+    refuses(ManifestError, message, tmp_path)
+    (tmp_path / "a.txt").write_text("x")
+    (tmp_path / "b.pdf").write_text("x")
+    message = f"--images {tmp_path} holds 2 files, none of them images: {looked}"
+    refuses(ManifestError, message, tmp_path)
+    gone = tmp_path / "none"
+    refuses(StorageError, f"--images {gone} does not exist: check the path", gone)
+
+
+def test_output_is_read_back_and_refreshed_but_never_mixed(
+    few: Path, faces_dir: Path, tmp_path: Path
+) -> None:
+    output = str(tmp_path / "out")
+    options = IngestOptions(str(few))
+    record = write_ingested(ingest.ingest(options), options, output)
+    assert read_manifest(output).num_rows == record["manifest"] == 6
+    shutil.copy(sorted(faces_dir.iterdir())[10], few)
+    assert write_ingested(ingest.ingest(options), options, output)["manifest"] == 7
+    assert read_manifest(output).num_rows == 7
+    other = dataclasses.replace(options, hash="etag")
+    message = (
+        f"--output {output} holds another manifest (hash was 'content', is 'etag'): choose another"
+    )
+    with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
+        write_ingested(ingest.ingest(options), other, output)
+    assert read_manifest(output).num_rows == 7
+
+
+def test_bucket_gives_the_hashes_and_splits_of_the_local_folder(
+    faces_dir: Path, of_faces: Ingested, bucket: str, tmp_path: Path
+) -> None:
+    for path in sorted(faces_dir.iterdir()):
+        storage.write_bytes(f"{bucket}/a set/of faces/{path.name}", path.read_bytes())
+    images = f"{bucket}/a set"
+    result = ingested(images)
+    assert splits(result) == splits(of_faces)
+    assert result.counts["fingerprint"] == of_faces.counts["fingerprint"]
+    assert result.table["uri"][0].as_py().startswith(f"{images}/of faces/")
+    quick = ingested(images, hash="etag")
+    assert quick.table["content_hash"].null_count == 60
+    assert quick.table["etag"].null_count == 0
+    write_ingested(result, IngestOptions(images), f"{bucket}/out")
+    assert read_manifest(f"{bucket}/out").num_rows == 60
+
+
+def test_broken_link_is_a_reject(few: Path) -> None:
+    path = sorted(few.glob("*.jpg"))[0]
+    path.unlink()
+    path.symlink_to(few / "gone.jpg")
+    assert rejects(ingested(few)) == {path.name: ("read", "the file is gone, or a broken link")}
+
+
+def test_utkface_parses_whole_and_its_duplicates_are_known(utkface_dir: Path) -> None:
+    counts = ingested(utkface_dir).counts
+    assert (counts["files"], counts["manifest"], counts["rejects"]) == (18_975, 18_975, 0)
+    assert (counts["duplicate_groups"], counts["conflicting_groups"]) == (309, 177)
+    shares = [counts["splits"][name] / 18_975 for name in ("train", "val", "test")]
+    assert shares == pytest.approx([0.6, 0.2, 0.2], abs=0.01)
+
+
+def test_folder_drawn_with_broken_files_is_ingested_whole(tmp_path: Path) -> None:
+    """Only decoding tells a broken picture; an empty file is told at once."""
+    draw_faces(tmp_path, 2, broken=6)
+    assert ingested(tmp_path).counts["rejects"] == 1

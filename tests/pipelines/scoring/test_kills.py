@@ -1,0 +1,113 @@
+"""Whoever dies, and whatever kills: every input is one row, and none is there twice."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from model.bundle import Bundle
+from model.errors import FacemillError
+from pipelines.images.drawn_faces import draw_faces
+from pipelines.predictions import schemas
+from pipelines.predictions.verification import verify
+from pipelines.scoring.run import ScoreOptions, score
+from tests.deadly import DECODER, poisoned
+
+
+@pytest.mark.timeout(240)
+def test_images_that_kill_a_worker_cost_themselves_and_no_other_row(
+    faces_dir: Path, untrained: Bundle, tmp_path: Path, ray_session: None
+) -> None:
+    folder = tmp_path / "deadly"
+    folder.mkdir()
+    for number, face in enumerate(sorted(faces_dir.glob("*.jpg"))[:9]):
+        how = {2: "segv", 4: "hang", 6: "kill"}.get(number)
+        data = face.read_bytes()
+        (folder / f"{number}.jpg").write_bytes(poisoned(data, how) if how else data)
+    options = ScoreOptions(
+        str(folder), "images", str(tmp_path / "out"), image_timeout_s=5.0, decoder=DECODER
+    )
+    result = score(options, untrained)
+    bad = schemas.read_quarantine(options.output).to_pandas()
+    assert result.record["scored"] == 6
+    assert dict(zip(bad["uri"].str[-5:], bad["error"], strict=True)) == {
+        "2.jpg": "crashed", "4.jpg": "timeout", "6.jpg": "out_of_memory",
+    }  # fmt: skip
+    assert verify(options.output).problems == ()
+    assert list((tmp_path / "out" / "attempts").iterdir()) == []
+
+
+def test_what_fails_in_a_worker_is_told_by_its_own_words(
+    faces_dir: Path, untrained: Bundle, tmp_path: Path, ray_session: None
+) -> None:
+    (tmp_path / "faces").mkdir()
+    face = next(faces_dir.glob("*.jpg")).read_bytes()
+    (tmp_path / "faces" / "1.jpg").write_bytes(poisoned(face, "raise"))
+    options = ScoreOptions(
+        str(tmp_path / "faces"), "images", str(tmp_path / "out"), decoder=DECODER
+    )
+    with pytest.raises(
+        FacemillError, match=r"^ZeroDivisionError: a bug of ours; what is scored is"
+    ):
+        score(options, untrained)
+
+
+def _committed(output: Path) -> int:
+    return len(list(output.glob("predictions/*.parquet")))
+
+
+@pytest.mark.timeout(240)
+def test_killed_run_resumes_without_losing_or_repeating_a_row(
+    untrained: Bundle, tmp_path: Path
+) -> None:
+    faces, output = tmp_path / "faces", tmp_path / "out"
+    draw_faces(faces, 30, broken=2)
+    for copy in range(14):  # enough shards to be killed between two of them
+        for face in list(faces.glob("*.chip.jpg"))[:32]:
+            shutil.copy(face, faces / f"copy{copy}_{face.name}")
+    command = [
+        sys.executable, "-m", "jobs.score", "--images", str(faces), "--output", str(output),
+        "--bundle", str(untrained.folder), "--shard-rows", "8",
+    ]  # fmt: skip
+    total = len(list(faces.iterdir()))
+    victim = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 100
+    while _committed(output) < 3 and time.monotonic() < deadline and victim.poll() is None:
+        time.sleep(0.01)
+    _kill_tree(victim.pid)
+    victim.wait()
+    survived = _committed(output)
+    assert 3 <= survived < total // 8, "the kill came too early or too late to prove anything"
+    assert not (output / "run.json").exists()
+    resumed = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "were there already" in resumed.stdout
+    tables = (schemas.read_predictions, schemas.read_quarantine)
+    rows = [uri for read in tables for uri in read(str(output))["uri"].to_pylist()]
+    assert sorted(rows) == sorted(map(str, faces.iterdir()))
+    assert verify(str(output)).problems == ()
+
+
+def _kill_tree(pid: int) -> None:
+    """kill -9 the driver and every process of its own Ray."""
+    session = os.getsid(pid)
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if os.getsid(int(entry.name)) == session or _environment_has(entry, pid):
+                    os.kill(int(entry.name), signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                continue
+
+
+def _environment_has(entry: Path, pid: int) -> bool:
+    """Whether the process was started by the Ray of `pid` (Ray daemons leave the session)."""
+    try:
+        return f"RAY_JOB_DRIVER_PID={pid}\0" in (entry / "environ").read_text()
+    except OSError:
+        return False

@@ -1,0 +1,116 @@
+"""A run that was stopped goes on where it was; a run may stop by itself."""
+
+import contextlib
+import dataclasses
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+
+from model.presets import preset
+from model.recipes import Optimizer
+from pipelines.training.checkpoint_list import SNAPSHOT
+from pipelines.training.options import TrainOptions
+from pipelines.training.run import train
+
+
+def _steps_done(output: Path) -> list[tuple[int, int]]:
+    """(epochs, steps of the next) of every checkpoint that is whole."""
+    found: list[tuple[int, int]] = []
+    for path in output.glob("checkpoints/checkpoint_*/state.json"):
+        with contextlib.suppress(OSError, ValueError):
+            state = json.loads(path.read_text())
+            found.append((state["epoch"], state["step"]))
+    return found
+
+
+def _kill_tree(driver: psutil.Process) -> None:
+    """kill -9 the driver first, then what is left of its Ray."""
+    family = driver.children(recursive=True)
+    for process in (driver, *family):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGKILL)
+    psutil.wait_procs(family, timeout=20)
+
+
+@pytest.mark.timeout(280)
+def test_a_killed_driver_resumes_within_the_epoch_to_the_same_network(
+    faces_manifest: str, tmp_path: Path
+) -> None:
+    recipe = dataclasses.replace(preset("demo"), epochs=3, global_batch_size=8)
+    whole = train(TrainOptions(recipe, faces_manifest, str(tmp_path / "whole"), balance="age"))
+    output = tmp_path / "killed"
+    command = [
+        sys.executable, "-m", "jobs.train", "--manifest", faces_manifest, "--output", str(output),
+        "--preset", "demo", "--epochs", "3", "--global-batch-size", "8", "--balance", "age",
+        "--checkpoint-every-steps", "1", "--cpus-per-worker", "1",
+    ]  # fmt: skip
+    quiet = dict.fromkeys(("stdout", "stderr"), subprocess.DEVNULL)
+    driver = psutil.Popen(command, **quiet)
+    deadline = time.monotonic() + 150
+    while not any(step for epoch, step in _steps_done(output) if epoch == 1):
+        assert driver.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    _kill_tree(driver)
+    driver.wait()
+    assert not (output / "bundle").exists()
+    assert (output / "decoded").is_dir()  # and is not decoded again
+    resumed = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert resumed.returncode == 0, resumed.stderr
+    record = json.loads((output / "bundle" / "bundle.json").read_text())
+    assert record["bundle_id"] == whole.bundle_id  # bit-equal weights
+    for ours, theirs in zip(record["history"], whole.history, strict=True):
+        for name in ours:
+            if name.startswith(("train_", "val_")):
+                assert ours[name] == pytest.approx(theirs[name], rel=1e-5), name
+    assert not (output / "decoded").exists()
+    table = pq.read_table(output / "history.parquet")
+    assert 0 <= min(table["data_wait_share"].to_pylist()) < 1
+
+
+def test_a_driver_killed_while_ray_wrote_its_list_resumes_from_the_last_whole_checkpoint(
+    faces_manifest: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = dataclasses.replace(preset("demo"), epochs=2, global_batch_size=8)
+    options = TrainOptions(recipe, faces_manifest, str(tmp_path))
+    whole = train(options)
+    snapshot = tmp_path / "checkpoints" / SNAPSHOT
+    snapshot.write_text(snapshot.read_text()[:100])
+    half = tmp_path / "checkpoints" / "checkpoint_9999-half"  # newer, but never finished
+    shutil.copytree(next(tmp_path.glob("checkpoints/checkpoint_*/")), half)
+    (half / "state.npz").write_bytes((half / "state.npz").read_bytes()[:1000])
+    shutil.rmtree(tmp_path / "bundle")
+    again = train(options)
+    assert f"{snapshot} was half written" in capsys.readouterr().err
+    assert again.bundle_id == whole.bundle_id
+    assert again.history == whole.history  # to the second: no epoch was trained again
+    assert not half.exists()
+
+
+@pytest.mark.timeout(200)
+def test_a_run_that_learns_nothing_more_stops_and_keeps_the_best(
+    faces_manifest: str, tmp_path: Path
+) -> None:
+    recipe = dataclasses.replace(
+        preset("demo"), epochs=9, global_batch_size=8, optimizer=Optimizer("sgd", 0.0)
+    )
+    options = TrainOptions(
+        recipe, faces_manifest, str(tmp_path / "run"), workers=2, precision="bfloat16",
+        early_stopping=2, keep_best=1, accumulate=2, cache=str(tmp_path / "cache"),
+    )  # fmt: skip
+    result = train(options)
+    assert [row["epoch"] for row in result.history] == [1, 2, 3]
+    assert sorted(_steps_done(tmp_path / "run"))[-1] == (3, 0)
+    assert len(_steps_done(tmp_path / "run")) <= 2  # the best one and the last
+    assert len(list((tmp_path / "cache").glob("*.npy"))) == 2  # train and val, for later runs
+    assert (tmp_path / "run" / "network.png").read_bytes().startswith(b"\x89PNG")
+    assert list((tmp_path / "run" / "tensorboard").glob("events.*"))
+    assert train(options).already_done

@@ -1,0 +1,285 @@
+"""One door to bytes: whole files or none, any key, and one sentence for whatever is wrong."""
+
+import contextlib
+import os
+import re
+import threading
+from collections.abc import Generator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from model.errors import StorageError
+from pipelines import storage
+from pipelines.storage import listing
+from tests.s3_server import S3Server, free_ports
+
+ODD_NAMES = ["with space.jpg", "größe 人物.jpg", "100%25.jpg", "a+b=c&d.jpg", "hash#tag?.jpg"]
+
+
+@pytest.fixture(params=["local", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A new empty folder, on disk and in the S3 server."""
+    if request.param == "local":
+        return str(tmp_path)
+    return request.getfixturevalue("bucket") + "/a prefix"
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_any_name_is_written_listed_read_and_deleted(place: str, name: str) -> None:
+    uri = storage.join(place, "sub", name)
+    storage.write_bytes(uri, b"face")
+    assert storage.exists(uri)
+    assert [(entry.uri, entry.bytes) for entry in listing.list_files(place)] == [(uri, 4)]
+    assert storage.read_bytes(uri) == b"face"
+    storage.delete(uri)
+    assert not storage.exists(uri)
+    storage.delete(uri)  # a second time is no error
+
+
+def test_range_is_read_alone(place: str) -> None:
+    uri = storage.join(place, "faces.bin")
+    storage.write_bytes(uri, b"0123456789")
+    assert storage.read_bytes(uri, 3, 4) == b"3456"
+
+
+def test_missing_file_is_file_not_found(place: str) -> None:
+    uri = storage.join(place, "none.jpg")
+    with pytest.raises(FileNotFoundError, match=re.escape("none.jpg")):
+        storage.read_bytes(uri)
+
+
+def test_second_write_replaces_the_first(place: str) -> None:
+    uri = storage.join(place, "run.json")
+    for data in (b"a long first version", b"short"):
+        storage.write_bytes(uri, data)
+    assert storage.read_bytes(uri) == b"short"
+
+
+def test_a_large_file_goes_in_parts_and_is_whole(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "_ONE_PUT_BYTES", 2**20)
+    data = os.urandom(12 * 2**20 + 7)
+    storage.write_bytes(f"{place}/large.parquet", data)
+    assert storage.read_bytes(f"{place}/large.parquet") == data
+
+
+def test_hidden_files_are_not_listed_and_folders_cover_all(place: str) -> None:
+    for name in ("top.jpg", "one/a.jpg", "two/deep/b.jpg", ".hidden.jpg", "one/.x/c.jpg"):
+        storage.write_bytes(storage.join(place, name), b"x")
+    roots = listing.list_roots(place)
+    found = [e.uri for root, descend in roots for e in listing.list_files(root, descend=descend)]
+    expected = [storage.join(place, n) for n in ("one/a.jpg", "top.jpg", "two/deep/b.jpg")]
+    assert sorted(found) == expected
+    assert len(roots) == 3
+    assert sorted(e.uri for e in listing.list_files(place)) == expected
+    assert len(list(listing.list_files(place, limit=2))) == 2
+
+
+def test_one_file_lists_itself(place: str) -> None:
+    uri = storage.join(place, "one.jpg")
+    storage.write_bytes(uri, b"x")
+    assert [entry.uri for entry in listing.list_files(uri)] == [uri]
+    assert listing.list_roots(uri) == [(uri, True)]
+    assert list(listing.list_files(storage.join(place, "no.jpg"))) == []
+
+
+def test_flat_prefix_is_one_root_however_many_keys(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the driver would hold all keys, only to learn that there is no folder."""
+    monkeypatch.setattr(listing, "_S3_PAGE", 4)
+    flat = f"{bucket}/flat"
+    for number in range(6):
+        storage.write_bytes(f"{flat}/{number}.jpg", b"x")
+    assert listing.list_roots(flat) == [(flat, True)]
+    assert len(list(listing.list_files(flat))) == 6
+
+
+def test_reader_sees_the_old_file_or_the_new_one_never_a_part(tmp_path: Path) -> None:
+    uri = str(tmp_path / "big.bin")
+    versions = [bytes([n]) * 2_000_000 for n in (1, 2)]
+    storage.write_bytes(uri, versions[0])
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            for data in versions:
+                storage.write_bytes(uri, data)
+
+    writers = [threading.Thread(target=write) for _ in range(2)]
+    for writer in writers:
+        writer.start()
+    seen = [storage.read_bytes(uri) for _ in range(40)]
+    stop.set()
+    for writer in writers:
+        writer.join()
+    assert all(data in versions for data in seen)
+    assert os.listdir(tmp_path) == ["big.bin"]
+
+
+@pytest.mark.parametrize("broken", ["fsync", "replace"])
+def test_failed_write_leaves_the_old_file_and_no_temporary_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    uri = str(tmp_path / "run.json")
+    storage.write_bytes(uri, b"old")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, broken, full)
+    with pytest.raises(OSError, match="No space left"):
+        storage.write_bytes(uri, b"new")
+    assert Path(uri).read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["run.json"]
+
+
+def test_uri_is_made_absolute_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert storage.normalize("faces/") == str(tmp_path / "faces")
+    assert storage.normalize(f"file://{tmp_path}/faces") == str(tmp_path / "faces")
+    assert storage.normalize("s3://bucket/prefix/") == "s3://bucket/prefix"
+    assert storage.split_s3("s3://bucket/a b/c%20d") == ("bucket", "a b/c%20d")
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("gs://b/x", "gs:// is not supported: use a local path or s3://bucket/prefix"),
+        ("s3://", "'s3://' names no bucket: write s3://bucket/prefix"),
+    ],
+)
+def test_uri_of_another_kind_is_refused(uri: str, message: str) -> None:
+    with pytest.raises(StorageError, match=f"^{re.escape(message)}$"):
+        storage.normalize(uri)
+
+
+def fails(uri: str, message: str) -> None:
+    with pytest.raises(StorageError, match=f"^{re.escape(message)}$"):
+        storage.require_readable(uri, "--images")
+
+
+def test_missing_local_folder_is_one_sentence(tmp_path: Path) -> None:
+    fails(f"{tmp_path}/none", f"--images {tmp_path}/none does not exist: check the path")
+
+
+def test_place_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    uri = f"{tmp_path}/file/out"
+    with pytest.raises(StorageError, match=rf"^--output {re.escape(uri)} cannot be written: "):
+        storage.require_writable(uri, "--output")
+
+
+def test_writable_place_is_left_as_it_was(place: str) -> None:
+    storage.require_writable(place, "--output")
+    assert list(listing.list_files(place)) == []
+
+
+def test_empty_prefix_is_one_sentence(bucket: str) -> None:
+    fails(f"{bucket}/none", f"--images {bucket}/none holds nothing: check the prefix")
+
+
+def test_missing_bucket_is_one_sentence(bucket: str, s3: S3Server) -> None:
+    message = f"there is no bucket 'no-such-bucket' at {s3.endpoint}: check the name or create it"
+    fails("s3://no-such-bucket/x", f"--images s3://no-such-bucket/x: {message}")
+
+
+@pytest.mark.parametrize("variable", ["AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID"])
+def test_wrong_key_is_one_sentence(
+    bucket: str, s3: S3Server, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "wrong:wrong")
+    name = bucket.removeprefix("s3://")
+    fails(
+        f"{bucket}/x",
+        f"--images {bucket}/x: access to bucket '{name}' at {s3.endpoint} is denied: check "
+        "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy",
+    )
+
+
+def test_unreachable_endpoint_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    endpoint = f"http://127.0.0.1:{free_ports(1)[0]}"
+    for name, value in S3Server(endpoint).env().items():
+        monkeypatch.setenv(name, value)
+    fails(
+        "s3://b/x",
+        f"--images s3://b/x: the store at {endpoint} cannot be reached: check AWS_ENDPOINT_URL "
+        "and the network",
+    )
+
+
+def test_a_prefix_that_holds_nothing_is_one_sentence_to_a_role_that_may_not_read_the_prefix_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Policy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # s3:ListBucket is granted
+            body = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_HEAD(self) -> None:  # s3:GetObject on faces/*, not on faces
+            self.send_response(403)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with served(Policy, monkeypatch), pytest.raises(StorageError) as error:
+        storage.require_readable("s3://bucket/faces", "--images")
+    assert str(error.value) == "--images s3://bucket/faces holds nothing: check the prefix"
+
+
+@contextlib.contextmanager
+def served(
+    handler: type[BaseHTTPRequestHandler], monkeypatch: pytest.MonkeyPatch
+) -> Generator[None]:
+    """Meanwhile `handler` is the store."""
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        for name, value in {
+            "AWS_ENDPOINT_URL": endpoint, "AWS_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b",
+        }.items():  # fmt: skip
+            monkeypatch.setenv(name, value)
+        yield
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "reason"),
+    [
+        (301, "PermanentRedirect", "bucket 'faces' is not in region us-east-1: set AWS_REGION to "
+         "its region, on a cluster on every node"),
+        (403, "AccessDenied", "access to bucket 'faces' at ENDPOINT is denied: check "
+         "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy"),
+        (403, "", "access to bucket 'faces' at ENDPOINT is denied: check "
+         "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy"),
+        (400, "Strange", "the store at ENDPOINT cannot be reached: check AWS_ENDPOINT_URL and the "
+         "network"),
+    ],
+)  # fmt: skip
+def test_what_a_store_answers_is_told_by_its_status_not_by_what_the_url_holds(
+    status: int, code: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = f"<Error><Code>{code}</Code><Message>no</Message></Error>" if code else ""
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    prefix = "s3://faces/redirect/403" + "x" * 200  # and obstore's text begins with the URL
+    with served(Answer, monkeypatch), pytest.raises(StorageError) as error:
+        storage.require_readable(prefix, "--images")
+    told = re.sub(r"http://127.0.0.1:\d+", "ENDPOINT", str(error.value))
+    assert told == f"--images {prefix}: {reason}"

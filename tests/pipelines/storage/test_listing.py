@@ -1,0 +1,177 @@
+"""A listing has no silent gap: not a folder, not the end of a tar, not a bucket with odd keys."""
+
+import io
+import os
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model.errors import StorageError, UsageError
+from pipelines import storage
+from pipelines.storage.fetching import ReadFailure, fetch
+from pipelines.storage.listing import list_files, list_roots, require_apart
+
+
+def test_a_folder_that_cannot_be_read_ends_the_listing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "shut", "z"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.jpg").touch()
+    real = os.scandir
+
+    def scandir(path: Any) -> Iterator[os.DirEntry[str]]:
+        if str(path).endswith("shut"):  # permissions do not stop the root user of a test
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(StorageError) as error:
+        list(list_files(str(tmp_path)))
+    assert str(error.value) == (
+        f"{tmp_path}/shut cannot be listed (Permission denied), so its images would be lost: make "
+        "it readable, or point --images at folders that are"
+    )
+
+
+def _tar(path: Path, *names: str) -> bytes:
+    with tarfile.open(path, "w") as tar:
+        for number, name in enumerate(names):
+            info = tarfile.TarInfo(name)
+            info.size = 700
+            tar.addfile(info, io.BytesIO(bytes([number]) * 700))
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("place", ["local", "s3"])
+@pytest.mark.parametrize(
+    ("cut", "what"),
+    [
+        (1536, "is cut off at byte 1,536"),  # between two members
+        (1536 + 100, "is damaged, or two in one, at byte 1,536"),  # within a header
+        (1536 + 600, r"is cut off \(unexpected end of data\)"),  # within the second member
+    ],
+)
+def test_a_tar_without_its_end_is_refused(
+    tmp_path: Path, request: pytest.FixtureRequest, place: str, cut: int, what: str
+) -> None:
+    folder = str(tmp_path) if place == "local" else request.getfixturevalue("bucket")
+    data = _tar(tmp_path / "whole.tar", "a.jpg", "b.jpg", "c.jpg")
+    storage.write_bytes(f"{folder}/cut.tar", data[:cut])
+    with pytest.raises(StorageError, match=f"^{folder}/cut.tar {what}, and what comes after"):
+        list(list_files(f"{folder}/cut.tar"))
+
+
+@pytest.mark.parametrize("damage", ["checksum", "zeros", "two in one"])
+def test_what_ends_a_tar_early_does_not_end_it_silently(tmp_path: Path, damage: str) -> None:
+    data = bytearray(_tar(tmp_path / "faces.tar", "a.jpg", "b.jpg", "c.jpg"))
+    if damage == "checksum":  # of the second header
+        data[1536 + 148 : 1536 + 156] = b"99999999"
+    elif damage == "zeros":  # for the second header
+        data[1536:2048] = bytes(512)
+    else:
+        data = data + data
+    (tmp_path / "faces.tar").write_bytes(data)
+    with pytest.raises(StorageError, match="is damaged, or two in one, at byte"):
+        list(list_files(str(tmp_path / "faces.tar")))
+
+
+def test_a_name_twice_in_a_tar_is_two_inputs_of_two_uris(tmp_path: Path, bucket: str) -> None:
+    _tar(tmp_path / "faces.tar", "a.jpg", "b.jpg", "a.jpg")
+    entries = list(list_files(str(tmp_path / "faces.tar")))
+    storage.write_bytes(f"{bucket}/faces.tar", (tmp_path / "faces.tar").read_bytes())
+    remote = list(list_files(f"{bucket}/faces.tar"))
+    assert [(e.bytes, e.offset) for e in remote] == [(e.bytes, e.offset) for e in entries]
+    names = [entry.uri.partition("#")[2] for entry in entries]
+    assert names == ["a.jpg", "b.jpg", f"a.jpg@{entries[2].offset}"]
+    read = [storage.read_bytes(e.uri, e.offset, e.bytes)[0] for e in entries]
+    assert read == [0, 1, 2]
+
+
+def test_one_odd_key_hides_no_other_of_its_bucket(bucket: str) -> None:
+    name, prefix = storage.split_s3(f"{bucket}/odd")
+    client = storage.s3_files()
+    for key in ("a.jpg", "b//c.jpg", "d.jpg", "e/f.jpg", ".hidden/g.jpg"):
+        client.call_s3("put_object", Bucket=name, Key=f"{prefix}/{key}", Body=b"face")
+    found = [entry.uri.removeprefix(f"{bucket}/odd/") for entry in list_files(f"{bucket}/odd")]
+    assert found == ["a.jpg", "b//c.jpg", "d.jpg", "e/f.jpg"]
+    roots = list_roots(f"{bucket}/odd")
+    below = [e.uri for root, deep in roots for e in list_files(root, descend=deep)]
+    assert sorted(below) == sorted(f"{bucket}/odd/{key}" for key in found)
+
+
+def _listed(uri: str) -> list[str]:
+    """What a run over `uri` gets, through the roots that are listed in parallel."""
+    below = [e.uri for root, deep in list_roots(uri) for e in list_files(root, descend=deep)]
+    whole = [entry.uri for entry in list_files(uri)]
+    assert sorted(below) == sorted(whole)
+    return sorted(name.removeprefix(f"{uri}/") for name in whole)
+
+
+def _put(bucket: str, *keys: str, body: bytes = b"face") -> None:
+    client = storage.s3_files()
+    for key in keys:
+        name = bucket.removeprefix("s3://")
+        client.call_s3("put_object", Bucket=name, Key=key, Body=b"" if key[-1] == "/" else body)
+
+
+def test_a_folder_named_like_an_image_or_a_tar_is_a_folder(bucket: str) -> None:
+    keys = ["crops/IMG_1.jpg/face0.jpg", "crops/IMG_1.jpg/face1.jpg", "crops/a.tar/b.jpg",
+            "crops/e.jpg"]  # fmt: skip
+    _put(bucket, *keys)
+    assert _listed(f"{bucket}/crops") == [key.removeprefix("crops/") for key in sorted(keys)]
+    inside = f"{bucket}/crops/IMG_1.jpg"
+    assert [e.uri for e in list_files(inside)] == [f"{inside}/face0.jpg", f"{inside}/face1.jpg"]
+
+
+def test_the_console_s_folders_are_no_inputs(bucket: str) -> None:
+    _put(bucket, "faces/", "faces/a.jpg", "faces/sub/", "faces/sub/b.jpg")
+    assert _listed(bucket) == ["faces/a.jpg", "faces/sub/b.jpg"]
+    assert _listed(f"{bucket}/faces") == ["a.jpg", "sub/b.jpg"]
+
+
+def test_a_key_that_begins_with_a_slash_is_an_input_of_that_name(bucket: str) -> None:
+    _put(bucket, "/x.jpg", "x.jpg", "f/./y.jpg", ".hidden/z.jpg")
+    assert sorted(_listed(bucket)) == ["/x.jpg", "f/./y.jpg", "x.jpg"]
+    (slashed,) = (e for e in list_files(bucket) if e.uri.endswith("//x.jpg"))
+    failure = fetch({"uri": slashed.uri, "bytes": slashed.bytes})
+    assert isinstance(failure, ReadFailure)
+    assert failure.reason == "bad_key"
+
+
+def test_links_in_a_tar_are_inputs_as_in_a_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "faces"
+    (folder / ".hidden").mkdir(parents=True)
+    (folder / "a.jpg").write_bytes(b"face")
+    (folder / ".hidden" / "h.jpg").write_bytes(b"hidden")
+    os.link(folder / "a.jpg", folder / "b.jpg")
+    os.symlink("a.jpg", folder / "c.jpg")
+    os.symlink("/nowhere.jpg", folder / "d.jpg")
+    os.symlink(".hidden/h.jpg", folder / "e.jpg")
+    with tarfile.open(tmp_path / "faces.tar", "w") as tar:
+        for name in (".hidden/h.jpg", "a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg"):
+            tar.add(folder / name, f"./{name}")
+    inside = {e.uri.partition("#./")[2]: e for e in list_files(str(tmp_path / "faces.tar"))}
+    assert sorted(inside) == sorted(os.path.basename(e.uri) for e in list_files(str(folder)))
+    read = {n: storage.read_bytes(e.uri, e.offset, e.bytes) for n, e in inside.items()}
+    linked = {"b.jpg": b"face", "c.jpg": b"face", "d.jpg": b"", "e.jpg": b"hidden"}
+    assert read == {"a.jpg": b"face", **linked}
+    assert inside["d.jpg"].etag is None
+
+
+@pytest.mark.parametrize(
+    "root", ["/data/faces", "/data/faces/", "s3://bucket/faces", "s3://bucket"]
+)
+def test_an_output_that_would_be_listed_as_images_is_refused(root: str) -> None:
+    for below in (root, f"{root.rstrip('/')}/scored"):
+        with pytest.raises(UsageError) as error:
+            require_apart(root, below)
+        assert str(error.value) == (
+            f"--output {below} lies in --images {root}, so what is written would be read as "
+            "images: choose a place beside it"
+        )
+    for beside in (f"{root.rstrip('/')}-scored", "/data/scored", "s3://other/faces"):
+        require_apart(root, beside)

@@ -1,0 +1,336 @@
+"""Training on real Ray Train workers: small network, drawn faces, seconds."""
+
+import dataclasses
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import ray
+
+from jobs.train import TrainConfig, resolve
+from model.bundle import Bundle, read_bundle
+from model.errors import TrainingError, UsageError
+from model.preprocessing import InputSpec
+from model.presets import PRESETS, preset
+from model.recipes import Recipe, Residual
+from pipelines.bundles.opening import open_bundle
+from pipelines.manifests import manifest
+from pipelines.manifests.ingest import IngestOptions, ingest, write_ingested
+from pipelines.reporting.model_card import write_card
+from pipelines.scoring.evaluation import evaluate
+from pipelines.scoring.run import ScoreOptions
+from pipelines.storage import tables
+from pipelines.training.checkpoints import load_arrays
+from pipelines.training.feeding import epoch_order
+from pipelines.training.options import claim, open_start
+from pipelines.training.run import TrainOptions, train
+
+
+def _recipe(epochs: int = 2, **changes: Any) -> Recipe:
+    small = dataclasses.replace(preset("demo"), epochs=epochs, global_batch_size=8)
+    return dataclasses.replace(small, **changes)
+
+
+LARGER = dataclasses.replace(preset("demo").network, branch_units=65)
+# Small pictures in the first two of three epochs; batch norm; trained by Muon.
+GROWING = dataclasses.replace(
+    preset("facemill-muon"), network=Residual(4, (8,), (1,)), input=InputSpec(48, 48, "rgb"),
+    sides=((0.5, 24),), epochs=3, global_batch_size=8,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("recipe", [_recipe(), GROWING], ids=["plain", "growing pictures"])
+def test_two_workers_train_a_bundle_that_scores_as_it_was_validated(
+    faces_manifest: str, tmp_path: Path, recipe: Recipe
+) -> None:
+    options = TrainOptions(recipe, faces_manifest, str(tmp_path / "run"), workers=2)
+    result = train(options)
+    bundle = read_bundle(tmp_path / "run" / "bundle")
+    assert bundle.id == result.bundle_id
+    assert len(result.history) == recipe.epochs
+    if recipe.sides:  # the best of the epochs of full size
+        assert bundle.record["best_epoch"] == recipe.epochs
+    assert (tmp_path / "run" / "curves.png").read_bytes().startswith(b"\x89PNG")
+    rows = manifest.labelled(manifest.read_manifest(faces_manifest), "val")
+    options = ScoreOptions(faces_manifest, "table", str(tmp_path / "evaluate"))
+    measured = evaluate(bundle, rows, options).metrics
+    stored = bundle.record["metrics"]["val"]
+    assert measured["age_mae"].value == pytest.approx(stored["age_mae"]["value"], abs=1e-3)
+    best = result.history[bundle.record["best_epoch"] - 1]
+    assert measured["age_mae"].value == pytest.approx(best["val_age_mae"], abs=1e-3)
+    assert measured["gender_accuracy"].value == pytest.approx(best["val_gender_accuracy"])
+    assert measured["age_group_exact"].value <= measured["age_group_one_off"].value <= 1
+
+
+def test_a_finished_run_does_nothing_and_other_arguments_are_refused(
+    faces_manifest: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("FACEMILL_LOG", "json")
+    monkeypatch.setenv("FACEMILL_RUN_ID", "5f0c")
+    options = TrainOptions(_recipe(1), faces_manifest, str(tmp_path))
+    first = train(options)
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line[:1] == "{"]
+    assert [line["phase"] for line in lines] == [
+        "decode", "train", "profile", "calibrate", "finish",
+    ]  # fmt: skip
+    assert {line["run_id"] for line in lines} == {"5f0c"}
+    assert read_bundle(tmp_path / "bundle").record["training"]["run_id"] == "5f0c"
+    monkeypatch.setenv("FACEMILL_RUN_ID", "another")  # of the process; the run keeps its own
+    again = train(options)
+    assert os.environ["FACEMILL_RUN_ID"] == "5f0c"
+    assert again.already_done
+    assert again.bundle_id == first.bundle_id
+    with pytest.raises(UsageError) as error:
+        train(dataclasses.replace(options, recipe=_recipe(3)))
+    assert str(error.value) == (
+        f"--output {tmp_path} holds another training run (recipe.epochs was 1, is 3): choose "
+        "another --output, or repeat the arguments of that run to resume it"
+    )
+
+
+def test_a_group_of_two_whose_worker_is_killed_resumes_to_the_weights_of_an_undisturbed_run(
+    faces_manifest: str, tmp_path: Path
+) -> None:
+    whole = train(TrainOptions(_recipe(8), faces_manifest, str(tmp_path / "whole"), workers=2))
+    killed: list[int] = []
+    killer = threading.Thread(target=_kill_worker, args=(tmp_path / "killed", killed), daemon=True)
+    killer.start()
+    resumed = train(TrainOptions(_recipe(8), faces_manifest, str(tmp_path / "killed"), workers=2))
+    assert len(killed) == 1, "no worker was killed, so nothing is proved"
+    assert [row["epoch"] for row in resumed.history] == list(range(1, 9))
+    assert resumed.bundle_id == whole.bundle_id  # bit-equal weights
+
+
+def _kill_worker(output: Path, killed: list[int]) -> None:
+    """kill -9 one training worker as soon as the group's first checkpoint is there."""
+    while not list(output.glob("checkpoints/checkpoint_*")):
+        time.sleep(0.02)
+    session = ray.get_runtime_context().get_session_name()  # nobody else's workers
+    for process in psutil.process_iter(["cmdline"]):
+        if not " ".join(process.info["cmdline"] or []).startswith("ray::RayTrainWorker"):
+            continue
+        raylet = process.parent()
+        if raylet is not None and session in " ".join(raylet.cmdline()):
+            process.kill()
+            killed.append(process.pid)
+            return
+
+
+def test_nan_loss_ends_with_a_sentence_and_leaves_only_good_checkpoints(
+    faces_manifest: str, tmp_path: Path
+) -> None:
+    # Grows step by step until it overflows, so that there are good checkpoints and then bad steps.
+    optimizer = dataclasses.replace(preset("demo").optimizer, name="sgd", learning_rate=3.0)
+    recipe = _recipe(4, optimizer=optimizer)
+    options = TrainOptions(recipe, faces_manifest, str(tmp_path), checkpoint_every_steps=1)
+    sentence = (
+        r"^(the (validation )?loss became (nan|inf)|weights became infinite) in epoch \d: lower"
+    )
+    with pytest.raises(TrainingError, match=sentence):
+        train(options)
+    kept = [path.parent for path in tmp_path.glob("checkpoints/checkpoint_*/state.json")]
+    assert kept
+    for folder in kept:
+        assert all(np.isfinite(array).all() for array in load_arrays(folder, "state")), folder
+
+
+def test_float16_that_can_take_no_step_at_any_loss_scale_ends_with_a_sentence(
+    faces_manifest: str, tmp_path: Path
+) -> None:
+    gender, age = preset("demo").heads
+    recipe = _recipe(1, heads=(gender, dataclasses.replace(age, weight=1e30)))
+    options = TrainOptions(recipe, faces_manifest, str(tmp_path), precision="float16")
+    with pytest.raises(TrainingError, match=r"^no step of epoch 1 could be taken in float16, at a"):
+        train(options)
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_a_silent_worker_exits_so_that_its_group_starts_again() -> None:
+    code = "from pipelines.training.worker import start_watchdog; import time; " \
+        "start_watchdog(0.3); time.sleep(60)"  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 70
+    assert "no step ended in 0.3 s: this worker exits" in done.stderr
+
+
+def test_too_few_images_for_a_batch_is_an_error(faces_manifest: str, tmp_path: Path) -> None:
+    recipe = dataclasses.replace(_recipe(), global_batch_size=512)
+    with pytest.raises(UsageError, match=r"^the train split has \d+ usable images, fewer than one"):
+        train(TrainOptions(recipe, faces_manifest, str(tmp_path)))
+    with pytest.raises(
+        UsageError, match=r"^--global-batch-size 8 does not divide by --num-workers"
+    ):
+        train(TrainOptions(_recipe(), faces_manifest, str(tmp_path / "b"), workers=3))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"workers": 2, "accumulate": 3},
+         "--accumulate 3 does not divide the 4 images that each worker takes of a batch: choose a "
+         "divisor of that"),
+        ({"workers": 2, "min_workers": 4}, "--min-workers 4 is more than --num-workers 2"),
+    ],
+)  # fmt: skip
+def test_a_batch_that_cannot_be_shared_out_is_an_error(
+    changes: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(UsageError, match=f"^{re.escape(sentence)}$"):
+        dataclasses.replace(TrainOptions(_recipe(), "m", "o"), **changes).check()
+
+
+def test_a_network_learns_from_teachers_that_stay_part_of_what_the_run_is(
+    faces_manifest: str, tmp_path: Path
+) -> None:
+    options = TrainOptions(_recipe(1), faces_manifest, str(tmp_path / "teacher"))
+    teacher = read_bundle(Path(train(options).bundle_uri))
+    alone = TrainOptions(_recipe(1), faces_manifest, str(tmp_path / "student"), seed=1)
+    taught = dataclasses.replace(alone, teachers=(teacher,))
+    student = read_bundle(Path(train(taught).bundle_uri))
+    assert student.id != teacher.id
+    assert student.record["training"]["teachers"] == [teacher.id]
+    assert f"--teachers BUNDLE-{teacher.id}" in student.record["training"]["command"]
+    assert train(taught).already_done
+    with pytest.raises(UsageError, match=re.escape(f"(teachers was ['{teacher.id}'], is [])")):
+        train(alone)
+
+
+def test_a_network_that_goes_on_sees_pictures_of_full_size() -> None:
+    begun = TrainConfig(preset="facemill-muon", manifest="m", output="o")
+    assert resolve(begun).sides
+    assert not resolve(dataclasses.replace(begun, start_from="first")).sides
+
+
+def card_of(bundle: Bundle, folder: Path) -> str:
+    write_card(bundle, str(folder))
+    return (folder / "MODEL_CARD.md").read_text()
+
+
+def test_a_network_goes_on_from_the_weights_of_an_earlier_run(
+    faces_manifest: str, tmp_path: Path
+) -> None:
+    first = train(TrainOptions(_recipe(8), faces_manifest, str(tmp_path / "first")))
+    start = open_start(str(tmp_path / "first"), _recipe(1))
+    slow = dataclasses.replace(preset("demo").optimizer, learning_rate=1e-9)
+    options = TrainOptions(
+        _recipe(1, optimizer=slow), faces_manifest, str(tmp_path / "second"), start=start
+    )
+    second = train(options)
+    best = min(row["val_loss"] for row in first.history)
+    assert second.history[0]["val_loss"] == pytest.approx(best, rel=1e-3)
+    bundle = read_bundle(Path(second.bundle_uri))
+    assert bundle.record["training"]["start"] == start.sha256[:16]
+    begun = read_bundle(Path(first.bundle_uri)).record["training"]
+    assert bundle.record["training"]["start_training"] == begun
+    assert f"| start: command | {begun['command']} |" in card_of(bundle, tmp_path)
+    assert f"--start-from RUN-{start.sha256[:16]}" in bundle.record["training"]["command"]
+    with pytest.raises(UsageError, match=r"\(start was '[0-9a-f]{16}', is None\)"):
+        train(dataclasses.replace(options, start=None))
+    with pytest.raises(UsageError) as error:
+        open_start(str(tmp_path / "first"), dataclasses.replace(_recipe(), network=LARGER))
+    assert str(error.value) == (
+        f"--start-from {tmp_path / 'first'} trained another network (network.branch_units was 64, "
+        "is 65): give a run whose network and heads are those of demo"
+    )
+    with pytest.raises(UsageError, match=r"^--start-from .+/none holds no weights.npz: give the "):
+        open_start(str(tmp_path / "none"), _recipe())
+
+
+def test_a_teacher_that_cannot_teach_this_network_is_an_error() -> None:
+    shipped = open_bundle(None)
+    with pytest.raises(UsageError) as error:
+        TrainOptions(_recipe(), "m", "o", teachers=(shipped,)).check()
+    assert str(error.value) == (
+        f"--teachers {shipped.name} ({shipped.id}) takes rgb pictures, demo takes grey ones: a "
+        "teacher must see the same picture, of whatever size"
+    )
+    other = dataclasses.replace(preset("facemill"), heads=preset("demo").heads)
+    with pytest.raises(UsageError, match=r"has heads that facemill has not: age; give a bundle"):
+        TrainOptions(other, "m", "o", teachers=(shipped,)).check()
+
+
+def test_a_setting_that_was_there_before_and_is_gone_is_a_difference(tmp_path: Path) -> None:
+    options = TrainOptions(preset("facemill"), "m", str(tmp_path))
+    claim(options, "f")
+    kept = dataclasses.replace(options, recipe=dataclasses.replace(options.recipe, auxiliary=()))
+    with pytest.raises(UsageError, match=r"recipe.auxiliary was \['race'\], is None"):
+        claim(kept, "f")
+
+
+def test_the_command_of_a_run_names_all_that_differs_from_its_preset() -> None:
+    given = TrainConfig(
+        preset="seed-final", manifest="m", output="o", global_batch_size=64, learning_rate=3e-4,
+        clip_norm=1.0, age_head="groups", race_head="auxiliary",
+    )  # fmt: skip
+    command = TrainOptions(resolve(given), "m", "o").command()
+    assert command == (
+        "python -m jobs.train --preset seed-final --epochs 12 --global-batch-size 64 "
+        "--learning-rate 0.0003 --clip-norm 1.0 --age-head groups --race-head auxiliary "
+        "--manifest MANIFEST --output OUTPUT"
+    )
+    given = TrainConfig(preset="levi-hassner-age", manifest="m", output="o", age_head="groups")
+    assert "--age-head groups" in TrainOptions(resolve(given), "m", "o").command()
+    for name in PRESETS:
+        plain = TrainOptions(resolve(TrainConfig(preset=name)), "m", "o").command()
+        assert plain.count("--") == 4, plain
+
+
+def test_heads_are_replaced_added_and_kept_as_asked() -> None:
+    groups = resolve(TrainConfig(preset="seed-final", age_head="groups"))
+    assert [head.name for head in groups.heads] == ["gender", "age_group"]
+    race = resolve(TrainConfig(preset="seed-final", race_head="auxiliary"))
+    assert [head.name for head in race.heads] == ["gender", "age", "race"]
+    assert [head.name for head in race.kept_heads] == ["gender", "age"]
+    kept = resolve(TrainConfig(preset="facemill", race_head="kept"))
+    assert [head.name for head in kept.kept_heads] == ["gender", "age", "race"]
+    with pytest.raises(UsageError, match=r"^--age-head groups: dhomne-gender has no age head that"):
+        resolve(TrainConfig(preset="dhomne-gender", age_head="groups"))
+    with pytest.raises(UsageError, match=r"^--clip-norm -1 must be above 0$"):
+        resolve(TrainConfig(preset="demo", clip_norm=-1.0))
+
+
+def test_options_at_their_defaults_leave_the_identity_as_it_was() -> None:
+    options = TrainOptions(_recipe(), "m", "o")
+    usual = options.identity("f")
+    assert not {"accumulate", "early_stopping", "balance"} & set(usual)
+    other = dataclasses.replace(options, balance="age", early_stopping=3, keep_best=2, workers=4)
+    assert set(other.identity("f")) - set(usual) == {"balance", "early_stopping"}
+
+
+def test_order_is_a_function_of_seed_and_epoch() -> None:
+    assert (epoch_order(1, 2, 50) == epoch_order(1, 2, 50)).all()
+    assert (epoch_order(1, 2, 50) != epoch_order(1, 3, 50)).any()
+    assert sorted(epoch_order(4, 0, 50)) == list(range(50))
+
+
+@pytest.mark.timeout(300)
+def test_ingest_train_evaluate_on_s3_equals_the_local_run(
+    bucket: str, faces_dir: Path, faces_manifest: str, tmp_path: Path
+) -> None:
+    from pipelines import storage
+
+    for face in faces_dir.iterdir():
+        storage.write_bytes(f"{bucket}/faces/{face.name}", face.read_bytes())
+    options = IngestOptions(f"{bucket}/faces")
+    write_ingested(ingest(options), options, f"{bucket}/manifest")
+    remote = train(TrainOptions(_recipe(1), f"{bucket}/manifest", f"{bucket}/run"))
+    local = train(TrainOptions(_recipe(1), faces_manifest, str(tmp_path)))
+    assert tables.read_json(f"{bucket}/run/bundle/bundle.json")["bundle_id"] == remote.bundle_id
+    for name, value in local.history[0].items():
+        if name.startswith(("train_", "val_")):
+            assert remote.history[0][name] == pytest.approx(value, rel=1e-4), name
+    assert open_bundle(remote.bundle_uri).id == remote.bundle_id
