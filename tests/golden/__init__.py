@@ -1,0 +1,1 @@
+"""Outputs of released versions, which later versions must load, verify and continue."""
