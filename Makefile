@@ -7,7 +7,7 @@ STAMP  := .venv/.installed-$(shell sha256sum requirements-dev.lock 2>/dev/null |
 COMPILE := --universal --no-emit-index-url --generate-hashes --no-annotate -q
 
 # A file of tests stays on one worker, which has a Ray and a store of its own.
-SIDE_BY_SIDE := -n 2 --dist loadfile
+SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 
 MAKE_VENV = test -x .venv/bin/python || { $(PYTHON) -c 'import sys; (3, 11) <= sys.version_info[:2] <= (3, 13) or sys.exit( \
     "facemill needs Python 3.11 to 3.13, as TensorFlow does: make PYTHON=python3.13 ...")' && $(PYTHON) -m venv .venv; }
