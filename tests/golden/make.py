@@ -27,12 +27,11 @@ def job(*words: str) -> None:
 
 def train(output: str, epochs: int) -> None:
     """Train a network small enough to commit."""
+    from jobs import cli
     from model.preprocessing import InputSpec
     from model.presets import preset
     from model.recipes import PlainStack
     from pipelines.training import TrainOptions, train
-
-    from jobs import cli
 
     cli.quiet_libraries()
     cli.start_ray()

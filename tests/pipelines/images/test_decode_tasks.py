@@ -9,12 +9,13 @@ from model.bundle import Bundle
 from model.preprocessing import InputSpec
 from pipelines import storage
 from pipelines.cluster.resources import Ask
+from pipelines.configuration import build
 from pipelines.images import decode_tasks, guarded_decoder
 from pipelines.images.decode_tasks import DecodeStage
 from pipelines.images.drawn_faces import draw_faces
 from pipelines.predictions.schemas import read_predictions, read_quarantine
 from pipelines.scoring import placement
-from pipelines.scoring.claim import ScoreOptions
+from pipelines.scoring.options import Resources, ScoreOptions
 from pipelines.scoring.placement import placed
 from pipelines.scoring.rows import decode_entries
 from pipelines.scoring.run import score
@@ -78,7 +79,9 @@ def test_a_run_with_separate_stages_gives_the_rows_of_a_fused_one(
     outputs = {}
     for plan in ("fused", "separate"):
         outputs[plan] = storage.join(str(tmp_path), plan)
-        options = ScoreOptions(str(tmp_path / "faces"), "images", outputs[plan], plan=plan)
+        options = build(
+            ScoreOptions, images=(str(tmp_path / "faces"),), output=outputs[plan], plan=plan
+        )
         score(options, untrained)
     for read in (read_predictions, read_quarantine):
         assert read(outputs["fused"]).equals(read(outputs["separate"]))
@@ -86,15 +89,15 @@ def test_a_run_with_separate_stages_gives_the_rows_of_a_fused_one(
 
 
 def test_without_a_gpu_all_stages_are_fused_a_worker_a_core(ray_session: None) -> None:
-    options, places = placed(ScoreOptions("/a", "images", "/b"), 99)
-    assert (options.plan, options.use_gpu, places.num_gpus) == ("fused", False, 0)
+    places = placed(Resources(), 99)
+    assert (places.separate, places.use_gpu, places.num_gpus) == (False, False, 0)
     assert places.sentence == (
         f"fetch, decode, network and write fused, {places.workers} workers of a core each"
     )
 
 
 def test_there_are_no_more_workers_than_shards(ray_session: None) -> None:
-    _, places = placed(ScoreOptions("/a", "images", "/b"), 1)
+    places = placed(Resources(), 1)
     assert (places.workers, places.most) == (1, 1)
     assert places.sentence.endswith("fused, one worker of a core")
 
@@ -105,12 +108,12 @@ def test_with_gpus_the_network_goes_there_and_decoding_stays_on_cores(
     asked = list[Ask]()
     monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 64.0, "GPU": 4.0})
     monkeypatch.setattr(placement, "require", asked.append)
-    options, places = placed(ScoreOptions("/a", "images", "/b"), 99)
-    assert (options.plan, options.use_gpu) == ("separate", True)
+    places = placed(Resources(), 99)
+    assert (places.separate, places.use_gpu) == (True, True)
     assert (places.workers, places.num_cpus, places.num_gpus) == (4, 0, 1)
     assert asked == [Ask({"GPU": 1})]
-    fused, on_cores = placed(ScoreOptions("/a", "images", "/b", plan="fused"), 99)
-    assert (fused.use_gpu, on_cores.workers, on_cores.num_gpus) == (False, 64, 0)
+    on_cores = placed(Resources(plan="fused"), 99)
+    assert (on_cores.use_gpu, on_cores.workers, on_cores.num_gpus) == (False, 64, 0)
 
 
 def test_gpus_that_an_autoscaler_has_yet_to_add_are_asked_for(
@@ -119,6 +122,6 @@ def test_gpus_that_an_autoscaler_has_yet_to_add_are_asked_for(
     asked = list[Ask]()
     monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 8.0})
     monkeypatch.setattr(placement, "require", asked.append)
-    options = ScoreOptions("/a", "images", "/b", use_gpu=True, workers=3)
-    assert placed(options, 99)[1].workers == 3
+    options = Resources(use_gpu=True, workers=3)
+    assert placed(options, 99).workers == 3
     assert asked == [Ask({"GPU": 1})]
