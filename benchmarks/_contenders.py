@@ -129,10 +129,10 @@ def ray_data(paths: list[str], folder: str) -> float:
     import pyarrow.parquet as pq
     import ray
 
-    from jobs import cli
+    from pipelines.cluster.session import quiet_libraries, start_ray
 
-    cli.quiet_libraries()
-    cli.start_ray()
+    quiet_libraries()
+    start_ray()
     output = os.path.join(folder, "out")
     predict: Any = DocumentedPredictor
     actors = ray.data.ActorPoolStrategy(size=max(1, (os.cpu_count() or 1) - 1))

@@ -122,16 +122,16 @@ def run(candidate: Candidate, manifest_uri: str, cache: str) -> dict[str, Any]:
     import pyarrow as pa
     import ray
 
-    from jobs import cli
     from model.heads import encode_target
     from model.runtime import import_tensorflow
+    from pipelines.cluster.session import quiet_libraries, start_ray
     from pipelines.images.pixel_cache import decoded
     from pipelines.training.feeding import Feed, Split
     from pipelines.training.replica import Replica
 
     recipe, seed = candidate.recipe, candidate.seed
-    cli.quiet_libraries()
-    cli.start_ray()
+    quiet_libraries()
+    start_ray()
     feeds: dict[str, Feed] = {}
     for split, conflicts in (("train", "drop"), ("val", "keep")):
         rows = manifest.labelled(manifest.read_manifest(manifest_uri), split, conflicts)

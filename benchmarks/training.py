@@ -51,18 +51,19 @@ def prepared(folder: Path, images: str, count: int, quick: bool) -> str:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from jobs import cli
     from pipelines import storage
+    from pipelines.cluster.session import quiet_libraries, start_ray
     from pipelines.images.drawn_faces import draw_faces
     from pipelines.manifests import manifest
-    from pipelines.manifests.ingest import IngestOptions, ingest, write_ingested
+    from pipelines.manifests.ingest import ingest, write_ingested
+    from pipelines.manifests.options import IngestOptions
     from pipelines.storage import tables
 
     if quick:
         images = str(folder / "faces")
         draw_faces(Path(images), count=count, seed=0)
-    cli.quiet_libraries()
-    cli.start_ray()
+    quiet_libraries()
+    start_ray()
     options = IngestOptions(images)
     write_ingested(ingest(options), options, str(folder / "all"))
     table = manifest.read_manifest(str(folder / "all"))
@@ -82,15 +83,15 @@ def fit(threads: int, uri: str, preset_name: str) -> dict[str, float]:
     """Be the bare Keras contender; images/s after the first epoch."""
     import numpy as np
 
-    from jobs import cli
     from model.presets import preset
     from model.runtime import import_tensorflow
+    from pipelines.cluster.session import quiet_libraries, start_ray
     from pipelines.images.decoding import decode_manifest
     from pipelines.manifests import manifest
 
     recipe = preset(preset_name)
-    cli.quiet_libraries()
-    cli.start_ray()
+    quiet_libraries()
+    start_ray()
     rows = manifest.labelled(manifest.read_manifest(uri), "train", "drop")
     images = decode_manifest(rows, recipe.input)
     import ray

@@ -15,15 +15,15 @@ from jobs import cli
 from model.bundle import RECORD_FILE
 from model.errors import UsageError
 from pipelines import storage
-from pipelines.bundles.calibrating import calibrate, check_manifest, summary
+from pipelines.bundles.calibrating import LabelledImages, check_manifest, complete, summary
 from pipelines.bundles.opening import copy_bundle, open_bundle
+from pipelines.cluster.session import start_ray
 from pipelines.manifests.manifest import read_manifest
-from pipelines.training.finishing import measured
 
 
 @dataclasses.dataclass(frozen=True)
-class CalibrateConfig:
-    """Arguments of `jobs.calibrate`."""
+class CalibrateOptions:
+    """What to calibrate, on what, where."""
 
     manifest: str
     """The manifest that the bundle was trained on; only its val split is fitted."""
@@ -35,27 +35,27 @@ class CalibrateConfig:
     """Take another manifest than the bundle was trained on."""
 
 
-def job(config: CalibrateConfig) -> None:
+def job(options: CalibrateOptions) -> None:
     """Calibrate and print what was found."""
-    output = storage.normalize(config.output)
-    bundle = open_bundle(config.bundle)
+    output = storage.normalize(options.output)
+    bundle = open_bundle(options.bundle)
     if storage.exists(storage.join(output, RECORD_FILE)):
         raise UsageError(f"--output {output} holds a bundle already: choose another")
-    source = storage.normalize(config.manifest)
-    storage.require_readable(source, "--manifest")
+    source = storage.normalize(options.manifest)
+    storage.require_readable(source, "`manifest`")
     table = read_manifest(source, ["uri", "age_years", "gender", "split"])
-    if not config.other_manifest:
+    if not options.other_manifest:
         check_manifest(bundle, table, source)
-    storage.require_writable(output, "--output")
-    cli.start_ray()
+    storage.require_writable(output, "`output`")
+    start_ray()
     with tempfile.TemporaryDirectory() as folder:
-        made = calibrate(bundle, table, Path(folder) / "calibrated")
+        images = LabelledImages(table, bundle.input)
+        made = complete(bundle, images, Path(folder))
         if not any(made.record["calibration"].get(name) for name in ("gender", "age")):
             raise UsageError(
                 f"--manifest {source} has too few labelled val images to fit anything: give one "
                 "with more, or keep the calibration that the bundle has"
             )
-        made = measured(made, table, Path(folder) / "measured")
         copy_bundle(made, output)
     cli.print_table(
         f"calibrated {bundle.name} ({bundle.id} is now {made.id})",
@@ -69,7 +69,7 @@ def job(config: CalibrateConfig) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point."""
-    cli.run(CalibrateConfig, job, argv)
+    cli.run(CalibrateOptions, job, argv)
 
 
 if __name__ == "__main__":

@@ -1,119 +1,207 @@
-"""What every job shares: arguments from a dataclass, quiet libraries, exit codes 0, 1 and 2."""
+"""What every job shares: arguments from its options, errors in the words of flags, exit codes.
 
+The options are declared below jobs/, as dataclasses in groups (pipelines/configuration.py). Here a
+field becomes a flag, a group a heading of --help, and `` `field` `` in an error becomes --field.
+"""
+
+import dataclasses
 import json
-import logging
-import os
 import re
 import sys
-import warnings
+import textwrap
+import typing
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
+import docstring_parser
 import tyro
+from tyro.constructors import (
+    ConstructorRegistry,
+    StructConstructorSpec,
+    StructFieldSpec,
+    StructTypeInfo,
+)
 
 from model.errors import FacemillError, UsageError
-from model.runtime import captured_stderr
+from pipelines import configuration, storage
+from pipelines.cluster.session import quiet_libraries
+from pipelines.configuration import HIDDEN
+from pipelines.telemetry import log
 from pipelines.telemetry.phases import begin_run, phase
 
-Config = TypeVar("Config")
+Options = TypeVar("Options")
+_WORDS = {int: "N", float: "NUMBER", str: "TEXT"}
 
 
 def run(
-    config_type: type[Config], job: Callable[[Config], None], argv: Sequence[str] | None
+    options_type: type[Options], job: Callable[[Options], None], argv: Sequence[str] | None
 ) -> None:
-    """Parse `argv` into `config_type` and run `job`; the process ends with its exit code.
+    """Parse `argv` into options and run `job`; the process ends with its exit code.
 
     0 is success, 2 a user's error (one sentence, no traceback), 1 a failure, 130 an interrupt.
     """
     quiet_libraries()
-    description = sys.modules[job.__module__].__doc__ or ""
+    module = sys.modules[job.__module__]
+    name = (module.__spec__.name if module.__spec__ else job.__module__).rpartition(".")[2]
+
+    def words(text: str) -> str:
+        return rendered(text, options_type)
+
+    log.speak(words)
     try:
-        config = tyro.cli(config_type, args=argv, description=description)
-        begin_run(config_type.__name__.removesuffix("Config").lower())
+        options = parse(options_type, f"jobs.{name}", module.__doc__ or "", argv)
+        begin_run(name)
         with phase("job"):
-            job(config)
+            job(options)
     except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {words(str(error))}", file=sys.stderr)
         raise SystemExit(2) from None
     except FacemillError as error:
-        print(f"failed: {error}", file=sys.stderr)
+        print(f"failed: {words(str(error))}", file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         print("interrupted: the same command continues where it stopped", file=sys.stderr)
         raise SystemExit(130) from None
 
 
-# In the environment of every process: the chatter of TensorFlow, oneDNN, absl and Ray stays out.
-_QUIET = {
-    "TF_CPP_MIN_LOG_LEVEL": "3",
-    "TF_ENABLE_DEPRECATION_WARNINGS": "0",
-    "KERAS_BACKEND": "tensorflow",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
-    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
-    "RAY_TRAIN_V2_ENABLED": "1",
-    "RAY_DEDUP_LOGS": "1",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "PYTHONWARNINGS": "ignore",
-    # Ray Data's own actors draw an ERROR about constructor arguments (ray#53727) in every run.
-    "RAY_BACKEND_LOG_LEVEL": "fatal",
-}
-# What a driver's environment says and workers on other nodes must know too. Never a key: Ray shows
-# a runtime environment to whoever may see its dashboard (docs/security.md).
-_PASSED_ON = re.compile(r"FACEMILL_\w+|AWS_ENDPOINT_URL(_S3)?|AWS_(DEFAULT_)?REGION|AWS_ALLOW_HTTP")
+def rendered(text: str, options_type: Any) -> str:
+    """The text with each `` `field` `` of the options as its flag."""
+    return re.sub(
+        r"`(\w+)`",
+        lambda m: flag(m[1]) if m[1] in configuration.names(options_type) else m[0],
+        text,
+    )
 
 
-def quiet_libraries() -> None:
-    """Keep the chatter of libraries out; their errors still show."""
-    for name, value in _QUIET.items():
-        os.environ.setdefault(name, value)
-    warnings.filterwarnings("ignore")
-    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
-    logging.getLogger("ray").setLevel(logging.ERROR)
+def flag(name: str) -> str:
+    """`--shard-rows` for `shard_rows`."""
+    return f"--{name.replace('_', '-')}"
 
 
-def start_ray() -> None:
-    """Join the cluster that `RAY_ADDRESS` (or `ray job submit`) names, else start a local one.
+def parse(
+    options_type: type[Options], program: str, text: str, argv: Sequence[str] | None
+) -> Options:
+    """Options from a command line, over those of --config where it is given.
 
     Raises:
-        ResourcesError: the cluster has not one core to work on, and none can come.
+        UsageError: the file of --config cannot be read.
+        SystemExit: an argument is not legal; tyro has said so. Also after --help.
     """
-    import ray
-    from ray.data import DataContext
-
-    from pipelines.cluster.resources import Ask, require
-
-    joins = bool(os.environ.get("RAY_ADDRESS"))
-    if not ray.is_initialized():
-        # "local": never somebody else's cluster that happens to run on this machine.
-        options: dict[str, Any] = (
-            {"runtime_env": _runtime_env()}
-            if joins
-            else {"address": "local", "include_dashboard": False}
-        )
-        with phase("start_ray"), captured_stderr():  # Ray's core says how loud it will be
-            ray.init(
-                logging_level=logging.ERROR, log_to_driver=False, configure_logging=True, **options
-            )
-    context = DataContext.get_current()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    context.raise_original_map_exception = True  # else every failure reads "UDF failed to process"
-    # Failures reach us as exceptions, told in a sentence; their traces are in Ray's own logs.
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    require(Ask({"CPU": 1}))
+    given = list(sys.argv[1:] if argv is None else argv)
+    if {"-h", "--help"} & {*given}:
+        print(f"{_wrapped(text)}\n")
+    saved = _saved(options_type, given)
+    return tyro.cli(
+        options_type,
+        args=_without_twins(given, options_type, saved),
+        prog=f"python -m {program}",
+        description="",
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+        registry=_registry(options_type, saved),
+    )
 
 
-def _runtime_env() -> dict[str, Any]:
-    """What the nodes of a cluster, which inherit nothing from this process, are told.
+def _wrapped(text: str) -> str:
+    """The paragraphs of a docstring, 80 columns wide."""
+    return "\n\n".join(textwrap.fill(part, 80) for part in text.split("\n\n"))
 
-    What `ray job submit --runtime-env-json` says already is left alone: Ray refuses to hear it
-    twice.
-    """
-    given = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")).get("runtime_env", {})
-    mine = {name: os.environ[name] for name in os.environ if _PASSED_ON.fullmatch(name)}
-    mine |= {name: os.environ[name] for name in _QUIET if name in os.environ}
-    return {"env_vars": {k: v for k, v in mine.items() if k not in given.get("env_vars", {})}}
+
+def _saved(options_type: type[Options], argv: list[str]) -> dict[str, Any]:
+    """What the file of --config says; {} without one."""
+    at = next((i for i, word in enumerate(argv) if word.partition("=")[0] == "--config"), None)
+    if at is None:
+        return {}
+    uri = argv[at].partition("=")[2] or (argv[at + 1] if at + 1 < len(argv) else "")
+    try:
+        record: Any = json.loads(storage.read_bytes(storage.normalize(uri)))
+        values = record["options"]
+        configuration.build(options_type, **values)
+    except FileNotFoundError:
+        raise UsageError(f"--config {uri} does not exist: check the path") from None
+    except (ValueError, TypeError, KeyError) as error:
+        raise UsageError(
+            f"--config {uri} holds no options ({error!r}): give the job.json, train.json or "
+            "manifest.json that a run of this version left"
+        ) from None
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}  # type: ignore[arg-type]
+
+
+def _without_twins(argv: list[str], options_type: Any, saved: dict[str, Any]) -> list[str]:
+    """The command line without switches that say what is so already, as `--no-compact`."""
+    is_so = set[str]()
+    for name, hint in _hints(options_type):
+        if hint is bool:
+            is_so.add(flag(name) if saved.get(name) else flag(f"no_{name}"))
+    return [word for word in argv if word.replace("_", "-") not in is_so]
+
+
+def _hints(options_type: Any) -> list[tuple[str, Any]]:
+    """(name, type) of every option, groups dissolved."""
+    found: list[tuple[str, Any]] = []
+    hints = typing.get_type_hints(options_type)
+    for field in dataclasses.fields(options_type):
+        hint = hints[field.name]
+        found += _hints(hint) if dataclasses.is_dataclass(hint) else [(field.name, hint)]
+    return found
+
+
+def _registry(root: Any, saved: dict[str, Any]) -> ConstructorRegistry:
+    """How tyro reads our options: units, defaults and texts from their declaration."""
+    registry = ConstructorRegistry()
+
+    @registry.struct_rule
+    def options(info: StructTypeInfo) -> StructConstructorSpec | None:  # pyright: ignore[reportUnusedFunction]
+        kind: Any = info.type
+        if not isinstance(kind, type) or not dataclasses.is_dataclass(kind):
+            return None
+        doc = docstring_parser.parse_from_object(kind)
+        texts = {p.arg_name: " ".join((p.description or "").split()) for p in doc.params}
+        hints = typing.get_type_hints(kind, include_extras=True)
+        fields = [
+            _field(field, hints[field.name], rendered(texts.get(field.name, ""), root), saved)
+            for field in dataclasses.fields(kind)
+        ]
+        file = getattr(kind, "SAVED_IN", None)
+        if file is None:
+            return StructConstructorSpec(instantiate=kind, fields=tuple(fields))
+        text = f"An earlier run's {file}: its options hold where no flag says otherwise."
+        hint: Any = Annotated[str | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")]
+        fields.append(StructFieldSpec("config", hint, None, helptext=text))
+
+        def made(config: str | None = None, **values: Any) -> Any:
+            return kind(**values)
+
+        return StructConstructorSpec(instantiate=made, fields=tuple(fields))
+
+    return registry
+
+
+def _field(
+    field: "dataclasses.Field[Any]", hint: Any, text: str, saved: dict[str, Any]
+) -> StructFieldSpec:
+    """One option or group as tyro shall show it."""
+    notes = getattr(hint, "__metadata__", ())
+    plain = typing.get_args(hint)[0] if notes else hint
+    default: Any = tyro.MISSING
+    if field.name in saved:
+        default = saved[field.name]
+    elif field.default is not dataclasses.MISSING:
+        default = field.default
+    elif field.default_factory is not dataclasses.MISSING:
+        default = field.default_factory()
+    if isinstance(plain, type) and dataclasses.is_dataclass(plain):
+        group: Any = plain
+        return StructFieldSpec(field.name, group, default, helptext=group.__doc__)
+    if HIDDEN in notes:
+        return StructFieldSpec(field.name, tyro.conf.Suppress[plain], default)
+    words = [_WORDS[kind] for kind in typing.get_args(plain) if kind in _WORDS]
+    shown: dict[str, Any] = {}
+    if notes or (type(None) in typing.get_args(plain) and words):
+        shown["metavar"] = notes[0] if notes else words[0]
+    if default is None or default is False or default in ((), ""):
+        shown["help_behavior_hint"] = ""
+    offered: Any = Annotated[plain, tyro.conf.arg(**shown)]
+    return StructFieldSpec(field.name, offered, default, helptext=text)
 
 
 def print_table(title: str, rows: Sequence[tuple[str, object]]) -> None:

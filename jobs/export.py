@@ -17,8 +17,8 @@ from pipelines.bundles.opening import open_bundle
 
 
 @dataclasses.dataclass(frozen=True)
-class ExportConfig:
-    """Arguments of `jobs.export`."""
+class ExportOptions:
+    """What to export, and how."""
 
     output: str
     """Folder or s3:// prefix for the export."""
@@ -30,19 +30,19 @@ class ExportConfig:
     """ONNX operator set, 13 to 18."""
 
 
-def job(config: ExportConfig) -> None:
+def job(options: ExportOptions) -> None:
     """Export and print how near it is."""
-    if not 13 <= config.opset <= 18:
-        raise UsageError(f"--opset {config.opset} must be between 13 and 18 (tf2onnx's newest)")
-    output = storage.normalize(config.output)
-    bundle = open_bundle(config.bundle)
-    storage.require_writable(output, "--output")
-    made = export(bundle, config.format, output, config.opset)
+    if not 13 <= options.opset <= 18:
+        raise UsageError(f"--opset {options.opset} must be between 13 and 18 (tf2onnx's newest)")
+    output = storage.normalize(options.output)
+    bundle = open_bundle(options.bundle)
+    storage.require_writable(output, "`output`")
+    made = export(bundle, options.format, output, options.opset)
     rows = [
         (f"max |difference|, {name}", f"{value:.2g}") for name, value in made.max_difference.items()
     ]
     cli.print_table(
-        f"exported {bundle.name} ({bundle.id}) as {config.format}",
+        f"exported {bundle.name} ({bundle.id}) as {options.format}",
         [
             *rows,
             *([("opset", made.opset)] if made.opset else []),
@@ -54,7 +54,7 @@ def job(config: ExportConfig) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point."""
-    cli.run(ExportConfig, job, argv)
+    cli.run(ExportOptions, job, argv)
 
 
 if __name__ == "__main__":

@@ -15,17 +15,17 @@ from pipelines.predictions.verification import verify
 
 
 @dataclasses.dataclass(frozen=True)
-class VerifyConfig:
-    """Arguments of `jobs.verify`."""
+class VerifyOptions:
+    """What to verify."""
 
     output: str
     """Folder or s3:// prefix that jobs.score wrote."""
 
 
-def job(config: VerifyConfig) -> None:
+def job(options: VerifyOptions) -> None:
     """Verify and print the proof, or what is wrong."""
-    output = storage.normalize(config.output)
-    storage.require_readable(output, "--output")
+    output = storage.normalize(options.output)
+    storage.require_readable(output, "`output`")
     found = verify(output)
     if found.problems:
         for problem in found.problems:
@@ -47,7 +47,7 @@ def job(config: VerifyConfig) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point."""
-    cli.run(VerifyConfig, job, argv)
+    cli.run(VerifyOptions, job, argv)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ class Reading:
         """
         if not LEVELS[0] <= self.coverage <= LEVELS[-1]:
             raise UsageError(
-                f"--coverage {self.coverage:g} must be between {LEVELS[0]:g} and {LEVELS[-1]:g}, "
+                f"`coverage` {self.coverage:g} must be between {LEVELS[0]:g} and {LEVELS[-1]:g}, "
                 "for example 0.9"
             )
 

@@ -1,6 +1,7 @@
 """Metrics of age and gender, with bootstrap 95 % intervals (Efron 1979, percentile)."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -95,6 +96,25 @@ def evaluate_groups(
         name: estimate_mean((distance <= most).astype(np.float64), weights)
         for name, most in (("age_group_exact", 0), ("age_group_one_off", 1))
     }
+
+
+def measure(
+    columns: Mapping[str, Floats], true_age: Floats, true_female: Floats, bins: labels.Bins | None
+) -> dict[str, Estimate]:
+    """All metrics that predictions and labels allow: those of `evaluate` and `evaluate_groups`.
+
+    Args:
+        columns: calibrated, as `Predictor.answers` gives them; shape (n,); what lacks is unknown.
+        true_age: labelled age in years, NaN where unknown; shape (n,).
+        true_female: 1 female, 0 male, NaN unknown; shape (n,).
+        bins: of the column `age_group`; None leaves its two scores out.
+    """
+    absent = np.full(len(true_age), np.nan, dtype=np.float32)
+    age, p_female, group = (
+        columns.get(name, absent) for name in ("age_years", "p_female", "age_group")
+    )
+    estimates = evaluate(true_age, age, true_female, p_female)
+    return estimates | (evaluate_groups(true_age, group, bins) if bins else {})
 
 
 def weighted_auc(truth: npt.NDArray[np.bool_], score: Floats, weights: Floats) -> float:

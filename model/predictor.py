@@ -1,32 +1,16 @@
 """The network as scoring uses it: one compiled function of fixed batch, uint8 in, columns out."""
 
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from model import heads
+from model import calibration, heads
 from model.bundle import Bundle, load_network
+from model.calibration import Reading
+from model.precision import Precision
 from model.runtime import import_tensorflow
 from model.views import Views, averaged
-
-Precision = Literal["float32", "bfloat16", "float16"]
-
-
-def fastest_precision() -> Precision:
-    """bfloat16 where this machine's CPU multiplies it in hardware, else float32.
-
-    Asked of the CPU's flags and not of a clock, so that every run on such a machine agrees:
-    with AVX512-BF16 seed-final does twice the images (docs/benchmarks/scoring.md); without it,
-    bfloat16 is emulated and slower. Needs no TensorFlow.
-    """
-    try:
-        flags = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return "float32"
-    has = any(f" {flag}" in flags for flag in ("avx512_bf16", "amx_bf16", "bf16 "))
-    return "bfloat16" if has else "float32"
 
 
 class Predictor:
@@ -91,3 +75,18 @@ class Predictor:
             )
             parts.append(columns)
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def answers(
+        self, pixels: npt.NDArray[np.uint8], reading: Reading
+    ) -> dict[str, npt.NDArray[np.float32]]:
+        """Predict and calibrate: what scoring writes.
+
+        Args:
+            pixels: as for `predict`.
+            reading: coverage of the age interval, binning of the age groups.
+
+        Returns:
+            The columns of `calibration.apply`, float32 of shape (n,).
+        """
+        fitted = self.bundle.record.get("calibration")
+        return calibration.apply(self.predict(pixels), fitted, reading, self.bundle.heads)

@@ -1,4 +1,4 @@
-"""The presets, each a recipe read at a glance; `jobs.train --list-presets` prints them."""
+"""The presets, each a recipe read at a glance; `jobs.train` prints them."""
 
 import dataclasses
 
@@ -142,7 +142,7 @@ PRESETS: dict[str, Recipe] = {
         Recipe(
             name="facemill-muon",
             source="ours: val 4.9 years, 93 % in 1.4 core hours; shipped after a second step "
-            "(--start-from, --teachers; docs/results.md): val 4.68 years, 93.4 %",
+            "(see docs/results.md): val 4.68 years, 93.4 %",
             input=_OUR_INPUT,
             network=Residual(32, (64, 128, 256), (2, 2, 2), dropout=0.4),
             heads=_OUR_HEADS,

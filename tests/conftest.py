@@ -89,7 +89,7 @@ def ray_session(quiet_environment: None, s3_address: S3Server) -> Iterator[None]
     """Run a quiet local Ray of 4 CPUs whose workers reach the server of `s3`."""
     import ray
 
-    from jobs import cli
+    from pipelines.cluster.session import start_ray
 
     with pytest.MonkeyPatch.context() as patch:
         # Workers inherit the environment of this moment, not that of a later test.
@@ -103,7 +103,7 @@ def ray_session(quiet_environment: None, s3_address: S3Server) -> Iterator[None]
             configure_logging=False,
             object_store_memory=200 * 2**20,
         )
-    cli.start_ray()  # what every job tells Ray Data
+    start_ray()  # what every job tells Ray Data
     yield
     ray.shutdown()
 
@@ -113,7 +113,8 @@ def faces_manifest(
     faces_dir: Path, tmp_path_factory: pytest.TempPathFactory, ray_session: None
 ) -> str:
     """The ingested manifest of `faces_dir`."""
-    from pipelines.manifests.ingest import IngestOptions, ingest, write_ingested
+    from pipelines.manifests.ingest import ingest, write_ingested
+    from pipelines.manifests.options import IngestOptions
 
     output = str(tmp_path_factory.mktemp("manifest"))
     options = IngestOptions(str(faces_dir))

@@ -1,7 +1,7 @@
 """Inputs of every kind that a bucket holds, and the row that each shall become.
 
-`python -m tests.corpus` writes docs/inputs.md from it; tests/pipelines/images/test_corpus.py makes
-every file, scores it and compares.
+`python -m tests.corpus` writes docs/inputs.md from it; tests/pipelines/images/test_corpus.py
+makes every file, scores it and compares.
 """
 
 import base64

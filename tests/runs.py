@@ -1,4 +1,4 @@
-"""A finished scoring run made up without a network, for tests of what reads one."""
+"""Runs made up without a network or a group of workers, for tests of what reads or resumes one."""
 
 from pathlib import Path
 from typing import Any
@@ -7,20 +7,38 @@ import numpy as np
 import pyarrow as pa
 
 from model.bundle import Bundle
-from pipelines import storage
+from model.recipes import Recipe
 from pipelines.bundles.opening import copy_bundle
+from pipelines.configuration import build
+from pipelines.manifests.sources.images import Images
 from pipelines.predictions import frozen_inputs, layout, schemas
 from pipelines.predictions.run_record import write_run
-from pipelines.scoring.claim import ScoreOptions, claim, lineage
+from pipelines.scoring.claim import ScoringJob, claim, settle
+from pipelines.scoring.options import ScoreOptions
 from pipelines.storage import tables
+from pipelines.training import claim as training
+from pipelines.training.options import TrainOptions
+
+
+def training_job(
+    recipe: Recipe, manifest: str, output: str, **options: Any
+) -> training.TrainingJob:
+    """A training of a recipe that no preset has; options by their flat names."""
+    chosen = build(TrainOptions, manifest=manifest, output=output, **options)
+    return training.settle(chosen, recipe)
+
+
+def scoring_job(options: ScoreOptions, bundle: Bundle) -> ScoringJob:
+    """The job of options that name a folder of images."""
+    return settle(options, bundle, Images(options.images[0]))
 
 
 def finished_run(
     output: str, bundle: Bundle, inputs: list[str] | pa.Table, shard_rows: int = 4, bad: int = 1
 ) -> dict[str, Any]:
     """Write all files of a run in which the first `bad` inputs of each shard were rejected."""
-    claim(_options(output), bundle, None)
-    copy_bundle(bundle, storage.join(output, "bundle"))
+    claim(_job(output, bundle))
+    copy_bundle(bundle, layout.path(output, layout.BUNDLE))
     listing = pa.table({"uri": inputs}) if isinstance(inputs, list) else inputs
     frozen = frozen_inputs.freeze(output, [listing], shard_rows)
     for index in range(len(frozen.rows)):
@@ -29,15 +47,17 @@ def finished_run(
     return finish_run(output, bundle)
 
 
-def _options(output: str) -> ScoreOptions:
-    return ScoreOptions(str(Path(output).parent / "faces"), "images", output)
+def _job(output: str, bundle: Bundle) -> ScoringJob:
+    faces = str(Path(output).parent / "faces")
+    options = build(ScoreOptions, images=(faces,), output=output, precision="float32")
+    return scoring_job(options, bundle)
 
 
 def finish_run(output: str, bundle: Bundle) -> dict[str, Any]:
     """Write run.json over the shards that are there."""
     frozen = frozen_inputs.load_frozen(output)
     assert frozen is not None
-    return write_run(output, lineage(_options(output), bundle), frozen, {}, 1.0)
+    return write_run(output, _job(output, bundle).lineage(), frozen, {}, 1.0)
 
 
 def write_shard(
@@ -46,7 +66,7 @@ def write_shard(
     """Write the two files of one shard."""
     ages = np.full(len(good), 30, dtype=np.float32)
     columns = {"age_years": ages, "p_female": ages / 100}
-    rows = schemas.predictions_table(good, [(200, 200)] * len(good), columns, bundle)
+    rows = schemas.predictions_table(good, [(200, 200)] * len(good), columns, bundle.id)
     reasons = [{"uri": uri, "stage": "read", "error": "not_found"} for uri in rejected]
     quarantine = pa.Table.from_pylist(reasons, schema=schemas.QUARANTINE_SCHEMA)
     for kind, table in (("quarantine", quarantine), ("predictions", rows)):

@@ -1,5 +1,7 @@
-"""Calibration of a bundle on its val split, and the profile that drift is measured against."""
+"""What a bundle is completed with: calibration, drift profile and metrics, of one pass a split."""
 
+import dataclasses
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +10,16 @@ import pyarrow as pa
 
 from model import calibration, statistics
 from model.bundle import Bundle, with_details
-from model.errors import UsageError
+from model.calibration import AGE_BINS, Reading
+from model.errors import ManifestError, UsageError
+from model.metrics import Estimate, measure
 from model.predictor import Predictor
 from model.preprocessing import InputSpec
+from pipelines.images.decoding import DecodedImages, decode_in_parts
+from pipelines.images.pixel_cache import CachedPixels
 from pipelines.manifests import manifest
-from pipelines.images.decoding import decode_in_parts
+from pipelines.manifests.splits import SPLITS
+from pipelines.telemetry.log import note
 from pipelines.telemetry.phases import phase
 
 
@@ -25,53 +32,113 @@ def check_manifest(bundle: Bundle, table: pa.Table, source: str) -> None:
     trained_on, given = bundle.record.get("manifest_fingerprint"), manifest.fingerprint(table)
     if trained_on != given:
         raise UsageError(
-            f"the bundle was trained on manifest {trained_on}, --manifest {source} is {given}: its "
+            f"the bundle was trained on manifest {trained_on}, `manifest` {source} is {given}: its "
             "val split may hold images that were trained on; give the same manifest, or "
-            "--other-manifest if you know that they are apart"
+            "`other_manifest` if you know that they are apart"
         )
 
 
-def calibrate(bundle: Bundle, table: pa.Table, folder: Path) -> Bundle:
-    """Write a calibrated copy of a bundle: fitted on val alone, profiled on train and val.
+class LabelledImages:
+    """The labelled images of a manifest, split by split, decoded once each.
+
+    Attributes:
+        table: the manifest.
+        spec: what the network takes.
+    """
+
+    def __init__(
+        self, table: pa.Table, spec: InputSpec, cached: Mapping[str, CachedPixels] | None = None
+    ) -> None:
+        """Name them; `cached` holds the pixels of splits that have been decoded already."""
+        self.table, self.spec, self._cached = table, spec, cached or {}
+
+    def has(self, split: str) -> bool:
+        """Whether the manifest has such a split."""
+        return split in self.table["split"].to_pylist()
+
+    def parts(self, split: str) -> Iterator[tuple[pa.Table, DecodedImages]]:
+        """The rows that could be decoded and their pixels, some of them in memory at a time.
+
+        Raises:
+            ManifestError: the split has no labelled image that can be decoded.
+        """
+        rows = manifest.labelled(self.table, split)
+        if split not in self._cached:
+            yield from decode_in_parts(rows, self.spec, f"decode {split}")
+            return
+        for index, images in self._cached[split].parts():
+            yield rows.take(index), images
+
+
+def complete(bundle: Bundle, images: LabelledImages, folder: Path) -> Bundle:
+    """Write a calibrated copy of a bundle, with its drift profile and its metrics.
+
+    Fitted on val alone, profiled on train and val, measured on val and test with that calibration.
 
     Args:
-        bundle: what to calibrate; an earlier calibration is replaced.
-        table: the manifest that it was trained on.
+        bundle: to complete; what it has of these is replaced.
+        images: of the manifest that it was trained on.
         folder: gets the new bundle.
+
+    Raises:
+        ManifestError: there is no labelled val image that can be decoded.
     """
-    profile: dict[str, Any] = {}
+    predictor = Predictor(bundle, batch_size=64)
+    raw = {split: _columns(predictor, images, split) for split in SPLITS if images.has(split)}
     fitted: dict[str, Any] = {}
-    for split in ("train", "val"):
-        if split not in table["split"].to_pylist():
-            continue
-        predictor = Predictor(bundle, batch_size=64) if split == "val" else None
-        with phase("calibrate" if predictor else "profile") as facts:
-            rows = manifest.labelled(table, split)
-            columns, good = _columns(predictor, rows, bundle.input, split)
-            if predictor:
-                fitted = calibration.fit(
-                    columns, manifest.codes(good, "age_years"), manifest.codes(good, "gender")
-                )
-                columns |= calibration.apply(columns, fitted, calibration.Reading())
-            profile[split] = {"images": good.num_rows, **statistics.profile(columns)}
-            facts["images"] = good.num_rows
-    fitted |= {"split": "val", "manifest_fingerprint": manifest.fingerprint(table)}
-    return with_details(bundle, folder, {"calibration": fitted, "profile": profile})
+    if found := raw.get("val"):
+        ages, genders = (manifest.codes(found.rows, name) for name in ("age_years", "gender"))
+        fitted = calibration.fit(found.columns, ages, genders)
+    profile: dict[str, Any] = {}
+    measured: dict[str, Any] = {}
+    for split, found in raw.items():
+        if split != "test":
+            own = calibration.apply(found.columns, fitted, Reading()) if split == "val" else {}
+            counts = statistics.profile(found.columns | own)
+            profile[split] = {"images": found.rows.num_rows, **counts}
+        if split != "train" and found.rows.num_rows:
+            estimates = _measure(bundle, found, fitted)
+            measured[split] = {name: dataclasses.asdict(e) for name, e in estimates.items()}
+    fitted |= {"split": "val", "manifest_fingerprint": manifest.fingerprint(images.table)}
+    details = {"calibration": fitted, "profile": profile, "metrics": measured}
+    return with_details(bundle, folder, details)
 
 
-def _columns(
-    predictor: Predictor | None, rows: pa.Table, spec: InputSpec, split: str
-) -> tuple[dict[str, Any], pa.Table]:
-    """Statistics of the pictures of a split, predictions too if asked, and the rows they are of."""
+@dataclasses.dataclass(frozen=True)
+class _Columns:
+    """Statistics of a split's pictures, raw predictions of val and test, and their rows."""
+
+    columns: dict[str, Any]
+    rows: pa.Table
+
+
+def _columns(predictor: Predictor, images: LabelledImages, split: str) -> _Columns:
     parts: list[dict[str, Any]] = []
-    good: list[pa.Table] = []
-    for part, images in decode_in_parts(rows, spec, f"decode {split}"):
-        said = predictor.predict(images.pixels) if predictor else {}
-        sizes = {"width": images.sizes[:, 0], "height": images.sizes[:, 1]}
-        parts.append({**statistics.image_statistics(images.pixels), **sizes, **said})
-        good.append(part)
-    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return columns, pa.concat_tables(good)
+    rows: list[pa.Table] = []
+    with phase(f"measure_{split}") as facts:
+        try:
+            for part, pictures in images.parts(split):
+                said = predictor.predict(pictures.pixels) if split != "train" else {}
+                sizes = {"width": pictures.sizes[:, 0], "height": pictures.sizes[:, 1]}
+                parts.append({**statistics.image_statistics(pictures.pixels), **sizes, **said})
+                rows.append(part)
+        except ManifestError as error:
+            if split != "test":  # such as a test split that is kept unlabelled
+                raise
+            note(f"note: test is not measured: {error}")
+            return _Columns({}, images.table.slice(0, 0))
+        columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        facts["images"] = len(columns["width"])
+    return _Columns(columns, pa.concat_tables(rows))
+
+
+def _measure(bundle: Bundle, found: _Columns, fitted: Mapping[str, Any]) -> dict[str, Estimate]:
+    """Metrics of raw predictions under a calibration."""
+    own = calibration.own_bins(bundle.heads)
+    reading = Reading(age_bins=own or "decades")
+    calibrated = calibration.apply(found.columns, fitted, reading, bundle.heads)
+    ages, genders = (manifest.codes(found.rows, name) for name in ("age_years", "gender"))
+    return measure(calibrated, ages, genders, AGE_BINS[own] if own else None)
 
 
 def summary(record: dict[str, Any]) -> list[tuple[str, str]]:

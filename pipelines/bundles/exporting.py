@@ -62,7 +62,7 @@ def export(bundle: Bundle, kind: Format, output: str, opset: int = 17) -> Export
         ExportError: the exported network does not compute what the bundle's computes.
     """
     if storage.exists(storage.join(output, MARKER)):
-        raise UsageError(f"--output {output} holds an export already: choose another")
+        raise UsageError(f"`output` {output} holds an export already: choose another")
     _require(kind)
     import_tensorflow()
     network = load_network(bundle)
@@ -97,7 +97,7 @@ def _require(kind: Format) -> None:
     missing = [name for name in _PACKAGES[kind] if importlib.util.find_spec(name) is None]
     if missing:
         install = " ".join(_PACKAGES[kind])
-        raise UsageError(f"--format {kind} needs the package {missing[0]}: pip install {install}")
+        raise UsageError(f"`format` {kind} needs the package {missing[0]}: pip install {install}")
 
 
 def _metadata(bundle: Bundle) -> dict[str, str]:

@@ -25,11 +25,11 @@ def open_bundle(uri: str | None) -> Bundle:
         for name in DEFAULT_ORDER:
             if (SHIPPED / name / RECORD_FILE).is_file():
                 return read_bundle(SHIPPED / name)
-        raise BundleError(f"no bundle is shipped below {SHIPPED}: give --bundle")
+        raise BundleError(f"no bundle is shipped below {SHIPPED}: give `bundle`")
     uri = storage.normalize(uri)
     if not uri.startswith("s3://"):
         return read_bundle(uri)
-    storage.require_readable(uri, "--bundle")
+    storage.require_readable(uri, "`bundle`")
     # The folder lives as long as the process: a Predictor loads from it later.
     folder = Path(tempfile.mkdtemp(prefix="facemill-bundle-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)

@@ -1,15 +1,33 @@
-"""What goes wrong in a Ray task, told as what it is: not as the task's remote traceback."""
+"""What goes wrong on a cluster, told as what it is and not as Ray's remote traceback."""
 
 import contextlib
+import re
 from collections.abc import Generator
 
-from ray.exceptions import RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
 from model.errors import FacemillError, StorageError
 
+_NAMES_AN_ERROR = re.compile(r"[\w.]*(Error|Exception)[^:]*: \S")
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """What a task raised, as it was raised there; any other error as it is."""
+    cause = error.cause if isinstance(error, RayTaskError) else None
+    return cause if isinstance(cause, Exception) else error
+
+
+def reason_of(error: BaseException) -> str:
+    """Why, in one line: of Ray's long text the last line that names an error, not its hints."""
+    if isinstance(error, OSError):
+        return str(error)
+    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
+    naming = [line for line in lines if _NAMES_AN_ERROR.match(line)]
+    return re.sub(r"^[\w.]*\.", "", (naming or lines or [type(error).__name__])[-1])
+
 
 @contextlib.contextmanager
-def plain_task_errors() -> Generator[None]:
+def plain_errors() -> Generator[None]:
     """Raise what failed in a task as if it had failed here.
 
     Raises:
@@ -20,8 +38,27 @@ def plain_task_errors() -> Generator[None]:
     try:
         yield
     except RayTaskError as error:
-        if isinstance(error.cause, FacemillError):
-            raise error.cause from None
-        if isinstance(error.cause, OSError):
-            raise StorageError(str(error.cause)) from None
+        cause = cause_of(error)
+        if isinstance(cause, FacemillError):
+            raise cause from None
+        if isinstance(cause, OSError):
+            raise StorageError(str(cause)) from None
         raise
+
+
+@contextlib.contextmanager
+def going_on_later(done: str) -> Generator[None]:
+    """Say of a full disk, an outage or lost workers that the same command continues.
+
+    Args:
+        done: what is safe: `scored`, `trained`.
+
+    Raises:
+        FacemillError: in place of an OSError or RayError.
+    """
+    try:
+        yield
+    except (OSError, RayError) as error:
+        raise FacemillError(
+            f"{reason_of(error)}; what is {done} is safe: the same command continues from there"
+        ) from error

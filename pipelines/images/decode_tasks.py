@@ -13,6 +13,7 @@ import ray
 import ray.exceptions
 
 from model.preprocessing import InputSpec
+from pipelines.cluster.errors import cause_of
 from pipelines.images.batches import DecodedBatch, decode_entries
 from pipelines.images.guarded_decoder import IsolatedDecoder, ended_by_alarm, find_decoder
 
@@ -60,8 +61,8 @@ class DecodeStage:
         try:
             return ray.get(task)
         except ray.exceptions.RayTaskError as error:
-            if isinstance(error.cause, OSError):
-                raise error.cause from None
+            if isinstance(cause := cause_of(error), OSError):
+                raise cause from None
             raise
         except ray.exceptions.RayError:  # its worker or its node died
             apart = IsolatedDecoder(*self._settings)

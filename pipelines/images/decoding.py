@@ -19,7 +19,7 @@ import ray
 
 from model.errors import DecodeError, ManifestError
 from model.preprocessing import InputSpec
-from pipelines.cluster.errors import plain_task_errors
+from pipelines.cluster.errors import plain_errors
 from pipelines.images.guarded_decoder import (
     DECODER,
     TIMEOUT_S,
@@ -134,7 +134,7 @@ def decode_into(
     good = np.zeros(count, dtype=bool)
     rejects: list[str] = []
     progress = Progress(title, count)
-    with plain_task_errors(), _told_if_nothing_comes(progress):
+    with plain_errors(), _told_if_nothing_comes(progress):
         decoded = ray.data.from_arrow(blocks).map_batches(  # from_arrow waits for a core too
             decode, batch_size=None, batch_format="pyarrow", fn_kwargs=settings
         )

@@ -8,10 +8,12 @@ fetch the file once to their own.
 import dataclasses
 import fcntl
 import hashlib
+import io
+import math
 import os
 import tempfile
 import uuid
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from model.preprocessing import InputSpec
 from pipelines import storage
-from pipelines.images.decoding import decode_into
+from pipelines.images.decoding import DecodedImages, decode_into
 from pipelines.storage import tables
 
 _CHUNK_BYTES = 32 * 2**20
@@ -56,12 +58,25 @@ class PixelFile:
 
 @dataclasses.dataclass(frozen=True)
 class CachedPixels:
-    """The file, the manifest rows that it holds good pixels of, what was not decodable."""
+    """The file, the manifest rows that it holds good pixels of, what was not decodable.
+
+    `sizes` int32 (n, 2) are width and height of the pictures themselves, 0 where not decodable.
+    """
 
     file: PixelFile
     rows: npt.NDArray[np.int64]
     rejects: tuple[str, ...]
+    sizes: npt.NDArray[np.int32]
     reused: bool
+
+    def parts(self, part_bytes: int = 2**30) -> Iterator[tuple[Any, DecodedImages]]:
+        """The good images in parts: (their manifest rows, pixels and sizes), in row order."""
+        pixels = self.file.open()
+        step = max(1, part_bytes // math.prod(pixels.shape[1:]))
+        for start in range(0, len(self.rows), step):
+            rows = self.rows[start : start + step]
+            images = DecodedImages(pixels[rows], rows, (), self.sizes[rows])
+            yield pa.array(rows, pa.int64()), images
 
 
 def local_folder(cache: str) -> Path:
@@ -103,27 +118,33 @@ def decoded(table: pa.Table, spec: InputSpec, cache: str, title: str) -> CachedP
     path = local_folder(cache) / f"{name}.npy"
     path.parent.mkdir(parents=True, exist_ok=True)
     record_uri = storage.join(cache, f"{name}.json")
+    sizes_uri = storage.join(cache, f"{name}.sizes.npy")
     record = tables.read_json(record_uri) if storage.exists(record_uri) else None
+    if record is not None and not storage.exists(sizes_uri):
+        record = None  # made by 0.1.0, which kept none
     reused = record is not None
     if record is None:
-        record = _decode(table, spec, path, title)
+        record = _decode(table, spec, path, title, sizes_uri)
         if cache.startswith("s3://"):
             _upload(path, storage.join(cache, path.name))
         tables.write_json(record_uri, record)
     elif not _is_whole(path, record["bytes"]):
         if not cache.startswith("s3://"):  # somebody removed the file and left the record
-            record, reused = _decode(table, spec, path, title), False
+            record, reused = _decode(table, spec, path, title, sizes_uri), False
         else:
             _download(storage.join(cache, path.name), path)
     good = np.ones(table.num_rows, dtype=bool)
     good[record["bad"]] = False
     node = ray.get_runtime_context().get_node_id()
     file = PixelFile(str(path), record["bytes"], node)
-    return CachedPixels(file, np.flatnonzero(good), tuple(record["rejects"]), reused)
+    sizes = np.load(io.BytesIO(storage.read_bytes(sizes_uri)), allow_pickle=False)
+    return CachedPixels(file, np.flatnonzero(good), tuple(record["rejects"]), sizes, reused)
 
 
-def _decode(table: pa.Table, spec: InputSpec, path: Path, title: str) -> dict[str, Any]:
-    """Decode into a temporary file and put it in place; returns its record."""
+def _decode(
+    table: pa.Table, spec: InputSpec, path: Path, title: str, sizes_uri: str
+) -> dict[str, Any]:
+    """Decode into a temporary file and put it and the sizes in place; returns its record."""
     temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
     shape = (table.num_rows, *spec.shape)
     try:
@@ -135,6 +156,9 @@ def _decode(table: pa.Table, spec: InputSpec, path: Path, title: str) -> dict[st
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+    buffer = io.BytesIO()
+    np.save(buffer, done.sizes)
+    storage.write_bytes(sizes_uri, buffer.getvalue())
     bad = np.flatnonzero(~done.good).tolist()
     return {
         "bytes": path.stat().st_size,

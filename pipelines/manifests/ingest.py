@@ -2,21 +2,22 @@
 
 import dataclasses
 import hashlib
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
 from model import labels
-from model.errors import ManifestError, UsageError
+from model.errors import ManifestError
 from pipelines import storage
-from pipelines.cluster.errors import plain_task_errors
-from pipelines.manifests import manifest
+from pipelines.cluster.errors import plain_errors
+from pipelines.manifests import manifest, splits
 from pipelines.manifests.labels import utkface
 from pipelines.manifests.labels.table import read_labels_file
-from pipelines.manifests.manifest import SplitRule
-from pipelines.manifests.sources.images import LISTED, listed_files
+from pipelines.manifests.options import IngestOptions
+from pipelines.manifests.sources.images import LISTED, listed_files, no_images
 from pipelines.storage import listing, tables
+from pipelines.storage.claims import Claim
 from pipelines.storage.fetching import ReadFailure, fetch_all
 from pipelines.telemetry.phases import phase, run_id
 from pipelines.telemetry.progress import Progress
@@ -32,25 +33,6 @@ _HASHED = pa.schema(
         ("stage", pa.string()), ("reason", pa.string()),
     ]
 )  # fmt: skip
-
-
-@dataclasses.dataclass(frozen=True)
-class IngestOptions:
-    """What to ingest and how.
-
-    Attributes:
-        images: folder, s3:// prefix or tar, normalized.
-        labels: `auto`, `utkface`, `none`, or the URI of a CSV or Parquet with path, age, gender.
-        hash: `content` reads all bytes; `etag` reads none.
-        split: the split rule.
-        split_column: column of the labels file that already holds train, val, test.
-    """
-
-    images: str
-    labels: str = "auto"
-    hash: Literal["content", "etag"] = "content"
-    split: SplitRule = dataclasses.field(default_factory=SplitRule)
-    split_column: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +55,7 @@ class Ingested:
             "manifest": self.table.num_rows,
             "rejects": self.rejects.num_rows,
             "labelled": int(rows["age_years"].notna().sum()),
-            "splits": {s: int((rows["split"] == s).sum()) for s in manifest.SPLITS},
+            "splits": {s: int((rows["split"] == s).sum()) for s in splits.SPLITS},
             "duplicate_groups": int(grouped["duplicate_group"].nunique()),
             "duplicate_files": len(grouped),
             "conflicting_groups": int(
@@ -115,7 +97,7 @@ def hash_and_label(batch: pa.Table, with_hash: bool) -> pa.Table:
 
 
 def ingest(options: IngestOptions) -> Ingested:
-    """List, hash and label all files of `options.images`.
+    """List, hash and label all files of `options.place`.
 
     The driver peaks at 1 kB a file (docs/benchmarks/ingest.md); images never reach it.
 
@@ -123,9 +105,9 @@ def ingest(options: IngestOptions) -> Ingested:
         StorageError: the images or the labels cannot be read.
         ManifestError: nothing there is an image, or no label matches.
     """
-    storage.require_readable(options.images, "--images")
-    next(listing.list_files(options.images, limit=1), None)  # not a tar? say so before Ray does
-    hashed = listed_files(options.images).map_batches(
+    storage.require_readable(options.place, "`images`")
+    next(listing.list_files(options.place, limit=1), None)  # not a tar? say so before Ray does
+    hashed = listed_files(options.place).map_batches(
         hash_and_label,
         batch_size=None,
         batch_format="pyarrow",
@@ -133,7 +115,7 @@ def ingest(options: IngestOptions) -> Ingested:
     )
     progress = Progress("ingest", None, "files")
     parts: list[pa.Table] = []
-    with phase("hash") as facts, plain_task_errors():
+    with phase("hash") as facts, plain_errors():
         for part in hashed.iter_batches(
             batch_size=None, batch_format="pyarrow", prefetch_batches=1
         ):
@@ -156,11 +138,7 @@ def assemble(parts: list[pa.Table], options: IngestOptions) -> Ingested:
     rows: Any = tables.concat(parts, _HASHED).to_pandas()
     parts.clear()
     if not (rows["stage"].isna() | (rows["stage"] == "label")).any():
-        what = f"{len(rows)} files, none of them" if len(rows) else "no files, so no"
-        raise ManifestError(
-            f"--images {options.images} holds {what} images: looked for "
-            f"{' '.join(sorted(listing.IMAGE_SUFFIXES))}"
-        )
+        raise no_images(options.place, len(rows))
     rows, notes = _apply_labels(rows, options)
     bad = rows["stage"].notna()
     rejects = pa.Table.from_pandas(
@@ -168,7 +146,7 @@ def assemble(parts: list[pa.Table], options: IngestOptions) -> Ingested:
         schema=manifest.REJECTS_SCHEMA,
         preserve_index=False,
     )
-    good = manifest.with_groups(rows[~bad].drop(columns=["stage", "reason"]), options.split)
+    good = splits.with_groups(rows[~bad].drop(columns=["stage", "reason"]), options.rule)
     return Ingested(manifest.to_table(good), rejects, tuple(notes))
 
 
@@ -190,9 +168,9 @@ def _apply_labels(rows: pd.DataFrame, options: IngestOptions) -> tuple[pd.DataFr
 
 
 def _join_labels(rows: pd.DataFrame, options: IngestOptions) -> tuple[pd.DataFrame, list[str]]:
-    """Join a labels file on path: the URI, the path below --images, or the base name."""
+    """Join a labels file on path: the URI, the path below the images, or the base name."""
     given = read_labels_file(options.labels, options.split_column)
-    relative = rows["uri"].str.removeprefix(options.images).str.replace(r"^[/#]", "", regex=True)
+    relative = rows["uri"].str.removeprefix(options.place).str.replace(r"^[/#]", "", regex=True)
     base = rows["uri"].str.replace(r"^.*(?:/|\.tar#)", "", regex=True)
     position = pd.Series(-1, index=rows.index)
     lookup = pd.Series(range(len(given)), index=given["path"])
@@ -203,8 +181,8 @@ def _join_labels(rows: pd.DataFrame, options: IngestOptions) -> tuple[pd.DataFra
     found = usable & (position >= 0)
     if not found.any():
         raise ManifestError(
-            f"--labels {options.labels}: none of its {len(given)} paths is a file below "
-            f"{options.images}; the first is {given['path'].iloc[0]!r}"
+            f"`labels` {options.labels}: none of its {len(given)} paths is a file below "
+            f"{options.place}; the first is {given['path'].iloc[0]!r}"
         )
     rows.loc[usable & ~found, ["stage", "reason"]] = ["label", "the labels file does not name it"]
     for column in given.columns.drop("path"):
@@ -221,14 +199,7 @@ def require_own(options: IngestOptions, output: str) -> None:
     Raises:
         UsageError: it holds a manifest of other images or options.
     """
-    marker = storage.join(output, _MARKER)
-    if not storage.exists(marker):
-        return
-    before, asked = tables.read_json(marker)["options"], dataclasses.asdict(options)
-    changed = [k for k in asked if tables.plain(before.get(k)) != tables.plain(asked[k])]
-    if changed:
-        shown = "; ".join(f"{k} was {before.get(k)!r}, is {asked[k]!r}" for k in changed)
-        raise UsageError(f"--output {output} holds another manifest ({shown}): choose another")
+    Claim(output, _MARKER, "manifest", options.identity(), under="options", advice="").require_own()
 
 
 def write_ingested(result: Ingested, options: IngestOptions, output: str) -> dict[str, Any]:
@@ -241,7 +212,7 @@ def write_ingested(result: Ingested, options: IngestOptions, output: str) -> dic
     require_own(options, output)
     storage.delete(marker)
     record = {
-        "format": 1, "run_id": run_id(), **result.counts, "options": dataclasses.asdict(options),
+        "format": 1, "run_id": run_id(), **result.counts, "options": options.identity(),
         "notes": list(result.notes),
     }  # fmt: skip
     with phase("write"):
@@ -253,3 +224,32 @@ def write_ingested(result: Ingested, options: IngestOptions, output: str) -> dic
                 tables.write_table(uri, table.slice(start, _PART_ROWS))
         tables.write_json(marker, record)
     return record
+
+
+def ingest_to(options: IngestOptions, output: str) -> dict[str, Any]:
+    """Ingest and write; returns manifest.json.
+
+    Raises:
+        FacemillError: see `ingest` and `write_ingested`.
+    """
+    return write_ingested(ingest(options), options, output)
+
+
+def summary(record: dict[str, Any], output: str) -> list[tuple[str, object]]:
+    """manifest.json for people."""
+    splits = ", ".join(f"{name} {count:,}" for name, count in record["splits"].items())
+    return [
+        (
+            "files",
+            f"{record['files']:,} = {record['manifest']:,} manifest "
+            f"+ {record['rejects']:,} rejects",
+        ),
+        ("splits", splits),
+        (
+            "duplicates",
+            f"{record['duplicate_groups']:,} groups of {record['duplicate_files']:,} files, "
+            f"{record['conflicting_groups']:,} groups with contradicting labels",
+        ),
+        *(("note", note) for note in record["notes"]),
+        ("output", output),
+    ]

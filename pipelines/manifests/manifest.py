@@ -1,6 +1,5 @@
 """The manifest, one row an image: labels, hash, duplicate group, split; rejects beside it."""
 
-import dataclasses
 import hashlib
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -11,11 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from model import labels
-from model.errors import ManifestError, UsageError
+from model.errors import ManifestError
 from pipelines import storage
+from pipelines.manifests.splits import SPLITS
 from pipelines.storage import tables
 
-SPLITS = ("train", "val", "test")
 ConflictRule = Literal["keep", "drop", "median"]
 _DICTIONARY = pa.dictionary(pa.int8(), pa.string())
 
@@ -25,7 +24,11 @@ MANIFEST_SCHEMA = pa.schema(
         tables.field("bytes", pa.int64(), "size of the file", "bytes"),
         tables.field("offset", pa.int64(), "start inside a tar, else null", "bytes"),
         tables.field("etag", pa.string(), "the store's ETag, or time and size of a local file"),
-        tables.field("content_hash", pa.string(), "SHA-256 of the bytes; null with --hash etag"),
+        tables.field(
+            "content_hash",
+            pa.string(),
+            "SHA-256 of the bytes; null where only ETags were asked for",
+        ),
         tables.field("age_years", pa.float32(), "labelled age", "years"),
         tables.field("gender", _DICTIONARY, "labelled gender: male, female"),
         tables.field("race", _DICTIONARY, "labelled race: white, black, asian, indian, other"),
@@ -43,58 +46,6 @@ REJECTS_SCHEMA = pa.schema(
         tables.field("reason", pa.string(), "why, as a sentence"),
     ]
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class SplitRule:
-    """How images fall into train, val and test: by content, never by order or name."""
-
-    fractions: tuple[float, float, float] = (0.6, 0.2, 0.2)
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Check the fractions.
-
-        Raises:
-            UsageError: they are negative or do not sum to 1.
-        """
-        if min(self.fractions) < 0 or abs(sum(self.fractions) - 1) > 1e-6:
-            raise UsageError(
-                f"--split {','.join(map(str, self.fractions))} must be three shares >= 0 that sum "
-                "to 1, for example 0.6,0.2,0.2"
-            )
-
-    def split_of(self, content_hash: str) -> str:
-        """The split of a duplicate group: the same for the same bytes, whatever else is there."""
-        digest = hashlib.sha256(f"{self.seed}:{content_hash}".encode()).hexdigest()
-        position = int(digest[:13], 16) / 16**13
-        train, val, _ = self.fractions
-        return SPLITS[int(position >= train) + int(position >= train + val)]
-
-
-def with_groups(rows: pd.DataFrame, rule: SplitRule) -> pd.DataFrame:
-    """Add duplicate_group, label_conflict and, where it is not given, split.
-
-    Args:
-        rows: columns of `MANIFEST_SCHEMA` up to taken_at, and maybe `split`.
-        rule: how to split.
-
-    Returns:
-        The same rows, in uri order.
-    """
-    rows = rows.sort_values("uri", ignore_index=True)
-    # Only S3's own ETags follow the content; time and size of other files can agree by chance.
-    own = rows["uri"].str.startswith("s3://") & rows["offset"].isna()
-    identity = rows["content_hash"].fillna(rows["etag"].where(own)).fillna(rows["uri"])
-    grouped = rows.groupby(identity, sort=False)
-    copies = grouped["uri"].transform("size")
-    ages = grouped["age_years"].transform("nunique")
-    genders = grouped["gender"].transform("nunique")
-    rows["duplicate_group"] = identity.str.slice(0, 16).where(copies > 1)
-    rows["label_conflict"] = ((ages > 1) | (genders > 1)).astype(bool)
-    if "split" not in rows:
-        rows["split"] = [rule.split_of(value) for value in identity]
-    return rows
 
 
 def to_table(rows: pd.DataFrame) -> pa.Table:
@@ -181,7 +132,7 @@ def _require_legal_labels(table: pa.Table, uri: str) -> None:
         if strange is not None:
             raise ManifestError(
                 f"manifest {uri}: {name} {strange!r} is none of {', '.join(names)} (or null): make "
-                "it with `python -m jobs.ingest --labels FILE`, which reads more spellings"
+                "it by jobs.ingest from a labels file, which reads more spellings"
             )
     ages: Any = pc.min_max(table["age_years"]).as_py()
     for age in ages.values():
@@ -208,20 +159,36 @@ def labelled(table: pa.Table, split: str | None, conflicts: ConflictRule = "keep
     if split is not None:
         rows = rows[rows["split"] == split]
     rows = rows[rows["age_years"].notna() | rows["gender"].notna()]
-    clash = rows["label_conflict"].fillna(False).astype(bool)
-    if conflicts == "drop":
-        rows = rows[~clash]
-    elif conflicts == "median" and clash.any():
-        rows = rows.copy()  # Arrow's memory is read-only
-        groups = rows[clash].groupby("duplicate_group")
-        rows.loc[clash, "age_years"] = groups["age_years"].transform("median")
-        rows.loc[clash, "gender"] = groups["gender"].transform(_majority)
+    rows = settled(rows[kept(rows, conflicts)], conflicts)
     if rows.empty:
         have = sorted(str(name) for name in set(table["split"].to_pylist()) if name is not None)
         raise ManifestError(
             f"the manifest has no labelled rows in split {split!r}; it has the splits {have}"
         )
+    return from_frame(rows)
+
+
+def from_frame(rows: pd.DataFrame) -> pa.Table:
+    """A data frame of all columns as a table of `MANIFEST_SCHEMA`."""
     return pa.Table.from_pandas(rows, schema=MANIFEST_SCHEMA, preserve_index=False)
+
+
+def kept(rows: pd.DataFrame, conflicts: ConflictRule) -> pd.Series:
+    """Which rows a conflict rule leaves: bool (n,)."""
+    clash = rows["label_conflict"].fillna(False).astype(bool)
+    return ~clash if conflicts == "drop" else clash | True
+
+
+def settled(rows: pd.DataFrame, conflicts: ConflictRule) -> pd.DataFrame:
+    """The rows with labels as a conflict rule has them."""
+    clash = rows["label_conflict"].fillna(False).astype(bool)
+    if conflicts != "median" or not clash.any():
+        return rows
+    rows = rows.copy()  # Arrow's memory is read-only
+    groups = rows[clash].groupby("duplicate_group")
+    rows.loc[clash, "age_years"] = groups["age_years"].transform("median")
+    rows.loc[clash, "gender"] = groups["gender"].transform(_majority)
+    return rows
 
 
 def _majority(names: pd.Series) -> Any:

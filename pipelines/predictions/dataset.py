@@ -60,15 +60,15 @@ class Partitioning:
         for name in self.by:
             if name not in _COLUMNS:
                 raise UsageError(
-                    f"--partition-by {name!r} cannot be a folder: choose of {', '.join(_COLUMNS)}, "
-                    "or cut one out of the uri with --partition-regex"
+                    f"`partition_by` {name!r} cannot be a folder: choose of {', '.join(_COLUMNS)}, "
+                    "or cut one out of the uri with `partition_regex`"
                 )
         if len(set(self.by)) < len(self.by):
-            raise UsageError(f"--partition-by {','.join(self.by)} names a column twice")
+            raise UsageError(f"`partition_by` {','.join(self.by)} names a column twice")
         clash = set(self.groups) & {*PREDICTIONS_SCHEMA.names}
         if clash:
             raise UsageError(
-                f"--partition-regex names its group {', '.join(sorted(clash))} as a column of the "
+                f"`partition_regex` names its group {', '.join(sorted(clash))} as a column of the "
                 "predictions: choose another name"
             )
 
@@ -85,10 +85,10 @@ class Partitioning:
         try:
             found: Any = pc.extract_regex(pa.array([""]), self.regex)
         except pa.ArrowInvalid as error:
-            raise UsageError(f"--partition-regex {self.regex!r}: {error}; {example}") from None
+            raise UsageError(f"`partition_regex` {self.regex!r}: {error}; {example}") from None
         names = tuple(found.type.field(i).name for i in range(found.type.num_fields))
         if not names:
-            raise UsageError(f"--partition-regex {self.regex!r} has no named group: {example}")
+            raise UsageError(f"`partition_regex` {self.regex!r} has no named group: {example}")
         return names
 
     @property
@@ -198,7 +198,7 @@ class _Writer:
             if len(self._bytes) > MOST_PARTITIONS:
                 raise UsageError(
                     f"there would be more than {MOST_PARTITIONS:,} partitions, such as {folder}: "
-                    "partition by fewer columns or with a coarser --partition-regex"
+                    "partition by fewer columns or with a coarser `partition_regex`"
                 )
             if self._gathered[folder] > self._squeeze * self._partitioning.file_bytes:
                 self._flush(folder)

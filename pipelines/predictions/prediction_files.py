@@ -35,7 +35,7 @@ def find_predictions(uri: str) -> PredictionFiles:
         UsageError: there are none, or the columns are not those of predictions.
     """
     uri = storage.normalize(uri)
-    storage.require_readable(uri, "--predictions")
+    storage.require_readable(uri, "`predictions`")
     inner = layout.path(uri, layout.PREDICTIONS)
     files = [] if uri.endswith(".parquet") else tables.list_parquet(inner)
     root: str | None = uri
@@ -46,13 +46,15 @@ def find_predictions(uri: str) -> PredictionFiles:
         parent = uri.rsplit("/", 1)[0]
         root = parent if storage.exists(layout.path(parent, layout.JOB)) else None
     if not files:
-        raise UsageError(f"--predictions {uri} holds no Parquet file: give jobs.score's --output")
+        raise UsageError(
+            f"`predictions` {uri} holds no Parquet file: give the output of jobs.score"
+        )
     columns = frozenset([*pq.read_schema(open_file(files[0])).names, *partition(uri, files[0])])
     missing = [name for name in REQUIRED if name not in columns]
     if missing or not columns & {"age_years", "p_female"}:
         lacks = ", ".join(missing) or "age_years and p_female"
         raise UsageError(
-            f"--predictions {files[0]} lacks {lacks}: it has {', '.join(sorted(columns))}; give "
+            f"`predictions` {files[0]} lacks {lacks}: it has {', '.join(sorted(columns))}; give "
             "what jobs.score wrote"
         )
     return PredictionFiles(uri, root, tuple(files), columns)
@@ -67,7 +69,7 @@ def quarantined(root: str) -> bool:
 def only_quarantine(uri: str) -> UsageError:
     """What to say of a run that scored nothing."""
     return UsageError(
-        f"--predictions {uri} holds only quarantine, no predictions: the run scored nothing; look "
+        f"`predictions` {uri} holds only quarantine, no predictions: the run scored nothing; look "
         "at the reasons in its quarantine folder"
     )
 

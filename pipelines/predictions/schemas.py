@@ -7,14 +7,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from model import calibration, labels, statistics
-from model.bundle import Bundle
-from model.calibration import Reading
+from model import labels, statistics
+from model.calibration import AGE_BINS, AgeBins
 from pipelines.predictions import layout
 from pipelines.storage import tables
 
 _DICTIONARY = pa.dictionary(pa.int8(), pa.string())
-_DEFAULT = Reading()
 
 PREDICTIONS_SCHEMA = pa.schema(
     [
@@ -31,13 +29,13 @@ PREDICTIONS_SCHEMA = pa.schema(
         tables.field(
             "age_high_years",
             pa.float32(),
-            "upper end; the interval holds the age of 90 % of people (--coverage)",
+            "upper end; the interval holds the age of 90 % of people, or what was asked for",
             "years",
         ),
         tables.field(
             "age_group",
             _DICTIONARY,
-            "age_years in bins (--age-bins), or the likeliest class of a head for them",
+            "age_years in bins, or the likeliest class of a head for them",
         ),
         tables.field("gender", _DICTIONARY, "female where p_female >= 0.5, else male"),
         tables.field("p_female", pa.float32(), "probability of female, calibrated, 0-1"),
@@ -66,34 +64,32 @@ def predictions_table(
     uris: Sequence[str],
     sizes: Sequence[tuple[int, int]],
     columns: Mapping[str, npt.NDArray[np.float32]],
-    bundle: Bundle,
-    reading: Reading = _DEFAULT,
+    bundle_id: str,
+    age_bins: AgeBins = "decades",
 ) -> pa.Table:
     """Rows of `PREDICTIONS_SCHEMA`.
 
     Args:
         uris: n of them.
         sizes: (width, height) of each, pixels.
-        columns: of `heads.read_out` and `statistics.image_statistics`, float32 (n, …).
-        bundle: its calibration is applied, its id stands in every row.
-        reading: coverage of the age interval, binning of the age groups.
+        columns: of `Predictor.answers` and `statistics.image_statistics`, float32 (n,).
+        bundle_id: stands in every row.
+        age_bins: what `age_group` is an index of.
     """
     count = len(uris)
-    fitted = bundle.record.get("calibration")
-    columns = calibration.apply(columns, fitted, reading, bundle.heads)
     age_group = pa.nulls(count, _DICTIONARY)
     if "age_group" in columns:
         index = pa.array(columns["age_group"].astype(np.int8))
-        names = labels.bin_names(calibration.AGE_BINS[reading.age_bins])
+        names = labels.bin_names(AGE_BINS[age_bins])
         age_group = pa.DictionaryArray.from_arrays(index, pa.array(names))
     p_female = columns.get("p_female")
     gender = pa.nulls(count, _DICTIONARY)
     if p_female is not None:
-        index = pa.array((p_female >= 0.5).astype(np.int8), pa.int8())
+        index: Any = pa.array(np.asarray(p_female >= 0.5, np.int8), pa.int8())
         gender = pa.DictionaryArray.from_arrays(index, pa.array(labels.GENDERS))
     width, height = np.asarray(sizes, dtype=np.int32).reshape(count, 2).T
     one_bundle = pa.DictionaryArray.from_arrays(
-        pa.array(np.zeros(count, dtype=np.int8), pa.int8()), pa.array([bundle.id])
+        pa.array(np.zeros(count, dtype=np.int8), pa.int8()), pa.array([bundle_id])
     )
     arrays = {
         "uri": pa.array(uris, pa.string()),

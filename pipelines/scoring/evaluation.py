@@ -13,9 +13,14 @@ from model.calibration import AGE_BINS, Reading
 from model.errors import ManifestError
 from pipelines import storage
 from pipelines.manifests import manifest
-from pipelines.predictions import schemas
+from pipelines.manifests.ingest import ingest
+from pipelines.manifests.options import IngestOptions
+from pipelines.manifests.sources.rows import Rows
+from pipelines.predictions import layout, schemas
 from pipelines.scoring import run
-from pipelines.scoring.run import Scored, ScoreOptions
+from pipelines.scoring.claim import settle
+from pipelines.scoring.options import EvaluateOptions, ScoreOptions
+from pipelines.scoring.run import Scored
 from pipelines.storage import tables
 from pipelines.telemetry.phases import phase, run_id
 
@@ -39,41 +44,59 @@ class Evaluation:
     scored: Scored
 
 
-def evaluate(bundle: Bundle, rows: pa.Table, options: ScoreOptions) -> Evaluation:
-    """Score `rows` and compare with their labels.
+def labelled_rows(options: EvaluateOptions) -> Rows:
+    """The rows that the options name.
+
+    Raises:
+        ManifestError: there are none with a label.
+        StorageError: they cannot be read.
+    """
+    if options.manifest is not None:
+        uri = storage.normalize(options.manifest)
+        table = manifest.read_manifest(uri, ["uri", "age_years", "gender", "split"])
+        split = None if options.split == "all" else options.split
+        return Rows(uri, manifest.labelled(table, split))
+    uri = storage.normalize(str(options.images))
+    ingested = ingest(IngestOptions(uri, labels="utkface"))
+    return Rows(uri, manifest.labelled(ingested.table, None))
+
+
+def evaluate(options: ScoreOptions, bundle: Bundle, labelled: Rows) -> Evaluation:
+    """Score labelled rows and compare with their labels.
 
     Args:
+        options: of the scoring; below its output there will be predictions/, quarantine/,
+            evaluation.parquet and metrics.json.
         bundle: the network.
-        rows: labelled manifest rows, see `manifest.labelled`.
-        options: of the scoring, of kind `table`; below its output there will be predictions/,
-            quarantine/, evaluation.parquet and metrics.json.
+        labelled: rows of a manifest, see `manifest.labelled`.
 
     Raises:
         ManifestError: not one of the images could be scored.
     """
-    output, reading = options.output, options.reading
-    scored = run.score(options, bundle, rows)
+    job, rows = settle(options, bundle, labelled), labelled.table
+    output, reading = job.settings.output, job.settings.reading
+    scored = run.score(options, bundle, labelled)
     predicted: Any = schemas.read_predictions(output).to_pandas()
     if predicted.empty:
         raise ManifestError(f"none of the {rows.num_rows} images could be scored: see {output}")
     with phase("measure") as facts:
         table = _joined(predicted, rows)
-        tables.write_table(storage.join(output, "evaluation.parquet"), table)
+        tables.write_table(layout.path(output, layout.EVALUATION), table)
         estimates = _measure(table, reading)
         facts["images"] = table.num_rows
     tables.write_json(
-        storage.join(output, "metrics.json"),
+        layout.path(output, layout.METRICS),
         {
             "format": 1,
             "run_id": run_id(),
             "bundle_id": bundle.id,
             "bundle": bundle.name,
-            "source": options.source,
+            "source": labelled.uri,
             "manifest_fingerprint": manifest.fingerprint(rows),
             "images": table.num_rows,
             "quarantined": scored.record["quarantined"],
             "precision": scored.record["precision"],
-            "views": options.views,
+            "views": options.answers.views,
             "age_bins": reading.age_bins,
             "interval": "bootstrap 95 %, percentile",
             "metrics": {name: dataclasses.asdict(value) for name, value in estimates.items()},
@@ -95,15 +118,14 @@ def _joined(predicted: Any, rows: pa.Table) -> pa.Table:
 
 def _measure(table: pa.Table, reading: Reading) -> dict[str, metrics.Estimate]:
     """All metrics of an evaluation's rows."""
-    true_age, bins = table["true_age_years"].to_numpy(), AGE_BINS[reading.age_bins]
-    estimates = metrics.evaluate(
-        true_age,
-        table["age_years"].to_numpy(),
-        _codes(table["true_gender"], labels.GENDERS),
-        table["p_female"].to_numpy(),
-    )
-    group = _codes(table["age_group"], labels.bin_names(bins))
-    return estimates | metrics.evaluate_groups(true_age, group, bins)
+    bins = AGE_BINS[reading.age_bins]
+    columns = {
+        "age_years": table["age_years"].to_numpy(),
+        "p_female": table["p_female"].to_numpy(),
+        "age_group": _codes(table["age_group"], labels.bin_names(bins)),
+    }
+    true_gender = _codes(table["true_gender"], labels.GENDERS)
+    return metrics.measure(columns, table["true_age_years"].to_numpy(), true_gender, bins)
 
 
 def _codes(column: Any, names: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float64]]:

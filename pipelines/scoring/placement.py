@@ -5,7 +5,7 @@ import dataclasses
 import ray
 
 from pipelines.cluster.resources import Ask, require
-from pipelines.scoring.claim import ScoreOptions
+from pipelines.scoring.options import Resources
 
 UNBOUNDED = 10**6
 
@@ -15,6 +15,8 @@ class Placement:
     """Workers and what each of them reserves.
 
     Attributes:
+        separate: decoding runs on CPUs apart from the network, not in the worker.
+        use_gpu: the network runs on a GPU.
         workers: how many to begin with.
         most: how many at most, where nodes join while it runs.
         num_cpus: cores of each; decode tasks reserve their own.
@@ -22,6 +24,8 @@ class Placement:
         sentence: the plan in words.
     """
 
+    separate: bool
+    use_gpu: bool
     workers: int
     most: int
     num_cpus: int
@@ -29,15 +33,12 @@ class Placement:
     sentence: str
 
 
-def placed(options: ScoreOptions, shards: int) -> tuple[ScoreOptions, Placement]:
+def placed(options: Resources, shards: int) -> Placement:
     """Settle `auto` plans by what the cluster has.
 
     Args:
         options: of the run.
         shards: to score, 1 or more; no more workers than these are of use.
-
-    Returns:
-        The options with plan and use_gpu settled, and where the workers go.
 
     Raises:
         ResourcesError: GPUs are asked for, and there are none and none can come.
@@ -45,25 +46,22 @@ def placed(options: ScoreOptions, shards: int) -> tuple[ScoreOptions, Placement]
     resources = ray.cluster_resources()
     cores, gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
     use_gpu = options.use_gpu or (gpus > 0 and options.plan != "fused")
-    plan = options.plan
-    if plan == "auto":
-        plan = "separate" if use_gpu else "fused"
-    chosen = dataclasses.replace(options, plan=plan, use_gpu=use_gpu)
-    most = (gpus or 1) if use_gpu else 1 if plan == "separate" else cores
-    # --use-gpu on a cluster without one yet asks for as many as --workers; Ray adds the nodes.
+    separate = options.plan == "separate" or (options.plan == "auto" and use_gpu)
+    most = (gpus or 1) if use_gpu else 1 if separate else cores
+    # `use_gpu` on a cluster without one yet asks for as many as `workers`; Ray adds the nodes.
     if use_gpu:
         require(Ask({"GPU": 1}))
     wanted = options.workers or most
     workers = min(wanted if use_gpu else min(wanted, most), shards)
     where = "a GPU" if use_gpu else "a core"
-    if plan == "fused":
+    if not separate:
         many = f"{workers} workers of {where} each" if workers > 1 else f"one worker of {where}"
         what = f"fetch, decode, network and write fused, {many}"
     else:
         on = f"{cores} cores" if cores > 1 else "one core"
         what = f"fetch and decode on {on}, network and write on {workers} x {where}"
     # A separate worker reserves no core: decode tasks need them all, and it waits for these.
-    one = plan == "separate" and not use_gpu
+    one = separate and not use_gpu
     grows_to = options.workers or (1 if one else UNBOUNDED)
     most = max(workers, min(grows_to, shards))
-    return chosen, Placement(workers, most, int(plan == "fused"), int(use_gpu), what)
+    return Placement(separate, use_gpu, workers, most, int(not separate), int(use_gpu), what)

@@ -24,7 +24,8 @@ from pipelines.images.decode_tasks import CHUNK_IMAGES, DecodeStage
 from pipelines.images.guarded_decoder import IsolatedDecoder, ended_by_alarm, find_decoder
 from pipelines.predictions import layout
 from pipelines.predictions.run_record import ShardRecord, reasons_of
-from pipelines.scoring.claim import ScoreOptions
+from pipelines.scoring.claim import Settings
+from pipelines.scoring.placement import Placement
 from pipelines.scoring.progress import Reporter
 from pipelines.scoring.rows import BATCH_IMAGES, score_entries
 from pipelines.storage import tables
@@ -61,33 +62,34 @@ class ShardScorer:
     """Scores whole shards, with all stages in this process or with decoding as Ray tasks.
 
     On a CPU the network is the cost, not the decode, so a separate decode stage would leave a
-    core idle (findings: 202-223 against 375-426 images/s); beside a GPU it is the other way round.
+    core idle (202-223 against 375-426 images/s on two cores); beside a GPU it is the other way.
     """
 
-    def __init__(self, options: ScoreOptions, tally: Any = None) -> None:
+    def __init__(self, settings: Settings, placement: Placement, tally: Any = None) -> None:
         """Load the output's copy of the bundle on one thread; tell `tally` of progress.
 
         From the output and not as an argument: Ray cannot restart an actor whose large
         constructor arguments were lost with their node (ray#53727).
         """
-        self.options, self.tally = options, tally
-        self.bundle = open_bundle(layout.path(options.output, layout.BUNDLE))
-        if not options.use_gpu:
+        self.settings, self.tally = settings, tally
+        self.limits = settings.options.limits
+        self.bundle = open_bundle(layout.path(settings.output, layout.BUNDLE))
+        if not placement.use_gpu:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""  # or every worker would take a share of it
-        separate = options.plan == "separate"
         self.predictor = Predictor(
             self.bundle,
-            options.concrete_precision,
-            CHUNK_IMAGES if separate else BATCH_IMAGES,
-            threads=None if separate else 1,
-            views=options.views,
+            settings.precision,
+            CHUNK_IMAGES if placement.separate else BATCH_IMAGES,
+            threads=None if placement.separate else 1,
+            views=settings.options.answers.views,
         )
-        found = import_tensorflow().config.list_physical_devices("GPU")
-        self.device = "GPU" if options.use_gpu and found else "CPU"
-        self.batches: DecodeEntries = (
-            DecodeStage(options.decoder, options.image_timeout_s)
-            if separate
-            else decoded_by(ended_by_alarm(find_decoder(options.decoder), options.image_timeout_s))
+        gpus = import_tensorflow().config.list_physical_devices("GPU")
+        self.device = "GPU" if placement.use_gpu and gpus else "CPU"
+        decoder, timeout_s = self.limits.decoder, self.limits.image_timeout_s
+        self.decode: DecodeEntries = (
+            DecodeStage(decoder, timeout_s)
+            if placement.separate
+            else decoded_by(ended_by_alarm(find_decoder(decoder), timeout_s))
         )
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -97,8 +99,8 @@ class ShardScorer:
 
     def _score_shard(self, index: int) -> ShardRecord:
         """Score a shard; one that was begun before killed its worker, so it is decoded apart."""
-        attempts = Attempts(self.options.output, index)
-        patience_s = self.options.patience_s
+        attempts = Attempts(self.settings.output, index)
+        patience_s = self.limits.patience_s
         before = patiently(attempts.begin, patience_s)
         if before >= MAX_ATTEMPTS:
             raise FacemillError(
@@ -106,9 +108,9 @@ class ShardScorer:
                 "its images decoded in a process of their own: is there enough memory?"
             )
         if not before:
-            record = patiently(lambda: self._commit(index, self.batches), patience_s)
+            record = patiently(lambda: self._commit(index, self.decode), patience_s)
         else:
-            apart = IsolatedDecoder(self.options.decoder, self.options.image_timeout_s)
+            apart = IsolatedDecoder(self.limits.decoder, self.limits.image_timeout_s)
             try:
                 record = patiently(lambda: self._commit(index, decoded_by(apart)), patience_s)
             finally:
@@ -116,17 +118,17 @@ class ShardScorer:
         patiently(attempts.end, patience_s)
         return record
 
-    def _commit(self, index: int, batches: DecodeEntries) -> ShardRecord:
-        output, began = self.options.output, time.time()
+    def _commit(self, index: int, decode: DecodeEntries) -> ShardRecord:
+        output, began = self.settings.output, time.time()
         entries = tables.read_table(layout.shard(output, layout.INPUTS, index)).to_pylist()
         told = Reporter(self.tally, index).add
         good, bad = score_entries(
-            entries, self.predictor, self.options.reading, batches, told,
-            by_name=self.options.kind == "images",
+            entries, self.predictor, self.settings.reading, decode, told,
+            by_name=self.settings.by_name,
         )  # fmt: skip
         notes = {
             "facemill.bundle_id": self.bundle.id,
-            "facemill.run_id": self.options.run_id,
+            "facemill.run_id": self.settings.run_id,
             "facemill.inputs": str(len(entries)),
         }
         # Quarantine first: the predictions file is the commit and must find all else in place.

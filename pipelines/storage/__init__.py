@@ -53,6 +53,11 @@ def normalize(uri: str) -> str:
     return os.path.abspath(os.path.expanduser(uri.removeprefix("file://")))
 
 
+def is_local(uri: str) -> bool:
+    """Whether a normalized URI is a path on this machine."""
+    return not uri.startswith("s3://")
+
+
 def split_s3(uri: str) -> tuple[str, str]:
     """`s3://bucket/some/key` -> (bucket, some/key). Keys are raw, never %-escaped."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
@@ -295,5 +300,5 @@ def _denied(bucket: str, where: str) -> str:
     text = f"access to bucket {bucket!r}{where} is denied: check AWS_ACCESS_KEY_ID, "
     text += "AWS_SECRET_ACCESS_KEY and the bucket's policy"
     if "AWS_ACCESS_KEY_ID" not in os.environ and Path("~/.aws/credentials").expanduser().exists():
-        text += "; profiles are not read: eval $(aws configure export-credentials --format env)"
+        text += "; profiles are not read: eval $(aws configure export-credentials `format` env)"
     return text

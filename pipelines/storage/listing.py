@@ -103,7 +103,7 @@ def require_apart(images: str, output: str) -> None:
     folder = images.rstrip("/") + "/"
     if f"{output.rstrip('/')}/".startswith(folder):
         raise UsageError(
-            f"--output {output} lies in --images {images}, so what is written would be read as "
+            f"`output` {output} lies in `images` {images}, so what is written would be read as "
             "images: choose a place beside it"
         )
 
@@ -220,7 +220,7 @@ def _refuse_gap(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError):
         raise StorageError(
             f"{error.filename} cannot be listed ({error.strerror}), so its images would be lost: "
-            "make it readable, or point --images at folders that are"
+            "make it readable, or point `images` at folders that are"
         )
 
 

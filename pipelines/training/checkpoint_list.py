@@ -27,7 +27,7 @@ _EMPTY = (
 )
 
 
-def mend_snapshot(folder: str) -> None:
+def mend_checkpoint_list(folder: str) -> None:
     """Write the list anew if it is broken, naming the last whole checkpoint; else do nothing.
 
     Args:

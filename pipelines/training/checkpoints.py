@@ -39,6 +39,12 @@ class TrainState:
     waited_s: float = 0.0
     skipped: int = 0
 
+    def end_epoch(self, row: dict[str, float]) -> None:
+        """The epoch in progress is done, with this row."""
+        self.epoch, self.step, self.sums = self.epoch + 1, 0, []
+        self.seconds = self.waited_s = 0.0
+        self.history.append(row)
+
     def is_best(self, val_loss: float, grown: bool) -> bool:
         """Whether no epoch has been better; `grown`: the first one of larger pictures always is.
 

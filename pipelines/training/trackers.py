@@ -16,7 +16,7 @@ from model.errors import UsageError
 from model.runtime import import_tensorflow
 from pipelines import storage
 from pipelines.storage import tables
-from pipelines.training.options import TrainOptions
+from pipelines.training.claim import TrainingJob
 
 
 class Tracker(Protocol):
@@ -87,7 +87,7 @@ class TensorBoard:
 class MlFlow:
     """One MLflow run a training output; a resumed training goes on in it."""
 
-    def __init__(self, options: TrainOptions, identity: Mapping[str, Any]) -> None:
+    def __init__(self, job: TrainingJob, identity: Mapping[str, Any]) -> None:
         """Start the run, or take it up again.
 
         Raises:
@@ -97,15 +97,15 @@ class MlFlow:
             import mlflow
         except ImportError:
             raise UsageError(
-                "--mlflow-uri needs the package mlflow-skinny: pip install 'mlflow-skinny>=3'"
+                "`mlflow_uri` needs the package mlflow-skinny: pip install 'mlflow-skinny>=3'"
             ) from None
-        uri = options.mlflow_uri or ""
+        uri = job.options.keeping.mlflow_uri or ""
         if "@" in uri.partition("://")[2].partition("/")[0]:
             raise UsageError(
-                "--mlflow-uri holds a credential: give it as MLFLOW_TRACKING_USERNAME and "
+                "`mlflow_uri` holds a credential: give it as MLFLOW_TRACKING_USERNAME and "
                 "MLFLOW_TRACKING_PASSWORD"
             )
-        note = storage.join(options.output, "mlflow.json")
+        note = storage.join(job.output, "mlflow.json")
         try:
             self._client: Any = mlflow.MlflowClient(tracking_uri=uri)
             if storage.exists(note):
@@ -114,12 +114,12 @@ class MlFlow:
                 return
             found = self._client.get_experiment_by_name("facemill")
             number = found.experiment_id if found else self._client.create_experiment("facemill")
-            self.run = self._client.create_run(number, run_name=options.recipe.name).info.run_id
+            self.run = self._client.create_run(number, run_name=job.recipe.name).info.run_id
             for name, value in _flat(identity):
                 self._client.log_param(self.run, name, str(value)[:500])
         except Exception as error:  # MLflow's own tree and requests' and SQLAlchemy's
             line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-            raise UsageError(f"--mlflow-uri {uri} cannot be used: {line}") from None
+            raise UsageError(f"`mlflow_uri` {uri} cannot be used: {line}") from None
         tables.write_json(note, {"run_id": self.run, "mlflow_uri": uri})
 
     def epoch(self, row: Mapping[str, float]) -> None:
@@ -182,15 +182,15 @@ def _said(tracker: Tracker) -> Generator[None]:
 
 
 @contextlib.contextmanager
-def open_trackers(options: TrainOptions, identity: Mapping[str, Any]) -> Generator[Trackers]:
+def open_trackers(job: TrainingJob, identity: Mapping[str, Any]) -> Generator[Trackers]:
     """The trackers of a run, closed at its end.
 
     Raises:
-        UsageError: --mlflow-uri cannot be used.
+        UsageError: `mlflow_uri` cannot be used.
     """
-    each: list[Tracker] = [TensorBoard(options.output)]
-    if options.mlflow_uri:
-        each.append(MlFlow(options, identity))
+    each: list[Tracker] = [TensorBoard(job.output)]
+    if job.options.keeping.mlflow_uri:
+        each.append(MlFlow(job, identity))
     trackers = Trackers(each)
     try:
         yield trackers

@@ -24,23 +24,24 @@ from pipelines.bundles.opening import open_bundle
 from pipelines.training import checkpoints
 from pipelines.training.checkpoints import TrainState
 from pipelines.training.feeding import Feed
+from pipelines.training.options import TrainOptions
 from pipelines.training.replica import Replica
 
 _PROGRESS_S = 1.0
 _NOT_FINITE = (
-    "the {} became {} in epoch {}: lower --learning-rate or use float32, with another --output"
+    "the {} became {} in epoch {}: lower `learning_rate` or use float32, with another `output`"
 )
 _BROKEN = (
-    "weights became infinite in epoch {}: lower --learning-rate or use float32, with another "
-    "--output"
+    "weights became infinite in epoch {}: lower `learning_rate` or use float32, with another "
+    "`output`"
 )
 _OVERFLOWED = (
     "no step of epoch {} could be taken in float16, at a loss scale of {:g}: use bfloat16 or "
-    "float32, or lower --learning-rate, with another --output"
+    "float32, or lower `learning_rate`, with another `output`"
 )
 _NO_GPU = (
-    "--use-gpu: Ray counts a GPU on a worker's node, but TensorFlow there finds none: install "
-    "deploy/requirements-gpu.lock on it (its driver: nvidia-smi), or leave --use-gpu out"
+    "`use_gpu`: Ray counts a GPU on a worker's node, but TensorFlow there finds none: install "
+    "deploy/requirements-gpu.lock on it (its driver: nvidia-smi), or leave `use_gpu` out"
 )
 _DRIFTED = (
     "the workers' weights differ after epoch {}, which must never be: repeat the command to go on "
@@ -53,53 +54,55 @@ class WorkerConfig:
     """What every worker gets; the pixels stay on disk and are mapped into memory.
 
     Attributes:
+        options: of the training.
         recipe: what to train.
         train, val: ObjectRefs of a `feeding.Split`.
-        seed: of initialisation, order and augmentation.
-        precision: float32, bfloat16 or float16.
         cpus: cores of this worker.
         board: actor that shows progress, or None.
-        accumulate: micro-batches a step.
-        early_stopping: epochs without a better validation loss before the end, or None.
-        checkpoint_every_steps: beside one every epoch, or None.
         teachers: URIs of bundles, where every node can read them.
-        use_gpu: whether TensorFlow must find one.
         start: URI of the weights to begin with, or None for random ones.
         stall_timeout_s: a worker without a finished step for so long exits, and Ray restarts all.
     """
 
+    options: TrainOptions
     recipe: Recipe
     train: Any
     val: Any
-    seed: int
-    precision: str
     cpus: int
     board: Any = None
-    accumulate: int = 1
-    early_stopping: int | None = None
-    checkpoint_every_steps: int | None = None
     teachers: tuple[str, ...] = ()
-    use_gpu: bool = False
     start: str | None = None
     stall_timeout_s: float = 600.0
+
+
+class CannotGoOn(Exception):
+    """Training cannot go on; its text says why.
+
+    What decides it was merged over the ranks, so that all of them raise it together. None of them
+    lets it reach Ray, whose restarts could only fail again.
+    """
 
 
 def train_worker(loop_config: dict[str, Any]) -> None:
     """Train until the recipe's last epoch, from the latest checkpoint if there is one."""
     config: WorkerConfig = loop_config["config"]
+    try:
+        _train(config)
+    except CannotGoOn as reason:
+        if config.board is not None:
+            ray.get(config.board.fail.remote(str(reason)))
+
+
+def _train(config: WorkerConfig) -> None:
     tf = import_tensorflow(threads=config.cpus)
-    if config.use_gpu and not tf.config.list_physical_devices("GPU"):
-        if config.board is not None:  # no exception: the restarts that it costs could not help
-            ray.get(config.board.fail.remote(_NO_GPU))
-        return
+    if config.options.workers.use_gpu and not tf.config.list_physical_devices("GPU"):
+        raise CannotGoOn(_NO_GPU)
     strategy = tf.distribute.MultiWorkerMirroredStrategy()  # before any other TensorFlow call
     # Before the watchdog: a large file takes its time to come from another node.
     feeds = Feed(ray.get(config.train)), Feed(ray.get(config.val))
     run = _Run(config, strategy, feeds, start_watchdog(config.stall_timeout_s))
-    while run.state.epoch < config.recipe.epochs:
-        small = config.recipe.side_at(run.state.epoch - 1) is not None
-        if run.state.stopped_early(config.early_stopping, small) or not run.epoch():
-            break
+    while not run.is_over():
+        run.epoch()
     for feed in feeds:
         feed.split.pixels.drop_copy()
 
@@ -115,10 +118,12 @@ class _Run:
         self.rank, workers = context.get_world_rank(), context.get_world_size()
         self.config, self.recipe, self.beat = config, config.recipe, beat
         self.train, self.val = feeds
+        self.seed = config.options.keeping.seed
         self.steps = len(self.train) // self.recipe.global_batch_size
         self.replica = Replica(
             config.recipe, strategy, self.rank, workers, steps=self.steps * config.recipe.epochs,
-            seed=config.seed, precision=config.precision, accumulate=config.accumulate,
+            seed=self.seed, precision=config.options.workers.precision,
+            accumulate=config.options.workers.accumulate,
             teachers=[open_bundle(uri) for uri in config.teachers],
             start=checkpoints.unpacked(storage.read_bytes(config.start)) if config.start else None,
         )  # fmt: skip
@@ -130,48 +135,66 @@ class _Run:
                 self.replica.take_up({n: checkpoints.load_arrays(folder, n) for n in names})
                 self.state = checkpoints.load_state(folder)
 
-    def epoch(self) -> bool:
-        """Train one epoch, or what an interruption left of it; False if training cannot go on."""
-        state, replica, recipe = self.state, self.replica, self.recipe
-        sums = replica.merged(self._steps())
-        scores = replica.scores(sums, "train")
-        if not np.isfinite(scores["train_loss"]):
-            self._fail(_NOT_FINITE.format("loss", scores["train_loss"], state.epoch + 1))
-            return False
+    def is_over(self) -> bool:
+        """Whether the last epoch is done, or the validation loss has long stopped falling."""
+        patience = self.config.options.keeping.early_stopping
+        small = self.recipe.side_at(self.state.epoch - 1) is not None
+        done = self.state.epoch >= self.recipe.epochs
+        return done or self.state.stopped_early(patience, small)
+
+    def epoch(self) -> None:
+        """Train one epoch, or what an interruption left of it, and put its checkpoint in place.
+
+        Raises:
+            CannotGoOn: a loss or a weight is not finite, or the workers have drifted apart.
+        """
+        state, replica = self.state, self.replica
+        train_sums = replica.merged(self._steps())
+        scores = replica.scores(train_sums, "train")
+        self._require_finite("loss", scores["train_loss"])
         if replica.workers > 1 and replica.weights_differ():
-            self._fail(_DRIFTED.format(state.epoch + 1))
-            return False
-        side = recipe.side_at(state.epoch)
-        val = replica.merged(replica.validate(self.val, self.beat, side))
-        scores |= replica.scores(val, "val")
+            raise CannotGoOn(_DRIFTED.format(state.epoch + 1))
+        side = self.recipe.side_at(state.epoch)
+        val_sums = replica.merged(replica.validate(self.val, self.beat, side))
+        scores |= replica.scores(val_sums, "val")
         # The loss above was measured before the last step: that step may have broken the weights.
-        if not np.isfinite(scores["val_loss"]):
-            self._fail(_NOT_FINITE.format("validation loss", scores["val_loss"], state.epoch + 1))
-            return False
+        self._require_finite("validation loss", scores["val_loss"])
         if not replica.is_finite():
-            self._fail(_BROKEN.format(state.epoch + 1))
-            return False
-        waited_s, seconds = replica.merged([state.waited_s, state.seconds]) / replica.workers
-        row = {"epoch": state.epoch + 1, **scores, "seconds": float(seconds)}
-        row["images_per_s"] = self.steps * recipe.global_batch_size / float(seconds)
-        row["data_wait_share"] = float(waited_s / seconds)
-        row["workers"] = float(replica.workers)  # an elastic group may have shrunk
-        if replica.scaling:
-            row["loss_scale"] = float(np.asarray(replica.scaling[0]))
-            row["skipped_steps"] = float(np.asarray(replica.scaling[2])) - state.skipped
-            state.skipped += int(row["skipped_steps"])
-            if row["skipped_steps"] >= self.steps:
-                self._fail(_OVERFLOWED.format(state.epoch + 1, row["loss_scale"]))
-                return False
-        state.epoch, state.step, state.sums = state.epoch + 1, 0, []
-        state.seconds = state.waited_s = 0.0
-        state.history.append(row)
-        if state.is_best(scores["val_loss"], grown=side != recipe.side_at(state.epoch - 2)):
+            raise CannotGoOn(_BROKEN.format(state.epoch + 1))
+        row = {"epoch": state.epoch + 1, **scores, **self._pace(), **self._loss_scale()}
+        state.end_epoch(row)
+        if state.is_best(scores["val_loss"], grown=side != self.recipe.side_at(state.epoch - 2)):
             state.best_epoch, state.best_loss = state.epoch, scores["val_loss"]
             replica.best = replica.evaluated
-        # Of small pictures no epoch is a best one that --keep-best would keep.
+        # Of small pictures no epoch is a best one that `keep_best` would keep.
         self._report(row if side is None else {**row, "val_loss": sys.float_info.max}, row)
-        return True
+
+    def _require_finite(self, what: str, value: float) -> None:
+        if not np.isfinite(value):
+            raise CannotGoOn(_NOT_FINITE.format(what, value, self.state.epoch + 1))
+
+    def _pace(self) -> dict[str, float]:
+        """Seconds of the epoch, speed, and the share of the time that waited for data."""
+        state, replica = self.state, self.replica
+        waited_s, seconds = replica.merged([state.waited_s, state.seconds]) / replica.workers
+        return {
+            "seconds": float(seconds),
+            "images_per_s": self.steps * self.recipe.global_batch_size / float(seconds),
+            "data_wait_share": float(waited_s / seconds),
+            "workers": float(replica.workers),  # an elastic group may have shrunk
+        }
+
+    def _loss_scale(self) -> dict[str, float]:
+        """The loss scale of float16 and the epoch's steps that it gave up; {} without one."""
+        state, scaling = self.state, self.replica.scaling
+        if not scaling:
+            return {}
+        scale, skipped = (float(np.asarray(scaling[i])) for i in (0, 2))
+        given_up = skipped - state.skipped
+        state.skipped += int(given_up)
+        if given_up >= self.steps:
+            raise CannotGoOn(_OVERFLOWED.format(state.epoch + 1, scale))
+        return {"loss_scale": scale, "skipped_steps": given_up}
 
     def _steps(self) -> Any:
         """All steps that the epoch still has; this worker's score sums, (heads, 3)."""
@@ -184,7 +207,7 @@ class _Run:
         waited_s = self.train.waited_s
         side = self.recipe.side_at(state.epoch)
         batches = self.train.epoch(
-            config.seed, state.epoch, self.recipe.global_batch_size, self.replica.places, state.step
+            self.seed, state.epoch, self.recipe.global_batch_size, self.replica.places, state.step
         )
         for batch in batches:
             total = total + self.replica.train_step(batch, side)
@@ -208,7 +231,7 @@ class _Run:
         return total + np.zeros((len(self.recipe.heads), 3))
 
     def _checkpoint_due(self) -> bool:
-        every = self.config.checkpoint_every_steps
+        every = self.config.options.keeping.checkpoint_every_steps
         return bool(every) and self.state.step % (every or 1) == 0 and self.state.step < self.steps
 
     def _report(self, rank_by: dict[str, float], row: dict[str, float] | None = None) -> None:
@@ -226,14 +249,6 @@ class _Run:
                     ray.get(board.epoch_done.remote(row))
             ray.train.report(rank_by, checkpoint=checkpoint)
         self.beat[0] = time.monotonic()
-
-    def _fail(self, reason: str) -> None:
-        """Say why all end: what was merged is the same on every rank, so all come here together.
-
-        Without the restarts that an exception would cause: they could only fail again.
-        """
-        if self.rank == 0 and self.config.board is not None:
-            ray.get(self.config.board.fail.remote(reason))
 
 
 def start_watchdog(timeout_s: float) -> list[float]:

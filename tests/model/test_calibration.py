@@ -164,4 +164,4 @@ def test_an_age_group_head_decides_the_group_in_its_own_binning() -> None:
 def test_a_coverage_that_was_not_stored_is_refused() -> None:
     with pytest.raises(UsageError) as error:
         Reading(coverage=0.999)
-    assert str(error.value) == "--coverage 0.999 must be between 0.5 and 0.99, for example 0.9"
+    assert str(error.value) == "`coverage` 0.999 must be between 0.5 and 0.99, for example 0.9"

@@ -6,7 +6,7 @@ import pyarrow as pa
 from model import labels
 from model.errors import ManifestError, UsageError
 from pipelines import storage
-from pipelines.manifests import manifest
+from pipelines.manifests import splits
 from pipelines.storage import tables
 
 
@@ -26,7 +26,7 @@ def read_labels_file(labels_uri: str, split_column: str | None = None) -> pd.Dat
         ManifestError: a column is missing, or holds what it must not.
     """
     uri = storage.normalize(labels_uri)
-    storage.require_readable(uri, "--labels")
+    storage.require_readable(uri, "`labels`")
     if uri.endswith(".parquet"):
         frame: pd.DataFrame = tables.read_table(uri).to_pandas()
     elif uri.endswith(".csv"):
@@ -35,14 +35,14 @@ def read_labels_file(labels_uri: str, split_column: str | None = None) -> pd.Dat
             frame = pd.read_csv(pa.BufferReader(storage.read_bytes(uri)), index_col=False)
         except ValueError as error:  # pandas: no columns, ragged lines, not UTF-8
             raise ManifestError(
-                f"--labels {uri} cannot be read as UTF-8 CSV with a header line: {error}"
+                f"`labels` {uri} cannot be read as UTF-8 CSV with a header line: {error}"
             ) from None
     else:
-        raise UsageError(f"--labels {labels_uri}: give auto, utkface, none, a .csv or a .parquet")
+        raise UsageError(f"`labels` {labels_uri}: give auto, utkface, none, a .csv or a .parquet")
     missing = sorted({"path", "age", "gender"} - set(frame.columns))
     if missing:
         raise ManifestError(
-            f"--labels {uri} lacks the column{'s' if len(missing) > 1 else ''} "
+            f"`labels` {uri} lacks the column{'s' if len(missing) > 1 else ''} "
             f"{', '.join(missing)}: it has {', '.join(map(str, frame.columns))}"
         )
     frame = frame.drop_duplicates("path")
@@ -53,11 +53,11 @@ def read_labels_file(labels_uri: str, split_column: str | None = None) -> pd.Dat
     result["race"] = _names(frame["race"], labels.RACES) if "race" in frame else None
     if split_column:
         if split_column not in frame:
-            raise ManifestError(f"--split-column {split_column}: {uri} has no such column")
+            raise ManifestError(f"`split_column` {split_column}: {uri} has no such column")
         result["split"] = frame[split_column].astype(str)
-        illegal = sorted(set(result["split"]) - set(manifest.SPLITS))
+        illegal = sorted(set(result["split"]) - set(splits.SPLITS))
         if illegal:
-            raise ManifestError(f"--split-column holds {illegal}: legal are train, val, test")
+            raise ManifestError(f"`split_column` holds {illegal}: legal are train, val, test")
     return result.reset_index(drop=True)
 
 

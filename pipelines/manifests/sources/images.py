@@ -5,14 +5,74 @@ from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
-import ray
 
+from model.errors import ManifestError
+from pipelines import storage
 from pipelines.storage import listing
+from pipelines.telemetry.progress import Progress
 
 LISTED = pa.schema(
     [("uri", pa.string()), ("bytes", pa.int64()), ("etag", pa.string()), ("offset", pa.int64())]
 )
 BLOCK_ROWS = 2_000  # files a task of what follows: a second of hashing from disk
+
+
+@dataclasses.dataclass(frozen=True)
+class Images:
+    """All files below the folder or prefix `uri`, or in the archive that it is."""
+
+    uri: str
+    by_name: bool = True
+
+    def identity(self) -> dict[str, Any]:
+        """The URI."""
+        return {"images": self.uri}
+
+    def parts(self) -> Iterator[pa.Table]:
+        """All files, with progress; in parallel on Ray where there are folders to share out.
+
+        Raises:
+            ManifestError: none of them is named like an image.
+        """
+        progress, named = Progress("list", None, "files"), False
+        for part in self._listed():
+            uris: list[Any] = part["uri"].to_pylist()
+            named = named or any(map(listing.has_image_name, uris))
+            progress.advance(part.num_rows)
+            yield part
+        if not named:
+            raise no_images(self.uri, progress.done)
+        progress.close()
+
+    def _listed(self) -> Iterator[pa.Table]:
+        # A flat folder is one stream anyway, and starting Ray Data for it costs some seconds.
+        roots = listing.list_roots(self.uri)
+        if len(roots) == 1:
+            yield from list_entries({"root": [roots[0][0]], "descend": [roots[0][1]]})
+            return
+        yield from listed_files(self.uri).iter_batches(batch_size=None, batch_format="pyarrow")
+
+    def preview(self, most: int | None = None) -> Iterator[pa.Table]:
+        """The files up to `most`, listed by this process."""
+        listed = 0
+        for part in list_entries({"root": [self.uri], "descend": [True]}):
+            yield part
+            listed += part.num_rows
+            if most is not None and listed > most:
+                return
+
+    def require_readable(self, output: str) -> None:
+        """See `Source`."""
+        storage.require_readable(self.uri, "`images`")
+        listing.require_apart(self.uri, output)
+
+
+def no_images(uri: str, files: int) -> ManifestError:
+    """What to say where a listing holds no image."""
+    what = f"{files} files, none of them" if files else "no files, so no"
+    return ManifestError(
+        f"`images` {uri} holds {what} images: looked for {' '.join(sorted(listing.IMAGE_SUFFIXES))}"
+    )
 
 
 def list_entries(batch: dict[str, Any]) -> Iterator[pa.Table]:
@@ -29,6 +89,8 @@ def list_entries(batch: dict[str, Any]) -> Iterator[pa.Table]:
 
 def listed_files(images: str) -> Any:
     """A Ray Data set of the files below `images`: uri, bytes, etag, offset; listed in parallel."""
+    import ray
+
     roots = [{"root": root, "descend": descend} for root, descend in listing.list_roots(images)]
     list_some: Any = list_entries  # Ray's stubs want a function of every batch format at once
     return (

@@ -4,6 +4,7 @@ Source: "Amazon S3 Inventory", AWS User Guide: a report is a `manifest.json` tha
 files in the destination bucket and the columns in them.
 """
 
+import dataclasses
 import json
 import re
 from collections.abc import Iterator
@@ -19,6 +20,32 @@ from pipelines.storage import tables
 _SUFFIX = "manifest.json"
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}-\d{2}Z")  # of a report's folder, by the User Guide
 pc: Any = pyarrow.compute  # its stubs know no chunked arrays
+
+
+@dataclasses.dataclass(frozen=True)
+class Inventory:
+    """The current objects of the report whose manifest.json is at `uri`."""
+
+    uri: str
+    by_name: bool = False
+
+    def identity(self) -> dict[str, Any]:
+        """What all reports of one inventory share."""
+        return {"manifest": lasting_name(self.uri)}
+
+    def parts(self) -> Iterator[pa.Table]:
+        """The objects, one data file at a time; jobs.verify finds keys that are named twice."""
+        return read_inventory(self.uri)
+
+    def preview(self, most: int | None = None) -> Iterator[pa.Table]:
+        """All objects."""
+        del most
+        return read_inventory(self.uri)
+
+    def require_readable(self, output: str) -> None:
+        """See `Source`."""
+        del output
+        storage.require_readable(self.uri, "`manifest`")
 
 
 def is_inventory(uri: str) -> bool:

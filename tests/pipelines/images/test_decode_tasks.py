@@ -8,11 +8,12 @@ import pytest
 from model.bundle import Bundle
 from model.preprocessing import InputSpec
 from pipelines import storage
+from pipelines.configuration import build
 from pipelines.images import decode_tasks, guarded_decoder
 from pipelines.images.decode_tasks import DecodeStage
 from pipelines.images.drawn_faces import draw_faces
 from pipelines.predictions.schemas import read_predictions, read_quarantine
-from pipelines.scoring.claim import ScoreOptions
+from pipelines.scoring.options import ScoreOptions
 from pipelines.scoring.rows import decode_entries
 from pipelines.scoring.run import score
 from tests.deadly import DECODER, poisoned
@@ -75,7 +76,9 @@ def test_a_run_with_separate_stages_gives_the_rows_of_a_fused_one(
     outputs = {}
     for plan in ("fused", "separate"):
         outputs[plan] = storage.join(str(tmp_path), plan)
-        options = ScoreOptions(str(tmp_path / "faces"), "images", outputs[plan], plan=plan)
+        options = build(
+            ScoreOptions, images=(str(tmp_path / "faces"),), output=outputs[plan], plan=plan
+        )
         score(options, untrained)
     for read in (read_predictions, read_quarantine):
         assert read(outputs["fused"]).equals(read(outputs["separate"]))

@@ -10,7 +10,7 @@ import ray
 from model.errors import ManifestError, StorageError
 from model.preprocessing import InputSpec, decode_image
 from pipelines import storage
-from pipelines.cluster.errors import plain_task_errors
+from pipelines.cluster.errors import plain_errors
 from pipelines.images import decoding
 from pipelines.images.decoding import decode_into, decode_manifest
 from pipelines.images.drawn_faces import draw_faces
@@ -100,9 +100,9 @@ def test_a_picture_that_kills_or_hangs_its_decoder_is_left_out(
 
 
 def test_a_file_that_cannot_be_read_in_a_task_is_told_as_if_read_here() -> None:
-    with pytest.raises(StorageError, match=r"^the disk is on fire$"), plain_task_errors():
+    with pytest.raises(StorageError, match=r"^the disk is on fire$"), plain_errors():
         ray.get(ray.remote(_unreadable).remote())
-    with pytest.raises(ZeroDivisionError), plain_task_errors():
+    with pytest.raises(ZeroDivisionError), plain_errors():
         ray.get(ray.remote(lambda: 1 // 0).remote())
 
 

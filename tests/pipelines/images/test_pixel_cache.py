@@ -12,7 +12,8 @@ from model.preprocessing import InputSpec
 from pipelines import storage
 from pipelines.images.decoding import decode_manifest
 from pipelines.images.pixel_cache import PixelFile, decoded, fetch, key_of, local_folder
-from pipelines.manifests.ingest import IngestOptions, ingest
+from pipelines.manifests.ingest import ingest
+from pipelines.manifests.options import IngestOptions
 from pipelines.training.feeding import Feed, Split
 
 SPEC = InputSpec(24, 24, "grey")

@@ -16,8 +16,9 @@ from model.errors import FacemillError, ManifestError, StorageError, UsageError
 from pipelines import storage
 from pipelines.images.drawn_faces import draw_faces
 from pipelines.manifests import ingest
-from pipelines.manifests.ingest import Ingested, IngestOptions, write_ingested
-from pipelines.manifests.manifest import SplitRule, labelled, read_manifest
+from pipelines.manifests.ingest import Ingested, write_ingested
+from pipelines.manifests.manifest import labelled, read_manifest
+from pipelines.manifests.options import IngestOptions
 from pipelines.manifests.sources import images
 from pipelines.storage import listing
 
@@ -119,7 +120,7 @@ def test_grown_folder_moves_no_image_to_another_split(few: Path, of_faces: Inges
 
 
 def test_another_split_seed_gives_other_splits(of_faces: Ingested, faces_dir: Path) -> None:
-    other = splits(ingested(faces_dir, split=SplitRule(seed=1)))
+    other = splits(ingested(faces_dir, split_seed=1))
     assert other.keys() == splits(of_faces).keys()
     assert other != splits(of_faces)
 
@@ -243,19 +244,19 @@ def test_labels_file_may_be_parquet(few: Path, tmp_path: Path) -> None:
     [
         (
             [{"path": "a.jpg", "years": 3}], None,
-            "--labels {labels} lacks the columns age, gender: it has path, years",
+            "`labels` {labels} lacks the columns age, gender: it has path, years",
         ),
         (
             [{"path": "a.jpg", "age": 3, "gender": 1}], None,
-            "--labels {labels}: none of its 1 paths is a file below {images}; the first is 'a.jpg'",
+            "`labels` {labels}: none of its 1 paths is a file below {images}; the first is 'a.jpg'",
         ),
         (
             [{"path": "a.jpg", "age": 3, "gender": 1}], "fold",
-            "--split-column fold: {labels} has no such column",
+            "`split_column` fold: {labels} has no such column",
         ),
         (
             [{"path": "a.jpg", "age": 3, "gender": 1, "fold": "dev"}], "fold",
-            "--split-column holds ['dev']: legal are train, val, test",
+            "`split_column` holds ['dev']: legal are train, val, test",
         ),
     ],
 )  # fmt: skip
@@ -270,10 +271,10 @@ def test_labels_file_that_does_not_fit_is_refused(
 def test_labels_that_are_no_table_are_refused(few: Path, tmp_path: Path) -> None:
     path = tmp_path / "labels.txt"
     path.write_text("x")
-    message = f"--labels {path}: give auto, utkface, none, a .csv or a .parquet"
+    message = f"`labels` {path}: give auto, utkface, none, a .csv or a .parquet"
     refuses(UsageError, message, few, labels=str(path))
     gone = tmp_path / "none.csv"
-    refuses(StorageError, f"--labels {gone} does not exist: check the path", few, labels=str(gone))
+    refuses(StorageError, f"`labels` {gone} does not exist: check the path", few, labels=str(gone))
 
 
 def test_folder_of_other_names_becomes_an_unlabelled_manifest(few: Path) -> None:
@@ -288,14 +289,14 @@ def test_folder_of_other_names_becomes_an_unlabelled_manifest(few: Path) -> None
 
 def test_folders_without_images_are_refused(tmp_path: Path) -> None:
     looked = f"looked for {' '.join(sorted(listing.IMAGE_SUFFIXES))}"
-    message = f"--images {tmp_path} holds no files, so no images: {looked}"
+    message = f"`images` {tmp_path} holds no files, so no images: {looked}"
     refuses(ManifestError, message, tmp_path)
     (tmp_path / "a.txt").write_text("x")
     (tmp_path / "b.pdf").write_text("x")
-    message = f"--images {tmp_path} holds 2 files, none of them images: {looked}"
+    message = f"`images` {tmp_path} holds 2 files, none of them images: {looked}"
     refuses(ManifestError, message, tmp_path)
     gone = tmp_path / "none"
-    refuses(StorageError, f"--images {gone} does not exist: check the path", gone)
+    refuses(StorageError, f"`images` {gone} does not exist: check the path", gone)
 
 
 def test_output_is_read_back_and_refreshed_but_never_mixed(
@@ -310,7 +311,8 @@ def test_output_is_read_back_and_refreshed_but_never_mixed(
     assert read_manifest(output).num_rows == 7
     other = dataclasses.replace(options, hash="etag")
     message = (
-        f"--output {output} holds another manifest (hash was 'content', is 'etag'): choose another"
+        f"`output` {output} holds another manifest (hash was 'content', is 'etag'): choose "
+        "another `output`"
     )
     with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
         write_ingested(ingest.ingest(options), other, output)

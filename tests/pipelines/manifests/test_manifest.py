@@ -11,8 +11,8 @@ import pyarrow as pa
 import pytest
 
 from model.errors import ManifestError, StorageError, UsageError
-from pipelines.manifests import manifest
-from pipelines.manifests.manifest import SplitRule
+from pipelines.manifests import manifest, splits
+from pipelines.manifests.splits import SplitRule
 from pipelines.storage import tables
 
 # Pinned: a changed function would leak test images into the next release's training.
@@ -43,7 +43,7 @@ def rows(count: int = 6, **columns: Any) -> pd.DataFrame:
 
 
 def made(frame: pd.DataFrame, rule: SplitRule | None = None) -> pa.Table:
-    return manifest.to_table(manifest.with_groups(frame, rule or SplitRule()))
+    return manifest.to_table(splits.with_groups(frame, rule or SplitRule()))
 
 
 def duplicates() -> pa.Table:
@@ -62,7 +62,7 @@ def test_shares_of_the_splits_are_those_asked_for() -> None:
     hashes = [f"{n:064x}" for n in range(20_000)]
     for fractions in ((0.6, 0.2, 0.2), (0.8, 0.1, 0.1), (0.5, 0.5, 0.0)):
         names = [SplitRule(fractions).split_of(value) for value in hashes]
-        shares = [names.count(name) / len(names) for name in manifest.SPLITS]
+        shares = [names.count(name) / len(names) for name in splits.SPLITS]
         assert shares == pytest.approx(fractions, abs=0.015)
         assert (shares[2] == 0) == (fractions[2] == 0)
 
@@ -77,7 +77,7 @@ def test_split_of_an_image_never_changes_between_releases() -> None:
 @pytest.mark.parametrize("fractions", [(0.5, 0.2, 0.2), (1.2, -0.1, -0.1)])
 def test_shares_that_make_no_split_are_refused(fractions: tuple[float, float, float]) -> None:
     message = (
-        f"--split {','.join(map(str, fractions))} must be three shares >= 0 that sum to 1, for "
+        f"`split` {','.join(map(str, fractions))} must be three shares >= 0 that sum to 1, for "
         "example 0.6,0.2,0.2"
     )
     with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
@@ -99,7 +99,7 @@ def test_single_image_has_no_group_and_contradictions_are_flagged() -> None:
 
 
 def test_time_and_size_of_local_files_make_no_duplicates() -> None:
-    """Unpacked archives give many files one time; --hash etag must not call them equal."""
+    """Unpacked archives give many files one time; `hash` etag must not call them equal."""
     assert made(rows(content_hash=None))["duplicate_group"].null_count == 6
     inside = rows(content_hash=None, offset=512)
     inside["uri"] = [f"s3://b/a.tar#{n}.jpg" for n in range(6)]
@@ -231,7 +231,11 @@ def test_cut_parquet_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
-        ("gender", "Male", "gender 'Male' is none of male, female (or null): make it with"),
+        (
+            "gender",
+            "Male",
+            "gender 'Male' is none of male, female (or null): make it by jobs.ingest",
+        ),
         ("race", "x", "race 'x' is none of white, black, asian, indian, other (or null)"),
         ("split", "dev", "split 'dev' is none of train, val, test (or null)"),
         ("age_years", 200.0, "age_years 200 is outside 0-116: correct it, or leave it null"),

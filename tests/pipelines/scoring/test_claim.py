@@ -1,15 +1,18 @@
 """Whose output it is, what would be done, and what a resume keeps."""
 
-import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from model.bundle import Bundle
 from model.errors import ManifestError, UsageError
-from model.predictor import fastest_precision
-from pipelines.scoring.claim import ScoreOptions, claim, new_version, resolved
+from model.precision import fastest_precision
+from pipelines.configuration import build, changed
+from pipelines.manifests.sources import open_source
+from pipelines.scoring.claim import ScoringJob, claim, new_version, settle
 from pipelines.scoring.dry_run import plan
+from pipelines.scoring.options import ScoreOptions
 from pipelines.storage import tables
 from tests.bundles import untrained_bundle
 from tests.runs import finished_run
@@ -17,56 +20,75 @@ from tests.runs import finished_run
 
 @pytest.fixture
 def options(faces_dir: Path, tmp_path: Path) -> ScoreOptions:
-    return ScoreOptions(str(faces_dir), "images", str(tmp_path / "out"), "auto", shard_rows=25)
+    return build(
+        ScoreOptions, images=(str(faces_dir),), output=str(tmp_path / "out"), shard_rows=25
+    )
+
+
+def _job(options: ScoreOptions, bundle: Bundle, **values: Any) -> ScoringJob:
+    """The job that the options with some values changed mean."""
+    options = changed(options, **values)
+    return settle(options, bundle, open_source(options.images, options.manifest))
 
 
 def test_auto_is_the_fastest_here_and_a_resume_keeps_it(
     options: ScoreOptions, untrained: Bundle
 ) -> None:
-    assert resolved(options).precision == fastest_precision()
-    claim(dataclasses.replace(options, precision="float16"), untrained, None)
-    assert resolved(options).precision == "float16"
+    assert _job(options, untrained).settings.precision == fastest_precision()
+    claim(_job(options, untrained, precision="float16"))
+    assert _job(options, untrained).settings.precision == "float16"
     with pytest.raises(UsageError, match="precision was 'float16', is 'bfloat16'"):
-        claim(dataclasses.replace(options, precision="bfloat16"), untrained, None)
+        claim(_job(options, untrained, precision="bfloat16"))
 
 
 def test_other_views_are_another_run_and_older_runs_took_one(
     options: ScoreOptions, untrained: Bundle
 ) -> None:
-    options = dataclasses.replace(options, precision="float32")
-    claim(options, untrained, None)
+    options = changed(options, precision="float32")
+    claim(_job(options, untrained))
     with pytest.raises(UsageError, match="views was 1, is 2"):
-        claim(dataclasses.replace(options, views=2), untrained, None)
+        claim(_job(options, untrained, views=2))
     marker = f"{options.output}/job.json"
     older = tables.read_json(marker)
     del older["views"]
     tables.write_json(marker, older)
-    assert claim(options, untrained, None).run_id == older["run_id"]
+    assert claim(_job(options, untrained)).settings.run_id == older["run_id"]
     with pytest.raises(UsageError, match="views was 1, is 2"):
-        claim(dataclasses.replace(options, views=2), untrained, None)
+        claim(_job(options, untrained, views=2))
 
 
-def test_an_unresolved_precision_never_reaches_a_worker(options: ScoreOptions) -> None:
-    with pytest.raises(ValueError, match="resolve the options first"):
-        _ = options.concrete_precision
+def test_another_kind_of_source_is_another_run(options: ScoreOptions, untrained: Bundle) -> None:
+    claim(_job(options, untrained))
+    with pytest.raises(UsageError, match=r"images was '.*', is None; manifest was None, is '.*'"):
+        claim(_job(options, untrained, images=(), manifest=str(options.place)))
+
+
+def test_the_options_of_a_run_are_saved_and_can_be_given_back(
+    options: ScoreOptions, untrained: Bundle
+) -> None:
+    options = changed(options, views=2, max_quarantine="5%")
+    claim(_job(options, untrained))
+    saved = tables.read_json(f"{options.output}/job.json")["options"]
+    assert build(ScoreOptions, **saved) == options
+    assert "coverage" not in saved  # what was not chosen may get a better default
 
 
 def test_a_plan_counts_and_writes_nothing(options: ScoreOptions, untrained: Bundle) -> None:
-    found = plan(options, untrained)
-    files = len(list(Path(options.source).iterdir()))
+    found = plan(_job(options, untrained))
+    files = len(list(Path(options.images[0]).iterdir()))
     assert (found.inputs, found.inputs_exact, found.pending_inputs) == (files, True, files)
     assert found.shards == found.pending_shards == -(-files // 25)
     assert found.state == "a new run"
-    assert not Path(options.output).exists()
+    assert not Path(options.place).exists()
 
 
 def test_a_plan_of_an_interrupted_and_of_a_finished_run(tmp_path: Path, untrained: Bundle) -> None:
     output = str(tmp_path / "out")
     finished_run(output, untrained, [f"/f/{i}.jpg" for i in range(10)])
-    options = ScoreOptions(str(tmp_path / "faces"), "images", output)
-    assert plan(options, untrained).state == "a finished run: nothing is left to do"
+    options = build(ScoreOptions, images=(str(tmp_path / "faces"),), output=output)
+    assert plan(_job(options, untrained)).state == "a finished run: nothing is left to do"
     Path(output, "predictions", "shard-00001.parquet").unlink()
-    found = plan(options, untrained)
+    found = plan(_job(options, untrained))
     assert (found.state, found.pending_shards, found.pending_inputs, found.inputs) == (
         "an interrupted run, continued", 1, 4, 10,
     )  # fmt: skip
@@ -74,19 +96,20 @@ def test_a_plan_of_an_interrupted_and_of_a_finished_run(tmp_path: Path, untraine
 
 def test_a_plan_for_an_empty_folder_says_so(tmp_path: Path, untrained: Bundle) -> None:
     (tmp_path / "faces").mkdir()
-    options = ScoreOptions(str(tmp_path / "faces"), "images", str(tmp_path / "out"))
+    options = build(ScoreOptions, images=(str(tmp_path / "faces"),), output=str(tmp_path / "out"))
     with pytest.raises(ManifestError, match="there is nothing to score"):
-        plan(options, untrained)
+        plan(_job(options, untrained))
 
 
 def test_a_new_version_goes_beside_and_is_found_again(
     options: ScoreOptions, untrained: Bundle, tmp_path: Path
 ) -> None:
     other = untrained_bundle(tmp_path / "other", seed=1)
-    claim(resolved(options), untrained, None)
-    assert new_version(options, untrained).output == options.output
-    beside = new_version(options, other)
+    source = open_source(options.images, options.manifest)
+    claim(_job(options, untrained))
+    assert new_version(options, untrained, source).output == options.output
+    beside = new_version(options, other, source)
     assert beside.output == f"{options.output}/v2"
-    claim(beside, other, None)
-    assert new_version(options, other).output == beside.output
+    claim(_job(beside, other))
+    assert new_version(options, other, source).output == beside.output
     assert tables.read_json(f"{beside.output}/job.json")["bundle_id"] == other.id

@@ -1,18 +1,18 @@
 """A dry run says what the run would do."""
 
-import dataclasses
 import shutil
 from pathlib import Path
 
 import pytest
 
 from model.bundle import Bundle
+from pipelines.configuration import build, changed
 from pipelines.images.drawn_faces import draw_faces
 from pipelines.manifests.sources.images import list_entries
-from pipelines.scoring.claim import ScoreOptions
 from pipelines.scoring.dry_run import plan
+from pipelines.scoring.options import ScoreOptions
 from pipelines.storage import listing
-from tests.runs import finished_run
+from tests.runs import finished_run, scoring_job
 
 
 @pytest.fixture
@@ -21,21 +21,27 @@ def finished(tmp_path: Path, untrained: Bundle) -> ScoreOptions:
     draw_faces(tmp_path / "faces", 10, seed=2)
     (inputs,) = list_entries({"root": [str(tmp_path / "faces")], "descend": [True]})
     finished_run(str(tmp_path / "out"), untrained, inputs)
-    return ScoreOptions(str(tmp_path / "faces"), "images", str(tmp_path / "out"), shard_rows=4)
+    return build(
+        ScoreOptions,
+        images=(str(tmp_path / "faces"),),
+        output=str(tmp_path / "out"),
+        shard_rows=4,
+        precision="float32",
+    )
 
 
 def test_a_finished_run_has_nothing_left(finished: ScoreOptions, untrained: Bundle) -> None:
-    found = plan(finished, untrained)
+    found = plan(scoring_job(finished, untrained))
     assert (found.state, found.pending_inputs) == ("a finished run: nothing is left to do", 0)
 
 
 def test_an_incremental_run_is_foreseen(finished: ScoreOptions, untrained: Bundle) -> None:
-    names = sorted(entry.uri for entry in listing.list_files(finished.source))
+    names = sorted(entry.uri for entry in listing.list_files(finished.images[0]))
     Path(names[0]).unlink()
     Path(names[5]).write_bytes(b"changed")
     for number in range(5):
-        shutil.copy(names[1], Path(finished.source, f"zz_new_{number}.jpg"))
-    found = plan(dataclasses.replace(finished, incremental=True), untrained)
+        shutil.copy(names[1], Path(finished.images[0], f"zz_new_{number}.jpg"))
+    found = plan(scoring_job(changed(finished, incremental=True), untrained))
     assert found.state == "a grown source: 5 new, 1 changed, 1 gone"
     assert (found.inputs, found.pending_inputs) == (15, 4 + 5)
     assert (found.shards, found.pending_shards) == (5, 3)

@@ -10,13 +10,19 @@ import pytest
 from model.bundle import Bundle
 from pipelines import storage
 from pipelines.bundles.opening import copy_bundle
-from pipelines.predictions import frozen_inputs
+from pipelines.configuration import build
+from pipelines.predictions import frozen_inputs, layout
 from pipelines.predictions.run_record import write_run
 from pipelines.predictions.verification import verify
-from pipelines.scoring.claim import ScoreOptions, claim, lineage
+from pipelines.scoring.claim import ScoringJob, claim
+from pipelines.scoring.options import ScoreOptions
+from pipelines.scoring.placement import Placement
 from pipelines.scoring.worker import ShardRecord, ShardScorer, patiently
 from tests.fault_proxy import FAULTS, faulty
+from tests.runs import scoring_job
 from tests.s3_server import S3Server
+
+FUSED = Placement(False, False, 1, 1, 1, 0, "")
 
 
 @pytest.fixture
@@ -30,16 +36,20 @@ def faces(bucket: str, faces_dir: Path) -> list[str]:
     return uris
 
 
-def _prepared(bucket: str, uris: list[str], bundle: Bundle) -> tuple[ScoreOptions, int]:
-    options = ScoreOptions(f"{bucket}/faces", "images", f"{bucket}/out", patience_s=60)
-    claim(options, bundle, None)
-    copy_bundle(bundle, storage.join(options.output, "bundle"))
-    frozen = frozen_inputs.freeze(options.output, [pa.table({"uri": uris})], 8)
-    return options, len(frozen.rows)
+def _prepared(bucket: str, uris: list[str], bundle: Bundle) -> tuple[ScoringJob, int]:
+    options = build(
+        ScoreOptions, images=(f"{bucket}/faces",), output=f"{bucket}/out", patience_s=60,
+        precision="float32",
+    )  # fmt: skip
+    job = claim(scoring_job(options, bundle))
+    output = job.settings.output
+    copy_bundle(bundle, layout.path(output, layout.BUNDLE))
+    frozen = frozen_inputs.freeze(output, [pa.table({"uri": uris})], 8)
+    return job, len(frozen.rows)
 
 
-def _scored(options: ScoreOptions, count: int) -> dict[int, ShardRecord]:
-    columns = ShardScorer(options)({"shard": np.arange(count)})
+def _scored(job: ScoringJob, count: int) -> dict[int, ShardRecord]:
+    columns = ShardScorer(job.settings, FUSED)({"shard": np.arange(count)})
     names = list(columns)
     rows = zip(*(columns[name].tolist() for name in names), strict=True)
     records = [ShardRecord(**dict(zip(names, row, strict=True))) for row in rows]
@@ -53,18 +63,18 @@ def test_a_store_that_fails_every_third_request_loses_and_spoils_nothing(
     untrained: Bundle,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    options, count = _prepared(bucket, faces, untrained)
+    job, count = _prepared(bucket, faces, untrained)
     with faulty(s3.endpoint, every=3, stall_s=0.5) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
-        records = _scored(options, count)
+        records = _scored(job, count)
         for fault in FAULTS:
             assert proxy.count[fault] > 0
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3.endpoint)
-    frozen = frozen_inputs.load_frozen(options.output)
+    frozen = frozen_inputs.load_frozen(job.settings.output)
     assert frozen is not None
-    run = write_run(options.output, lineage(options, untrained), frozen, records, 1.0)
+    run = write_run(job.settings.output, job.lineage(), frozen, records, 1.0)
     assert (run["scored"], run["quarantine_reasons"]) == (23, {"decode: truncated": 1})
-    assert verify(options.output).problems == ()
+    assert verify(job.settings.output).problems == ()
 
 
 def test_an_image_costs_one_get_and_no_head(
@@ -74,10 +84,10 @@ def test_an_image_costs_one_get_and_no_head(
     untrained: Bundle,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    options, count = _prepared(bucket, faces, untrained)
+    job, count = _prepared(bucket, faces, untrained)
     with faulty(s3.endpoint, every=10**9) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
-        _scored(options, count)
+        _scored(job, count)
         asked = proxy.requests
     images = {
         path: n for (method, path), n in asked.items() if method == "GET" and "/faces/" in path

@@ -12,10 +12,12 @@ import pytest
 
 from model.bundle import Bundle
 from model.errors import FacemillError
+from pipelines.configuration import build
 from pipelines.images.drawn_faces import draw_faces
 from pipelines.predictions import schemas
 from pipelines.predictions.verification import verify
-from pipelines.scoring.run import ScoreOptions, score
+from pipelines.scoring.options import ScoreOptions
+from pipelines.scoring.run import score
 from tests.deadly import DECODER, poisoned
 
 
@@ -29,8 +31,12 @@ def test_images_that_kill_a_worker_cost_themselves_and_no_other_row(
         how = {2: "segv", 4: "hang", 6: "kill"}.get(number)
         data = face.read_bytes()
         (folder / f"{number}.jpg").write_bytes(poisoned(data, how) if how else data)
-    options = ScoreOptions(
-        str(folder), "images", str(tmp_path / "out"), image_timeout_s=5.0, decoder=DECODER
+    options = build(
+        ScoreOptions,
+        images=(str(folder),),
+        output=str(tmp_path / "out"),
+        image_timeout_s=5.0,
+        decoder=DECODER,
     )
     result = score(options, untrained)
     bad = schemas.read_quarantine(options.output).to_pandas()
@@ -48,8 +54,11 @@ def test_what_fails_in_a_worker_is_told_by_its_own_words(
     (tmp_path / "faces").mkdir()
     face = next(faces_dir.glob("*.jpg")).read_bytes()
     (tmp_path / "faces" / "1.jpg").write_bytes(poisoned(face, "raise"))
-    options = ScoreOptions(
-        str(tmp_path / "faces"), "images", str(tmp_path / "out"), decoder=DECODER
+    options = build(
+        ScoreOptions,
+        images=(str(tmp_path / "faces"),),
+        output=str(tmp_path / "out"),
+        decoder=DECODER,
     )
     with pytest.raises(
         FacemillError, match=r"^ZeroDivisionError: a bug of ours; what is scored is"

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from model.bundle import Bundle
+from pipelines.configuration import build
 from pipelines.scoring import progress
+from pipelines.scoring.options import ScoreOptions
 from pipelines.scoring.progress import Reporter, ScoreProgress
-from pipelines.scoring.run import ScoreOptions, score
+from pipelines.scoring.run import score
 from tests.deadly import DECODER, poisoned
 
 
@@ -59,8 +61,12 @@ def test_a_single_large_shard_shows_progress_before_it_is_done(
     (folder / "0.jpg").write_bytes(poisoned(next(faces_dir.glob("*.jpg")).read_bytes(), "slow"))
     for number in range(1, 320):
         os.link(folder / "0.jpg", folder / f"{number}.jpg")
-    options = ScoreOptions(
-        str(folder), "images", str(tmp_path / "out"), shard_rows=320, decoder=DECODER
+    options = build(
+        ScoreOptions,
+        images=(str(folder),),
+        output=str(tmp_path / "out"),
+        shard_rows=320,
+        decoder=DECODER,
     )
     score(options, untrained)
     shown = [int(n) for n in re.findall(r"score: (\d+) / 320 images", capsys.readouterr().err)]

@@ -1,24 +1,25 @@
 """Scoring: every input is one row, whatever is wrong with it and whoever dies."""
 
-import dataclasses
 import shutil
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 import pytest
-import ray.exceptions
 
 from model.bundle import Bundle
 from model.errors import FacemillError, ManifestError, UsageError
+from pipelines.configuration import build, changed
 from pipelines.images.drawn_faces import draw_faces
 from pipelines.manifests import manifest
-from pipelines.manifests.ingest import IngestOptions, ingest
+from pipelines.manifests.ingest import ingest
+from pipelines.manifests.options import IngestOptions
 from pipelines.predictions import schemas
 from pipelines.predictions.verification import verify
 from pipelines.scoring import rows, run
-from pipelines.scoring.rows import score_pictures
-from pipelines.scoring.run import ScoreOptions, score
+from pipelines.scoring.options import ScoreOptions
+from pipelines.scoring.pictures import answer_pictures
+from pipelines.scoring.run import score
 from pipelines.storage import tables
 from pipelines.storage.lease import Lease
 from tests.bundles import untrained_bundle
@@ -42,7 +43,10 @@ def test_every_input_is_exactly_one_row(
     mixed_dir: Path, untrained: Bundle, tmp_path: Path, ray_session: None
 ) -> None:
     result = score(
-        ScoreOptions(str(mixed_dir), "images", str(tmp_path), shard_rows=10, workers=1), untrained
+        build(
+            ScoreOptions, images=(str(mixed_dir),), output=str(tmp_path), shard_rows=10, workers=1
+        ),
+        untrained,
     )
     good = schemas.read_predictions(str(tmp_path)).to_pandas()
     bad = schemas.read_quarantine(str(tmp_path)).to_pandas()
@@ -60,8 +64,12 @@ def test_every_input_is_exactly_one_row(
 def test_a_finished_run_scores_nothing_again_and_another_bundle_is_refused(
     mixed_dir: Path, untrained: Bundle, tmp_path: Path, ray_session: None
 ) -> None:
-    options = ScoreOptions(
-        str(mixed_dir), "images", str(tmp_path / "out"), shard_rows=10, workers=1
+    options = build(
+        ScoreOptions,
+        images=(str(mixed_dir),),
+        output=str(tmp_path / "out"),
+        shard_rows=10,
+        workers=1,
     )
     first = score(options, untrained)
     again = score(options, untrained)
@@ -71,16 +79,18 @@ def test_a_finished_run_scores_nothing_again_and_another_bundle_is_refused(
     with pytest.raises(UsageError) as error:
         score(options, other)
     assert str(error.value) == (
-        f"--output {tmp_path / 'out'} holds another run (bundle_id was {untrained.id!r}, is "
-        f"{other.id!r}): choose another --output, or repeat the arguments of that run to resume "
-        "it; --new-version writes beside it"
+        f"`output` {tmp_path / 'out'} holds another run (bundle_id was {untrained.id!r}, is "
+        f"{other.id!r}): choose another `output`, or repeat the arguments of that run to resume "
+        "it; `new_version` writes beside it"
     )
 
 
 def test_resuming_scores_only_the_missing_shards(
     mixed_dir: Path, untrained: Bundle, tmp_path: Path, ray_session: None
 ) -> None:
-    options = ScoreOptions(str(mixed_dir), "images", str(tmp_path), shard_rows=10, workers=1)
+    options = build(
+        ScoreOptions, images=(str(mixed_dir),), output=str(tmp_path), shard_rows=10, workers=1
+    )
     score(options, untrained)
     whole = _rows(tmp_path)
     kept = tmp_path / "predictions" / "shard-00000.parquet"
@@ -97,29 +107,28 @@ def test_resuming_scores_only_the_missing_shards(
 def test_a_run_that_is_clearly_wrong_stops_early_and_can_be_continued(
     untrained: Bundle, tmp_path: Path, ray_session: None
 ) -> None:
-    from pipelines.scoring import run
 
     folder, output = tmp_path / "wrong", tmp_path / "out"
     folder.mkdir()
     for number in range(run.QUARANTINE_SAMPLE + 100):
         (folder / f"{number}.jpg").write_text("no image")
-    options = ScoreOptions(str(folder), "images", str(output), max_quarantine=0.05)
+    options = build(ScoreOptions, images=(str(folder),), output=str(output), max_quarantine="5%")
     with pytest.raises(FacemillError) as error:
         score(options, untrained)
     assert str(error.value).startswith(
         "100.0% of the first 500 inputs are in quarantine (most: decode: not_an_image), over "
-        "--max-quarantine 5.0%: is this the right place?"
+        "`max_quarantine` 5.0%: is this the right place?"
     )
     assert not (output / "run.json").exists()
     assert not (output / "lease.json").exists()
-    result = score(dataclasses.replace(options, max_quarantine=None), untrained)
+    result = score(changed(options, max_quarantine=None), untrained)
     assert result.record["quarantined"] == 500
 
 
 def test_two_drivers_on_one_output_are_one_too_many(
     mixed_dir: Path, untrained: Bundle, tmp_path: Path
 ) -> None:
-    options = ScoreOptions(str(mixed_dir), "images", str(tmp_path))
+    options = build(ScoreOptions, images=(str(mixed_dir),), output=str(tmp_path))
     with Lease(str(tmp_path)), pytest.raises(UsageError, match="is being written by process"):
         score(options, untrained)
     assert {path.name for path in tmp_path.iterdir()} == set()
@@ -128,7 +137,9 @@ def test_two_drivers_on_one_output_are_one_too_many(
 def test_a_shard_with_missing_rows_is_not_taken_for_whole(
     mixed_dir: Path, untrained: Bundle, tmp_path: Path, ray_session: None
 ) -> None:
-    options = ScoreOptions(str(mixed_dir), "images", str(tmp_path), shard_rows=10, workers=1)
+    options = build(
+        ScoreOptions, images=(str(mixed_dir),), output=str(tmp_path), shard_rows=10, workers=1
+    )
     score(options, untrained)
     shard = str(tmp_path / "predictions" / "shard-00001.parquet")
     tables.write_table(shard, tables.read_table(shard).slice(1))
@@ -143,7 +154,8 @@ def test_single_pictures_are_lines_for_people(
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"")
     face = next(iter(sorted(faces_dir.iterdir())))
-    good, bad = score_pictures([str(face), str(broken)], untrained, "float32")
+    options = ScoreOptions(images=(str(face), str(broken)))
+    good, bad = answer_pictures(options, untrained)
     assert good.startswith(face.name)
     assert good.endswith("years")
     assert "male (" in good
@@ -177,12 +189,19 @@ def test_scoring_a_bucket_equals_scoring_the_folder(
     for face in local.iterdir():
         storage.write_bytes(f"{bucket}/faces/{face.name}", face.read_bytes())
     score(
-        ScoreOptions(str(local), "images", str(tmp_path / "out"), shard_rows=5, workers=1),
+        build(
+            ScoreOptions,
+            images=(str(local),),
+            output=str(tmp_path / "out"),
+            shard_rows=5,
+            workers=1,
+        ),
         untrained,
     )
     remote = f"{bucket}/out"
     result = score(
-        ScoreOptions(f"{bucket}/faces", "images", remote, shard_rows=5, workers=1), untrained
+        build(ScoreOptions, images=(f"{bucket}/faces",), output=remote, shard_rows=5, workers=1),
+        untrained,
     )
     assert (result.record["scored"], result.record["quarantined"]) == (15, 2)
     here, there = _rows(tmp_path / "out"), _rows(remote)
@@ -200,7 +219,7 @@ def test_a_full_disk_is_one_sentence_and_no_lease_is_left(
 
     monkeypatch.setattr("pipelines.storage.tables.write_table", full)
     with pytest.raises(FacemillError, match="No space left on device; what is scored is safe: "):
-        score(ScoreOptions(str(mixed_dir), "images", str(tmp_path)), untrained)
+        score(build(ScoreOptions, images=(str(mixed_dir),), output=str(tmp_path)), untrained)
     assert not (tmp_path / "lease.json").exists()
 
 
@@ -208,7 +227,7 @@ def test_a_manifest_that_names_an_image_twice_is_refused(untrained: Bundle, tmp_
     source = str(tmp_path / "list.parquet")
     tables.write_table(source, pa.table({"uri": ["/a.jpg", "/b.jpg", "/a.jpg"]}))
     with pytest.raises(ManifestError, match="names 1 of its 3 uris more than once"):
-        score(ScoreOptions(source, "manifest", str(tmp_path / "out")), untrained)
+        score(build(ScoreOptions, manifest=source, output=str(tmp_path / "out")), untrained)
 
 
 def test_a_manifest_can_be_scored(
@@ -217,19 +236,9 @@ def test_a_manifest_can_be_scored(
     table = ingest(IngestOptions(str(mixed_dir), labels="none")).table
     tables.write_table(str(tmp_path / "list.parquet"), table.select(["uri"]))
     source = str(tmp_path / "list.parquet")
-    options = ScoreOptions(source, "manifest", str(tmp_path / "out"), workers=1)
+    options = build(ScoreOptions, manifest=source, output=str(tmp_path / "out"), workers=1)
     result = score(options, untrained)
     assert result.record["inputs"] == table.num_rows == result.record["scored"] + 5
     assert manifest.fingerprint(table) == manifest.fingerprint(
         table.take(list(range(10, 45)) + list(range(10)))
     )
-
-
-def test_a_failure_names_its_cause_and_not_a_hint_of_ray() -> None:
-    told = (
-        "ray::MapWorker(MapBatches(ShardScorer)).submit() (pid=7)\n"
-        "model.errors.FacemillError: shard 3 was begun 12 times\n"
-        "To change retry attempts, set DataContext.max_errored_blocks\n"
-    )
-    error = ray.exceptions.RayError(told)
-    assert run._reason(error) == "FacemillError: shard 3 was begun 12 times"  # pyright: ignore

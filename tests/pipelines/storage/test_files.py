@@ -163,13 +163,13 @@ def fails(uri: str, message: str) -> None:
 
 
 def test_missing_local_folder_is_one_sentence(tmp_path: Path) -> None:
-    fails(f"{tmp_path}/none", f"--images {tmp_path}/none does not exist: check the path")
+    fails(f"{tmp_path}/none", f"`images` {tmp_path}/none does not exist: check the path")
 
 
 def test_place_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     uri = f"{tmp_path}/file/out"
-    with pytest.raises(StorageError, match=rf"^--output {re.escape(uri)} cannot be written: "):
+    with pytest.raises(StorageError, match=rf"^`output` {re.escape(uri)} cannot be written: "):
         storage.require_writable(uri, "--output")
 
 
@@ -179,12 +179,12 @@ def test_writable_place_is_left_as_it_was(place: str) -> None:
 
 
 def test_empty_prefix_is_one_sentence(bucket: str) -> None:
-    fails(f"{bucket}/none", f"--images {bucket}/none holds nothing: check the prefix")
+    fails(f"{bucket}/none", f"`images` {bucket}/none holds nothing: check the prefix")
 
 
 def test_missing_bucket_is_one_sentence(bucket: str, s3: S3Server) -> None:
     message = f"there is no bucket 'no-such-bucket' at {s3.endpoint}: check the name or create it"
-    fails("s3://no-such-bucket/x", f"--images s3://no-such-bucket/x: {message}")
+    fails("s3://no-such-bucket/x", f"`images` s3://no-such-bucket/x: {message}")
 
 
 @pytest.mark.parametrize("variable", ["AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID"])
@@ -195,7 +195,7 @@ def test_wrong_key_is_one_sentence(
     name = bucket.removeprefix("s3://")
     fails(
         f"{bucket}/x",
-        f"--images {bucket}/x: access to bucket '{name}' at {s3.endpoint} is denied: check "
+        f"`images` {bucket}/x: access to bucket '{name}' at {s3.endpoint} is denied: check "
         "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy",
     )
 
@@ -206,7 +206,7 @@ def test_unreachable_endpoint_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setenv(name, value)
     fails(
         "s3://b/x",
-        f"--images s3://b/x: the store at {endpoint} cannot be reached: check AWS_ENDPOINT_URL "
+        f"`images` s3://b/x: the store at {endpoint} cannot be reached: check AWS_ENDPOINT_URL "
         "and the network",
     )
 
@@ -231,7 +231,7 @@ def test_a_prefix_that_holds_nothing_is_one_sentence_to_a_role_that_may_not_read
 
     with served(Policy, monkeypatch), pytest.raises(StorageError) as error:
         storage.require_readable("s3://bucket/faces", "--images")
-    assert str(error.value) == "--images s3://bucket/faces holds nothing: check the prefix"
+    assert str(error.value) == "`images` s3://bucket/faces holds nothing: check the prefix"
 
 
 @contextlib.contextmanager
@@ -282,4 +282,4 @@ def test_what_a_store_answers_is_told_by_its_status_not_by_what_the_url_holds(
     with served(Answer, monkeypatch), pytest.raises(StorageError) as error:
         storage.require_readable(prefix, "--images")
     told = re.sub(r"http://127.0.0.1:\d+", "ENDPOINT", str(error.value))
-    assert told == f"--images {prefix}: {reason}"
+    assert told == f"`images` {prefix}: {reason}"

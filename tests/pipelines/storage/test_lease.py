@@ -29,7 +29,7 @@ def test_a_second_driver_is_told_who_holds_the_output(tmp_path: Path) -> None:
         with pytest.raises(UsageError) as error, Lease(str(tmp_path)):
             pass
         assert str(error.value).startswith(
-            f"--output {tmp_path} is being written by process {os.getpid()} on "
+            f"`output` {tmp_path} is being written by process {os.getpid()} on "
             f"{this_host().partition('/')[0]} (heard 0 s ago): wait for it or stop it; "
         )
     with Lease(str(tmp_path)):
@@ -72,7 +72,7 @@ def test_the_heartbeat_beats_and_notices_a_driver_that_took_over(tmp_path: Path)
         _held_by(str(tmp_path), _elsewhere(seconds_ago=0))
         while not lease.lost and time.monotonic() < deadline:
             time.sleep(0.02)
-        with pytest.raises(FacemillError, match=r"^another driver has taken over --output"):
+        with pytest.raises(FacemillError, match=r"^another driver has taken over `output`"):
             lease.check()
     assert (tmp_path / "lease.json").exists(), "what another holds is not ours to remove"
 
@@ -83,7 +83,7 @@ def test_a_driver_that_slept_does_not_take_back_a_lease_that_its_successor_gave_
     with Lease(str(tmp_path), expires_s=60) as lease:
         lease.confirm()
         (tmp_path / "lease.json").unlink()  # taken over, and given back at that driver's end
-        with pytest.raises(FacemillError, match=r"^another driver has taken over --output"):
+        with pytest.raises(FacemillError, match=r"^another driver has taken over `output`"):
             lease.confirm()
     with Lease(str(tmp_path), expires_s=0.2) as lease:
         (tmp_path / "lease.json").unlink()

@@ -33,7 +33,7 @@ def test_a_folder_that_cannot_be_read_ends_the_listing(
         list(list_files(str(tmp_path)))
     assert str(error.value) == (
         f"{tmp_path}/shut cannot be listed (Permission denied), so its images would be lost: make "
-        "it readable, or point --images at folders that are"
+        "it readable, or point `images` at folders that are"
     )
 
 
@@ -170,7 +170,7 @@ def test_an_output_that_would_be_listed_as_images_is_refused(root: str) -> None:
         with pytest.raises(UsageError) as error:
             require_apart(root, below)
         assert str(error.value) == (
-            f"--output {below} lies in --images {root}, so what is written would be read as "
+            f"`output` {below} lies in `images` {root}, so what is written would be read as "
             "images: choose a place beside it"
         )
     for beside in (f"{root.rstrip('/')}-scored", "/data/scored", "s3://other/faces"):

@@ -6,11 +6,14 @@ from pathlib import Path
 import pytest
 
 from model.bundle import Bundle
-from pipelines.manifests.ingest import IngestOptions, ingest, write_ingested
+from pipelines.configuration import build
+from pipelines.manifests.ingest import ingest, write_ingested
 from pipelines.manifests.manifest import labelled
+from pipelines.manifests.options import IngestOptions
+from pipelines.manifests.sources.rows import Rows
 from pipelines.reporting.figures import ReportOptions, collect
-from pipelines.scoring.claim import ScoreOptions
 from pipelines.scoring.evaluation import evaluate
+from pipelines.scoring.options import ScoreOptions
 from pipelines.storage import tables
 from pipelines.telemetry import phases
 
@@ -91,7 +94,8 @@ def test_ingest_evaluate_and_report_say_their_phases_under_one_id(
     found, output = ingest(options), str(tmp_path / "manifest")
     assert write_ingested(found, options, output)["run_id"] == "nightly-7"
     rows = labelled(found.table, "test")
-    evaluate(untrained, rows, ScoreOptions(output, "table", str(tmp_path / "evaluated")))
+    scoring = build(ScoreOptions, output=str(tmp_path / "evaluated"))
+    evaluate(scoring, untrained, Rows(output, rows))
     assert tables.read_json(str(tmp_path / "evaluated" / "job.json"))["run_id"] == "nightly-7"
     assert tables.read_json(str(tmp_path / "evaluated" / "metrics.json"))["run_id"] == "nightly-7"
     collect(ReportOptions(str(tmp_path / "evaluated"), labels=output, split="test"))

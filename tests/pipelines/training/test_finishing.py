@@ -13,16 +13,19 @@ import ray
 
 from model.errors import UsageError
 from model.presets import preset
+from pipelines.bundles.calibrating import LabelledImages
 from pipelines.cluster.resources import Ask
+from pipelines.configuration import build
 from pipelines.manifests import manifest
 from pipelines.storage.lease import Lease
 from pipelines.training import progress
 from pipelines.training.checkpoints import TrainState
 from pipelines.training.finishing import finish
 from pipelines.training.options import TrainOptions
+from pipelines.training.preparing import require_labels
 from pipelines.training.progress import Watcher, open_board
-from pipelines.training.run import require_labels
 from pipelines.training.worker import WorkerConfig, train_worker
+from tests.runs import training_job
 
 RECIPE = preset("demo")
 
@@ -50,7 +53,8 @@ def test_a_test_split_that_is_kept_unlabelled_costs_no_bundle(
             row |= {f"{split}_{head.name}_loss": 1.0, f"{split}_{head.name}_{measure}": 0.5}
     details = {"recipe": RECIPE.to_json(), "history": [row], "training": {}}
     weights = [np.asarray(value) for value in network.get_weights()]
-    bundle = finish(RECIPE, weights, details, table, str(tmp_path), "float32")
+    job = training_job(RECIPE, faces_manifest, str(tmp_path))
+    bundle = finish(job, weights, details, LabelledImages(table, RECIPE.input))
     assert list(bundle.record["metrics"]) == ["val"]
     assert (tmp_path / "bundle" / "bundle.json").exists()
     assert "note: test is not measured: the manifest has no labelled rows in split 'test'" in (
@@ -60,18 +64,19 @@ def test_a_test_split_that_is_kept_unlabelled_costs_no_bundle(
 
 def test_a_head_that_no_image_could_teach_is_refused(faces_manifest: str, tmp_path: Path) -> None:
     table = _without(manifest.read_manifest(faces_manifest), "gender")
-    options = TrainOptions(RECIPE, faces_manifest, str(tmp_path))
+    job = training_job(RECIPE, faces_manifest, str(tmp_path))
     with pytest.raises(UsageError, match=r"^no image of the train split has a gender label, which"):
-        require_labels(options, table)
+        require_labels(job, table)
 
 
 def test_a_gpu_that_tensorflow_does_not_find_is_a_sentence_and_no_slow_training(
     ray_session: None,
 ) -> None:
     board = open_board()
-    train_worker({"config": WorkerConfig(RECIPE, None, None, 0, "float32", 1, board, use_gpu=True)})
+    options = build(TrainOptions, use_gpu=True)
+    train_worker({"config": WorkerConfig(options, RECIPE, None, None, 1, board)})
     assert ray.get(board.failed.remote()).startswith(
-        "--use-gpu: Ray counts a GPU on a worker's node, but TensorFlow there finds none: install "
+        "`use_gpu`: Ray counts a GPU on a worker's node, but TensorFlow there finds none: install "
     )
 
 
@@ -121,7 +126,7 @@ def test_a_driver_that_has_lost_its_output_ends_before_it_writes_there_again(
         lease.lost = True  # as its heartbeat says when it reads another driver's name
         soon(lambda: bool(codes))
     assert set(codes) == {1}
-    assert f"failed: another driver has taken over --output {tmp_path}" in capsys.readouterr().err
+    assert f"failed: another driver has taken over `output` {tmp_path}" in capsys.readouterr().err
 
 
 def test_a_group_of_which_one_worker_cannot_go_on_and_the_others_hang_is_ended(

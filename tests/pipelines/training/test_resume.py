@@ -17,8 +17,8 @@ import pytest
 from model.presets import preset
 from model.recipes import Optimizer
 from pipelines.training.checkpoint_list import SNAPSHOT
-from pipelines.training.options import TrainOptions
 from pipelines.training.run import train
+from tests.runs import training_job
 
 
 def _steps_done(output: Path) -> list[tuple[int, int]]:
@@ -46,7 +46,7 @@ def test_a_killed_driver_resumes_within_the_epoch_to_the_same_network(
     faces_manifest: str, tmp_path: Path
 ) -> None:
     recipe = dataclasses.replace(preset("demo"), epochs=3, global_batch_size=8)
-    whole = train(TrainOptions(recipe, faces_manifest, str(tmp_path / "whole"), balance="age"))
+    whole = train(training_job(recipe, faces_manifest, str(tmp_path / "whole"), balance="age"))
     output = tmp_path / "killed"
     command = [
         sys.executable, "-m", "jobs.train", "--manifest", faces_manifest, "--output", str(output),
@@ -81,7 +81,7 @@ def test_a_driver_killed_while_ray_wrote_its_list_resumes_from_the_last_whole_ch
     faces_manifest: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recipe = dataclasses.replace(preset("demo"), epochs=2, global_batch_size=8)
-    options = TrainOptions(recipe, faces_manifest, str(tmp_path))
+    options = training_job(recipe, faces_manifest, str(tmp_path))
     whole = train(options)
     snapshot = tmp_path / "checkpoints" / SNAPSHOT
     snapshot.write_text(snapshot.read_text()[:100])
@@ -103,15 +103,17 @@ def test_a_run_that_learns_nothing_more_stops_and_keeps_the_best(
     recipe = dataclasses.replace(
         preset("demo"), epochs=9, global_batch_size=8, optimizer=Optimizer("sgd", 0.0)
     )
-    options = TrainOptions(
-        recipe, faces_manifest, str(tmp_path / "run"), workers=2, precision="bfloat16",
+    options = training_job(
+        recipe, faces_manifest, str(tmp_path / "run"), num_workers=2, precision="bfloat16",
         early_stopping=2, keep_best=1, accumulate=2, cache=str(tmp_path / "cache"),
     )  # fmt: skip
     result = train(options)
     assert [row["epoch"] for row in result.history] == [1, 2, 3]
     assert sorted(_steps_done(tmp_path / "run"))[-1] == (3, 0)
     assert len(_steps_done(tmp_path / "run")) <= 2  # the best one and the last
-    assert len(list((tmp_path / "cache").glob("*.npy"))) == 2  # train and val, for later runs
+    assert (
+        len(list((tmp_path / "cache").glob("*[0-9a-f].npy"))) == 2
+    )  # train and val, for later runs
     assert (tmp_path / "run" / "network.png").read_bytes().startswith(b"\x89PNG")
     assert list((tmp_path / "run" / "tensorboard").glob("events.*"))
     assert train(options).already_done

@@ -18,23 +18,27 @@ import psutil
 import pytest
 import ray
 
-from jobs.train import TrainConfig, resolve
 from model.bundle import Bundle, read_bundle
 from model.errors import TrainingError, UsageError
 from model.preprocessing import InputSpec
 from model.presets import PRESETS, preset
 from model.recipes import Recipe, Residual
 from pipelines.bundles.opening import open_bundle
+from pipelines.configuration import build, changed
 from pipelines.manifests import manifest
-from pipelines.manifests.ingest import IngestOptions, ingest, write_ingested
+from pipelines.manifests.ingest import ingest, write_ingested
+from pipelines.manifests.options import IngestOptions
+from pipelines.manifests.sources.rows import Rows
 from pipelines.reporting.model_card import write_card
 from pipelines.scoring.evaluation import evaluate
-from pipelines.scoring.run import ScoreOptions
+from pipelines.scoring.options import ScoreOptions
 from pipelines.storage import tables
 from pipelines.training.checkpoints import load_arrays
+from pipelines.training.claim import Trained, TrainingJob, check, claim, open_start, settle
 from pipelines.training.feeding import epoch_order
-from pipelines.training.options import claim, open_start
-from pipelines.training.run import Trained, TrainOptions, train
+from pipelines.training.options import TrainOptions
+from pipelines.training.run import train
+from tests.runs import training_job
 
 
 def _recipe(epochs: int = 2, **changes: Any) -> Recipe:
@@ -54,9 +58,13 @@ GROWING = dataclasses.replace(
 class Finished:
     """A training that several tests look at, and what it said on stderr."""
 
-    options: TrainOptions
+    job: TrainingJob
     result: Trained
     said: str
+
+    @property
+    def output(self) -> str:
+        return self.job.output
 
     @property
     def bundle(self) -> Bundle:
@@ -66,33 +74,33 @@ class Finished:
 @pytest.fixture(scope="module")
 def one_epoch(faces_manifest: str, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """An epoch by one worker, of the run id 5f0c, its phases told as JSON."""
-    options = TrainOptions(_recipe(1), faces_manifest, str(tmp_path_factory.mktemp("one-epoch")))
+    job = training_job(_recipe(1), faces_manifest, str(tmp_path_factory.mktemp("one-epoch")))
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(io.StringIO()) as said:
         patch.setenv("FACEMILL_LOG", "json")
         patch.setenv("FACEMILL_RUN_ID", "5f0c")
-        return Finished(options, train(options), said.getvalue())
+        return Finished(job, train(job), said.getvalue())
 
 
 @pytest.fixture(scope="module")
 def by_two(faces_manifest: str, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """Eight undisturbed epochs by two workers."""
     output = str(tmp_path_factory.mktemp("by-two"))
-    options = TrainOptions(_recipe(8), faces_manifest, output, workers=2)
-    return Finished(options, train(options), "")
+    job = training_job(_recipe(8), faces_manifest, output, num_workers=2)
+    return Finished(job, train(job), "")
 
 
 def test_two_workers_train_a_bundle_that_scores_as_it_was_validated(
     by_two: Finished, tmp_path: Path
 ) -> None:
-    assert len(by_two.result.history) == by_two.options.recipe.epochs
+    assert len(by_two.result.history) == by_two.job.recipe.epochs
     scores_as_it_was_validated(by_two, tmp_path)
 
 
 def test_so_do_they_if_pictures_grow_and_the_best_epoch_is_of_full_size(
     faces_manifest: str, tmp_path: Path
 ) -> None:
-    options = TrainOptions(GROWING, faces_manifest, str(tmp_path / "run"), workers=2)
-    grown = Finished(options, train(options), "")
+    job = training_job(GROWING, faces_manifest, str(tmp_path / "run"), num_workers=2)
+    grown = Finished(job, train(job), "")
     assert len(grown.result.history) == GROWING.epochs
     assert grown.bundle.record["best_epoch"] == GROWING.epochs
     scores_as_it_was_validated(grown, tmp_path)
@@ -100,11 +108,12 @@ def test_so_do_they_if_pictures_grow_and_the_best_epoch_is_of_full_size(
 
 def scores_as_it_was_validated(run: Finished, folder: Path) -> None:
     """Scoring measures what training wrote down of its best epoch."""
-    bundle, table = run.bundle, run.options.manifest
+    bundle, table = run.bundle, run.job.manifest
     assert bundle.id == run.result.bundle_id
-    assert Path(run.options.output, "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert Path(run.output, "curves.png").read_bytes().startswith(b"\x89PNG")
     rows = manifest.labelled(manifest.read_manifest(table), "val")
-    measured = evaluate(bundle, rows, ScoreOptions(table, "table", str(folder / "eval"))).metrics
+    scoring = build(ScoreOptions, output=str(folder / "evaluate"), precision="float32")
+    measured = evaluate(scoring, bundle, Rows(table, rows)).metrics
     stored = bundle.record["metrics"]["val"]
     assert measured["age_mae"].value == pytest.approx(stored["age_mae"]["value"], abs=1e-3)
     best = run.result.history[bundle.record["best_epoch"] - 1]
@@ -116,33 +125,32 @@ def scores_as_it_was_validated(run: Finished, folder: Path) -> None:
 def test_a_finished_run_does_nothing_and_other_arguments_are_refused(
     one_epoch: Finished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options, first = one_epoch.options, one_epoch.result
     lines = [json.loads(line) for line in one_epoch.said.splitlines() if line[:1] == "{"]
     assert [line["phase"] for line in lines] == [
-        "decode", "train", "profile", "calibrate", "finish",
+        "decode", "train", "measure_train", "measure_val", "measure_test", "finish",
     ]  # fmt: skip
     assert {line["run_id"] for line in lines} == {"5f0c"}
     assert one_epoch.bundle.record["training"]["run_id"] == "5f0c"
     monkeypatch.setenv("FACEMILL_RUN_ID", "another")  # of the process; the run keeps its own
-    again = train(options)
+    again = train(one_epoch.job)
     assert os.environ["FACEMILL_RUN_ID"] == "5f0c"
     assert again.already_done
-    assert again.bundle_id == first.bundle_id
+    assert again.bundle_id == one_epoch.result.bundle_id
     with pytest.raises(UsageError) as error:
-        train(dataclasses.replace(options, recipe=_recipe(3)))
+        train(dataclasses.replace(one_epoch.job, recipe=_recipe(3)))
     assert str(error.value) == (
-        f"--output {options.output} holds another training run (recipe.epochs was 1, is 3): choose "
-        "another --output, or repeat the arguments of that run to resume it"
+        f"`output` {one_epoch.output} holds another training run (recipe.epochs was 1, is 3): "
+        "choose another `output`, or repeat the arguments of that run to resume it"
     )
 
 
 def test_a_group_of_two_whose_worker_is_killed_resumes_to_the_weights_of_an_undisturbed_run(
-    by_two: Finished, tmp_path: Path
+    by_two: Finished, faces_manifest: str, tmp_path: Path
 ) -> None:
     killed: list[int] = []
     killer = threading.Thread(target=_kill_worker, args=(tmp_path, killed), daemon=True)
     killer.start()
-    resumed = train(dataclasses.replace(by_two.options, output=str(tmp_path)))
+    resumed = train(training_job(_recipe(8), faces_manifest, str(tmp_path), num_workers=2))
     assert len(killed) == 1, "no worker was killed, so nothing is proved"
     assert [row["epoch"] for row in resumed.history] == list(range(1, 9))
     assert resumed.bundle_id == by_two.result.bundle_id  # bit-equal weights
@@ -169,7 +177,7 @@ def test_nan_loss_ends_with_a_sentence_and_leaves_only_good_checkpoints(
     # Grows step by step until it overflows, so that there are good checkpoints and then bad steps.
     optimizer = dataclasses.replace(preset("demo").optimizer, name="sgd", learning_rate=3.0)
     recipe = _recipe(4, optimizer=optimizer)
-    options = TrainOptions(recipe, faces_manifest, str(tmp_path), checkpoint_every_steps=1)
+    options = training_job(recipe, faces_manifest, str(tmp_path), checkpoint_every_steps=1)
     sentence = (
         r"^(the (validation )?loss became (nan|inf)|weights became infinite) in epoch \d: lower"
     )
@@ -186,7 +194,7 @@ def test_float16_that_can_take_no_step_at_any_loss_scale_ends_with_a_sentence(
 ) -> None:
     gender, age = preset("demo").heads
     recipe = _recipe(1, heads=(gender, dataclasses.replace(age, weight=1e30)))
-    options = TrainOptions(recipe, faces_manifest, str(tmp_path), precision="float16")
+    options = training_job(recipe, faces_manifest, str(tmp_path), precision="float16")
     with pytest.raises(TrainingError, match=r"^no step of epoch 1 could be taken in float16, at a"):
         train(options)
     assert not (tmp_path / "bundle").exists()
@@ -205,48 +213,48 @@ def test_a_silent_worker_exits_so_that_its_group_starts_again() -> None:
 def test_too_few_images_for_a_batch_is_an_error(faces_manifest: str, tmp_path: Path) -> None:
     recipe = dataclasses.replace(_recipe(), global_batch_size=512)
     with pytest.raises(UsageError, match=r"^the train split has \d+ usable images, fewer than one"):
-        train(TrainOptions(recipe, faces_manifest, str(tmp_path)))
+        train(training_job(recipe, faces_manifest, str(tmp_path)))
     with pytest.raises(
-        UsageError, match=r"^--global-batch-size 8 does not divide by --num-workers"
+        UsageError, match=r"^`global_batch_size` 8 does not divide by `num_workers`"
     ):
-        train(TrainOptions(_recipe(), faces_manifest, str(tmp_path / "b"), workers=3))
+        train(training_job(_recipe(), faces_manifest, str(tmp_path / "b"), num_workers=3))
 
 
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"workers": 2, "accumulate": 3},
-         "--accumulate 3 does not divide the 4 images that each worker takes of a batch: choose a "
+        ({"num_workers": 2, "accumulate": 3},
+         "`accumulate` 3 does not divide the 4 images that each worker takes of a batch: choose a "
          "divisor of that"),
-        ({"workers": 2, "min_workers": 4}, "--min-workers 4 is more than --num-workers 2"),
+        ({"num_workers": 2, "min_workers": 4}, "`min_workers` 4 is more than `num_workers` 2"),
     ],
 )  # fmt: skip
 def test_a_batch_that_cannot_be_shared_out_is_an_error(
     changes: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(UsageError, match=f"^{re.escape(sentence)}$"):
-        dataclasses.replace(TrainOptions(_recipe(), "m", "o"), **changes).check()
+        training_job(_recipe(), "m", "o", **changes)
 
 
 def test_a_network_learns_from_teachers_that_stay_part_of_what_the_run_is(
     faces_manifest: str, one_epoch: Finished, tmp_path: Path
 ) -> None:
     teacher = one_epoch.bundle
-    alone = TrainOptions(_recipe(1), faces_manifest, str(tmp_path / "student"), seed=1)
+    alone = training_job(_recipe(1), faces_manifest, str(tmp_path / "student"), seed=1)
     taught = dataclasses.replace(alone, teachers=(teacher,))
     student = read_bundle(Path(train(taught).bundle_uri))
     assert student.id != teacher.id
     assert student.record["training"]["teachers"] == [teacher.id]
-    assert f"--teachers BUNDLE-{teacher.id}" in student.record["training"]["command"]
+    assert student.record["training"]["options"]["teachers"] == [f"BUNDLE-{teacher.id}"]
     assert train(taught).already_done
     with pytest.raises(UsageError, match=re.escape(f"(teachers was ['{teacher.id}'], is [])")):
         train(alone)
 
 
 def test_a_network_that_goes_on_sees_pictures_of_full_size() -> None:
-    begun = TrainConfig(preset="facemill-muon", manifest="m", output="o")
-    assert resolve(begun).sides
-    assert not resolve(dataclasses.replace(begun, start_from="first")).sides
+    begun = build(TrainOptions, preset="facemill-muon")
+    assert begun.recipe().sides
+    assert not changed(begun, start_from="first").recipe().sides
 
 
 def card_of(bundle: Bundle, folder: Path) -> str:
@@ -257,12 +265,14 @@ def card_of(bundle: Bundle, folder: Path) -> str:
 def test_a_network_goes_on_from_the_weights_of_an_earlier_run(
     faces_manifest: str, by_two: Finished, tmp_path: Path
 ) -> None:
-    first = by_two.options.output
+    first = by_two.output
     start = open_start(first, _recipe(1))
     slow = dataclasses.replace(preset("demo").optimizer, learning_rate=1e-9)
-    options = TrainOptions(
-        _recipe(1, optimizer=slow), faces_manifest, str(tmp_path / "second"), start=start
-    )
+    options = training_job(
+        _recipe(1, optimizer=slow), faces_manifest, str(tmp_path / "second"),
+        start_from=first,
+    )  # fmt: skip
+    assert options.start == start
     second = train(options)
     best = min(row["val_loss"] for row in by_two.result.history)
     assert second.history[0]["val_loss"] == pytest.approx(best, rel=1e-3)
@@ -270,78 +280,82 @@ def test_a_network_goes_on_from_the_weights_of_an_earlier_run(
     assert bundle.record["training"]["start"] == start.sha256[:16]
     begun = by_two.bundle.record["training"]
     assert bundle.record["training"]["start_training"] == begun
-    assert f"| start: command | {begun['command']} |" in card_of(bundle, tmp_path)
-    assert f"--start-from RUN-{start.sha256[:16]}" in bundle.record["training"]["command"]
+    assert f"| start: run_id | {begun['run_id']} |" in card_of(bundle, tmp_path)
+    repeated = bundle.record["training"]["options"]
+    assert repeated["start_from"] == f"RUN-{start.sha256[:16]}"
     with pytest.raises(UsageError, match=r"\(start was '[0-9a-f]{16}', is None\)"):
         train(dataclasses.replace(options, start=None))
     with pytest.raises(UsageError) as error:
         open_start(first, dataclasses.replace(_recipe(), network=LARGER))
     assert str(error.value) == (
-        f"--start-from {first} trained another network (network.branch_units was 64, "
+        f"`start_from` {first} trained another network (network.branch_units was 64, "
         "is 65): give a run whose network and heads are those of demo"
     )
-    with pytest.raises(UsageError, match=r"^--start-from .+/none holds no weights.npz: give the "):
+    with pytest.raises(UsageError, match=r"^`start_from` .+/none holds no weights.npz: give the "):
         open_start(str(tmp_path / "none"), _recipe())
+
+
+def _taught(recipe: Recipe, teacher: Bundle) -> TrainingJob:
+    return dataclasses.replace(training_job(recipe, "m", "o"), teachers=(teacher,))
 
 
 def test_a_teacher_that_cannot_teach_this_network_is_an_error() -> None:
     shipped = open_bundle(None)
     with pytest.raises(UsageError) as error:
-        TrainOptions(_recipe(), "m", "o", teachers=(shipped,)).check()
+        check(_taught(_recipe(), shipped))
     assert str(error.value) == (
-        f"--teachers {shipped.name} ({shipped.id}) takes rgb pictures, demo takes grey ones: a "
+        f"`teachers` {shipped.name} ({shipped.id}) takes rgb pictures, demo takes grey ones: a "
         "teacher must see the same picture, of whatever size"
     )
     other = dataclasses.replace(preset("facemill"), heads=preset("demo").heads)
     with pytest.raises(UsageError, match=r"has heads that facemill has not: age; give a bundle"):
-        TrainOptions(other, "m", "o", teachers=(shipped,)).check()
+        check(_taught(other, shipped))
 
 
 def test_a_setting_that_was_there_before_and_is_gone_is_a_difference(tmp_path: Path) -> None:
-    options = TrainOptions(preset("facemill"), "m", str(tmp_path))
+    options = training_job(preset("facemill"), "m", str(tmp_path))
     claim(options, "f")
     kept = dataclasses.replace(options, recipe=dataclasses.replace(options.recipe, auxiliary=()))
     with pytest.raises(UsageError, match=r"recipe.auxiliary was \['race'\], is None"):
         claim(kept, "f")
 
 
-def test_the_command_of_a_run_names_all_that_differs_from_its_preset() -> None:
-    given = TrainConfig(
-        preset="seed-final", manifest="m", output="o", global_batch_size=64, learning_rate=3e-4,
-        clip_norm=1.0, age_head="groups", race_head="auxiliary",
+def test_the_card_of_a_run_holds_all_that_differs_from_its_preset_and_can_be_given_back() -> None:
+    options = build(
+        TrainOptions, preset="seed-final", manifest="m", output="o", global_batch_size=64,
+        learning_rate=3e-4, clip_norm=1.0, age_head="groups", race_head="auxiliary",
     )  # fmt: skip
-    command = TrainOptions(resolve(given), "m", "o").command()
-    assert command == (
-        "python -m jobs.train --preset seed-final --epochs 12 --global-batch-size 64 "
-        "--learning-rate 0.0003 --clip-norm 1.0 --age-head groups --race-head auxiliary "
-        "--manifest MANIFEST --output OUTPUT"
-    )
-    given = TrainConfig(preset="levi-hassner-age", manifest="m", output="o", age_head="groups")
-    assert "--age-head groups" in TrainOptions(resolve(given), "m", "o").command()
+    repeated = settle(options).repeatable()
+    assert repeated == {
+        "preset": "seed-final", "global_batch_size": 64, "learning_rate": 0.0003, "clip_norm": 1.0,
+        "age_head": "groups", "race_head": "auxiliary",
+    }  # fmt: skip
+    assert build(TrainOptions, manifest="m", output="o", **repeated) == options
     for name in PRESETS:
-        plain = TrainOptions(resolve(TrainConfig(preset=name)), "m", "o").command()
-        assert plain.count("--") == 4, plain
+        plain = build(TrainOptions, preset=name, manifest="m", output="o")
+        assert settle(plain).repeatable() == {"preset": name}
 
 
 def test_heads_are_replaced_added_and_kept_as_asked() -> None:
-    groups = resolve(TrainConfig(preset="seed-final", age_head="groups"))
+    groups = build(TrainOptions, age_head="groups").recipe()
     assert [head.name for head in groups.heads] == ["gender", "age_group"]
-    race = resolve(TrainConfig(preset="seed-final", race_head="auxiliary"))
+    race = build(TrainOptions, race_head="auxiliary").recipe()
     assert [head.name for head in race.heads] == ["gender", "age", "race"]
     assert [head.name for head in race.kept_heads] == ["gender", "age"]
-    kept = resolve(TrainConfig(preset="facemill", race_head="kept"))
+    kept = build(TrainOptions, preset="facemill", race_head="kept").recipe()
     assert [head.name for head in kept.kept_heads] == ["gender", "age", "race"]
-    with pytest.raises(UsageError, match=r"^--age-head groups: dhomne-gender has no age head that"):
-        resolve(TrainConfig(preset="dhomne-gender", age_head="groups"))
-    with pytest.raises(UsageError, match=r"^--clip-norm -1 must be above 0$"):
-        resolve(TrainConfig(preset="demo", clip_norm=-1.0))
+    with pytest.raises(UsageError, match=r"^`age_head` groups: dhomne-gender has no age head that"):
+        build(TrainOptions, preset="dhomne-gender", age_head="groups").recipe()
+    with pytest.raises(UsageError, match=r"^`clip_norm` -1 must be above 0$"):
+        build(TrainOptions, clip_norm=-1.0)
 
 
 def test_options_at_their_defaults_leave_the_identity_as_it_was() -> None:
-    options = TrainOptions(_recipe(), "m", "o")
-    usual = options.identity("f")
+    usual = training_job(_recipe(), "m", "o").identity("f")
     assert not {"accumulate", "early_stopping", "balance"} & set(usual)
-    other = dataclasses.replace(options, balance="age", early_stopping=3, keep_best=2, workers=4)
+    other = training_job(
+        _recipe(), "m", "o", balance="age", early_stopping=3, keep_best=2, num_workers=4
+    )
     assert set(other.identity("f")) - set(usual) == {"balance", "early_stopping"}
 
 
@@ -361,7 +375,7 @@ def test_ingest_train_evaluate_on_s3_equals_the_local_run(
         storage.write_bytes(f"{bucket}/faces/{face.name}", face.read_bytes())
     options = IngestOptions(f"{bucket}/faces")
     write_ingested(ingest(options), options, f"{bucket}/manifest")
-    remote = train(TrainOptions(_recipe(1), f"{bucket}/manifest", f"{bucket}/run"))
+    remote = train(training_job(_recipe(1), f"{bucket}/manifest", f"{bucket}/run"))
     assert tables.read_json(f"{bucket}/run/bundle/bundle.json")["bundle_id"] == remote.bundle_id
     for name, value in one_epoch.result.history[0].items():
         if name.startswith(("train_", "val_")):

@@ -1,6 +1,5 @@
 """TensorBoard and MLflow hear of every epoch, and stop no training."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +8,9 @@ import pytest
 from model.errors import UsageError
 from model.presets import preset
 from model.runtime import import_tensorflow
-from pipelines.training.options import TrainOptions
+from pipelines.training.claim import TrainingJob
 from pipelines.training.trackers import Trackers, open_trackers
+from tests.runs import training_job
 
 ROWS = [
     {"epoch": 1, "train_loss": 3.0, "val_age_mae": 9.0, "images_per_s": 100.0},
@@ -19,8 +19,8 @@ ROWS = [
 MEASURED = {"test": {"age_mae": {"value": 7.5, "low": 7.0, "high": 8.0, "images": 10}}}
 
 
-def _options(output: Path) -> TrainOptions:
-    return TrainOptions(preset("demo"), "manifest", str(output))
+def _job(output: Path, **options: Any) -> TrainingJob:
+    return training_job(preset("demo"), "manifest", str(output), **options)
 
 
 def _scalars(folder: Path) -> dict[tuple[str, int], float]:
@@ -37,7 +37,7 @@ def _scalars(folder: Path) -> dict[tuple[str, int], float]:
 
 
 def test_tensorboard_events_lie_beside_the_run(tmp_path: Path) -> None:
-    with open_trackers(_options(tmp_path), {}) as trackers:
+    with open_trackers(_job(tmp_path), {}) as trackers:
         for row in ROWS:
             trackers.epoch(row)
         trackers.finish(MEASURED)
@@ -59,7 +59,7 @@ def test_a_resumed_run_goes_on_in_its_mlflow_run(
     except Exception:  # mlflow-skinny has no database: its folder store does
         monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
         uri = (tmp_path / "mlruns").as_uri()
-    options = dataclasses.replace(_options(tmp_path / "run"), mlflow_uri=uri)
+    options = _job(tmp_path / "run", mlflow_uri=uri)
     identity = {"seed": 3, "recipe": {"epochs": 2}}
     with pytest.raises(KeyError), open_trackers(options, identity) as trackers:
         trackers.epoch(ROWS[0])
@@ -78,9 +78,9 @@ def test_a_resumed_run_goes_on_in_its_mlflow_run(
 
 
 def test_a_server_that_cannot_be_used_is_an_error_before_the_training(tmp_path: Path) -> None:
-    options = dataclasses.replace(_options(tmp_path), mlflow_uri="gopher://nowhere")
+    options = _job(tmp_path, mlflow_uri="gopher://nowhere")
     with (
-        pytest.raises(UsageError, match=r"^--mlflow-uri gopher://nowhere cannot be used: "),
+        pytest.raises(UsageError, match=r"^`mlflow_uri` gopher://nowhere cannot be used: "),
         open_trackers(options, {}),
     ):
         pass
@@ -108,7 +108,7 @@ def test_a_tracker_that_breaks_down_later_stops_no_training(
 
 def test_a_password_in_the_mlflow_uri_is_refused_and_not_repeated(tmp_path: Path) -> None:
     uri = "https://me:sesame@mlflow.example/"
-    options = dataclasses.replace(_options(tmp_path), mlflow_uri=uri)
+    options = _job(tmp_path, mlflow_uri=uri)
     with (
         pytest.raises(UsageError, match="MLFLOW_TRACKING_PASSWORD") as caught,
         open_trackers(options, {}),

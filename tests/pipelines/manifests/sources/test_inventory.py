@@ -8,9 +8,8 @@ import pyarrow as pa
 import pytest
 
 from model.errors import ManifestError
+from pipelines.manifests.sources import open_source
 from pipelines.manifests.sources.inventory import is_inventory, lasting_name, read_inventory
-from pipelines.scoring.claim import ScoreOptions
-from pipelines.scoring.run import _list_inputs  # pyright: ignore[reportPrivateUsage]
 from pipelines.storage import tables
 
 
@@ -66,8 +65,9 @@ def test_old_versions_delete_markers_and_folders_are_no_inputs(tmp_path: Path) -
 
 def test_scoring_takes_an_inventory_for_a_manifest(tmp_path: Path) -> None:
     uri = report(tmp_path, objects("a.jpg", "b.jpg"))
-    options = ScoreOptions(uri, "manifest", str(tmp_path / "out"))
-    assert [part.num_rows for part in _list_inputs(options, None)] == [2]
+    source = open_source((), uri)
+    assert [part.num_rows for part in source.parts()] == [2]
+    assert (source.by_name, source.identity()) == (False, {"manifest": lasting_name(uri)})
 
 
 def test_our_own_manifest_json_is_not_taken_for_one(tmp_path: Path) -> None:

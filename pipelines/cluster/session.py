@@ -1,0 +1,83 @@
+"""This process's Ray: the cluster that it was told of, or a quiet local one."""
+
+import json
+import logging
+import os
+import re
+import warnings
+from typing import Any
+
+from model.runtime import captured_stderr
+from pipelines.telemetry.phases import phase
+
+# In the environment of every process: the chatter of TensorFlow, oneDNN, absl and Ray stays out.
+_QUIET = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TF_ENABLE_DEPRECATION_WARNINGS": "0",
+    "KERAS_BACKEND": "tensorflow",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_TRAIN_V2_ENABLED": "1",
+    "RAY_DEDUP_LOGS": "1",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "PYTHONWARNINGS": "ignore",
+    # Ray Data's own actors draw an ERROR about constructor arguments (ray#53727) in every run.
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+}
+# What a driver's environment says and workers on other nodes must know too. Never a key: Ray shows
+# a runtime environment to whoever may see its dashboard (docs/security.md).
+_PASSED_ON = re.compile(r"FACEMILL_\w+|AWS_ENDPOINT_URL(_S3)?|AWS_(DEFAULT_)?REGION|AWS_ALLOW_HTTP")
+
+
+def quiet_libraries() -> None:
+    """Keep the chatter of libraries out; their errors still show."""
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    warnings.filterwarnings("ignore")
+    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
+    logging.getLogger("ray").setLevel(logging.ERROR)
+
+
+def start_ray() -> None:
+    """Join the cluster that `RAY_ADDRESS` (or `ray job submit`) names, else start a local one.
+
+    Raises:
+        ResourcesError: the cluster has not one core to work on, and none can come.
+    """
+    import ray
+    from ray.data import DataContext
+
+    from pipelines.cluster.resources import Ask, require
+
+    joins = bool(os.environ.get("RAY_ADDRESS"))
+    if not ray.is_initialized():
+        # "local": never somebody else's cluster that happens to run on this machine.
+        options: dict[str, Any] = (
+            {"runtime_env": _runtime_env()}
+            if joins
+            else {"address": "local", "include_dashboard": False}
+        )
+        with phase("start_ray"), captured_stderr():  # Ray's core says how loud it will be
+            ray.init(
+                logging_level=logging.ERROR, log_to_driver=False, configure_logging=True, **options
+            )
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.raise_original_map_exception = True  # else every failure reads "UDF failed to process"
+    # Failures reach us as exceptions, told in a sentence; their traces are in Ray's own logs.
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    require(Ask({"CPU": 1}))
+
+
+def _runtime_env() -> dict[str, Any]:
+    """What the nodes of a cluster, which inherit nothing from this process, are told.
+
+    What `ray job submit --runtime-env-json` says already is left alone: Ray refuses to hear it
+    twice.
+    """
+    given = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")).get("runtime_env", {})
+    mine = {name: os.environ[name] for name in os.environ if _PASSED_ON.fullmatch(name)}
+    mine |= {name: os.environ[name] for name in _QUIET if name in os.environ}
+    return {"env_vars": {k: v for k, v in mine.items() if k not in given.get("env_vars", {})}}

@@ -1,0 +1,59 @@
+"""The options of an ingest, declared once."""
+
+import dataclasses
+from typing import Annotated, Any, Literal
+
+from model.errors import UsageError
+from pipelines import storage
+from pipelines.manifests.splits import SplitRule
+
+
+@dataclasses.dataclass(frozen=True)
+class IngestOptions:
+    """What to ingest and how."""
+
+    images: Annotated[str, "URI"]
+    """Folder, s3://bucket/prefix or uncompressed .tar of images."""
+    output: Annotated[str, "URI"] = ""
+    """Folder or s3:// prefix for the manifest."""
+    labels: str = "auto"
+    """auto (UTKFace names if most files have them), utkface, none, or a .csv or .parquet with
+    columns path, age (years), gender (male/female or 0/1) and optionally race."""
+    hash: Literal["content", "etag"] = "content"
+    """content reads every byte (finds duplicates); etag reads none."""
+    split: Annotated[str, "TRAIN,VAL,TEST"] = "0.6,0.2,0.2"
+    """Shares of train, val and test; a function of each image's content."""
+    split_seed: int = 0
+    """Another seed gives other splits."""
+    split_column: str | None = None
+    """Column of the labels file that already says train, val or test."""
+
+    @property
+    def place(self) -> str:
+        """The normalized URI of the images."""
+        return storage.normalize(self.images)
+
+    @property
+    def rule(self) -> SplitRule:
+        """How images fall into splits.
+
+        Raises:
+            UsageError: the shares are none.
+        """
+        try:
+            train, val, test = (float(part) for part in self.split.split(","))
+        except ValueError:
+            raise UsageError(
+                f"`split` {self.split}: give three shares such as 0.6,0.2,0.2"
+            ) from None
+        return SplitRule((train, val, test), self.split_seed)
+
+    def identity(self) -> dict[str, Any]:
+        """All that decides the manifest, as manifest.json holds it."""
+        return {
+            "images": self.place,
+            "labels": self.labels,
+            "hash": self.hash,
+            "split": dataclasses.asdict(self.rule),
+            "split_column": self.split_column,
+        }

@@ -1,0 +1,35 @@
+"""Rows that the caller holds already, such as the labelled ones of a split."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from pipelines.manifests.manifest import fingerprint
+from pipelines.manifests.sources.manifest import once_each
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """Manifest rows, and the URI of where they come from."""
+
+    uri: str
+    table: pa.Table
+    by_name: bool = False
+
+    def identity(self) -> dict[str, Any]:
+        """The URI and the fingerprint of the rows."""
+        return {"table": self.uri, "fingerprint": fingerprint(self.table)}
+
+    def parts(self) -> Iterator[pa.Table]:
+        """All rows, in one table."""
+        yield once_each(self.table, self.uri)
+
+    def preview(self, most: int | None = None) -> Iterator[pa.Table]:
+        """All rows."""
+        del most
+        yield self.table
+
+    def require_readable(self, output: str) -> None:
+        """See `Source`: they have been read."""

@@ -1,0 +1,62 @@
+"""Train, val and test: a function of an image's content; and which images are the same."""
+
+import dataclasses
+import hashlib
+
+import pandas as pd
+
+from model.errors import UsageError
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitRule:
+    """How images fall into train, val and test: by content, never by order or name."""
+
+    fractions: tuple[float, float, float] = (0.6, 0.2, 0.2)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the fractions.
+
+        Raises:
+            UsageError: they are negative or do not sum to 1.
+        """
+        if min(self.fractions) < 0 or abs(sum(self.fractions) - 1) > 1e-6:
+            raise UsageError(
+                f"`split` {','.join(map(str, self.fractions))} must be three shares >= 0 that sum "
+                "to 1, for example 0.6,0.2,0.2"
+            )
+
+    def split_of(self, content_hash: str) -> str:
+        """The split of a duplicate group: the same for the same bytes, whatever else is there."""
+        digest = hashlib.sha256(f"{self.seed}:{content_hash}".encode()).hexdigest()
+        position = int(digest[:13], 16) / 16**13
+        train, val, _ = self.fractions
+        return SPLITS[int(position >= train) + int(position >= train + val)]
+
+
+def with_groups(rows: pd.DataFrame, rule: SplitRule) -> pd.DataFrame:
+    """Add duplicate_group, label_conflict and, where it is not given, split.
+
+    Args:
+        rows: columns of `MANIFEST_SCHEMA` up to taken_at, and maybe `split`.
+        rule: how to split.
+
+    Returns:
+        The same rows, in uri order.
+    """
+    rows = rows.sort_values("uri", ignore_index=True)
+    # Only S3's own ETags follow the content; time and size of other files can agree by chance.
+    own = rows["uri"].str.startswith("s3://") & rows["offset"].isna()
+    identity = rows["content_hash"].fillna(rows["etag"].where(own)).fillna(rows["uri"])
+    grouped = rows.groupby(identity, sort=False)
+    copies = grouped["uri"].transform("size")
+    ages = grouped["age_years"].transform("nunique")
+    genders = grouped["gender"].transform("nunique")
+    rows["duplicate_group"] = identity.str.slice(0, 16).where(copies > 1)
+    rows["label_conflict"] = ((ages > 1) | (genders > 1)).astype(bool)
+    if "split" not in rows:
+        rows["split"] = [rule.split_of(value) for value in identity]
+    return rows

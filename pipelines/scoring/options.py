@@ -1,0 +1,205 @@
+"""The options of a scoring run, declared once: for the command line, job.json and the code."""
+
+import dataclasses
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from model.calibration import DEFAULT_COVERAGE
+from model.errors import UsageError
+from model.precision import Precision
+from model.views import Views
+from pipelines import storage
+from pipelines.configuration import HIDDEN
+from pipelines.images.guarded_decoder import DECODER, TIMEOUT_S
+from pipelines.predictions import layout
+
+if TYPE_CHECKING:  # pandas and the like, which a help text shall not wait for
+    from pipelines.predictions.dataset import Partitioning
+
+
+@dataclasses.dataclass(frozen=True)
+class Answers:
+    """What the network is asked, and how it is read."""
+
+    precision: Literal["auto"] | Precision = "auto"
+    """Of the network's body; auto: bfloat16 where the CPU has it in hardware, else float32. A
+    resumed run keeps its own."""
+    coverage: Annotated[float, "SHARE"] = DEFAULT_COVERAGE
+    """Share of people whose age the interval is to hold, 0.5 to 0.99."""
+    age_bins: Literal["auto", "decades", "adience"] = "auto"
+    """Age groups 0-10, 11-20, … or the eight Adience classes; auto: those of the network's own
+    age-group head, else decades."""
+    views: Views = 1
+    """Views of each image whose outputs are averaged: 2, with its mirror image, at half the speed;
+    10, five crops and their mirror images, for networks that crop."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Resources:
+    """Where it runs, and in what portions."""
+
+    workers: int | None = None
+    """At most so many, a core or a GPU each; default: all of the cluster."""
+    plan: Literal["auto", "fused", "separate"] = "auto"
+    """fused: all stages of a shard in one process a core; separate: decoding on CPUs apart from the
+    network; auto: separate where the cluster has GPUs."""
+    use_gpu: bool = False
+    """Run the network on GPUs, one a worker, even if an autoscaling cluster has none yet."""
+    shard_rows: int | None = None
+    """Images an output file and unit of resuming; default: from 512, growing to 50,000."""
+
+    def __post_init__(self) -> None:
+        """Check the counts.
+
+        Raises:
+            UsageError: one is below 1.
+        """
+        for name in ("workers", "shard_rows"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"`{name}` {value} must be at least 1")
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """What is put up with."""
+
+    max_quarantine: Annotated[str | None, "SHARE"] = None
+    """Stop early, resumably, where more than this share of inputs is bad, e.g. 5%."""
+    image_timeout_s: Annotated[float, "SECONDS"] = TIMEOUT_S
+    """An image that takes longer to decode goes to quarantine."""
+    patience_s: Annotated[float, HIDDEN] = 180.0
+    """How long a worker tries again where the store fails, beyond each request's own."""
+    decoder: Annotated[str, HIDDEN] = DECODER
+    """`module:function` with which workers decode."""
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            UsageError: the share is none, or the time is not above 0.
+        """
+        if not 0 <= (self.quarantine_share or 0.0) < 1:
+            raise UsageError(
+                f"`max_quarantine` {self.max_quarantine} must be a share, such as 5% or 0.05"
+            )
+        if not self.image_timeout_s > 0:
+            raise UsageError(f"`image_timeout_s` {self.image_timeout_s:g} must be above 0")
+
+    @property
+    def quarantine_share(self) -> float | None:
+        """`max_quarantine` as a share, 0-1; -1 where it is none."""
+        text = self.max_quarantine
+        if text is None:
+            return None
+        try:
+            return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        except ValueError:
+            return -1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Again:
+    """When there is a run already."""
+
+    incremental: bool = False
+    """The source has grown: list it again, score what is new or changed, report what is gone."""
+    new_version: bool = False
+    """Where `output` holds another run, write beside it: to OUTPUT/v2, OUTPUT/v3, …"""
+    dry_run: bool = False
+    """Say what would be done; start and write nothing."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSet:
+    """The predictions laid out once more, for analysts, below OUTPUT/dataset."""
+
+    compact: bool = False
+    """In files of 128 MB."""
+    partition_by: Annotated[str | None, "COLUMNS"] = None
+    """In Hive folders of these columns: gender, age_group or gender,age_group."""
+    partition_regex: Annotated[str | None, "REGEX"] = None
+    """In a Hive folder for each named group found in the uri, for example
+    '/(?P<camera>[^/]+)/[^/]+$'."""
+
+    @property
+    def partitioning(self) -> "Partitioning | None":
+        """How to lay them out, or None.
+
+        Raises:
+            UsageError: a column cannot be a folder, or the expression is not RE2 with named groups.
+        """
+        if not (self.compact or self.partition_by or self.partition_regex):
+            return None
+        from pipelines.predictions.dataset import Partitioning
+
+        by = tuple(filter(None, (self.partition_by or "").split(",")))
+        return Partitioning(by, self.partition_regex)
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreOptions:
+    """What to score, with what, where."""
+
+    SAVED_IN: ClassVar[str] = layout.JOB
+
+    images: Annotated[tuple[str, ...], "URI ..."] = ()
+    """Folder, s3://bucket/prefix or .tar of images; or a few picture files."""
+    manifest: Annotated[str | None, "URI"] = None
+    """Instead of images: output of jobs.ingest, a Parquet with a uri column, or the manifest.json
+    of an Amazon S3 Inventory in Parquet."""
+    bundle: Annotated[str | None, "URI"] = None
+    """Bundle folder or s3:// prefix; default: the newest shipped one."""
+    output: Annotated[str | None, "URI"] = None
+    """Folder or s3:// prefix; may be left out for a few pictures, which are then printed."""
+    answers: Answers = dataclasses.field(default_factory=Answers)
+    resources: Resources = dataclasses.field(default_factory=Resources)
+    limits: Limits = dataclasses.field(default_factory=Limits)
+    again: Again = dataclasses.field(default_factory=Again)
+    data_set: DataSet = dataclasses.field(default_factory=DataSet)
+
+    @property
+    def place(self) -> str:
+        """The normalized output.
+
+        Raises:
+            UsageError: there is none.
+        """
+        if self.output is None:
+            raise UsageError("`output` is missing: give a folder or an s3:// prefix")
+        return storage.normalize(self.output)
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateOptions:
+    """What to measure, with what, where."""
+
+    manifest: Annotated[str | None, "URI"] = None
+    """Output of jobs.ingest, or a labelled Parquet."""
+    bundle: Annotated[str | None, "URI"] = None
+    """Bundle folder or s3:// prefix; default: the newest shipped one."""
+    output: Annotated[str | None, "URI"] = None
+    """Folder or s3:// prefix for metrics and predictions."""
+    split: Literal["train", "val", "test", "all"] = "test"
+    """Which split of the manifest."""
+    images: Annotated[str | None, "URI"] = None
+    """Instead of a manifest: a folder, prefix or tar of images with UTKFace names, all used."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the network's body."""
+    age_bins: Literal["auto", "decades", "adience"] = "auto"
+    """Age groups 0-10, 11-20, … or the eight Adience classes; auto: those of the network's own
+    age-group head, else decades."""
+    views: Views = 1
+    """Views of each image whose outputs are averaged: 2, with its mirror image; 10, five crops and
+    their mirror images, for networks that crop."""
+
+    def scoring(self) -> ScoreOptions:
+        """The options of the scoring run behind it.
+
+        Raises:
+            UsageError: there is no output, or not one source.
+        """
+        if (self.manifest is None) == (self.images is None):
+            raise UsageError("give either `manifest` or `images`")
+        answers = Answers(self.precision, age_bins=self.age_bins, views=self.views)
+        options = ScoreOptions(output=self.output, answers=answers)
+        return dataclasses.replace(options, output=options.place)

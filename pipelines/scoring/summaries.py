@@ -1,0 +1,118 @@
+"""What a person is told of a scoring run: (title, rows of name and value)."""
+
+from typing import Any
+
+from model.bundle import Bundle
+from pipelines.predictions import layout
+from pipelines.predictions.dataset import Partitioning, describe
+from pipelines.predictions.schemas import read_predictions
+from pipelines.scoring.claim import ScoringJob
+from pipelines.scoring.dry_run import Plan
+from pipelines.scoring.evaluation import Evaluation
+from pipelines.scoring.run import Scored
+
+Summary = tuple[str, list[tuple[str, object]]]
+
+_PERCENT = {"age_within_5", "gender_accuracy", "age_group_exact", "age_group_one_off"}
+_NAMES = {
+    "age_mae": "age MAE, years",
+    "age_rmse": "age RMSE, years",
+    "age_bias": "age bias, years",
+    "age_within_5": "age within 5 years",
+    "age_group_exact": "age group exact",
+    "age_group_one_off": "... or the next one",
+    "gender_accuracy": "gender accuracy",
+    "gender_auc": "gender AUC",
+}
+
+
+def of_plan(plan: Plan, job: ScoringJob) -> Summary:
+    """What `dry_run` found."""
+    more = "" if plan.inputs_exact else "more than "
+    where = job.settings.options.resources.plan
+    return (
+        "dry run: nothing was started or written",
+        [
+            ("state", plan.state),
+            ("inputs", f"{more}{plan.inputs:,}, {plan.pending_inputs:,} to score"),
+            ("shards", f"{more}{plan.shards:,}, {plan.pending_shards:,} to score"),
+            ("bundle", f"{job.bundle.name} ({job.bundle.id})"),
+            ("precision", plan.precision),
+            ("plan", where if where != "auto" else "fused; separate where there are GPUs"),
+            ("output", job.settings.output),
+        ],
+    )
+
+
+def of_run(scored: Scored, bundle: Bundle, output: str) -> Summary:
+    """What was scored, how fast, where it is."""
+    record, now = scored.record, scored.record["inputs"] - scored.skipped
+    speed, rate = record.get("images_per_s"), ""
+    if now and speed:
+        rate = f", {record['start_up_s']:,.1f} s of them start-up, then {speed:,.0f} images/s"
+    skipped = f"; {scored.skipped:,} were there already" if scored.skipped else ""
+    rows = layout.PREDICTIONS if record["scored"] else layout.QUARANTINE
+    reasons = ", ".join(f"{n:,} {r}" for r, n in record["quarantine_reasons"].items())
+    return (
+        f"scored with {bundle.name} ({bundle.id})",
+        [
+            ("inputs", f"{record['inputs']:,}{skipped}"),
+            ("precision", record["precision"]),
+            *_grown(scored),
+            ("scored", f"{record['scored']:,}"),
+            ("quarantined", f"{record['quarantined']:,}" + (f" ({reasons})" if reasons else "")),
+            ("time", f"{scored.seconds:,.1f} s{rate}"),
+            ("output", output),
+            (
+                "next",
+                f"python -c \"import pandas; print(pandas.read_parquet('{output}/{rows}'))\"",
+            ),
+            ("please note", "estimates, not for age gating, identity or decisions about people"),
+        ],
+    )
+
+
+def _grown(scored: Scored) -> list[tuple[str, object]]:
+    if scored.growth is None:
+        return []
+    growth = scored.growth
+    gone = f"{growth.deleted:,} gone" + (f" ({layout.DELETED})" if growth.deleted else "")
+    return [("since then", f"{growth.added:,} new, {growth.changed:,} changed, {gone}")]
+
+
+def of_data_set(record: dict[str, Any], partitioning: Partitioning, output: str) -> Summary:
+    """How the predictions were laid out once more."""
+    rows: list[tuple[str, object]] = [("rows", f"{record['rows']:,} in {describe(record)}")]
+    if partitioning.levels:
+        rows.append(("partitions", ", ".join(partitioning.levels)))
+    return "data set", [*rows, ("output", layout.path(output, layout.DATASET))]
+
+
+def of_evaluation(evaluation: Evaluation, bundle: Bundle, output: str) -> Summary:
+    """The metrics of a labelled split."""
+    record = evaluation.scored.record
+    figures = [
+        (title, value.text(4 if name == "gender_auc" else 2, percent=name in _PERCENT))
+        for name, title in _NAMES.items()
+        if (value := evaluation.metrics.get(name))
+    ]
+    return (
+        f"evaluated {bundle.name} ({bundle.id})",
+        [
+            ("images", f"{record['scored']:,} scored, {record['quarantined']:,} quarantined"),
+            *figures,
+            ("", "in brackets: bootstrap 95 % interval"),
+            ("output", output),
+        ],
+    )
+
+
+def side_by_side(output: str, other: str, rows: int) -> str:
+    """The first predictions of a run beside another's of the same images, as text."""
+    frame: Any = read_predictions(output).slice(0, rows).to_pandas()
+    theirs: Any = read_predictions(other).to_pandas().set_index("uri")
+    for name in ("age_years", "gender"):
+        frame[f"shipped_{name}"] = frame["uri"].map(theirs[name])
+    frame["uri"] = frame["uri"].str.rsplit("/", n=1).str[-1]
+    shown = frame[["uri", "age_years", "gender", "shipped_age_years", "shipped_gender"]]
+    return shown.to_string(index=False, float_format="{:.1f}".format)

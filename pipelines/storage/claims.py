@@ -1,0 +1,86 @@
+"""Whose an output is: one file says what the run in it does, and every other run is refused."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from model.errors import UsageError
+from pipelines import storage
+from pipelines.storage import tables
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """What a job would do in an output.
+
+    Attributes:
+        output: folder or prefix.
+        file: name of the file that says whose it is, e.g. `job.json`.
+        what: the kind of run, e.g. `scoring run`.
+        identity: all that decides what the run writes.
+        before: values that records have which were written before a key existed.
+        under: key of the record below which the identity stands; '' for the record itself.
+        advice: what else to do where another run is there.
+    """
+
+    output: str
+    file: str
+    what: str
+    identity: Mapping[str, Any]
+    before: Mapping[str, Any] = dataclasses.field(default_factory=dict[str, Any])
+    under: str = ""
+    advice: str = "repeat the arguments of that run to resume it"
+
+    def record(self) -> dict[str, Any] | None:
+        """What the file says, or None if the output is free."""
+        try:
+            return tables.read_json(storage.join(self.output, self.file))
+        except FileNotFoundError:
+            return None
+
+    def differences(self) -> list[str]:
+        """`recipe.epochs was 12, is 3` for whatever the run in the output did otherwise."""
+        record = self.record()
+        if record is None:
+            return []
+        stated = record.get(self.under, {}) if self.under else record
+        known = {key: stated[key] for key in (*self.identity, *self.before) if key in stated}
+        return differences({**self.before, **known}, {**self.before, **tables.plain(self.identity)})
+
+    def require_own(self) -> dict[str, Any] | None:
+        """The record of the same run begun earlier, or None if the output is free.
+
+        Raises:
+            UsageError: another run is there; the message names what differs.
+        """
+        different = self.differences()
+        if different:
+            raise UsageError(
+                f"`output` {self.output} holds another {self.what} ({'; '.join(different)}): "
+                f"choose another `output`{self.advice and f', or {self.advice}'}"
+            )
+        return self.record()
+
+    def take(self, more: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+        """The record: of the same run begun earlier, or written now with `more` beside it.
+
+        Raises:
+            UsageError: another run is there.
+        """
+        record = self.require_own()
+        if record is None:
+            record = {**tables.plain(self.identity), **more()}
+            tables.write_json(storage.join(self.output, self.file), record)
+        return record
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> list[str]:
+    """`recipe.epochs was 12, is 3` for every leaf that differs."""
+    found: list[str] = []
+    for key in [*now, *(key for key in before if key not in now)]:
+        old, new, name = before.get(key), now.get(key), f"{path}{key}"
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += differences(old, new, f"{name}.")  # type: ignore[arg-type]
+        elif old != new:
+            found.append(f"{name} was {old!r}, is {new!r}")
+    return found

@@ -1,0 +1,224 @@
+"""What a training is, once settled, and the claim to an output that train.json lays down."""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from model.bundle import RECORD_FILE, Bundle
+from model.errors import UsageError
+from model.recipes import Recipe
+from pipelines import configuration, storage
+from pipelines.bundles.opening import open_bundle
+from pipelines.storage import tables
+from pipelines.storage.claims import Claim, differences
+from pipelines.telemetry import phases
+from pipelines.training.options import TrainOptions
+
+# What lies in an output.
+BUNDLE = "bundle"
+CHECKPOINTS = "checkpoints"
+WEIGHTS_FILE = "weights.npz"  # of the best epoch, as training has them: with batch norm, all heads
+# Left out of the identity at these values, so that outputs of before they existed stay resumable.
+_DEFAULTS: dict[str, Any] = {
+    "accumulate": 1, "early_stopping": None, "balance": "none", "teachers": [], "start": None,
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """Weights to begin with: an earlier run's output and the SHA-256 of its weights file."""
+
+    output: str
+    sha256: str
+    training: Mapping[str, Any]
+    """How it was trained, as its bundle says."""
+
+
+def open_start(output: str, recipe: Recipe) -> Start:
+    """The weights that an earlier run left.
+
+    Raises:
+        UsageError: there is no finished run, or it trained another network.
+    """
+    uri = storage.join(output, WEIGHTS_FILE)
+    record_uri = storage.join(output, BUNDLE, RECORD_FILE)
+    if not (storage.exists(uri) and storage.exists(record_uri)):
+        raise UsageError(
+            f"`start_from` {output} holds no {WEIGHTS_FILE}: give the output of a finished training"
+        )
+    record = tables.read_json(record_uri)
+    theirs = record["recipe"]
+    ours = tables.plain(recipe.to_json())
+    parts = ("network", "heads")
+    changed = differences({p: theirs[p] for p in parts}, {p: ours[p] for p in parts})
+    if theirs["input"]["color"] != ours["input"]["color"]:
+        changed.append(f"input.color was {theirs['input']['color']!r}")
+    if changed:
+        raise UsageError(
+            f"`start_from` {output} trained another network ({'; '.join(changed)}): give a run "
+            f"whose network and heads are those of {recipe.name}"
+        )
+    return Start(output, hashlib.sha256(storage.read_bytes(uri)).hexdigest(), record["training"])
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingJob:
+    """Options and what they mean here.
+
+    Attributes:
+        options: as the user gave them.
+        recipe: the preset with its changes.
+        manifest: normalized URI.
+        output: normalized URI.
+        teachers: bundles that the network is to imitate, beside learning the labels.
+        start: weights to begin with in place of random ones, or None.
+    """
+
+    options: TrainOptions
+    recipe: Recipe
+    manifest: str
+    output: str
+    teachers: tuple[Bundle, ...] = ()
+    start: Start | None = None
+
+    def identity(self, fingerprint: str) -> dict[str, Any]:
+        """All that decides the outcome; the number of workers does not."""
+        recipe = self.recipe.to_json()
+        del recipe["source"]  # prose
+        workers, lessons, keeping = (
+            self.options.workers, self.options.lessons, self.options.keeping,
+        )  # fmt: skip
+        own = {
+            "accumulate": workers.accumulate,
+            "early_stopping": keeping.early_stopping,
+            "balance": lessons.balance,
+            "teachers": [teacher.id for teacher in self.teachers],
+            "start": self.start and self.start.sha256[:16],
+        }
+        return tables.plain(
+            {
+                "recipe": recipe,
+                "manifest_fingerprint": fingerprint,
+                "precision": workers.precision,
+                "conflicts": lessons.conflicts,
+                "seed": keeping.seed,
+                "weights_dtype": keeping.weights_dtype,
+                **{name: value for name, value in own.items() if value != _DEFAULTS[name]},
+            }
+        )
+
+    def repeatable(self) -> dict[str, Any]:
+        """The options that somebody else would give, with names in place of our places."""
+        chosen = configuration.to_json(self.options)
+        for name in ("manifest", "output", "cache", "mlflow_uri", "list_presets"):
+            chosen.pop(name, None)
+        if self.teachers:
+            chosen["teachers"] = [f"BUNDLE-{teacher.id}" for teacher in self.teachers]
+        if self.start:
+            chosen["start_from"] = f"RUN-{self.start.sha256[:16]}"
+        return {"preset": self.options.preset, **chosen}
+
+
+def settle(options: TrainOptions, recipe: Recipe | None = None) -> TrainingJob:
+    """The training that options mean.
+
+    Args:
+        options: of the job.
+        recipe: in place of the one that they name.
+
+    Raises:
+        UsageError: something is missing, or does not fit together.
+    """
+    recipe = recipe or options.recipe()
+    manifest, output = options.uri("manifest"), options.uri("output")
+    start = None
+    if options.lessons.start_from:
+        first = storage.normalize(options.lessons.start_from)
+        storage.require_readable(first, "`start_from`")
+        start = open_start(first, recipe)
+    teachers = tuple(open_bundle(uri) for uri in options.lessons.teachers)
+    job = TrainingJob(options, recipe, manifest, output, teachers, start)
+    check(job)
+    return job
+
+
+def check(job: TrainingJob) -> None:
+    """Check what no type says.
+
+    Raises:
+        UsageError: the batch cannot be shared out.
+    """
+    recipe, workers = job.recipe, job.options.workers
+    batch = recipe.global_batch_size
+    if batch % workers.num_workers:
+        raise UsageError(
+            f"`global_batch_size` {batch} does not divide by `num_workers` {workers.num_workers}: "
+            "each worker must take an equal share"
+        )
+    if batch % (workers.num_workers * workers.accumulate):
+        raise UsageError(
+            f"`accumulate` {workers.accumulate} does not divide the {batch // workers.num_workers} "
+            "images that each worker takes of a batch: choose a divisor of that"
+        )
+    for teacher in job.teachers:
+        _check_teacher(recipe, teacher)
+
+
+def _check_teacher(recipe: Recipe, teacher: Bundle) -> None:
+    """Refuse a teacher that sees other colours, or says what this network does not."""
+    if teacher.input.color != recipe.input.color:
+        raise UsageError(
+            f"`teachers` {teacher.name} ({teacher.id}) takes {teacher.input.color} pictures, "
+            f"{recipe.name} takes {recipe.input.color} ones: a teacher must see the "
+            "same picture, of whatever size"
+        )
+    own = {(head.name, head.kind, head.classes) for head in recipe.heads}
+    strange = [h.name for h in teacher.heads if (h.name, h.kind, h.classes) not in own]
+    if strange:
+        raise UsageError(
+            f"`teachers` {teacher.name} ({teacher.id}) has heads that {recipe.name} has "
+            f"not: {', '.join(strange)}; give a bundle of the same preset"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """What a run left behind."""
+
+    bundle_uri: str
+    bundle_id: str
+    history: tuple[Mapping[str, float], ...]
+    rejects: tuple[str, ...]
+    best_epoch: int
+    """Whose weights the bundle holds, counted from 1."""
+    already_done: bool = False
+
+
+def claim(job: TrainingJob, fingerprint: str) -> Trained | None:
+    """Claim the output, or return the finished run that it holds.
+
+    Raises:
+        UsageError: it holds another run; the differing settings are named.
+    """
+    identity = job.identity(fingerprint)
+    mine = Claim(job.output, TrainOptions.SAVED_IN, "training run", identity, _DEFAULTS)
+    before = mine.record()
+    record = mine.take(
+        lambda: {
+            "manifest": job.manifest,
+            "run_id": phases.run_id(),
+            "options": configuration.to_json(job.options),
+        }
+    )
+    if before is None:
+        return None
+    phases.adopt_run(record.get("run_id", ""))
+    bundle_uri = storage.join(job.output, BUNDLE)
+    record_uri = storage.join(bundle_uri, RECORD_FILE)
+    if not storage.exists(record_uri):
+        return None
+    made = tables.read_json(record_uri)
+    return Trained(
+        bundle_uri, made["bundle_id"], tuple(made["history"]), (), made["best_epoch"], True
+    )

@@ -1,0 +1,99 @@
+"""The worker group: Ray Train runs it, restarts it after a loss and keeps its checkpoints."""
+
+import os
+from typing import Any
+
+import ray
+import ray.train
+
+from model.errors import StorageError, TrainingError
+from model.runtime import import_tensorflow
+from pipelines import storage
+from pipelines.cluster.errors import reason_of
+from pipelines.cluster.resources import Ask
+from pipelines.environment import seconds
+from pipelines.storage.lease import Lease
+from pipelines.training.checkpoint_list import mend_checkpoint_list
+from pipelines.training.claim import CHECKPOINTS, TrainingJob
+from pipelines.training.progress import Watcher
+from pipelines.training.trackers import Trackers
+from pipelines.training.worker import WorkerConfig, train_worker
+
+_RESIZE_S = 60  # an elastic group looks so often for room to grow; growing costs a restart
+
+
+def fit(job: TrainingJob, config: WorkerConfig, trackers: Trackers, lease: Lease) -> Any:
+    """Run the worker group to the end; returns the last checkpoint.
+
+    Raises:
+        TrainingError: training cannot go on, or the workers failed too often.
+        StorageError: the output cannot hold checkpoints.
+    """
+    trainer = _trainer(job, config)
+    mend_checkpoint_list(storage.join(job.output, CHECKPOINTS))
+    workers = job.options.workers
+    ask = Ask(_resources(config), workers.least)
+    watcher = Watcher(config.board, job.recipe, trackers.epoch, ask, workers.num_workers, lease)
+    watcher.start()
+    try:
+        result = trainer.fit()
+    except ray.train.TrainingFailedError as error:
+        raise TrainingError(ray.get(config.board.failed.remote()) or reason_of(error)) from None
+    except OSError as error:
+        raise StorageError(f"`output` {job.output} cannot hold checkpoints: {error}") from None
+    finally:
+        watcher.stop()
+    failure = ray.get(config.board.failed.remote())
+    if failure:
+        raise TrainingError(
+            f"{failure}; the last good checkpoint, if there is one, is below "
+            f"{storage.join(job.output, CHECKPOINTS)}"
+        )
+    if result.checkpoint is None:
+        raise TrainingError("the workers ended without a checkpoint: see the log above")
+    return result.checkpoint
+
+
+def _resources(config: WorkerConfig) -> dict[str, float]:
+    """What each worker reserves."""
+    gpu = {"GPU": 1.0} if config.options.workers.use_gpu else {}
+    return {"CPU": float(config.cpus), **gpu}
+
+
+def _trainer(job: TrainingJob, config: WorkerConfig) -> Any:
+    import_tensorflow()  # quietly, before Ray's module does it aloud
+    from ray.train.tensorflow import TensorflowTrainer
+
+    workers = job.options.workers
+    elastic = workers.least < workers.num_workers
+    if elastic:
+        # Right after a loss Ray still counts on the lost node and asks for as many workers as
+        # before: not for the minute that it would wait.
+        os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "10")
+    filesystem, path = storage.train_filesystem(job.output)
+    return TensorflowTrainer(
+        train_worker,
+        train_loop_config={"config": config},
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=(workers.least, workers.num_workers) if elastic else workers.num_workers,
+            elastic_resize_monitor_interval_s=seconds("FACEMILL_RESIZE_S", _RESIZE_S),
+            use_gpu=workers.use_gpu,
+            resources_per_worker=_resources(config),
+        ),
+        run_config=ray.train.RunConfig(
+            name=CHECKPOINTS,
+            storage_path=path,
+            storage_filesystem=filesystem,
+            failure_config=ray.train.FailureConfig(max_failures=workers.max_failures),
+            checkpoint_config=_kept(job.options.keeping.keep_best),
+        ),
+    )
+
+
+def _kept(best: int | None) -> ray.train.CheckpointConfig:
+    """The last two checkpoints, or the best ones beside the last, which Ray always keeps."""
+    if best is None:
+        return ray.train.CheckpointConfig(num_to_keep=2)
+    return ray.train.CheckpointConfig(
+        num_to_keep=best, checkpoint_score_attribute="val_loss", checkpoint_score_order="min"
+    )

@@ -1,0 +1,132 @@
+"""Before the first step: what the manifest must have, and its images as files that workers map."""
+
+import dataclasses
+import shutil
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import ray
+
+from model.errors import UsageError
+from model.heads import encode_target
+from model.weighting import example_weights
+from pipelines import storage
+from pipelines.bundles.calibrating import LabelledImages
+from pipelines.bundles.opening import copy_bundle
+from pipelines.images.pixel_cache import CachedPixels, decoded, local_folder
+from pipelines.manifests import manifest
+from pipelines.training.claim import TrainingJob
+from pipelines.training.feeding import Split
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """What workers learn from.
+
+    Attributes:
+        train, val: ObjectRefs of a `feeding.Split`.
+        images: of all splits; those of train and val are decoded.
+        rejects: what could not be decoded.
+    """
+
+    train: Any
+    val: Any
+    images: LabelledImages
+    rejects: tuple[str, ...]
+
+
+def prepare(job: TrainingJob, table: pa.Table) -> Prepared:
+    """Decode train and val once, into files that the workers map into memory.
+
+    Raises:
+        UsageError: too few images for one batch.
+    """
+    refs: dict[str, Any] = {}
+    cached: dict[str, CachedPixels] = {}
+    for split in ("train", "val"):
+        rows = manifest.labelled(table, split)
+        pixels = decoded(rows, job.recipe.input, cache_of(job), f"decode {split}")
+        cached[split] = pixels
+        refs[split] = ray.put(_split(job, rows, pixels, is_train=split == "train"))
+    rejects = tuple(name for pixels in cached.values() for name in pixels.rejects)
+    images = LabelledImages(table, job.recipe.input, cached)
+    return Prepared(refs["train"], refs["val"], images, rejects)
+
+
+def _split(job: TrainingJob, rows: pa.Table, pixels: CachedPixels, is_train: bool) -> Split:
+    """The rows that are learned from or measured on, with targets and weights."""
+    conflicts = job.options.lessons.conflicts if is_train else "keep"
+    frame: Any = rows.to_pandas()
+    usable = np.zeros(rows.num_rows, dtype=bool)
+    usable[pixels.rows] = True
+    usable &= manifest.kept(frame, conflicts).to_numpy()
+    index = np.flatnonzero(usable)
+    if is_train:
+        _require_a_batch(job, len(index))  # what cannot be decoded is gone
+    good = manifest.from_frame(manifest.settled(frame, conflicts)).take(pa.array(index, pa.int64()))
+    targets = {
+        head.name: encode_target(head, manifest.codes(good, head.label))
+        for head in job.recipe.heads
+    }
+    weights = example_weights(
+        job.options.lessons.balance if is_train else "none",
+        manifest.codes(good, "age_years"),
+        manifest.codes(good, "gender"),
+    )
+    return Split(pixels.file, index, targets, weights)
+
+
+def require_labels(job: TrainingJob, table: pa.Table) -> None:
+    """Check what can be known before anything is decoded or claimed.
+
+    Raises:
+        ManifestError: train or val has no labelled row.
+        UsageError: a head that the bundle keeps has no label to learn from or to be measured by, or
+            there are too few images for one batch.
+    """
+    for split in ("train", "val"):
+        conflicts = job.options.lessons.conflicts if split == "train" else "keep"
+        rows = manifest.labelled(table, split, conflicts)
+        for head in job.recipe.kept_heads:
+            if np.isnan(manifest.codes(rows, head.label)).all():
+                raise UsageError(
+                    f"no image of the {split} split has a {head.label} label, which "
+                    f"{job.recipe.name} learns and {head.name} is measured by: label some, or "
+                    "choose another preset"
+                )
+        if split == "train":
+            _require_a_batch(job, rows.num_rows)
+
+
+def _require_a_batch(job: TrainingJob, usable: int) -> None:
+    batch = job.recipe.global_batch_size
+    if usable < batch:
+        raise UsageError(
+            f"the train split has {usable} usable images, fewer than one global batch of {batch}: "
+            "lower `global_batch_size` or add images"
+        )
+
+
+def cache_of(job: TrainingJob) -> str:
+    """Where decoded images go: `cache`, or beside the run while it lasts, always on a disk."""
+    if job.options.keeping.cache:
+        return storage.normalize(job.options.keeping.cache)
+    if storage.is_local(job.output):
+        return storage.join(job.output, "decoded")
+    return str(local_folder(job.output))
+
+
+def drop_decoded(job: TrainingJob) -> None:
+    """Remove the decoded images of a run that is over, unless a cache was asked for."""
+    if not job.options.keeping.cache:
+        shutil.rmtree(cache_of(job), ignore_errors=True)
+
+
+def place_teachers(job: TrainingJob) -> tuple[str, ...]:
+    """Copy the teachers beside the run, where every worker can read them; their URIs."""
+    uris: list[str] = []
+    for teacher in job.teachers:
+        uris.append(storage.join(job.output, "teachers", teacher.id))
+        copy_bundle(teacher, uris[-1])
+    return tuple(uris)

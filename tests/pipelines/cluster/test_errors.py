@@ -1,0 +1,28 @@
+"""What goes wrong on a cluster, told as what it is."""
+
+import pytest
+import ray.exceptions
+
+from model.errors import FacemillError
+from pipelines.cluster.errors import going_on_later, reason_of
+
+
+def test_a_failure_names_its_cause_and_not_a_hint_of_ray() -> None:
+    told = (
+        "ray::MapWorker(MapBatches(ShardScorer)).submit() (pid=7)\n"
+        "model.errors.FacemillError: shard 3 was begun 12 times\n"
+        "To change retry attempts, set DataContext.max_errored_blocks\n"
+    )
+    assert reason_of(ray.exceptions.RayError(told)) == "FacemillError: shard 3 was begun 12 times"
+
+
+@pytest.mark.parametrize("error", [OSError("the disk is full"), ray.exceptions.RayError("it died")])
+def test_what_a_second_try_may_mend_says_that_the_same_command_continues(error: Exception) -> None:
+    told = rf"^{error}; what is scored is safe: the same command"
+    with pytest.raises(FacemillError, match=told), going_on_later("scored"):
+        raise error
+
+
+def test_a_bug_of_ours_keeps_its_traceback() -> None:
+    with pytest.raises(ZeroDivisionError), going_on_later("scored"):
+        raise ZeroDivisionError
