@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from model.errors import UsageError
-from pipelines.reporting import sections as sections
+from pipelines.reporting import sections
 from pipelines.reporting.contact_sheet import Face
 from pipelines.storage import tables
 

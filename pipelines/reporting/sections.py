@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.reporting import charts as charts
-from pipelines.reporting import quality_charts as quality_charts
-from pipelines.reporting.inline_svg import Chart, number
+from pipelines.figures.chart import Chart
+from pipelines.figures.marks import number
+from pipelines.reporting import charts, group_charts, quality_charts
 
 METRICS = {
     "age_mae": ("mean absolute age error", "years"),
@@ -158,8 +158,8 @@ def _quality(quality: Figures) -> Section:
         quality_charts.cumulative(quality),
         quality_charts.reliability(quality),
         quality_charts.roc(quality),
-        quality_charts.coverage(quality, "true"),
-        quality_charts.coverage(quality, "predicted"),
+        group_charts.coverage(quality, "true"),
+        group_charts.coverage(quality, "predicted"),
         *quality_charts.confusions(quality),
     ]
     words = (
@@ -203,7 +203,7 @@ def _subgroups(quality: Figures) -> Section:
         Table("The worst subgroups by age error, of 30 images or more", columns, big),
         Table("Every subgroup, worst age error first", columns, rows, marks, note, folded=True),
     )
-    made = quality_charts.groups(quality)
+    made = group_charts.by_group(quality)
     return Section("subgroups", "For whom it is better or worse", tuple(words), tuple(made), found)
 
 

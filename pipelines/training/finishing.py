@@ -22,10 +22,11 @@ from model.runtime import import_tensorflow
 from pipelines import storage
 from pipelines.bundles.calibrating import calibrate
 from pipelines.bundles.opening import copy_bundle
+from pipelines.figures.curves import curves_png
+from pipelines.figures.network import network_png
 from pipelines.images.decoding import decode_in_parts
 from pipelines.manifests import manifest
 from pipelines.storage import tables
-from pipelines.training import curves
 from pipelines.training.checkpoints import packed
 from pipelines.training.options import WEIGHTS_FILE
 
@@ -60,7 +61,7 @@ def finish(
     history = list(details["history"])
     storage.write_bytes(storage.join(output, WEIGHTS_FILE), packed(weights))
     tables.write_table(storage.join(output, "history.parquet"), pa.Table.from_pylist(history))
-    picture = curves.draw_curves(history, recipe)
+    picture = curves_png(history, recipe.name)
     storage.write_bytes(storage.join(output, "curves.png"), picture)
 
     with tempfile.TemporaryDirectory() as folder:
@@ -70,7 +71,7 @@ def finish(
             heads=recipe.kept_heads,
             details=details, storage_dtype=weights_dtype,
         )  # fmt: skip
-        graph = curves.draw_network(layers_of(plain), f"{recipe.name}: layers")
+        graph = network_png(layers_of(plain), f"{recipe.name}: layers")
         storage.write_bytes(storage.join(output, "network.png"), graph)
         calibrated = calibrate(plain, table, Path(folder) / "calibrated")
         bundle = measured(calibrated, table, Path(folder) / "measured")
