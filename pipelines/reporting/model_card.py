@@ -50,7 +50,7 @@ def write_card(bundle: Bundle, folder: str, figures: Mapping[str, Any] | None = 
     Args:
         bundle: what to describe.
         folder: local or s3://.
-        figures: of `report.collect` with labels, for the subgroup table; or None.
+        figures: of `figures.collect` with labels, for the subgroup table; or None.
 
     Returns:
         The URIs written.
@@ -89,7 +89,7 @@ def _markdown(title: str, subtitle: str, made: Sequence[Section]) -> str:
 
 
 def _tiles(bundle: Bundle) -> list[tuple[str, str, str]]:
-    found = [("preset", bundle.name, f"best of {len(bundle.record.get('history') or [])} epochs")]
+    shown = [("preset", bundle.name, f"best of {len(bundle.record.get('history') or [])} epochs")]
     metrics = (bundle.record.get("metrics") or {}).get("test") or {}
     for name, title in (
         ("age_mae", "age error, years"), ("age_within_5", "within 5 years"),
@@ -97,8 +97,8 @@ def _tiles(bundle: Bundle) -> list[tuple[str, str, str]]:
     ):  # fmt: skip
         if isinstance(metrics.get(name), dict):
             value, interval = sections.metric_text(name, metrics[name])
-            found.append((title, value, f"{interval}, test split"))
-    return found
+            shown.append((title, value, f"{interval}, test split"))
+    return shown
 
 
 def _sections(bundle: Bundle, figures: Mapping[str, Any] | None) -> list[Section]:
@@ -141,8 +141,8 @@ def _race(bundle: Bundle) -> tuple[str, ...]:
 def _metrics(record: Mapping[str, Any]) -> Section:
     """Val and test figures of bundle.json with their intervals."""
     rows: list[tuple[object, ...]] = []
-    for split, found in (record.get("metrics") or {}).items():
-        for name, value in found.items():
+    for split, measured in (record.get("metrics") or {}).items():
+        for name, value in measured.items():
             if isinstance(value, dict) and name in sections.METRICS:
                 text, interval = sections.metric_text(name, value)  # type: ignore[arg-type]
                 title, images = sections.METRICS[name][0], f"{value['images']:,}"
@@ -154,7 +154,7 @@ def _metrics(record: Mapping[str, Any]) -> Section:
 
 
 def _training(record: Mapping[str, Any]) -> Section:
-    """How it was trained, with the seed's figures: loss and score of each head by epoch."""
+    """How it was trained: its settings, and loss and score of each head by epoch."""
     history: list[dict[str, float]] = list(record.get("history") or [])
     recipe, run = record.get("recipe") or {}, record.get("training") or {}
     facts: list[tuple[object, ...]] = [
