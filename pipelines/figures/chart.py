@@ -73,7 +73,7 @@ class Chart:
     title: str
     description: str
     columns: tuple[str, ...]
-    rows: list[tuple[object, ...]]
+    rows: Sequence[tuple[object, ...]]
     draw: Callable[[Any], None]
     x_title: str = ""
     y_title: str = ""

@@ -42,7 +42,7 @@ def _curve(history: History, name: str) -> Chart:
 
     title = name.replace("_", " ").replace("mae", "mean absolute error")
     ends = f"{train[-1]:.3g} on train, {val[-1]:.3g} on val"
-    rows: list[tuple[object, ...]] = [
+    rows = [
         (int(epoch), f"{a:.4g}", f"{b:.4g}") for epoch, a, b in zip(epochs, train, val, strict=True)
     ]
     return Chart(

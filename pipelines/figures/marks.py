@@ -13,18 +13,29 @@ def tip(artist: Any, text: str) -> None:
 
 
 def bars(
-    axes: Any,
+    draw: Any,
     starts: Sequence[float],
-    heights: Sequence[float],
+    lengths: Sequence[float],
     width: float,
     tips: Iterable[str],
     *,
     colour: str = PLAIN,
     name: str | None = None,
-    bottom: Sequence[float] | float = 0,
+    base: Sequence[float] | float = 0,
 ) -> None:
-    """A bar from each start, `width` wide; those with a name stand in the legend."""
-    drawn = axes.bar(starts, heights, width, bottom, align="edge", color=colour, label=name)
+    """A bar from each start along its axis, standing on `base`.
+
+    Args:
+        draw: `axes.bar` or `axes.barh`.
+        starts: where each bar begins on the axis of the groups.
+        lengths: of the bars, along the other axis.
+        width: of every bar.
+        tips: a text for each bar.
+        colour: of all of them.
+        name: in the legend, if there is one.
+        base: where bars begin along their length.
+    """
+    drawn = draw(starts, lengths, width, base, align="edge", color=colour, label=name)
     for bar, text in zip(drawn, tips, strict=True):
         tip(bar, text)
 

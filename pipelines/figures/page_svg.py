@@ -5,10 +5,7 @@ from collections.abc import Mapping
 from xml.etree import ElementTree as ET
 
 TIP = "tip:"  # an id that begins so is a tooltip; SVG has no better place in matplotlib
-_DROPPED = (
-    "metadata",
-    "style",
-)  # tags: the page has its own style, and this one would leak into it
+_DROPPED = ("metadata", "style")  # elements; this style would hold for the whole page
 # Attributes of an inline style that the page's style sheet, or the default, says as well.
 _INHERITED = ("font", "font-family", "stroke-linecap", "stroke-linejoin")
 _DECIMALS = re.compile(r"-?\d+\.\d{2,}")
@@ -24,7 +21,7 @@ def for_page(text: str, label: str, roles: Mapping[str, str], text_px: int) -> s
         text_px: usual size of the text, which is then left to the page's style sheet.
 
     Returns:
-        `<svg ...>...</svg>`, with the tips of `chart.tip` as titles of their marks.
+        `<svg ...>...</svg>`, with the tips of `marks.tip` as titles of their marks.
     """
     root = ET.fromstring(text)
     variables = {colour: f"var(--{role})" for role, colour in roles.items()}

@@ -38,16 +38,13 @@ def pyramid(figures: Figures) -> Chart | None:
 
     def draw(axes: Any) -> None:
         for name, colour, side in (("female", FEMALE, -1), ("male", MALE, 1)):
-            bars = axes.barh(
-                range(0, 100, 5), [side * n for n in counts[name]], 4.2, align="edge",
-                color=colour, label=name,
-            )  # fmt: skip
-            for bar, step, images in zip(bars, years, counts[name], strict=True):
-                marks.tip(bar, f"{name} {step}: {images:,}")
+            lengths = [side * images for images in counts[name]]
+            tips = (f"{name} {step}: {n:,}" for step, n in zip(years, counts[name], strict=True))
+            marks.bars(axes.barh, range(0, 100, 5), lengths, 4.2, tips, colour=colour, name=name)
         axes.set(ylim=(0, 100), yticks=range(0, 101, 10))
         axes.xaxis.set_major_formatter(lambda value, _: number(abs(value)))
 
-    rows: list[tuple[object, ...]] = [
+    rows = [
         (step, f"{female:,}", f"{male:,}")
         for step, female, male in zip(years, counts["female"], counts["male"], strict=True)
     ]
@@ -65,19 +62,17 @@ def age_groups(figures: Figures) -> Chart | None:
     binnings = (bin_names(binning) for binning in (DECADES, LEVI_HASSNER))
     names = next((list(names) for names in binnings if set(images) <= set(names)), sorted(images))
     counts = [images.get(name, 0) for name in names]
+    rows = [(name, f"{count:,}") for name, count in zip(names, counts, strict=True)]
     words = f"Images in each age group; the largest is {names[counts.index(max(counts))]}."
 
     def draw(axes: Any) -> None:
-        tips = (f"{name}: {images.get(name, 0):,}" for name in names)
-        marks.bars(axes, range(len(names)), counts, 0.96, tips)
+        tips = (f"{name}: {count}" for name, count in rows)
+        marks.bars(axes.bar, range(len(names)), counts, 0.96, tips)
         axes.set_xlim(0, len(names))
         step = 2 if len(names) > 8 else 1
         axes.set_xticks([i + 0.48 for i in range(0, len(names), step)], names[::step])
         axes.yaxis.set_major_formatter(number)
 
-    rows: list[tuple[object, ...]] = [
-        (name, f"{count:,}") for name, count in zip(names, counts, strict=True)
-    ]
     return Chart(
         "Age groups", words, ("age group", "images"), rows, draw,
         x_title="age group, years", y_title="images",
@@ -134,7 +129,7 @@ def _drift_of(row: Mapping[str, Any], now: Sequence[int]) -> Chart:
 
     def draw(axes: Any) -> None:
         tips = (f"now {share:.1%}" for share in shares)
-        marks.bars(axes, bins, shares, 1 - _GAP * len(bins), tips, name="now")
+        marks.bars(axes.bar, bins, shares, 1 - _GAP * len(bins), tips, name="now")
         middles = [i + 0.5 for i in bins]
         axes.plot(middles, reference, color=FEMALE, linewidth=2, label="reference")
         axes.set_xlim(first, last)
@@ -145,9 +140,7 @@ def _drift_of(row: Mapping[str, Any], now: Sequence[int]) -> Chart:
         axes.yaxis.set_major_formatter(marks.percent)
 
     distances = f"PSI {row['psi']:.2f}, KS {row['ks']:.2f}, {row['light']}"
-    rows: list[tuple[object, ...]] = [
-        (f"{edges[i]:.3g}-{edges[i + 1]:.3g}", f"{before[i]:,}", f"{now[i]:,}") for i in bins
-    ]
+    rows = [(f"{edges[i]:.3g}-{edges[i + 1]:.3g}", f"{before[i]:,}", f"{now[i]:,}") for i in bins]
     return Chart(
         f"Drift of {name}", f"{name} now and in the reference: {distances}.",
         (name, "reference", "now"), rows, draw, x_title=name, y_title="share",
@@ -178,20 +171,20 @@ def _histogram(
 
     def draw(axes: Any) -> None:
         width = edges[1] - edges[0] - _GAP * (edges[-1] - edges[0])
-        bottom = [0.0 for _ in bins]
+        base = [0.0 for _ in bins]
         for name, colour, counts in series:
             tips = (f"{name} {step}: {n:,}" for step, n in zip(steps, counts, strict=True))
             label = name if len(series) > 1 else None
             marks.bars(
-                axes, edges[:-1], counts, width, tips, colour=colour, name=label, bottom=bottom
+                axes.bar, edges[:-1], counts, width, tips, colour=colour, name=label, base=base
             )
-            bottom = [low + count for low, count in zip(bottom, counts, strict=True)]
+            base = [low + count for low, count in zip(base, counts, strict=True)]
         axes.set_xlim(edges[0], edges[-1])
         axes.yaxis.set_major_formatter(number)
         if x_format:
             axes.xaxis.set_major_formatter(x_format)
 
-    rows: list[tuple[object, ...]] = [
+    rows = [
         (steps[i], *(f"{counts[i]:,.0f}" for _, _, counts in series))
         for i in bins
         if any(counts[i] for _, _, counts in series)

@@ -31,7 +31,7 @@ def density(quality: Figures) -> Chart | None:
         ticks = range(0, end, 20)
         axes.set(xticks=ticks, yticks=ticks)
 
-    rows: list[tuple[object, ...]] = [
+    rows = [
         (bands[i], sum(row), f"{_mean_age(row):.1f}") for i, row in enumerate(counts) if sum(row)
     ]
     return Chart(
@@ -84,7 +84,7 @@ def reliability(quality: Figures) -> Chart | None:
         _shares(axes)
 
     ece = quality["metrics"]["gender_ece"]["value"]
-    rows: list[tuple[object, ...]] = [
+    rows = [
         (f"{row['predicted']:.1%}", f"{row['seen']:.1%}", f"{row['low']:.1%} to {row['high']:.1%}",
          f"{row['images']:,}")
         for row in bins
@@ -109,9 +109,7 @@ def roc(quality: Figures) -> Chart | None:
         _shares(axes)
 
     area = quality["metrics"]["gender_auc"]["value"]
-    rows: list[tuple[object, ...]] = [
-        (f"{x:.1%}", f"{y:.1%}") for x, y in points[:: len(points) // 20 or 1]
-    ]
+    rows = [(f"{x:.1%}", f"{y:.1%}") for x, y in points[:: len(points) // 20 or 1]]
     titles = ("males taken for female", "females found")
     return Chart(
         "Gender ROC", f"ROC curve of female against male; area {area:.3f}.", titles, rows, draw,
@@ -148,7 +146,7 @@ def _confusion(name: str, groups: Sequence[str], counts: Sequence[Sequence[int]]
         axes.set_yticks([i + 0.5 for i in range(size)], groups)
 
     right = sum(counts[i][i] for i in range(size)) / max(1, sum(map(sum, counts)))
-    rows: list[tuple[object, ...]] = [
+    rows = [
         (group, *(f"{images:,}" for images in row))
         for group, row in zip(groups, counts, strict=True)
     ]

@@ -18,7 +18,7 @@ SIZE = (480, 300)
 
 def bars(axes: Any) -> None:
     tips = ["a: 3 < 4", "b: 40"]
-    marks.bars(axes, [0, 1], [3, 40], 0.9, tips, colour=FEMALE, name="female")
+    marks.bars(axes.bar, [0, 1], [3, 40], 0.9, tips, colour=FEMALE, name="female")
     marks.dot(axes, 1, 20, "a dot", alpha=0.4)
     axes.text(0, 10, "$5", size=11)
 
