@@ -1,31 +1,50 @@
-"""The layers of a bundle's network and where a drawing puts them, read without TensorFlow."""
+"""The layers of a bundle's network and their connections, read without TensorFlow."""
 
+import dataclasses
 import json
 import zipfile
-from collections.abc import Sequence
 from typing import Any
 
 from model.bundle import NETWORK_FILE, Bundle
 
+_SIZES = ("filters", "units", "pool_size", "rate", "batch_shape")  # what a layer calls its size
 
-def layers_of(bundle: Bundle) -> list[tuple[object, ...]]:
-    """(name, kind, shape, inputs) of every layer, read from the archive without TensorFlow."""
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """A layer: its name, its Keras class, its size as text, and the layers whose output it takes.
+
+    The size is what tells layers of a kind apart: filters, units, a pool's `2×2`, a dropout's rate,
+    an input's shape; empty where there is none.
+    """
+
+    name: str
+    kind: str
+    size: str
+    sources: tuple[str, ...]
+
+
+def layers_of(bundle: Bundle) -> list[Layer]:
+    """Every layer of the network, sources before those that take them."""
     with zipfile.ZipFile(bundle.folder / NETWORK_FILE) as archive:
         config = json.loads(archive.read("config.json"))
-    found: list[tuple[object, ...]] = []
-    for layer in config["config"]["layers"]:
-        settings = layer["config"]
-        size = next(
-            (
-                settings[k]
-                for k in ("filters", "units", "pool_size", "rate", "batch_shape")
-                if k in settings
-            ),
-            "",
+    return [
+        Layer(
+            layer["name"],
+            layer["class_name"],
+            _size(layer["config"]),
+            tuple(dict.fromkeys(_sources(layer.get("inbound_nodes", [])))),
         )
-        sources = ", ".join(dict.fromkeys(_sources(layer.get("inbound_nodes", []))))
-        found.append((layer["name"], layer["class_name"], size, sources))
-    return found
+        for layer in config["config"]["layers"]
+    ]
+
+
+def _size(settings: dict[str, Any]) -> str:
+    size = next((settings[name] for name in _SIZES if name in settings), "")
+    if isinstance(size, list):
+        known: list[Any] = [side for side in size if side is not None]  # pyright: ignore
+        return "×".join(map(str, known))  # the batch has no size
+    return str(size)
 
 
 def _sources(value: Any) -> list[str]:
@@ -35,19 +54,3 @@ def _sources(value: Any) -> list[str]:
         history: Any = parts.get("keras_history")
         return [history[0]] if history else _sources(list(parts.values()))
     return [name for item in value for name in _sources(item)] if isinstance(value, list) else []
-
-
-def layout(
-    layers: Sequence[tuple[object, ...]],
-) -> tuple[dict[str, int], dict[str, tuple[float, float]]]:
-    """Depth of every layer below the input, and its place: x in 0-1, y in depths."""
-    depth: dict[str, int] = {}
-    for name, _, _, sources in layers:
-        before = [depth[source] for source in str(sources).split(", ") if source in depth]
-        depth[str(name)] = 1 + max(before, default=-1)
-    at: dict[str, tuple[float, float]] = {}
-    for level in range(max(depth.values()) + 1):
-        names = [name for name, found in depth.items() if found == level]
-        for i, name in enumerate(names):
-            at[name] = (i + 0.5) / len(names), level + 0.5
-    return depth, at

@@ -1,25 +1,19 @@
-"""Each chart of the report, made from the figures; None where the figures for it are missing."""
+"""The charts that need no labels, made from the figures; None where their figures are missing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from model.labels import DECADES, LEVI_HASSNER, bin_names
 from model.statistics import EDGES
-from pipelines.reporting import inline_svg
-from pipelines.reporting.inline_svg import Chart, Plot, number, steps
+from pipelines.figures import marks
+from pipelines.figures.chart import FEMALE, MALE, OTHER, PLAIN, Chart
+from pipelines.figures.marks import number
 
 Figures = Mapping[str, Any]
-_GENDERS = (("female", "female"), ("male", "male"), ("unknown", "other"))
+Series = tuple[str, str, Sequence[float]]  # name, colour, a count for each bar
+_GENDERS = (("female", FEMALE), ("male", MALE), ("unknown", OTHER))
 _YEARS_A_BAR = 2
-
-
-def _by_gender(figures: Figures, step: int, most: int = 100) -> dict[str, list[int]]:
-    """Images a gender and age step; ages from `most` count in the last step."""
-    size = most // step
-    counts = {name: [0] * size for name, _ in _GENDERS}
-    for row in figures["people"]:
-        counts[row["gender"]][min(row["age_years"] // step, size - 1)] += row["images"]
-    return {name: values for name, values in counts.items() if sum(values)}
+_GAP = 1 / 400  # between bars, as a share of the axis: about a pixel
 
 
 def ages(figures: Figures) -> Chart | None:
@@ -27,12 +21,12 @@ def ages(figures: Figures) -> Chart | None:
     if not figures["people"]:
         return None
     counts = _by_gender(figures, _YEARS_A_BAR)
-    edges = [float(v) for v in range(0, 101, _YEARS_A_BAR)]
-    series = [(name, kind, counts[name]) for name, kind in _GENDERS if name in counts]
+    edges = list(range(0, 101, _YEARS_A_BAR))
+    series = [(name, colour, counts[name]) for name, colour in _GENDERS if name in counts]
     totals = [sum(values) for values in zip(*counts.values(), strict=True)]
-    peak = int(edges[totals.index(max(totals))])
+    peak = edges[totals.index(max(totals))]
     words = f"Predicted ages by gender; most are {peak} to {peak + _YEARS_A_BAR} years."
-    return inline_svg.histogram("Age", words, edges, series, "predicted age, years")
+    return _histogram("Age", words, edges, series, "predicted age, years")
 
 
 def pyramid(figures: Figures) -> Chart | None:
@@ -40,48 +34,49 @@ def pyramid(figures: Figures) -> Chart | None:
     counts = _by_gender(figures, 5) if figures["people"] else {}
     if not {"female", "male"} <= set(counts):
         return None
-    most = max(*counts["female"], *counts["male"])
-    plot = Plot((-most * 1.05, most * 1.05), (0, 100))
-    plot.y_axis([(float(v), str(v)) for v in range(0, 101, 10)], "predicted age, years")
-    rows: list[tuple[object, ...]] = []
-    for i, (female, male) in enumerate(zip(counts["female"], counts["male"], strict=True)):
-        years = f"{5 * i}-{5 * i + 4}" if i < 19 else "95+"
-        plot.box(
-            (-female, 0), (5 * i + 0.4, 5 * i + 4.6), "female", f"female {years}: {female:,}", 0
-        )
-        plot.box((0, male), (5 * i + 0.4, 5 * i + 4.6), "male", f"male {years}: {male:,}", 0)
-        rows.append((years, f"{female:,}", f"{male:,}"))
-    ticks = steps(0, most, 3)
-    sides = sorted({-v for v in ticks} | set(ticks))
-    plot.x_axis("images", [(v, number(abs(v))) for v in sides])
-    inline_svg.legend(plot, [("female", "female"), ("male", "male")])
-    words = "Age pyramid by predicted gender in steps of five years."
-    svg = plot.svg("Age pyramid", words)
-    return Chart("Age pyramid", words, svg, ("years", "female", "male"), rows)
+    years = [f"{start}-{start + 4}" if start < 95 else "95+" for start in range(0, 100, 5)]
+
+    def draw(axes: Any) -> None:
+        for name, colour, side in (("female", FEMALE, -1), ("male", MALE, 1)):
+            lengths = [side * images for images in counts[name]]
+            tips = (f"{name} {step}: {n:,}" for step, n in zip(years, counts[name], strict=True))
+            marks.bars(axes.barh, range(0, 100, 5), lengths, 4.2, tips, colour=colour, name=name)
+        axes.set(ylim=(0, 100), yticks=range(0, 101, 10))
+        axes.xaxis.set_major_formatter(lambda value, _: number(abs(value)))
+
+    rows = [
+        (step, f"{female:,}", f"{male:,}")
+        for step, female, male in zip(years, counts["female"], counts["male"], strict=True)
+    ]
+    return Chart(
+        "Age pyramid", "Age pyramid by predicted gender in steps of five years.",
+        ("years", "female", "male"), rows, draw, x_title="images", y_title="predicted age, years",
+    )  # fmt: skip
 
 
 def age_groups(figures: Figures) -> Chart | None:
     """Images in each age group of the predictions' own binning."""
-    found = figures["age_groups"]
-    if not found:
+    images: Mapping[str, int] = figures["age_groups"]
+    if not images:
         return None
-    binning = DECADES if set(found) <= set(bin_names(DECADES)) else LEVI_HASSNER
-    names = (
-        [n for n in bin_names(binning)] if set(found) <= set(bin_names(binning)) else sorted(found)
-    )
-    counts = [found.get(name, 0) for name in names]
-    ticks = [(i + 0.5, name) for i, name in enumerate(names)]
-    if len(ticks) > 8:
-        ticks = ticks[::2]
-    edges = [float(i) for i in range(len(names) + 1)]
-    words = "Images in each age group; the largest is " + names[counts.index(max(counts))] + "."
-    chart = inline_svg.histogram(
-        "Age groups", words, edges, [("images", "plain", counts)], "age group, years", ticks=ticks
-    )
-    rows: list[tuple[object, ...]] = [
-        (name, f"{count:,}") for name, count in zip(names, counts, strict=True)
-    ]
-    return Chart(chart.title, words, chart.svg, ("age group", "images"), rows)
+    binnings = (bin_names(binning) for binning in (DECADES, LEVI_HASSNER))
+    names = next((list(names) for names in binnings if set(images) <= set(names)), sorted(images))
+    counts = [images.get(name, 0) for name in names]
+    rows = [(name, f"{count:,}") for name, count in zip(names, counts, strict=True)]
+    words = f"Images in each age group; the largest is {names[counts.index(max(counts))]}."
+
+    def draw(axes: Any) -> None:
+        tips = (f"{name}: {count}" for name, count in rows)
+        marks.bars(axes.bar, range(len(names)), counts, 0.96, tips)
+        axes.set_xlim(0, len(names))
+        step = 2 if len(names) > 8 else 1
+        axes.set_xticks([i + 0.48 for i in range(0, len(names), step)], names[::step])
+        axes.yaxis.set_major_formatter(number)
+
+    return Chart(
+        "Age groups", words, ("age group", "images"), rows, draw,
+        x_title="age group, years", y_title="images",
+    )  # fmt: skip
 
 
 def confidence(figures: Figures) -> Chart | None:
@@ -93,11 +88,9 @@ def confidence(figures: Figures) -> Chart | None:
     edges = [round(0.5 + 0.02 * i, 2) for i in range(26)]
     sure = sum(counts[20:]) / sum(counts)
     words = f"Confidence of the gender; {sure:.0%} of the images are at 90 % or above."
-    return inline_svg.histogram(
-        "Gender confidence", words, edges, [("images", "plain", counts)],
-        "probability of the named gender",
-        ticks=[(v, f"{v:.0%}") for v in (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)],
-    )  # fmt: skip
+    series = [("images", PLAIN, counts)]
+    title = "probability of the named gender"
+    return _histogram("Gender confidence", words, edges, series, title, x_format=marks.percent)
 
 
 def interval_widths(figures: Figures) -> Chart | None:
@@ -107,42 +100,94 @@ def interval_widths(figures: Figures) -> Chart | None:
         return None
     paired = [a + b for a, b in zip(counts[::2], [*counts[1::2], 0], strict=False)]
     last = max(i for i, n in enumerate(paired) if n) + 2
-    edges = [float(2 * i) for i in range(last + 1)]
+    edges = [2 * i for i in range(last + 1)]
     coverage = figures["run"].get("coverage")
     asked = f" for {coverage:.0%} coverage" if coverage else ""
     mean = figures["means"]["interval_years"]
     words = f"Widths of the age intervals{asked}; the mean is {mean:.1f} years."
     padded = (paired + [0] * last)[:last]
-    return inline_svg.histogram(
-        "Age interval widths", words, edges, [("images", "plain", padded)], "width, years"
-    )
+    series = [("images", PLAIN, padded)]
+    return _histogram("Age interval widths", words, edges, series, "width, years")
 
 
 def drifted(figures: Figures) -> list[Chart]:
-    """Reference and current shares of every column that is not green or grey; at most six."""
+    """Reference and current shares of every column that is amber or red; the six furthest off."""
     ranked = sorted(figures["drift"]["columns"], key=lambda row: -(row["psi"] or 0))
-    made: list[Chart] = []
-    for row in [row for row in ranked if row["light"] in ("amber", "red")][:6]:
-        name, edges = row["name"], EDGES[row["name"]]
-        now, before = figures["histograms"][name], row["reference"]
-        used = [i for i in range(len(now)) if now[i] or before[i]]
-        first, last = max(0, used[0] - 1), min(len(now), used[-1] + 2)
-        shares = [[n / max(1, sum(counts)) for n in counts[first:last]] for counts in (before, now)]
-        plot = Plot((first, last), (0, max(map(max, shares)) * 1.15))
-        top = max(map(max, shares))
-        plot.y_axis([(v, f"{v:.0%}" if top > 0.05 else f"{v:.1%}") for v in steps(0, top)], "share")
-        for i, share in enumerate(shares[1]):
-            plot.box((first + i, first + i + 1), (0, share), "plain", f"now {share:.1%}")
-        plot.line([(first + i + 0.5, share) for i, share in enumerate(shares[0])], "reference")
-        places = sorted({int(v) for v in steps(first, last, 5)})
-        plot.x_axis(name, [(float(i), f"{edges[i]:.3g}") for i in places if i < len(edges)])
-        inline_svg.legend(plot, [("plain", "now"), ("refkey", "reference")])
-        distances = f"PSI {row['psi']:.2f}, KS {row['ks']:.2f}, {row['light']}"
-        words = f"{name} now and in the reference: {distances}."
-        rows: list[tuple[object, ...]] = [
-            (f"{edges[i]:.3g}-{edges[i + 1]:.3g}", f"{before[i]:,}", f"{now[i]:,}")
-            for i in range(first, last)
-        ]
-        columns = (name, "reference", "now")
-        made.append(Chart(f"Drift of {name}", words, plot.svg(name, words), columns, rows))
-    return made
+    shown = [row for row in ranked if row["light"] in ("amber", "red")][:6]
+    return [_drift_of(row, figures["histograms"][row["name"]]) for row in shown]
+
+
+def _drift_of(row: Mapping[str, Any], now: Sequence[int]) -> Chart:
+    """One column now (bars) and in the reference (a line), as shares of their images."""
+    name, before, edges = row["name"], row["reference"], EDGES[row["name"]]
+    used = [i for i in range(len(now)) if now[i] or before[i]]
+    first, last = max(0, used[0] - 1), min(len(now), used[-1] + 2)
+    bins = range(first, last)
+    shares, reference = (
+        [counts[i] / max(1, sum(counts)) for i in bins] for counts in (now, before)
+    )
+
+    def draw(axes: Any) -> None:
+        tips = (f"now {share:.1%}" for share in shares)
+        marks.bars(axes.bar, bins, shares, 1 - _GAP * len(bins), tips, name="now")
+        middles = [i + 0.5 for i in bins]
+        axes.plot(middles, reference, color=FEMALE, linewidth=2, label="reference")
+        axes.set_xlim(first, last)
+        axes.locator_params(axis="x", nbins=6, integer=True)
+        axes.xaxis.set_major_formatter(
+            lambda i, _: f"{edges[int(i)]:.3g}" if 0 <= i < len(edges) else ""
+        )
+        axes.yaxis.set_major_formatter(marks.percent)
+
+    distances = f"PSI {row['psi']:.2f}, KS {row['ks']:.2f}, {row['light']}"
+    rows = [(f"{edges[i]:.3g}-{edges[i + 1]:.3g}", f"{before[i]:,}", f"{now[i]:,}") for i in bins]
+    return Chart(
+        f"Drift of {name}", f"{name} now and in the reference: {distances}.",
+        (name, "reference", "now"), rows, draw, x_title=name, y_title="share",
+    )  # fmt: skip
+
+
+def _by_gender(figures: Figures, step: int, most: int = 100) -> dict[str, list[int]]:
+    """Images a gender and age step; ages from `most` count in the last step."""
+    size = most // step
+    counts = {name: [0] * size for name, _ in _GENDERS}
+    for row in figures["people"]:
+        counts[row["gender"]][min(row["age_years"] // step, size - 1)] += row["images"]
+    return {name: values for name, values in counts.items() if sum(values)}
+
+
+def _histogram(
+    title: str,
+    words: str,
+    edges: Sequence[float],
+    series: Sequence[Series],
+    x_title: str,
+    *,
+    x_format: Any = None,
+) -> Chart:
+    """Stacked bars over shared edges of equal distance."""
+    bins = range(len(edges) - 1)
+    steps = [f"{edges[i]:g}-{edges[i + 1]:g}" for i in bins]
+
+    def draw(axes: Any) -> None:
+        width = edges[1] - edges[0] - _GAP * (edges[-1] - edges[0])
+        base = [0.0 for _ in bins]
+        for name, colour, counts in series:
+            tips = (f"{name} {step}: {n:,}" for step, n in zip(steps, counts, strict=True))
+            label = name if len(series) > 1 else None
+            marks.bars(
+                axes.bar, edges[:-1], counts, width, tips, colour=colour, name=label, base=base
+            )
+            base = [low + count for low, count in zip(base, counts, strict=True)]
+        axes.set_xlim(edges[0], edges[-1])
+        axes.yaxis.set_major_formatter(number)
+        if x_format:
+            axes.xaxis.set_major_formatter(x_format)
+
+    rows = [
+        (steps[i], *(f"{counts[i]:,.0f}" for _, _, counts in series))
+        for i in bins
+        if any(counts[i] for _, _, counts in series)
+    ]
+    columns = (x_title, *(name for name, _, _ in series))
+    return Chart(title, words, columns, rows, draw, x_title=x_title, y_title="images")

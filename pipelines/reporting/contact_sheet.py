@@ -1,6 +1,6 @@
 """A few faces beside the figures: the surest, the least sure, the worst errors. Only if asked for.
 
-Faces are personal data: nothing here runs without `--show-faces`.
+Faces are personal data: jobs.report comes here only where its `show_faces` is set.
 """
 
 import base64
@@ -42,7 +42,7 @@ def faces(source: PredictionFiles, labels: str | None, split: str | None) -> Any
             for uri, age, truth in worst[["uri", "age_years", "true_age"]].to_numpy().tolist()
         ]
         sheets.append(("Furthest from the labelled age", [face for face in shown if face]))
-    return [(heading, found) for heading, found in sheets if found]
+    return [(heading, shown) for heading, shown in sheets if shown]
 
 
 def _by_confidence(source: PredictionFiles, order: str) -> list[Face]:

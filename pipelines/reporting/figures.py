@@ -3,7 +3,8 @@
 import dataclasses
 import math
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from model import quality, statistics
@@ -42,56 +43,54 @@ class ReportOptions:
 
 
 def collect(options: ReportOptions) -> dict[str, Any]:
-    """All figures, as they stand in --json.
+    """All figures, as jobs.report writes them as JSON.
 
     Raises:
         UsageError: nothing to report, mixed bundles, or labels that match nothing.
     """
     source = prediction_files.find_predictions(options.predictions)
-    with phase("summarise") as facts:
-        found = summary.summarise(source, options.by)
-        facts["rows"], facts["files"] = found.rows, len(source.files)
-    if len(found.bundles) > 1 and not options.allow_mixed:
-        shown = ", ".join(f"{name} ({rows:,} rows)" for name, rows in found.bundles.most_common())
-        raise UsageError(
-            f"--predictions {source.uri} mixes {len(found.bundles)} bundles: {shown}; their "
-            "figures do not compare: report on each alone, or give --allow-mixed"
-        )
-    measured = [name for name in ("age_years", "p_female") if name in source.columns]
-    if not any(found.known[name] for name in measured):
-        raise UsageError(
-            f"--predictions {source.uri}: no row has a usable age or gender, all are null or NaN"
-        )
+    totals = _totals(source, options.by)
+    _require_one_bundle(source, totals, options.allow_mixed)
+    _require_readings(source, totals)
     run = dict(prediction_files.lineage(source))
     bundle = _bundle_record(source)
-    labelled = None
-    if options.labels is not None:
-        with phase("labels"):
-            joined = label_figures.join_labels(
-                source, storage.normalize(options.labels), options.split
-            )
-            labelled = label_figures.measure(joined)
     return {
         "format": 1,
         "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "predictions": source.uri,
         "run": run,
-        "bundle": {k: v for k, v in bundle.items() if k not in _DETAIL},
-        "counts": _counts(source, found, run),
-        "bundles": dict(found.bundles),
-        "not_a_number": {name: n for name, n in found.not_a_number.items() if n},
-        "means": {name: found.mean(name) for name in summary.MEANS if found.known[name]},
-        "gender": _gender(found),
-        "people": [
-            {"gender": gender, "age_years": age, "images": n}
-            for (gender, age), n in sorted(found.people.items())
-        ],
-        "age_groups": dict(found.groups),
-        "histograms": found.histograms,
-        "places": _places(found),
-        "quality": labelled,
-        "drift": _drift(options, found, bundle),
+        "bundle": {name: value for name, value in bundle.items() if name not in _DETAIL},
+        "counts": _counts(source, totals, run),
+        **_readings(totals),
+        "quality": _quality(source, options),
+        "drift": _drift(options.reference, totals, bundle),
     }
+
+
+def _totals(source: PredictionFiles, by: str | None) -> Summary:
+    """All rows in counts and sums."""
+    with phase("summarise") as facts:
+        totals = summary.summarise(source, by)
+        facts["rows"], facts["files"] = totals.rows, len(source.files)
+    return totals
+
+
+def _require_one_bundle(source: PredictionFiles, totals: Summary, allow_mixed: bool) -> None:
+    """Raise a UsageError for rows of several bundles, unless they are allowed."""
+    if len(totals.bundles) > 1 and not allow_mixed:
+        shown = ", ".join(f"{name} ({rows:,} rows)" for name, rows in totals.bundles.most_common())
+        raise UsageError(
+            f"`predictions` {source.uri} mixes {len(totals.bundles)} bundles: {shown}; their "
+            "figures do not compare: report on each alone, or give `allow_mixed`"
+        )
+
+
+def _require_readings(source: PredictionFiles, totals: Summary) -> None:
+    """Raise a UsageError where no row has an age or a gender."""
+    if not any(totals.known[name] for name in ("age_years", "p_female")):
+        raise UsageError(
+            f"`predictions` {source.uri}: no row has a usable age or gender, all are null or NaN"
+        )
 
 
 def _bundle_record(source: PredictionFiles) -> dict[str, Any]:
@@ -104,74 +103,117 @@ def _bundle_record(source: PredictionFiles) -> dict[str, Any]:
         return {}
 
 
-def _counts(source: PredictionFiles, found: Summary, run: Mapping[str, Any]) -> dict[str, Any]:
-    """Rows, quarantined by reason, duplicates; run.json's word where it is there."""
-    reasons: dict[str, int] = dict(run.get("quarantine_reasons") or {})
-    files = tables.list_parquet(storage.join(source.root, "quarantine")) if source.root else []
-    if files and "quarantine_reasons" not in run:
-        for file in files:
-            for row in tables.read_table(file, ["stage", "error"]).to_pylist():
-                key = f"{row['stage']}: {row['error']}"
-                reasons[key] = reasons.get(key, 0) + 1
+def _counts(source: PredictionFiles, totals: Summary, run: Mapping[str, Any]) -> dict[str, Any]:
+    """Rows, quarantined inputs by reason, and uris that stand in several rows."""
+    reasons = run.get("quarantine_reasons")
+    if reasons is None:
+        reasons = _quarantine_reasons(source)
     return {
-        "scored": found.rows,
+        "scored": totals.rows,
         "quarantined": sum(reasons.values()),
-        "quarantine_reasons": reasons,
-        "duplicate_uris": found.duplicates,
-        "duplicates_looked_at_one_in": found.duplicates_share,
+        "quarantine_reasons": dict(reasons),
+        "duplicate_uris": totals.duplicates,
+        "duplicates_looked_at_one_in": totals.duplicates_share,
         "files": len(source.files),
     }
 
 
-def _gender(found: Summary) -> dict[str, Any] | None:
-    known = {name: found.genders[name] for name in ("female", "male")}
-    total = sum(known.values())
-    if not total:
+def _quarantine_reasons(source: PredictionFiles) -> dict[str, int]:
+    """Inputs by `stage: error`, counted from the quarantine of a run that has no run.json yet."""
+    reasons = Counter[str]()
+    files = tables.list_parquet(storage.join(source.root, "quarantine")) if source.root else []
+    for file in files:
+        rows = tables.read_table(file, ["stage", "error"]).to_pylist()
+        reasons.update(f"{row['stage']}: {row['error']}" for row in rows)
+    return dict(reasons)
+
+
+def _readings(totals: Summary) -> dict[str, Any]:
+    """What the network read: bundles, means, ages and genders, histograms, places."""
+    return {
+        "bundles": dict(totals.bundles),
+        "not_a_number": {name: rows for name, rows in totals.not_a_number.items() if rows},
+        "means": {name: totals.mean(name) for name in summary.MEANS if totals.known[name]},
+        "gender": _gender(totals),
+        "people": [
+            {"gender": gender, "age_years": age, "images": images}
+            for (gender, age), images in sorted(totals.people.items())
+        ],
+        "age_groups": dict(totals.groups),
+        "histograms": totals.histograms,
+        "places": _places(totals),
+    }
+
+
+def _gender(totals: Summary) -> dict[str, Any] | None:
+    """Images read as female and male, and the share of female with its Wilson interval."""
+    known = {name: totals.genders[name] for name in ("female", "male")}
+    images = sum(known.values())
+    if not images:
         return None
-    low, high = quality.wilson(known["female"], total)
-    return {**known, "share_female": known["female"] / total, "low": low, "high": high}
+    low, high = quality.wilson(known["female"], images)
+    return {**known, "share_female": known["female"] / images, "low": low, "high": high}
 
 
-def _places(found: Summary) -> list[dict[str, Any]]:
+def _places(totals: Summary) -> list[dict[str, Any]]:
     """Rows, mean age and share of female of the 50 largest places."""
     return [
         {
             "place": place,
             "images": rows,
             **{
-                name: found.place_sums[place, name] / rows
+                name: totals.place_sums[place, name] / rows
                 for name in ("age_years", "p_female")
-                if (place, name) in found.place_sums
+                if (place, name) in totals.place_sums
             },
         }
-        for place, rows in found.places.most_common(50)
+        for place, rows in totals.places.most_common(50)
     ]
 
 
-def _drift(
-    options: ReportOptions, found: Summary, bundle: Mapping[str, Any]
-) -> dict[str, Any] | None:
-    """Every profiled column against the reference, or None where there is none."""
-    if options.reference is not None:
-        other = summary.summarise(
-            prediction_files.find_predictions(options.reference), duplicates=False
-        )
-        against, reference = options.reference, other.histograms
+def _quality(source: PredictionFiles, options: ReportOptions) -> dict[str, Any] | None:
+    """What labels say of the predictions, or None without labels."""
+    if options.labels is None:
+        return None
+    with phase("labels"):
+        labels = storage.normalize(options.labels)
+        return label_figures.measure(label_figures.join_labels(source, labels, options.split))
+
+
+def _drift(uri: str | None, totals: Summary, bundle: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Every profiled column against the reference, or None where there is none.
+
+    Args:
+        uri: of other predictions, or None for the profile of the bundle.
+        totals: of the predictions that are reported on.
+        bundle: its record.
+    """
+    if uri is not None:
+        other = summary.summarise(prediction_files.find_predictions(uri), duplicates=False)
+        against, reference = uri, other.histograms
     elif profile := bundle.get("profile"):
         against = "the bundle's own train and val images (outputs: val only)"
         reference = _reference(profile)
     else:
         return None
-    rows: list[dict[str, Any]] = []
-    for name in (*statistics.INPUTS, *statistics.OUTPUTS):
-        if name in reference and name in found.histograms:
-            moved = statistics.drift(name, reference[name], found.histograms[name])
-            kind = "input" if name in statistics.INPUTS else "output"
-            rows.append(
-                {**dataclasses.asdict(moved), "kind": kind, "reference": list(reference[name])}
-                | {key: _or_none(getattr(moved, key)) for key in ("psi", "ks")}
-            )
-    return {"against": against, "rule": statistics.drift_rule(), "columns": rows}
+    columns = [
+        _column_drift(name, reference[name], totals.histograms[name])
+        for name in (*statistics.INPUTS, *statistics.OUTPUTS)
+        if name in reference and name in totals.histograms
+    ]
+    return {"against": against, "rule": statistics.drift_rule(), "columns": columns}
+
+
+def _column_drift(name: str, reference: Sequence[int], now: Sequence[int]) -> dict[str, Any]:
+    """Distances between two histograms of one column, and the reference itself."""
+    moved = statistics.drift(name, reference, now)
+    return {
+        **dataclasses.asdict(moved),
+        "kind": "input" if name in statistics.INPUTS else "output",
+        "reference": list(reference),
+        "psi": _or_none(moved.psi),
+        "ks": _or_none(moved.ks),
+    }
 
 
 def _reference(profile: Mapping[str, Any]) -> dict[str, list[int]]:

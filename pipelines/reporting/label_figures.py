@@ -20,11 +20,18 @@ _BASE_NAME = "regexp_replace({}, '^.*(/|[.]tar#)', '')"
 _RELATIVE = "substr({{}}, {})"  # from behind the folder and its slash
 _COLUMNS = ("age_years", "p_female", "age_low_years", "age_high_years")
 DENSITY_YEARS = 5
+Measured = tuple[dict[str, metrics.Estimate], dict[str, Any]]  # metrics, and curves and tables
 
 
 @dataclasses.dataclass(frozen=True)
 class Labelled:
-    """Predictions with labels, a row an image, and how many there were before sampling."""
+    """Predictions beside their labels.
+
+    Attributes:
+        rows: one for each image: uri, `_COLUMNS`, true_age, true_gender, race, split.
+        matched: predictions that have a label, before sampling.
+        one_in: `rows` are those of one uri in so many, picked by its hash.
+    """
 
     rows: pd.DataFrame
     matched: int
@@ -32,7 +39,7 @@ class Labelled:
 
 
 def join_labels(source: PredictionFiles, uri: str, split: str | None = None) -> Labelled:
-    """Predictions that have a label: by uri, else by path below the run's --images, else by name.
+    """Predictions that have a label: by uri, else by path below the run's images, else by name.
 
     A base name must be unique on both sides: a label of `1.jpg` says nothing of `a/1.jpg` where
     there is a `b/1.jpg`.
@@ -45,6 +52,22 @@ def join_labels(source: PredictionFiles, uri: str, split: str | None = None) -> 
     Raises:
         UsageError: no label matches; the message shows one uri of each side.
     """
+    known = _read_labels(uri, split)
+    images = str(prediction_files.lineage(source).get("images", ""))
+    for key in ("{}", _RELATIVE.format(len(images) + 2) if images else "", _BASE_NAME):
+        if key and (joined := _join(source, known, key)).matched:
+            return joined
+    first = next(summary.parts(source, ["uri"])).execute("SELECT uri FROM rows LIMIT 1").fetchone()
+    example = known["uri"].iloc[0] if len(known) else "nothing"
+    raise UsageError(
+        f"`labels` {uri}: none of its {len(known):,} labelled rows"
+        f"{f' in split {split}' if split else ''} is among the predictions; labels name "
+        f"{example}, predictions {first[0] if first else 'nothing'}"
+    )
+
+
+def _read_labels(uri: str, split: str | None) -> pd.DataFrame:
+    """Columns uri, true_age, true_gender, race and split, of rows with an age or a gender."""
     if uri.endswith(".csv"):
         known = read_labels_file(uri).rename(columns={"path": "uri"})
     else:
@@ -55,52 +78,53 @@ def join_labels(source: PredictionFiles, uri: str, split: str | None = None) -> 
         known = known[known["split"] == split]
     for name in ("true_gender", "race", "split"):
         known[name] = known[name].astype(object) if name in known else None
-    known = known[known["true_age"].notna() | known["true_gender"].notna()]
-    images = str(prediction_files.lineage(source).get("images", ""))
-    for key in ("{}", _RELATIVE.format(len(images) + 2) if images else "", _BASE_NAME):
-        found = _join(source, known, key) if key else None
-        if found and found.matched:
-            return found
-    first = next(summary.parts(source, ["uri"])).execute("SELECT uri FROM rows LIMIT 1").fetchone()
-    example = known["uri"].iloc[0] if len(known) else "nothing"
-    raise UsageError(
-        f"--labels {uri}: none of its {len(known):,} labelled rows"
-        f"{f' in split {split}' if split else ''} is among the predictions; labels name "
-        f"{example}, predictions {first[0] if first else 'nothing'}"
-    )
+    return known[known["true_age"].notna() | known["true_gender"].notna()]
 
 
 def _join(source: PredictionFiles, known: pd.DataFrame, key: str) -> Labelled:
     """Join on `key` applied to both uris; at most about `MOST_ROWS` rows come back."""
-    picked = ", ".join(
+    labels_by_key = known.assign(key=known["uri"])
+    if key == _BASE_NAME:
+        labels_by_key["key"] = known["uri"].str.replace(r"^.*(/|\.tar#)", "", regex=True)
+    labels_by_key = labels_by_key.drop_duplicates("key", keep=False)
+    join = f"FROM rows r JOIN labels l ON {key.format('r.uri')} = l.key"
+    matches = _matches(source, labels_by_key, join)
+    if key == _BASE_NAME:
+        once = {name for name, count in matches.items() if count == 1}
+        labels_by_key = labels_by_key[labels_by_key["key"].isin(once)]
+        matches = Counter(once)
+    matched = matches.total()
+    one_in = 1 + matched // MOST_ROWS
+    rows = _rows(source, labels_by_key, join, one_in) if matched else pd.DataFrame()
+    return Labelled(rows, matched, one_in)
+
+
+def _matches(source: PredictionFiles, labels_by_key: pd.DataFrame, join: str) -> Counter[str]:
+    """Predictions that each label's key matches."""
+    matches = Counter[str]()
+    for db in summary.parts(source, ["uri"]):
+        db.register("labels", labels_by_key)
+        matches.update(dict(db.execute(f"SELECT l.key, count(*) {join} GROUP BY 1").fetchall()))
+    return matches
+
+
+def _rows(
+    source: PredictionFiles, labels_by_key: pd.DataFrame, join: str, one_in: int
+) -> pd.DataFrame:
+    """Predictions beside their labels, of one uri in `one_in`."""
+    predicted = ", ".join(
         f"r.{name}::DOUBLE AS {name}" if name in source.columns else f"NULL::DOUBLE AS {name}"
         for name in _COLUMNS
     )
+    query = (
+        f"SELECT r.uri, {predicted}, l.true_age::DOUBLE AS true_age, l.true_gender, l.race, "
+        f"l.split {join} WHERE hash(r.uri) % {one_in} = 0"
+    )
     frames = list[pd.DataFrame]()
-    unique = known.assign(key=known["uri"])
-    if key == _BASE_NAME:
-        unique["key"] = known["uri"].str.replace(r"^.*(/|\.tar#)", "", regex=True)
-    unique = unique.drop_duplicates("key", keep=False)
-    join = f"FROM rows r JOIN labels l ON {key.format('r.uri')} = l.key"
-    found = Counter[str]()
     for db in summary.parts(source, ["uri", *_COLUMNS]):
-        db.register("labels", unique)
-        found.update(dict(db.execute(f"SELECT l.key, count(*) {join} GROUP BY 1").fetchall()))
-    if key == _BASE_NAME:
-        twice = [name for name, count in found.items() if count > 1]
-        unique = unique[~unique["key"].isin(twice)]
-        found = Counter({name: 1 for name, count in found.items() if count == 1})
-    counted = found.total()
-    one_in = 1 + counted // MOST_ROWS
-    for db in summary.parts(source, ["uri", *_COLUMNS]) if counted else ():
-        db.register("labels", unique)
-        query = (
-            f"SELECT r.uri, {picked}, l.true_age::DOUBLE AS true_age, l.true_gender, l.race, "
-            f"l.split {join} WHERE hash(r.uri) % {one_in} = 0"
-        )
+        db.register("labels", labels_by_key)
         frames.append(db.execute(query).df())
-    rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-    return Labelled(rows, counted, one_in)
+    return pd.concat(frames, ignore_index=True)
 
 
 def measure(labelled: Labelled) -> dict[str, Any]:
@@ -108,46 +132,80 @@ def measure(labelled: Labelled) -> dict[str, Any]:
     rows = labelled.rows
     age, true_age, p = (rows[n].to_numpy(float) for n in ("age_years", "true_age", "p_female"))
     female = rows["true_gender"].map({"male": 0.0, "female": 1.0}).to_numpy(float)
-    low, high = (rows[n].to_numpy(float) for n in ("age_low_years", "age_high_years"))
-    figures = metrics.evaluate(true_age, age, female, p)
-    result: dict[str, Any] = {
+    covered = _covered(rows)
+    estimates = metrics.evaluate(true_age, age, female, p)
+    curves: dict[str, Any] = {}
+    for measured, more in (
+        _measure_age(age, true_age),
+        _measure_gender(p, female),
+        _measure_intervals(covered, age, true_age),
+    ):
+        estimates |= measured
+        curves |= more
+    hit = np.where(np.isnan(p) | np.isnan(female), np.nan, (p >= 0.5) == (female > 0.5))
+    return {
         "labelled": labelled.matched,
         "measured_on": len(rows),
         "one_in": labelled.one_in,
         "splits": rows["split"].fillna("none").value_counts().to_dict(),
+        **curves,
+        "metrics": {name: dataclasses.asdict(value) for name, value in estimates.items()},
+        **_subgroups(rows, {"age_error": age - true_age, "gender_hit": hit, "covered": covered}),
     }
-    known = ~(np.isnan(age) | np.isnan(true_age))
-    if known.any():
-        error = age[known] - true_age[known]
-        for years in (3, 10):
-            figures[f"age_within_{years}"] = quality.share(np.abs(error) <= years)
-        result["cumulative_score"] = quality.cumulative_score(error)
-        result["density"] = _density(true_age[known], age[known])
-        result["confusion"] = {
-            name: {
-                "groups": list(labels.bin_names(bins)),
-                "counts": quality.confusion(true_age[known], age[known], bins),
-            }
-            for name, bins in (("decades", labels.DECADES), ("adience", labels.LEVI_HASSNER))
-        }
-    known = ~(np.isnan(p) | np.isnan(female))
-    if known.any():
-        truth = female[known] > 0.5
-        figures["gender_ece"] = quality.calibration_error(p[known], truth)
-        result["reliability"] = quality.reliability(p[known], truth)
-        result["roc"] = quality.roc(p[known], truth)
-    covered = np.where(
-        np.isnan(low) | np.isnan(true_age), np.nan, (low <= true_age) & (true_age <= high)
+
+
+def _covered(rows: pd.DataFrame) -> Any:
+    """Whether each interval holds the true age: 1, 0, or NaN where one of the two is missing."""
+    true_age, low, high = (
+        rows[n].to_numpy(float) for n in ("true_age", "age_low_years", "age_high_years")
     )
-    if not np.isnan(covered).all():
-        inside = ~np.isnan(covered)
-        figures["age_coverage"] = quality.share(covered[inside] > 0.5)
-        result["coverage_by_true_age"] = _by_decade(true_age[inside], covered[inside])
-        result["coverage_by_predicted_age"] = _by_decade(age[inside], covered[inside])
-    result["metrics"] = {name: dataclasses.asdict(value) for name, value in figures.items()}
-    hit = np.where(np.isnan(p) | np.isnan(female), np.nan, (p >= 0.5) == (female > 0.5))
-    columns = {"age_error": age - true_age, "gender_hit": hit, "covered": covered}
-    return result | _subgroups(rows, columns)
+    unknown = np.isnan(low) | np.isnan(true_age)
+    return np.where(unknown, np.nan, (low <= true_age) & (true_age <= high))
+
+
+def _measure_age(age: Any, true_age: Any) -> Measured:
+    """How far ages are off."""
+    known = ~(np.isnan(age) | np.isnan(true_age))
+    if not known.any():
+        return {}, {}
+    age, true_age = age[known], true_age[known]
+    error = age - true_age
+    within = {f"age_within_{years}": quality.share(np.abs(error) <= years) for years in (3, 10)}
+    confusion = {
+        name: {
+            "groups": list(labels.bin_names(bins)),
+            "counts": quality.confusion(true_age, age, bins),
+        }
+        for name, bins in (("decades", labels.DECADES), ("adience", labels.LEVI_HASSNER))
+    }
+    return within, {
+        "cumulative_score": quality.cumulative_score(error),
+        "density": _density(true_age, age),
+        "confusion": confusion,
+    }
+
+
+def _measure_gender(p: Any, female: Any) -> Measured:
+    """How true the probabilities of female are, and how well they tell the two apart."""
+    known = ~(np.isnan(p) | np.isnan(female))
+    if not known.any():
+        return {}, {}
+    p, truth = p[known], female[known] > 0.5
+    return {"gender_ece": quality.calibration_error(p, truth)}, {
+        "reliability": quality.reliability(p, truth),
+        "roc": quality.roc(p, truth),
+    }
+
+
+def _measure_intervals(covered: Any, age: Any, true_age: Any) -> Measured:
+    """How often the true age is inside its interval."""
+    known = ~np.isnan(covered)
+    if not known.any():
+        return {}, {}
+    return {"age_coverage": quality.share(covered[known] > 0.5)}, {
+        "coverage_by_true_age": _by_decade(true_age[known], covered[known]),
+        "coverage_by_predicted_age": _by_decade(age[known], covered[known]),
+    }
 
 
 def _subgroups(rows: pd.DataFrame, columns: dict[str, Any]) -> dict[str, Any]:
@@ -163,14 +221,15 @@ def _subgroups(rows: pd.DataFrame, columns: dict[str, Any]) -> dict[str, Any]:
     present = {name: values for name, values in groups.items() if (values != "").any()}
     crossed = quality.cells(columns, present) if present else []
     alone = {name: quality.cells(columns, {name: present[name]}) for name in present}
-    gaps: dict[str, Any] = {}
-    for name, found in {**alone, "all": crossed}.items():
-        for measured in ("age_mae", "gender_accuracy", "coverage"):
-            gaps[f"{name}.{measured}"] = quality.gap(found, measured)
+    gaps = {
+        f"{name}.{measured}": quality.gap(cells, measured)
+        for name, cells in {**alone, "all": crossed}.items()
+        for measured in ("age_mae", "gender_accuracy", "coverage")
+    }
     return {
         "subgroups": [_cell(cell) for cell in crossed],
-        "groups": {name: [_cell(cell) for cell in found] for name, found in alone.items()},
-        "gaps": {name: value for name, value in gaps.items() if value},
+        "groups": {name: [_cell(cell) for cell in cells] for name, cells in alone.items()},
+        "gaps": {name: gap for name, gap in gaps.items() if gap},
     }
 
 
@@ -180,13 +239,12 @@ def _cell(cell: quality.Cell) -> dict[str, Any]:
 
 def _by_decade(age: Any, covered: Any) -> list[dict[str, Any]]:
     """Coverage of each decade with its Wilson interval."""
-    band, found = labels.bin_of(age, labels.DECADES), list[dict[str, Any]]()
-    for index, name in enumerate(labels.bin_names(labels.DECADES)):
-        if (band == index).any():
-            found.append(
-                {"group": name, **dataclasses.asdict(quality.share(covered[band == index] > 0.5))}
-            )
-    return found
+    band = labels.bin_of(age, labels.DECADES)
+    return [
+        {"group": name, **dataclasses.asdict(quality.share(covered[band == index] > 0.5))}
+        for index, name in enumerate(labels.bin_names(labels.DECADES))
+        if (band == index).any()
+    ]
 
 
 def _density(true_age: Any, age: Any) -> list[list[int]]:

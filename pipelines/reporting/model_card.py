@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from model.bundle import Bundle
-from model.layer_graph import layers_of, layout
+from model.layer_graph import Layer, layers_of
 from pipelines import storage
 from pipelines.bundles import calibrating
-from pipelines.reporting import page
-from pipelines.reporting import sections as sections
-from pipelines.reporting.inline_svg import Chart, Plot, legend, number, steps
+from pipelines.figures.curves import curves
+from pipelines.figures.network import layer_graph
+from pipelines.reporting import page, sections
 from pipelines.reporting.sections import Section, Table
 
 USE = (
@@ -50,7 +50,7 @@ def write_card(bundle: Bundle, folder: str, figures: Mapping[str, Any] | None = 
     Args:
         bundle: what to describe.
         folder: local or s3://.
-        figures: of `report.collect` with labels, for the subgroup table; or None.
+        figures: of `figures.collect` with labels, for the subgroup table; or None.
 
     Returns:
         The URIs written.
@@ -89,7 +89,7 @@ def _markdown(title: str, subtitle: str, made: Sequence[Section]) -> str:
 
 
 def _tiles(bundle: Bundle) -> list[tuple[str, str, str]]:
-    found = [("preset", bundle.name, f"best of {len(bundle.record.get('history') or [])} epochs")]
+    shown = [("preset", bundle.name, f"best of {len(bundle.record.get('history') or [])} epochs")]
     metrics = (bundle.record.get("metrics") or {}).get("test") or {}
     for name, title in (
         ("age_mae", "age error, years"), ("age_within_5", "within 5 years"),
@@ -97,8 +97,8 @@ def _tiles(bundle: Bundle) -> list[tuple[str, str, str]]:
     ):  # fmt: skip
         if isinstance(metrics.get(name), dict):
             value, interval = sections.metric_text(name, metrics[name])
-            found.append((title, value, f"{interval}, test split"))
-    return found
+            shown.append((title, value, f"{interval}, test split"))
+    return shown
 
 
 def _sections(bundle: Bundle, figures: Mapping[str, Any] | None) -> list[Section]:
@@ -117,11 +117,17 @@ def _sections(bundle: Bundle, figures: Mapping[str, Any] | None) -> list[Section
     words = ("Intervals and probabilities were fitted on the val split alone.",)
     made.append(Section("calibration", "Calibration", words, tables=(table,)))
     made.append(_training(record))
-    layers = layers_of(bundle)
-    network = Table("Layers", ("layer", "kind", "shape", "from"), layers, folded=True)
-    diagram = (_diagram(layers),) if layers else ()
-    made.append(Section("network", "Network", charts=diagram, tables=(network,)))
+    made.append(_network(layers_of(bundle)))
     return made
+
+
+def _network(layers: Sequence[Layer]) -> Section:
+    rows: list[tuple[object, ...]] = [
+        (layer.name, layer.kind, layer.size, ", ".join(layer.sources)) for layer in layers
+    ]
+    table = Table("Layers", ("layer", "kind", "size", "from"), rows, folded=True)
+    drawn = (layer_graph(layers),) if layers else ()
+    return Section("network", "Network", charts=drawn, tables=(table,))
 
 
 def _race(bundle: Bundle) -> tuple[str, ...]:
@@ -135,8 +141,8 @@ def _race(bundle: Bundle) -> tuple[str, ...]:
 def _metrics(record: Mapping[str, Any]) -> Section:
     """Val and test figures of bundle.json with their intervals."""
     rows: list[tuple[object, ...]] = []
-    for split, found in (record.get("metrics") or {}).items():
-        for name, value in found.items():
+    for split, measured in (record.get("metrics") or {}).items():
+        for name, value in measured.items():
             if isinstance(value, dict) and name in sections.METRICS:
                 text, interval = sections.metric_text(name, value)  # type: ignore[arg-type]
                 title, images = sections.METRICS[name][0], f"{value['images']:,}"
@@ -148,7 +154,7 @@ def _metrics(record: Mapping[str, Any]) -> Section:
 
 
 def _training(record: Mapping[str, Any]) -> Section:
-    """How it was trained, with the seed's figures: loss and score of each head by epoch."""
+    """How it was trained: its settings, and loss and score of each head by epoch."""
     history: list[dict[str, float]] = list(record.get("history") or [])
     recipe, run = record.get("recipe") or {}, record.get("training") or {}
     facts: list[tuple[object, ...]] = [
@@ -159,12 +165,8 @@ def _training(record: Mapping[str, Any]) -> Section:
         ("manifest", record.get("manifest_fingerprint", "–")),
         ("versions", ", ".join(f"{k} {v}" for k, v in (record.get("versions") or {}).items())),
     ]
-    charts: list[Chart] = []
-    for key in history[0] if history else ():
-        if key.startswith("train_") and "val_" + key.removeprefix("train_") in history[0]:
-            charts.append(_curve(history, key.removeprefix("train_")))
     table = Table("Run", ("what", "value"), facts)
-    return Section("training", "Training", charts=tuple(charts), tables=(table,))
+    return Section("training", "Training", charts=tuple(curves(history)), tables=(table,))
 
 
 def _run(run: Mapping[str, Any], step: str = "") -> list[tuple[object, ...]]:
@@ -184,46 +186,3 @@ def _said(value: object) -> object:
 def _plain(settings: Mapping[str, Any]) -> str:
     """Settings that are switched on, as text."""
     return ", ".join(f"{key} {value}" for key, value in settings.items() if value) or "none"
-
-
-def _curve(history: Sequence[Mapping[str, float]], name: str) -> Chart:
-    """One figure of train and val over the epochs."""
-    epochs = [row["epoch"] for row in history]
-    both = {split: [row[f"{split}_{name}"] for row in history] for split in ("train", "val")}
-    low, high = min(map(min, both.values())), max(map(max, both.values()))
-    edge = (high - low) * 0.05 or 1
-    plot = Plot((epochs[0], max(epochs[-1], epochs[0] + 1)), (low - edge, high + edge))
-    plot.y_axis([(v, f"{v:g}") for v in steps(low, high)])
-    plot.line(list(zip(epochs, both["train"], strict=True)), "reference")
-    plot.line(list(zip(epochs, both["val"], strict=True)), "curve")
-    plot.x_axis("epoch", [(v, number(v)) for v in steps(epochs[0], epochs[-1]) if v == int(v)])
-    legend(plot, [("refkey", "train"), ("plain", "val")])
-    title = name.replace("_", " ").replace("mae", "mean absolute error")
-    ends = f"{both['train'][-1]:.3g} on train, {both['val'][-1]:.3g} on val"
-    words = f"{title} by epoch; at the end {ends}."
-    rows: list[tuple[object, ...]] = [
-        (int(epoch), f"{a:.4g}", f"{b:.4g}")
-        for epoch, a, b in zip(epochs, both["train"], both["val"], strict=True)
-    ]
-    return Chart(title, words, plot.svg(title, words), ("epoch", "train", "val"), rows)
-
-
-def _diagram(layers: Sequence[tuple[object, ...]]) -> Chart:
-    """Boxes from top to bottom, a column a branch."""
-    depth, at = layout(layers)
-    rank = max(depth.values()) + 1
-    plot = Plot((0, 1), (rank, 0), height=34 * rank + 60)
-    for name, _, _, sources in layers:
-        for source in str(sources).split(", "):
-            if source in at:
-                plot.line([at[source], at[str(name)]], "diagonal")
-    for name, kind, size, _ in layers:
-        x, y = at[str(name)]
-        together = sum(found == depth[str(name)] for found in depth.values())
-        half = 0.47 / together
-        plot.box((x - half, x + half), (y - 0.38, y + 0.38), "node", f"{name}: {kind} {size}")
-        text = f"{name}: {kind} {size if size != '' else ''}" if together < 3 else str(name)
-        plot.text(plot.x(x), plot.y(y) + 4, text.strip(), "middle", "in")
-    rows: list[tuple[object, ...]] = [(name, kind) for name, kind, _, _ in layers]
-    words = f"The layer graph from pixels to heads, {len(layers)} layers."
-    return Chart("Layer graph", words, plot.svg("Layer graph", words), ("layer", "kind"), rows)

@@ -7,8 +7,9 @@ from typing import Any
 import pyarrow as pa
 
 from model.errors import UsageError
-from pipelines.reporting import sections as sections
+from pipelines.reporting import sections
 from pipelines.reporting.contact_sheet import Face
+from pipelines.reporting.summary import MISSING_PACKAGES
 from pipelines.storage import tables
 
 FIGURES_SCHEMA = pa.schema(
@@ -26,7 +27,7 @@ def render(figures: Mapping[str, Any], faces: Sequence[tuple[str, Sequence[Face]
     """The report as one HTML text.
 
     Args:
-        figures: of `report.collect`.
+        figures: of `figures.collect`.
         faces: (heading, pictures) of the contact sheet; none unless asked for.
     """
     bundle = figures["run"].get("bundle") or "predictions"
@@ -51,9 +52,7 @@ def render_page(**values: Any) -> str:
         import jinja2
         import markupsafe
     except ImportError:
-        raise UsageError(
-            "jobs.report needs duckdb and jinja2: pip install duckdb jinja2 (`make setup` has them)"
-        ) from None
+        raise UsageError(MISSING_PACKAGES) from None
     folder = Path(__file__).parent
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder), autoescape=True, undefined=jinja2.StrictUndefined

@@ -1,12 +1,12 @@
 """From figures to a page: tiles, sentences and the charts of each section."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipelines.reporting import charts as charts
-from pipelines.reporting import quality_charts as quality_charts
-from pipelines.reporting.inline_svg import Chart, number
+from pipelines.figures.chart import Chart
+from pipelines.figures.marks import number
+from pipelines.reporting import charts, group_charts, quality_charts
 
 METRICS = {
     "age_mae": ("mean absolute age error", "years"),
@@ -54,15 +54,15 @@ def tiles(figures: Figures) -> list[tuple[str, str, str]]:
     rate = ""
     if run.get("images_per_s"):
         rate = f"{run['images_per_s']:,.0f} images/s"
-    found = [("images scored", f"{counts['scored']:,}", rate)]
+    shown = [("images scored", f"{counts['scored']:,}", rate)]
     bad = counts["quarantined"]
     total = counts["scored"] + bad
-    found.append(("not scorable", f"{bad:,}", f"{bad / total:.2%} of {total:,} inputs"))
+    shown.append(("not scorable", f"{bad:,}", f"{bad / total:.2%} of {total:,} inputs"))
     if "age_years" in means:
-        found.append(("mean age", f"{means['age_years']:.1f}", "years, as predicted"))
+        shown.append(("mean age", f"{means['age_years']:.1f}", "years, as predicted"))
     if gender := figures["gender"]:
         words = f"{gender['low']:.1%} to {gender['high']:.1%} (Wilson 95%)"
-        found.append(("female", f"{gender['share_female']:.1%}", words))
+        shown.append(("female", f"{gender['share_female']:.1%}", words))
     if quality := figures["quality"]:
         for name, title in (
             ("age_mae", "mean age error, years"), ("gender_accuracy", "gender right"),
@@ -70,8 +70,8 @@ def tiles(figures: Figures) -> list[tuple[str, str, str]]:
         ):  # fmt: skip
             if name in quality["metrics"]:
                 value, interval = metric_text(name, quality["metrics"][name])
-                found.append((title, value, f"{interval} (95%)"))
-    return found
+                shown.append((title, value, f"{interval} (95%)"))
+    return shown
 
 
 def metric_text(name: str, value: Mapping[str, Any]) -> tuple[str, str]:
@@ -86,43 +86,43 @@ def metric_text(name: str, value: Mapping[str, Any]) -> tuple[str, str]:
 
 def warnings(figures: Figures) -> list[str]:
     """What a reader must know before believing a figure."""
-    found: list[str] = []
+    told: list[str] = []
     if len(figures["bundles"]) > 1:
-        shown = ", ".join(f"{name} ({n:,})" for name, n in figures["bundles"].items())
-        found.append(f"Rows of {len(figures['bundles'])} bundles are mixed here: {shown}.")
+        bundles = ", ".join(f"{name} ({rows:,})" for name, rows in figures["bundles"].items())
+        told.append(f"Rows of {len(figures['bundles'])} bundles are mixed here: {bundles}.")
     for name, count in figures["not_a_number"].items():
-        found.append(f"{count:,} rows have NaN in {name}: counted here, in no other figure.")
+        told.append(f"{count:,} rows have NaN in {name}: counted here, in no other figure.")
     duplicates = figures["counts"]["duplicate_uris"]
     if duplicates:
         one_in = figures["counts"]["duplicates_looked_at_one_in"]
         about = f"about {duplicates:,} (one uri in {one_in} was looked at)"
-        found.append(f"{about if one_in > 1 else f'{duplicates:,}'} rows repeat a uri.")
+        told.append(f"{about if one_in > 1 else f'{duplicates:,}'} rows repeat a uri.")
     quality = figures["quality"]
     if quality and quality["splits"].get("train"):
-        found.append(
+        told.append(
             f"{quality['splits']['train']:,} of the labelled images are in the train split: if the "
-            "network learned from them, its quality is flattered. Use --split test."
+            "network learned from them, its quality is flattered. Report on the test split alone."
         )
     if quality and quality["one_in"] > 1:
-        found.append(
+        told.append(
             f"Quality is measured on {quality['measured_on']:,} of {quality['labelled']:,} "
             "labelled images, picked by a hash of their uri."
         )
     if figures["run"] and "finished_at" not in figures["run"]:
-        found.append("The run has not finished: this is what was there when the report was made.")
-    return found
+        told.append("The run has not finished: this is what was there when the report was made.")
+    return told
 
 
 def sections(figures: Figures) -> list[Section]:
     """The page below the tiles."""
-    found = [_people(figures), _doubt(figures)]
+    made = [_people(figures), _doubt(figures)]
     if figures["quality"]:
-        found += [_quality(figures["quality"]), _subgroups(figures["quality"])]
+        made += [_quality(figures["quality"]), _subgroups(figures["quality"])]
     if figures["drift"]:
-        found.append(_drift(figures))
+        made.append(_drift(figures))
     if figures["places"]:
-        found.append(_places(figures))
-    return [*found, _lineage(figures)]
+        made.append(_places(figures))
+    return [*made, _lineage(figures)]
 
 
 def _people(figures: Figures) -> Section:
@@ -158,8 +158,8 @@ def _quality(quality: Figures) -> Section:
         quality_charts.cumulative(quality),
         quality_charts.reliability(quality),
         quality_charts.roc(quality),
-        quality_charts.coverage(quality, "true"),
-        quality_charts.coverage(quality, "predicted"),
+        group_charts.coverage(quality, "true"),
+        group_charts.coverage(quality, "predicted"),
         *quality_charts.confusions(quality),
     ]
     words = (
@@ -170,11 +170,18 @@ def _quality(quality: Figures) -> Section:
 
 
 def _subgroups(quality: Figures) -> Section:
+    tables = _subgroup_tables(quality["subgroups"])
+    made = tuple(group_charts.by_group(quality))
+    return Section("subgroups", "For whom it is better or worse", _gap_words(quality), made, tables)
+
+
+def _gap_words(quality: Figures) -> tuple[str, ...]:
+    """A sentence for each gap of age error and gender accuracy within age, gender and race."""
+    names = {"age_mae": "age error", "gender_accuracy": "gender accuracy"}
     words: list[str] = []
-    names = {"age_mae": "age error", "gender_accuracy": "gender accuracy", "coverage": "coverage"}
     for key, gap in quality["gaps"].items():
         dimension, measure = key.split(".")
-        if dimension == "all" or measure == "coverage":
+        if dimension == "all" or measure not in names:
             continue
         scale, unit = (1, " years") if measure == "age_mae" else (100, " points")
         ends = [" ".join(gap[end]["group"].values()) for end in ("least", "most")]
@@ -184,27 +191,29 @@ def _subgroups(quality: Figures) -> Section:
             f"By {dimension}, {names[measure]} differs by {scale * gap['gap']:.1f}{unit} between "
             f"{ends[0]} and {ends[1]}: {verdict} ({chance}, Bonferroni)."
         )
+    return tuple(words)
+
+
+def _subgroup_tables(cells: Sequence[Figures]) -> tuple[Table, Table]:
+    """The eight worst subgroups that are large enough, and all of them."""
+    metrics = ("age_mae", "gender_accuracy", "age_coverage")
     rows: list[tuple[object, ...]] = []
-    for cell in quality["subgroups"]:
-        texts: list[str] = []
-        for name, metric in (
-            ("age_mae", "age_mae"), ("gender_accuracy", "gender_accuracy"),
-            ("coverage", "age_coverage"),
-        ):  # fmt: skip
-            value = metric_text(metric, cell[name]) if cell[name] else None
-            texts.append(f"{value[0]} ({value[1]})" if value else "–")
+    for cell in cells:
+        measured = (cell["age_mae"], cell["gender_accuracy"], cell["coverage"])
+        texts = [
+            "{} ({})".format(*metric_text(metric, value)) if value else "–"
+            for metric, value in zip(metrics, measured, strict=True)
+        ]
         rows.append((*cell["group"].values(), f"{cell['images']:,}", *texts))
-    marks = ["small" if cell["small"] else "" for cell in quality["subgroups"]]
-    dimensions = tuple(quality["subgroups"][0]["group"]) if rows else ()
+    marks = ["small" if cell["small"] else "" for cell in cells]
+    dimensions = tuple(cells[0]["group"]) if rows else ()
     columns = (*dimensions, "images", "age error, years", "gender right", "interval holds")
     note = "Grey: fewer than 30 images, so the figures say little."
     big = [row for row, mark in zip(rows, marks, strict=True) if not mark][:8]
-    found = (
+    return (
         Table("The worst subgroups by age error, of 30 images or more", columns, big),
         Table("Every subgroup, worst age error first", columns, rows, marks, note, folded=True),
     )
-    made = quality_charts.groups(quality)
-    return Section("subgroups", "For whom it is better or worse", tuple(words), tuple(made), found)
 
 
 def _drift(figures: Figures) -> Section:
@@ -258,7 +267,7 @@ def _lineage(figures: Figures) -> Section:
     reasons: list[tuple[object, ...]] = [
         (reason, number(n)) for reason, n in sorted(counts["quarantine_reasons"].items())
     ]
-    found = [Table("Run", ("what", "value"), facts)]
+    shown = [Table("Run", ("what", "value"), facts)]
     if reasons:
-        found.append(Table("Not scorable, by reason", ("stage: error", "inputs"), reasons))
-    return Section("lineage", "Where this comes from", tables=tuple(found))
+        shown.append(Table("Not scorable, by reason", ("stage: error", "inputs"), reasons))
+    return Section("lineage", "Where this comes from", tables=tuple(shown))

@@ -28,6 +28,9 @@ MEANS = (
     "age_years", "p_female", "interval_years", "brightness", "contrast", "sharpness", "width",
     "height",
 )  # fmt: skip
+MISSING_PACKAGES = (
+    "a report needs duckdb and jinja2: pip install duckdb jinja2; `make setup` has them"
+)
 MEMORY_LIMIT = "1GB"  # of DuckDB; the process with pyarrow and Python on top stays under 2 GiB
 _DUPLICATE_URIS = 4_000_000  # most distinct uris held at once (about 0.5 GB)
 
@@ -83,9 +86,7 @@ def connect() -> Any:
     try:
         import duckdb
     except ImportError:
-        raise UsageError(
-            "jobs.report needs duckdb and jinja2: pip install duckdb jinja2 (`make setup` has them)"
-        ) from None
+        raise UsageError(MISSING_PACKAGES) from None
     settings: dict[str, Any] = {
         "memory_limit": MEMORY_LIMIT,
         "threads": os.cpu_count() or 1,
@@ -136,7 +137,7 @@ def summarise(source: PredictionFiles, by: str | None = None, duplicates: bool =
     if summary.rows == 0:
         if source.root is not None and quarantined(source.root):
             raise only_quarantine(source.uri)
-        raise UsageError(f"--predictions {source.uri} has no rows: there is nothing to report")
+        raise UsageError(f"`predictions` {source.uri} has no rows: there is nothing to report")
     if duplicates:
         summary.duplicates_share = 1 + summary.rows // _DUPLICATE_URIS
         summary.duplicates = _duplicates(source, summary.duplicates_share)
@@ -148,12 +149,28 @@ def _add(summary: Summary, db: Any, columns: frozenset[str], by: str | None) -> 
     have = set(columns)
     have |= {"interval_years"} if {"age_low_years", "age_high_years"} <= have else set[str]()
     have |= {"aspect"} if {"width", "height"} <= have else set[str]()
+    _add_sums(summary, db, have)
+    _count(summary.bundles, db, "coalesce(bundle_id::VARCHAR, 'unknown')")
+    if "gender" in have:
+        _count(summary.genders, db, "coalesce(gender::VARCHAR, 'unknown')")
+    if {"gender", "age_years"} <= have:
+        _add_people(summary, db)
+    if "age_group" in have:
+        _count(summary.groups, db, "age_group::VARCHAR", "age_group IS NOT NULL")
+    for name in EDGES:
+        if name in have:
+            _add_histogram(summary, db, name)
+    if by is not None:
+        _add_places(summary, db, have, by)
+
+
+def _add_sums(summary: Summary, db: Any, have: set[str]) -> None:
+    """Rows; of each column of `MEANS` its sum, and how many of its values are known or NaN."""
     names = [name for name in MEANS if name in have]
-    values = {name: f"{_VALUE_SQL.get(name, name)}::DOUBLE" for name in names}
     selected = ", ".join(
         f"count({v}) FILTER (isfinite({v})), coalesce(sum({v}) FILTER (isfinite({v})), 0), "
         f"count({v}) FILTER (NOT isfinite({v}))"
-        for v in values.values()
+        for v in map(_value_sql, names)
     )
     rows, *figures = db.execute(f"SELECT count(*), {selected} FROM rows").fetchone()
     summary.rows += rows
@@ -162,31 +179,35 @@ def _add(summary: Summary, db: Any, columns: frozenset[str], by: str | None) -> 
         summary.known[name] += known
         summary.sums[name] += total
         summary.not_a_number[name] += nan
-    _count(summary.bundles, db, "coalesce(bundle_id::VARCHAR, 'unknown')")
-    if "gender" in have:
-        _count(summary.genders, db, "coalesce(gender::VARCHAR, 'unknown')")
-    if {"gender", "age_years"} <= have:
-        query = (
-            "SELECT coalesce(gender::VARCHAR, 'unknown'), "
-            "TRY_CAST(greatest(0, least(999, floor(age_years))) AS INT) AS years, count(*) "
-            "FROM rows WHERE age_years IS NOT NULL AND isfinite(age_years) GROUP BY 1, 2"
-        )
-        summary.people.update({(g, age): n for g, age, n in db.execute(query).fetchall()})
-    if "age_group" in have:
-        _count(summary.groups, db, "age_group::VARCHAR", "age_group IS NOT NULL")
-    for name in (name for name in EDGES if name in have):
-        bins = len(EDGES[name]) - 1
-        value = f"{_VALUE_SQL.get(name, name)}::DOUBLE"
-        clipped = f"TRY_CAST(greatest(0, least({bins - 1}, {_BIN_SQL[name]})) AS INT)"
-        query = (
-            f"SELECT {clipped}, count(*) FROM rows "
-            f"WHERE {value} IS NOT NULL AND isfinite({value}) GROUP BY 1"
-        )
-        counts = summary.histograms.setdefault(name, [0] * bins)
-        for index, count in db.execute(query).fetchall():
-            counts[index] += count
-    if by is not None:
-        _add_places(summary, db, have, by)
+
+
+def _add_people(summary: Summary, db: Any) -> None:
+    """Rows by gender and whole year of age."""
+    query = (
+        "SELECT coalesce(gender::VARCHAR, 'unknown'), "
+        "TRY_CAST(greatest(0, least(999, floor(age_years))) AS INT) AS years, count(*) "
+        "FROM rows WHERE age_years IS NOT NULL AND isfinite(age_years) GROUP BY 1, 2"
+    )
+    for gender, age, images in db.execute(query).fetchall():
+        summary.people[gender, age] += images
+
+
+def _add_histogram(summary: Summary, db: Any, name: str) -> None:
+    """Rows by bin of `EDGES`; values beyond its ends count in the last bin there."""
+    bins = len(EDGES[name]) - 1
+    value = _value_sql(name)
+    clipped = f"TRY_CAST(greatest(0, least({bins - 1}, {_BIN_SQL[name]})) AS INT)"
+    query = (
+        f"SELECT {clipped}, count(*) FROM rows "
+        f"WHERE {value} IS NOT NULL AND isfinite({value}) GROUP BY 1"
+    )
+    counts = summary.histograms.setdefault(name, [0] * bins)
+    for index, count in db.execute(query).fetchall():
+        counts[index] += count
+
+
+def _value_sql(name: str) -> str:
+    return f"{_VALUE_SQL.get(name, name)}::DOUBLE"
 
 
 def _count(counter: Counter[str], db: Any, key: str, where: str = "true") -> None:
@@ -196,17 +217,16 @@ def _count(counter: Counter[str], db: Any, key: str, where: str = "true") -> Non
 
 def _add_places(summary: Summary, db: Any, have: set[str], by: str) -> None:
     """Rows, and sums of age and p_female, by the first group of `by` in the uri."""
-    measured = [name for name in ("age_years", "p_female") if name in have]
-    sums = "".join(f", coalesce(sum({name}) FILTER (isfinite({name})), 0)" for name in measured)
     import duckdb
 
+    measured = [name for name in ("age_years", "p_female") if name in have]
+    sums = "".join(f", coalesce(sum({name}) FILTER (isfinite({name})), 0)" for name in measured)
+    query = f"SELECT regexp_extract(uri, ?, 1), count(*){sums} FROM rows GROUP BY 1"
     try:
-        found = db.execute(
-            f"SELECT regexp_extract(uri, ?, 1), count(*){sums} FROM rows GROUP BY 1", [by]
-        ).fetchall()
+        places = db.execute(query, [by]).fetchall()
     except duckdb.Error as error:
-        raise UsageError(f"--by {by!r} is no regular expression with a group: {error}") from None
-    for place, count, *totals in found:
+        raise UsageError(f"`by` {by!r} is no regular expression with a group: {error}") from None
+    for place, count, *totals in places:
         summary.places[place or "(no match)"] += count
         for name, total in zip(measured, totals, strict=True):
             summary.place_sums[place or "(no match)", name] += total

@@ -14,8 +14,9 @@ from model.runtime import import_tensorflow
 from pipelines import storage
 from pipelines.bundles.calibrating import LabelledImages, complete
 from pipelines.bundles.opening import copy_bundle
+from pipelines.figures.curves import curves_png
+from pipelines.figures.network import network_png
 from pipelines.storage import tables
-from pipelines.training import curves
 from pipelines.training.checkpoints import packed
 from pipelines.training.claim import BUNDLE, WEIGHTS_FILE, TrainingJob
 
@@ -47,7 +48,7 @@ def finish(
     history = list(details["history"])
     storage.write_bytes(storage.join(output, WEIGHTS_FILE), packed(weights))
     tables.write_table(storage.join(output, "history.parquet"), pa.Table.from_pylist(history))
-    picture = curves.draw_curves(history, recipe)
+    picture = curves_png(history, recipe.name)
     storage.write_bytes(storage.join(output, "curves.png"), picture)
 
     with tempfile.TemporaryDirectory() as folder:
@@ -57,7 +58,7 @@ def finish(
             heads=recipe.kept_heads,
             details=details, storage_dtype=job.options.keeping.weights_dtype,
         )  # fmt: skip
-        graph = curves.draw_network(layers_of(plain), f"{recipe.name}: layers")
+        graph = network_png(layers_of(plain), f"{recipe.name}: layers")
         storage.write_bytes(storage.join(output, "network.png"), graph)
         bundle = complete(plain, images, Path(folder) / "complete")
         copy_bundle(bundle, storage.join(output, BUNDLE))

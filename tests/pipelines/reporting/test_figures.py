@@ -72,22 +72,21 @@ def figures(run: Path) -> dict[str, Any]:
 def test_figures_are_those_of_the_rows(run: Path, figures: dict[str, Any]) -> None:
     assert figures["counts"]["scored"] == 1500
     assert figures["counts"]["quarantine_reasons"] == {"decode: empty": 3}
-    found = figures["quality"]
+    quality = figures["quality"]
     rows = label_figures.join_labels(
         prediction_files.find_predictions(str(run)), str(run / "labels.parquet")
     ).rows
     error = (rows["age_years"] - rows["true_age"]).abs()
-    assert found["metrics"]["age_mae"]["value"] == pytest.approx(error.mean())
-    assert found["metrics"]["gender_accuracy"]["value"] == pytest.approx(0.9, abs=0.03)
+    assert quality["metrics"]["age_mae"]["value"] == pytest.approx(error.mean())
+    assert quality["metrics"]["gender_accuracy"]["value"] == pytest.approx(0.9, abs=0.03)
     inside = rows["true_age"].between(rows["age_low_years"], rows["age_high_years"])
     inside = inside[rows["age_low_years"].notna() & rows["true_age"].notna()]
-    assert found["metrics"]["age_coverage"]["value"] == pytest.approx(inside.mean())
-    assert sum(cell["images"] for cell in found["subgroups"]) == 1500
-    assert [c["small"] for c in found["subgroups"]] == sorted(
-        c["small"] for c in found["subgroups"]
-    )
+    assert quality["metrics"]["age_coverage"]["value"] == pytest.approx(inside.mean())
+    assert sum(cell["images"] for cell in quality["subgroups"]) == 1500
+    small = [cell["small"] for cell in quality["subgroups"]]
+    assert small == sorted(small)
     assert {row["light"] for row in figures["drift"]["columns"]} == {"green"}
-    assert sum(map(sum, found["density"])) == found["metrics"]["age_mae"]["images"]
+    assert sum(map(sum, quality["density"])) == quality["metrics"]["age_mae"]["images"]
 
 
 def test_json_and_parquet_hold_what_the_page_shows(figures: dict[str, Any], tmp_path: Path) -> None:
@@ -125,6 +124,7 @@ def test_the_page_is_one_file_described_for_everybody(figures: dict[str, Any]) -
     assert all(a["role"] == "img" and len(a["aria-label"] or "") > 20 for a in pictures)
     figures_shown = sum(tag == "figure" for tag, _ in page.tags)
     assert figures_shown == len(pictures)
+    assert len([tag for tag, _ in page.tags if tag == "title"]) > 300  # tooltips of marks
     assert text.count("<details>") >= figures_shown  # a table behind each chart
     assert dict(page.tags)["html"] == {"lang": "en"}
     assert "demo&lt;b&gt;" in text  # escaped
@@ -138,8 +138,8 @@ def test_mixed_bundles_are_refused_or_shown(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as error:
         collect(ReportOptions(output))
     assert str(error.value) == (
-        f"--predictions {output} mixes 2 bundles: 0123456789abcdef (100 rows), {'f' * 16} "
-        "(50 rows); their figures do not compare: report on each alone, or give --allow-mixed"
+        f"`predictions` {output} mixes 2 bundles: 0123456789abcdef (100 rows), {'f' * 16} "
+        "(50 rows); their figures do not compare: report on each alone, or give `allow_mixed`"
     )
     allowed = collect(ReportOptions(output, allow_mixed=True))
     assert warnings(allowed)[0].startswith("Rows of 2 bundles are mixed here: ")
@@ -169,7 +169,7 @@ def test_labels_that_match_no_row_show_one_of_each_side(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as error:
         collect(ReportOptions(output, str(tmp_path / "l.parquet")))
     assert str(error.value).startswith(
-        f"--labels {tmp_path / 'l.parquet'}: none of its 30 labelled rows is among the "
+        f"`labels` {tmp_path / 'l.parquet'}: none of its 30 labelled rows is among the "
         "predictions; labels name /z/0.png, predictions /faces/"
     )
 
@@ -179,9 +179,9 @@ def test_a_csv_matches_by_base_name(tmp_path: Path) -> None:
     output = write_predictions(tmp_path, made)
     lines = [f"{i:06d}.jpg,{20 + i},female" for i in range(25)]
     (tmp_path / "l.csv").write_text("\n".join(["path,age,gender", *lines]))
-    found = collect(ReportOptions(output, str(tmp_path / "l.csv")))["quality"]
-    assert found["labelled"] == 25
-    assert render(collect(ReportOptions(output, str(tmp_path / "l.csv"))))
+    made = collect(ReportOptions(output, str(tmp_path / "l.csv")))
+    assert made["quality"]["labelled"] == 25
+    assert render(made)
 
 
 def test_labels_match_below_the_images_of_the_run_and_by_no_ambiguous_name(tmp_path: Path) -> None:
@@ -195,9 +195,9 @@ def test_labels_match_below_the_images_of_the_run_and_by_no_ambiguous_name(tmp_p
         (tmp_path / "labels.csv").write_text(
             "path,age,gender\n" + "".join(f"{path},30,male\n" for path in paths)
         )
-        found = label_figures.join_labels(source, str(tmp_path / "labels.csv"))
-        assert found.matched == len(found.rows)
-        return sorted(found.rows["uri"])
+        joined = label_figures.join_labels(source, str(tmp_path / "labels.csv"))
+        assert joined.matched == len(joined.rows)
+        return sorted(joined.rows["uri"])
 
     assert matched("a/1.jpg", "c/3.jpg") == ["/faces/a/1.jpg", "/faces/c/3.jpg"]
     assert matched("1.jpg", "2.jpg") == ["/faces/a/2.jpg"]  # which 1.jpg is meant, nobody knows

@@ -26,25 +26,25 @@ def test_duckdb_pandas_and_our_summary_agree_on_every_count_and_mean(
 
     parts = [random_predictions(seed * 10 + i, 1000 * i + 7) for i in range(3)]
     output = write_predictions(tmp_path, *parts)
-    found = summarise(find_predictions(output))
+    totals = summarise(find_predictions(output))
     frame = pd.concat([part.to_pandas() for part in parts], ignore_index=True)
     frame["interval_years"] = frame["age_high_years"] - frame["age_low_years"]
     query = f"FROM '{output}/predictions/*.parquet'"
-    assert found.rows == len(frame) == duckdb.sql(f"SELECT count(*) {query}").fetchall()[0][0]
+    assert totals.rows == len(frame) == duckdb.sql(f"SELECT count(*) {query}").fetchall()[0][0]
     for name in summary.MEANS:
         column = "age_high_years - age_low_years" if name == "interval_years" else name
         sql = duckdb.sql(f"SELECT avg(({column})::DOUBLE) {query}").fetchall()[0][0]
-        ours, theirs = found.mean(name), frame[name].astype(float).mean()
+        ours, theirs = totals.mean(name), frame[name].astype(float).mean()
         assert ours == pytest.approx(theirs, rel=1e-9) == pytest.approx(sql, rel=1e-9)
-        assert found.known[name] == frame[name].notna().sum()
-    assert dict(found.genders) == frame["gender"].value_counts().to_dict()
+        assert totals.known[name] == frame[name].notna().sum()
+    assert dict(totals.genders) == frame["gender"].value_counts().to_dict()
     groups = frame["age_group"].value_counts()
-    assert dict(found.groups) == groups[groups > 0].to_dict()
+    assert dict(totals.groups) == groups[groups > 0].to_dict()
     known = frame.dropna(subset="age_years")
     people = known.groupby(["gender", known["age_years"].astype(int)], observed=True).size()
-    assert dict(found.people) == people.to_dict()
+    assert dict(totals.people) == people.to_dict()
     columns = {n: frame[n].to_numpy() for n in frame if frame[n].dtype.kind in "fi"}
-    assert found.histograms == statistics.profile(columns)
+    assert totals.histograms == statistics.profile(columns)
 
 
 def test_duplicates_are_rows_beyond_the_first_of_their_uri(
@@ -62,18 +62,18 @@ def test_duplicates_are_rows_beyond_the_first_of_their_uri(
 def test_nan_counts_apart_and_in_nothing_else(tmp_path: Path) -> None:
     age = np.array([20.0, math.nan, 40.0], dtype=np.float32)
     output = write_predictions(tmp_path, random_predictions(0, 3, age_years=pa.array(age)))
-    found = summarise(find_predictions(output))
-    assert found.not_a_number["age_years"] == 1
-    assert found.mean("age_years") == 30
-    assert sum(found.people.values()) == 2
-    assert sum(found.histograms["age_years"]) == 2
+    totals = summarise(find_predictions(output))
+    assert totals.not_a_number["age_years"] == 1
+    assert totals.mean("age_years") == 30
+    assert sum(totals.people.values()) == 2
+    assert sum(totals.histograms["age_years"]) == 2
 
 
 def test_places_are_what_the_expression_finds(tmp_path: Path) -> None:
     output = write_predictions(tmp_path, random_predictions(1, 300))
-    found = summarise(find_predictions(output), by=r"/([^/]+)/[^/]+$")
-    assert dict(found.places) == {"a": 100, "b": 100, "c": 100}
-    with pytest.raises(UsageError, match=r"^--by '\(' is no regular expression with a group: "):
+    totals = summarise(find_predictions(output), by=r"/([^/]+)/[^/]+$")
+    assert dict(totals.places) == {"a": 100, "b": 100, "c": 100}
+    with pytest.raises(UsageError, match=r"^`by` '\(' is no regular expression with a group: "):
         summarise(find_predictions(output), by="(")
 
 
@@ -97,15 +97,15 @@ def test_columns_that_became_hive_folders_are_in_the_figures(
     for gender in ("female", "male"):
         part = rows.filter(pc.equal(rows["gender"].cast(pa.string()), gender)).drop(["gender"])
         tables.write_table(f"{folder}/hive/gender={gender}/part-0.parquet", part)
-    found = summarise(find_predictions(f"{folder}/hive"))
-    assert found.genders == whole.genders
-    assert found.people == whole.people
+    totals = summarise(find_predictions(f"{folder}/hive"))
+    assert totals.genders == whole.genders
+    assert totals.people == whole.people
 
 
 def test_older_predictions_without_intervals_still_count(tmp_path: Path) -> None:
     old = random_predictions(2, 50).select(["uri", "age_years", "gender", "p_female", "bundle_id"])
-    found = summarise(find_predictions(write_predictions(tmp_path, old)))
-    assert (found.rows, set(found.histograms)) == (50, {"age_years", "p_female"})
+    totals = summarise(find_predictions(write_predictions(tmp_path, old)))
+    assert (totals.rows, set(totals.histograms)) == (50, {"age_years", "p_female"})
 
 
 def test_only_quarantine_no_rows_and_missing_columns_are_a_sentence_each(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_only_quarantine_no_rows_and_missing_columns_are_a_sentence_each(tmp_pat
     empty = write_predictions(tmp_path / "empty", random_predictions(0, 0))
     with pytest.raises(UsageError) as error:
         summarise(find_predictions(empty))
-    assert str(error.value) == f"--predictions {empty} has no rows: there is nothing to report"
+    assert str(error.value) == f"`predictions` {empty} has no rows: there is nothing to report"
     other = tmp_path / "other.parquet"
     tables.write_table(str(other), pa.table({"name": ["x"], "age": [3]}))
     with pytest.raises(UsageError) as error:
