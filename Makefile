@@ -6,10 +6,13 @@ BIN    := .venv/bin
 STAMP  := .venv/.installed-$(shell sha256sum requirements-dev.lock 2>/dev/null | cut -c1-12)
 COMPILE := --universal --no-emit-index-url --generate-hashes --no-annotate -q
 
+# A file of tests stays on one worker, which has a Ray and a store of its own.
+SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
+
 MAKE_VENV = test -x .venv/bin/python || { $(PYTHON) -c 'import sys; (3, 11) <= sys.version_info[:2] <= (3, 13) or sys.exit( \
     "facemill needs Python 3.11 to 3.13, as TensorFlow does: make PYTHON=python3.13 ...")' && $(PYTHON) -m venv .venv; }
 
-.PHONY: help setup demo test check bench lock cluster-test clean
+.PHONY: help setup demo test test-slow cluster-test coverage check bench lock clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -29,11 +32,17 @@ $(STAMP): requirements-dev.lock
 demo: setup  ## draw faces, train for a minute, evaluate, score: the whole path, offline
 	@$(BIN)/python -m jobs.demo
 
-test: setup  ## the whole suite
-	@$(BIN)/python -m pytest
+test: setup  ## every test but the slow ones, on two workers; starts its own Ray and S3 server
+	@$(BIN)/python -m pytest -m "not slow" $(SIDE_BY_SIDE)
+
+test-slow: setup  ## the rest: clusters of several nodes, killed processes, an autoscaler
+	@$(BIN)/python -m pytest -m slow --durations=8
 
 cluster-test: setup  ## only the tests of a cluster: several Ray nodes, cluster.yaml, deploy/
 	@$(BIN)/python -m pytest tests/cluster --durations=6
+
+coverage: setup  ## as test, and how much of model/ and pipelines/ it runs, by branches
+	@$(BIN)/python -m pytest -m "not slow" $(SIDE_BY_SIDE) --cov --cov-report=term:skip-covered
 
 check: setup  ## format, lint, types, floors, known holes (tests/test_house.py counts lines)
 	$(BIN)/ruff format --check .
@@ -62,5 +71,5 @@ lock: $(UV)  ## resolve pyproject.toml again into the lock files
 	    || { echo "a lock must not name where packages come from"; exit 1; }
 
 clean:  ## remove caches and what the demo left; .venv stays
-	rm -rf demo .pytest_cache .ruff_cache .import_linter_cache .coverage *.egg-info
+	rm -rf demo .pytest_cache .ruff_cache .import_linter_cache .coverage* *.egg-info
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

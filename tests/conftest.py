@@ -11,6 +11,8 @@ from model.bundle import Bundle
 from tests.s3_server import S3Server, serve_s3
 
 UTKFACE_DEFAULT = Path(__file__).parents[2] / "shared" / "data" / "utkface"
+# The longest first: at the end of a run on two workers, neither waits long for the other.
+LONGEST_FIRST = ("tests/pipelines/training/", "tests/pipelines/scoring/", "tests/jobs/")
 MARKED_BY_FIXTURE = {"s3": "s3", "bucket": "s3", "utkface_dir": "utkface"}
 
 QUIET = {
@@ -19,15 +21,22 @@ QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # Ray 2.60 warns about its own default
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # 2 s by default, and report() waits for it
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",  # 15 by default: workers starve where others work, tests wait
 }
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every test that uses a fixture of MARKED_BY_FIXTURE, so that `-m "not s3"` works."""
+    items.sort(key=_turn)
     for item in items:
         for name in getattr(item, "fixturenames", ()):
             if mark := MARKED_BY_FIXTURE.get(name):
                 item.add_marker(mark)
+
+
+def _turn(item: pytest.Item) -> int:
+    folders = [item.nodeid.startswith(folder) for folder in LONGEST_FIRST]
+    return folders.index(True) if True in folders else len(folders)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,7 +8,6 @@ import dataclasses
 import json
 import os
 import signal
-import socket
 import sys
 import traceback
 from pathlib import Path
@@ -20,6 +19,7 @@ from model.bundle import read_bundle, write_bundle
 from model.heads import AGE, GENDER
 from model.preprocessing import InputSpec
 from model.recipes import Augmentation, Optimizer, PlainStack, Recipe, Residual
+from tests.s3_server import free_ports
 
 IMAGES, BATCH, STEPS = 48, 16, 6
 SGD = Optimizer("sgd", 0.01, momentum=0.9)
@@ -138,7 +138,7 @@ def main() -> None:
     folder = Path(sys.argv[1])
     import_all()
     for workers in GROUPS:
-        addresses = free_addresses(workers)
+        addresses = [f"127.0.0.1:{port}" for port in free_ports(workers)]
         ranks = [_forked(folder, rank, addresses) for rank in range(workers)]
         codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in ranks]
         if any(codes):
@@ -154,15 +154,6 @@ def import_all() -> None:
     import pipelines.training.replica  # noqa: F401
 
     assert keras.backend.backend() == "tensorflow"
-
-
-def free_addresses(count: int) -> list[str]:
-    """Loopback addresses that nobody listens at."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    addresses = [f"127.0.0.1:{server.getsockname()[1]}" for server in held]
-    for server in held:
-        server.close()
-    return addresses
 
 
 def _forked(folder: Path, rank: int, addresses: list[str]) -> int:

@@ -9,6 +9,7 @@ The `s3` fixture of conftest.py starts it; by hand, to try a job against it:
 import contextlib
 import http.client
 import os
+import random
 import shutil
 import signal
 import socket
@@ -68,12 +69,20 @@ class ServerDidNotStartError(RuntimeError):
 
 
 def free_ports(count: int) -> list[int]:
-    """Return `count` different TCP ports that were free on loopback a moment ago."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+    """Return `count` different TCP ports that were free on loopback a moment ago.
+
+    Below those that the kernel gives to whoever asks for any (32768 and up) and above Ray's own for
+    workers (10002 to 19999): nobody takes one by chance before its server is up. At random, as two
+    test processes choose at once.
+    """
+    found: list[int] = []
+    for port in random.SystemRandom().sample(range(20_000, 32_768), 50 * count):
+        with socket.socket() as one, contextlib.suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise OSError(f"no {count} TCP ports are free on loopback")
 
 
 @contextlib.contextmanager

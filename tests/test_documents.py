@@ -20,16 +20,33 @@ def test_every_schema_is_documented() -> None:
 
 
 def test_every_module_has_a_line_in_the_tree_of_the_readme() -> None:
-    text = (ROOT / "README.md").read_text()
     files = [
-        file for floor in ("jobs", "pipelines", "model") for file in (ROOT / floor).glob("*.py")
+        path for floor in ("jobs", "pipelines", "model") for path in (ROOT / floor).rglob("*.py")
     ]
-    names = [file.name for file in files if not file.name.startswith("__")]
-    assert [name for name in names if f"{name} " not in text] == []
+    named = {str(path.relative_to(ROOT)) for path in files if not path.name.startswith("__")}
+    assert set(tree_of_the_readme()) == named
 
 
-def test_the_readme_s_two_commands_are_what_ci_runs() -> None:
+def tree_of_the_readme() -> list[str]:
+    """The paths of its .py files: a line's folder is the last one that is indented less."""
+    tree = (ROOT / "README.md").read_text().partition("## The tree\n\n```\n")[2].partition("```")[0]
+    found: list[str] = []
+    folders: list[str] = []
+    for line in tree.splitlines():
+        name = line.split()[0]
+        del folders[(len(line) - len(line.lstrip())) // 2 :]
+        if name.endswith("/"):
+            folders.append(name)
+        elif name.endswith(".py"):
+            found.append("".join([*folders, name]))
+    return found
+
+
+def test_the_readme_s_test_commands_are_what_ci_runs() -> None:
     text = (ROOT / "README.md").read_text()
     assert "make demo" in text
     assert "make test" in text
-    assert "make test" in (ROOT / ".ci" / "run").read_text()
+    steps = (ROOT / ".ci" / "run").read_text()
+    assert "step make test\n" in steps
+    assert "make test-slow" in text
+    assert "step make test-slow\n" in steps

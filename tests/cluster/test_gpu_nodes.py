@@ -22,7 +22,7 @@ from pipelines.storage import tables
 from tests.cluster.nodes import ROOT, LocalCluster, Node
 from tests.s3_server import free_ports
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,7 +20,7 @@ from pipelines.storage import tables
 from tests.cluster.nodes import ROOT, LocalCluster, local_cluster
 from tests.s3_server import S3Server
 
-pytestmark = [pytest.mark.cluster, pytest.mark.s3, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.s3, pytest.mark.timeout(600)]
 EPOCHS = 40
 
 

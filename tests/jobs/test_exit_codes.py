@@ -1,26 +1,11 @@
-"""Each bad argument: exit code 2, one sentence, no traceback. Each job: --help works."""
+"""Each bad argument: exit code 2, one sentence, no traceback."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from model.bundle import Bundle
-
-JOBS = ["ingest", "train", "evaluate", "score", "verify", "demo", "export"]
-
-
-def _run(*arguments: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=env)
-
-
-@pytest.mark.parametrize("name", JOBS)
-def test_help_names_every_argument(name: str) -> None:
-    result = _run(f"jobs.{name}", "--help")
-    assert result.returncode == 0
-    assert "--output" in result.stdout
+from tests.jobs.conftest import RunJob
 
 
 @pytest.mark.parametrize(
@@ -63,23 +48,25 @@ def test_help_names_every_argument(name: str) -> None:
     ],
 )  # fmt: skip
 def test_a_bad_argument_is_one_sentence_and_exit_code_2(
-    arguments: list[str], sentence: str, untrained: Bundle, tmp_path: Path
+    arguments: list[str], sentence: str, untrained: Bundle, tmp_path: Path, run_job: RunJob
 ) -> None:
     (tmp_path / "empty").mkdir()
     filled = [text.format(tmp=tmp_path) for text in arguments]
     if filled[0] in ("score", "evaluate"):
         filled += ["--bundle", str(untrained.folder)]
-    result = _run(f"jobs.{filled[0]}", *filled[1:])
+    result = run_job(*filled)
     assert result.returncode == 2, result.stderr
     assert result.stderr.startswith(sentence.format(tmp=tmp_path))
     assert result.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("job", ["score", "evaluate"])
-def test_an_empty_folder_is_one_sentence(job: str, untrained: Bundle, tmp_path: Path) -> None:
+def test_an_empty_folder_is_one_sentence(
+    job: str, untrained: Bundle, tmp_path: Path, run_job: RunJob, ray_session: None
+) -> None:
     (tmp_path / "empty").mkdir()
-    result = _run(
-        f"jobs.{job}", "--images", tmp_path / "empty", "--output", tmp_path / "out",
+    result = run_job(
+        job, "--images", tmp_path / "empty", "--output", tmp_path / "out",
         "--bundle", untrained.folder,
     )  # fmt: skip
     assert result.returncode == 2, result.stderr
@@ -88,14 +75,16 @@ def test_an_empty_folder_is_one_sentence(job: str, untrained: Bundle, tmp_path: 
     assert "Traceback" not in result.stderr
 
 
-def test_a_flipped_byte_in_the_bundle_is_one_sentence(untrained: Bundle, tmp_path: Path) -> None:
+def test_a_flipped_byte_in_the_bundle_is_one_sentence(
+    untrained: Bundle, tmp_path: Path, run_job: RunJob
+) -> None:
     for file in untrained.folder.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     network = tmp_path / "network.keras"
     data = bytearray(network.read_bytes())
     data[len(data) // 2] ^= 1
     network.write_bytes(data)
-    result = _run("jobs.score", "--images", tmp_path / "x.jpg", "--bundle", tmp_path)
+    result = run_job("score", "--images", tmp_path / "x.jpg", "--bundle", tmp_path)
     assert result.returncode == 2
     assert result.stderr == (
         f"error: {network} is not the file that was written (SHA-256): copy it again\n"
@@ -103,19 +92,21 @@ def test_a_flipped_byte_in_the_bundle_is_one_sentence(untrained: Bundle, tmp_pat
 
 
 def test_unreachable_store_missing_bucket_and_denied_key_are_one_sentence_each(
-    s3: object, bucket: str, untrained: Bundle, tmp_path: Path
-) -> None:
-    import os
-
-    base = ["jobs.score", "--output", tmp_path, "--bundle", untrained.folder, "--images"]
-    missing = _run(*base, "s3://no-such-bucket/faces")
+    bucket: str, untrained: Bundle, tmp_path: Path, run_job: RunJob,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    base = ["score", "--output", tmp_path, "--bundle", untrained.folder, "--images"]
+    missing = run_job(*base, "s3://no-such-bucket/faces")
     assert missing.returncode == 2, missing.stderr
     assert "there is no bucket 'no-such-bucket'" in missing.stderr
-    denied = _run(*base, f"{bucket}/x", env={**os.environ, "AWS_SECRET_ACCESS_KEY": "wrong"})
+    with monkeypatch.context() as patch:
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+        denied = run_job(*base, f"{bucket}/x")
     assert denied.returncode == 2
     assert f"access to bucket '{bucket.removeprefix('s3://')}'" in denied.stderr
     assert "wrong" not in denied.stderr.replace("what went wrong", "")
-    dead = _run(*base, f"{bucket}/x", env={**os.environ, "AWS_ENDPOINT_URL": "http://127.0.0.1:9"})
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    dead = run_job(*base, f"{bucket}/x")
     assert dead.returncode == 2
     assert (
         "the store at http://127.0.0.1:9 cannot be reached: check AWS_ENDPOINT_URL" in dead.stderr

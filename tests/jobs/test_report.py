@@ -1,7 +1,5 @@
 """jobs.report and jobs.calibrate as a person starts them, on drawn faces."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow.compute as pc
@@ -16,36 +14,32 @@ from pipelines.manifests.options import IngestOptions
 from pipelines.scoring.options import ScoreOptions
 from pipelines.scoring.run import score
 from pipelines.storage import tables
+from tests.jobs.conftest import RunJob
 from tests.predictions import random_predictions, write_predictions
-
-
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.timeout(240)
 def test_calibrate_score_and_report_on_drawn_faces(
-    untrained: Bundle, tmp_path: Path, ray_session: None
+    untrained: Bundle, tmp_path: Path, run_job: RunJob, ray_session: None
 ) -> None:
     draw_faces(tmp_path / "faces", 220, seed=3, broken=3)
     options = IngestOptions(str(tmp_path / "faces"))
     write_ingested(ingest(options), options, str(tmp_path / "manifest"))
     arguments = (
-        "jobs.calibrate", "--bundle", untrained.folder, "--manifest", tmp_path / "manifest",
+        "calibrate", "--bundle", untrained.folder, "--manifest", tmp_path / "manifest",
         "--output", tmp_path / "bundle",
     )  # fmt: skip
-    refused = run(*arguments)
+    refused = run_job(*arguments)
     assert refused.returncode == 2
     assert refused.stderr.startswith("error: the bundle was trained on manifest None, --manifest")
-    made = run(*arguments, "--other-manifest")
+    made = run_job(*arguments, "--other-manifest")
     assert made.returncode == 0, made.stderr
     bundle = read_bundle(tmp_path / "bundle")
     few = read_manifest(str(tmp_path / "manifest"))
     train = few.filter(pc.equal(few["split"], "train"))
     tables.write_table(str(tmp_path / "no-val.parquet"), train)
-    none = run(
-        "jobs.calibrate", "--bundle", tmp_path / "bundle", "--manifest",
+    none = run_job(
+        "calibrate", "--bundle", tmp_path / "bundle", "--manifest",
         tmp_path / "no-val.parquet", "--output", tmp_path / "none", "--other-manifest",
     )  # fmt: skip
     assert none.returncode == 2
@@ -64,8 +58,8 @@ def test_calibrate_score_and_report_on_drawn_faces(
     assert rows["age_group"].notna().all()
     assert rows["brightness"].between(1, 254).all()
     page = tmp_path / "report.html"
-    done = run(
-        "jobs.report", "--predictions", tmp_path / "out", "--labels", tmp_path / "manifest",
+    done = run_job(
+        "report", "--predictions", tmp_path / "out", "--labels", tmp_path / "manifest",
         "--output", page, "--json", tmp_path / "r.json", "--parquet", tmp_path / "r.parquet",
         "--show-faces",
     )  # fmt: skip
@@ -88,10 +82,10 @@ def test_calibrate_score_and_report_on_drawn_faces(
     ],
 )  # fmt: skip
 def test_a_bad_argument_is_one_sentence(
-    arguments: list[str], sentence: str, tmp_path: Path
+    arguments: list[str], sentence: str, tmp_path: Path, run_job: RunJob
 ) -> None:
     write_predictions(tmp_path / "run", random_predictions(0, 10))
-    result = run("jobs.report", *(text.format(tmp=tmp_path) for text in arguments))
+    result = run_job("report", *(text.format(tmp=tmp_path) for text in arguments))
     assert result.returncode == 2, result.stderr
     assert result.stderr.startswith(sentence.format(tmp=tmp_path))
     assert result.stderr.count("\n") == 1

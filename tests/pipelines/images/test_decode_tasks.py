@@ -8,15 +8,12 @@ import pytest
 from model.bundle import Bundle
 from model.preprocessing import InputSpec
 from pipelines import storage
-from pipelines.cluster.resources import Ask
 from pipelines.configuration import build
 from pipelines.images import decode_tasks, guarded_decoder
 from pipelines.images.decode_tasks import DecodeStage
 from pipelines.images.drawn_faces import draw_faces
 from pipelines.predictions.schemas import read_predictions, read_quarantine
-from pipelines.scoring import placement
-from pipelines.scoring.options import Resources, ScoreOptions
-from pipelines.scoring.placement import placed
+from pipelines.scoring.options import ScoreOptions
 from pipelines.scoring.rows import decode_entries
 from pipelines.scoring.run import score
 from tests.deadly import DECODER, poisoned
@@ -86,42 +83,3 @@ def test_a_run_with_separate_stages_gives_the_rows_of_a_fused_one(
     for read in (read_predictions, read_quarantine):
         assert read(outputs["fused"]).equals(read(outputs["separate"]))
     assert read_predictions(outputs["fused"]).num_rows == 20
-
-
-def test_without_a_gpu_all_stages_are_fused_a_worker_a_core(ray_session: None) -> None:
-    places = placed(Resources(), 99)
-    assert (places.separate, places.use_gpu, places.num_gpus) == (False, False, 0)
-    assert places.sentence == (
-        f"fetch, decode, network and write fused, {places.workers} workers of a core each"
-    )
-
-
-def test_there_are_no_more_workers_than_shards(ray_session: None) -> None:
-    places = placed(Resources(), 1)
-    assert (places.workers, places.most) == (1, 1)
-    assert places.sentence.endswith("fused, one worker of a core")
-
-
-def test_with_gpus_the_network_goes_there_and_decoding_stays_on_cores(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    asked = list[Ask]()
-    monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 64.0, "GPU": 4.0})
-    monkeypatch.setattr(placement, "require", asked.append)
-    places = placed(Resources(), 99)
-    assert (places.separate, places.use_gpu) == (True, True)
-    assert (places.workers, places.num_cpus, places.num_gpus) == (4, 0, 1)
-    assert asked == [Ask({"GPU": 1})]
-    on_cores = placed(Resources(plan="fused"), 99)
-    assert (on_cores.use_gpu, on_cores.workers, on_cores.num_gpus) == (False, 64, 0)
-
-
-def test_gpus_that_an_autoscaler_has_yet_to_add_are_asked_for(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    asked = list[Ask]()
-    monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 8.0})
-    monkeypatch.setattr(placement, "require", asked.append)
-    options = Resources(use_gpu=True, workers=3)
-    assert placed(options, 99).workers == 3
-    assert asked == [Ask({"GPU": 1})]

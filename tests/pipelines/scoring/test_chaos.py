@@ -12,7 +12,7 @@ from model.bundle import Bundle
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.mark.cluster
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_killing_a_driver_a_worker_and_a_node_changes_no_row(
     faces_dir: Path, untrained: Bundle, tmp_path: Path

@@ -70,6 +70,7 @@ def _committed(output: Path) -> int:
     return len(list(output.glob("predictions/*.parquet")))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_killed_run_resumes_without_losing_or_repeating_a_row(
     untrained: Bundle, tmp_path: Path

@@ -18,7 +18,7 @@ from tests.deadly import DECODER, poisoned
 
 
 def soon(is_so: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not is_so() and time.monotonic() < deadline:
         time.sleep(0.02)
     return is_so()

@@ -64,7 +64,7 @@ def test_a_driver_elsewhere_is_followed_only_after_its_heartbeat_stopped(tmp_pat
 def test_the_heartbeat_beats_and_notices_a_driver_that_took_over(tmp_path: Path) -> None:
     with Lease(str(tmp_path), expires_s=0.2) as lease:
         first = lease.holder()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while lease.holder() == first and time.monotonic() < deadline:
             time.sleep(0.02)
         assert lease.holder() != first
@@ -87,7 +87,7 @@ def test_a_driver_that_slept_does_not_take_back_a_lease_that_its_successor_gave_
             lease.confirm()
     with Lease(str(tmp_path), expires_s=0.2) as lease:
         (tmp_path / "lease.json").unlink()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not lease.lost and time.monotonic() < deadline:
             time.sleep(0.02)
         assert lease.lost

@@ -1,6 +1,8 @@
 """What ends a training: a bundle, whatever the test split holds; or a sentence."""
 
+import contextlib
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -78,17 +80,32 @@ def test_a_gpu_that_tensorflow_does_not_find_is_a_sentence_and_no_slow_training(
     )
 
 
+@contextlib.contextmanager
+def watching(watcher: Watcher) -> Iterator[None]:
+    """Its thread runs meanwhile, and no longer: it would end a process that it should not."""
+    watcher.start()
+    try:
+        yield
+    finally:
+        watcher.stop()
+        watcher.join()
+
+
+def soon(is_so: Callable[[], bool], timeout_s: float = 60.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not is_so() and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
 def test_a_group_that_waits_for_room_that_is_gone_says_so(
     ray_session: None, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(progress, "_SILENT_S", 0.1)
     shown: list[str] = []
     monkeypatch.setattr(progress.Progress, "interject", lambda _, text: shown.append(text))
-    for ask in (Ask({"CPU": 1}, 2), Ask({"CPU": 1, "GPU": 1}, 2)):
-        watcher = Watcher(open_board(), RECIPE, lambda _: None, ask)
-        watcher.start()
-        watcher.join(timeout=1.5)
-        watcher.stop()
+    for ask, missing in ((Ask({"CPU": 1}, 2), False), (Ask({"CPU": 1, "GPU": 1}, 2), True)):
+        with watching(Watcher(open_board(), RECIPE, lambda _: None, ask)):
+            soon(lambda: bool(shown), timeout_s=60 if missing else 1.5)
     assert shown
     assert {text.partition(";")[0] for text in shown} == {
         "waiting for 2 workers of 1 CPU and 1 GPU each: the cluster's only node has 4 CPU"
@@ -103,14 +120,11 @@ def test_a_driver_that_has_lost_its_output_ends_before_it_writes_there_again(
     monkeypatch.setattr(progress.os, "_exit", codes.append)
     lease = Lease(str(tmp_path))
     watcher = Watcher(open_board(), RECIPE, lambda row: None, Ask({"CPU": 1}, 1), lease=lease)
-    watcher.start()
-    time.sleep(1)
-    assert codes == []
-    lease.lost = True  # as its heartbeat says when it reads another driver's name
-    deadline = time.monotonic() + 20
-    while not codes and time.monotonic() < deadline:
-        time.sleep(0.1)
-    watcher.stop()
+    with watching(watcher):
+        time.sleep(1)
+        assert codes == []
+        lease.lost = True  # as its heartbeat says when it reads another driver's name
+        soon(lambda: bool(codes))
     assert set(codes) == {1}
     assert f"failed: another driver has taken over `output` {tmp_path}" in capsys.readouterr().err
 
@@ -123,14 +137,11 @@ def test_a_group_of_which_one_worker_cannot_go_on_and_the_others_hang_is_ended(
     monkeypatch.setattr(progress, "_HANGS_S", 1.0)
     board = open_board()
     watcher = Watcher(board, RECIPE, lambda row: None, Ask({"CPU": 1}, 1))
-    watcher.start()
-    time.sleep(1.5)
-    assert codes == []
-    ray.get(board.fail.remote("no GPU here"))  # and `fit` does not return
-    deadline = time.monotonic() + 20
-    while not codes and time.monotonic() < deadline:
-        time.sleep(0.1)
-    watcher.stop()
+    with watching(watcher):
+        time.sleep(1.5)
+        assert codes == []
+        ray.get(board.fail.remote("no GPU here"))  # and `fit` does not return
+        soon(lambda: bool(codes))
     assert set(codes) == {1}
     assert "failed: no GPU here\n" in capsys.readouterr().err
 

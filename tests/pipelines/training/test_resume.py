@@ -40,6 +40,7 @@ def _kill_tree(driver: psutil.Process) -> None:
     psutil.wait_procs(family, timeout=20)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(280)
 def test_a_killed_driver_resumes_within_the_epoch_to_the_same_network(
     faces_manifest: str, tmp_path: Path

@@ -1,6 +1,8 @@
 """Training on real Ray Train workers: small network, drawn faces, seconds."""
 
+import contextlib
 import dataclasses
+import io
 import json
 import os
 import re
@@ -32,7 +34,7 @@ from pipelines.scoring.evaluation import evaluate
 from pipelines.scoring.options import ScoreOptions
 from pipelines.storage import tables
 from pipelines.training.checkpoints import load_arrays
-from pipelines.training.claim import TrainingJob, check, claim, open_start, settle
+from pipelines.training.claim import Trained, TrainingJob, check, claim, open_start, settle
 from pipelines.training.feeding import epoch_order
 from pipelines.training.options import TrainOptions
 from pipelines.training.run import train
@@ -52,45 +54,80 @@ GROWING = dataclasses.replace(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("recipe", [_recipe(), GROWING], ids=["plain", "growing pictures"])
+@dataclasses.dataclass(frozen=True)
+class Finished:
+    """A training that several tests look at, and what it said on stderr."""
+
+    options: TrainingJob
+    result: Trained
+    said: str
+
+    @property
+    def bundle(self) -> Bundle:
+        return read_bundle(Path(self.result.bundle_uri))
+
+
+@pytest.fixture(scope="module")
+def one_epoch(faces_manifest: str, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """An epoch by one worker, of the run id 5f0c, its phases told as JSON."""
+    options = training_job(_recipe(1), faces_manifest, str(tmp_path_factory.mktemp("one-epoch")))
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(io.StringIO()) as said:
+        patch.setenv("FACEMILL_LOG", "json")
+        patch.setenv("FACEMILL_RUN_ID", "5f0c")
+        return Finished(options, train(options), said.getvalue())
+
+
+@pytest.fixture(scope="module")
+def by_two(faces_manifest: str, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """Eight undisturbed epochs by two workers."""
+    output = str(tmp_path_factory.mktemp("by-two"))
+    options = training_job(_recipe(8), faces_manifest, output, num_workers=2)
+    return Finished(options, train(options), "")
+
+
 def test_two_workers_train_a_bundle_that_scores_as_it_was_validated(
-    faces_manifest: str, tmp_path: Path, recipe: Recipe
+    by_two: Finished, tmp_path: Path
 ) -> None:
-    options = training_job(recipe, faces_manifest, str(tmp_path / "run"), num_workers=2)
-    result = train(options)
-    bundle = read_bundle(tmp_path / "run" / "bundle")
-    assert bundle.id == result.bundle_id
-    assert len(result.history) == recipe.epochs
-    if recipe.sides:  # the best of the epochs of full size
-        assert bundle.record["best_epoch"] == recipe.epochs
-    assert (tmp_path / "run" / "curves.png").read_bytes().startswith(b"\x89PNG")
-    rows = manifest.labelled(manifest.read_manifest(faces_manifest), "val")
-    scoring = build(ScoreOptions, output=str(tmp_path / "evaluate"), precision="float32")
-    measured = evaluate(scoring, bundle, Rows(faces_manifest, rows)).metrics
+    assert len(by_two.result.history) == by_two.options.recipe.epochs
+    scores_as_it_was_validated(by_two, tmp_path)
+
+
+def test_so_do_they_if_pictures_grow_and_the_best_epoch_is_of_full_size(
+    faces_manifest: str, tmp_path: Path
+) -> None:
+    options = training_job(GROWING, faces_manifest, str(tmp_path / "run"), num_workers=2)
+    grown = Finished(options, train(options), "")
+    assert len(grown.result.history) == GROWING.epochs
+    assert grown.bundle.record["best_epoch"] == GROWING.epochs
+    scores_as_it_was_validated(grown, tmp_path)
+
+
+def scores_as_it_was_validated(run: Finished, folder: Path) -> None:
+    """Scoring measures what training wrote down of its best epoch."""
+    bundle, table = run.bundle, run.options.manifest
+    assert bundle.id == run.result.bundle_id
+    assert Path(run.options.output, "curves.png").read_bytes().startswith(b"\x89PNG")
+    rows = manifest.labelled(manifest.read_manifest(table), "val")
+    scoring = build(ScoreOptions, output=str(folder / "eval"), precision="float32")
+    measured = evaluate(scoring, bundle, Rows(table, rows)).metrics
     stored = bundle.record["metrics"]["val"]
     assert measured["age_mae"].value == pytest.approx(stored["age_mae"]["value"], abs=1e-3)
-    best = result.history[bundle.record["best_epoch"] - 1]
+    best = run.result.history[bundle.record["best_epoch"] - 1]
     assert measured["age_mae"].value == pytest.approx(best["val_age_mae"], abs=1e-3)
     assert measured["gender_accuracy"].value == pytest.approx(best["val_gender_accuracy"])
     assert measured["age_group_exact"].value <= measured["age_group_one_off"].value <= 1
 
 
 def test_a_finished_run_does_nothing_and_other_arguments_are_refused(
-    faces_manifest: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    one_epoch: Finished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FACEMILL_LOG", "json")
-    monkeypatch.setenv("FACEMILL_RUN_ID", "5f0c")
-    options = training_job(_recipe(1), faces_manifest, str(tmp_path))
-    first = train(options)
-    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line[:1] == "{"]
+    options, first = one_epoch.options, one_epoch.result
+    lines = [json.loads(line) for line in one_epoch.said.splitlines() if line[:1] == "{"]
     assert [line["phase"] for line in lines] == [
         "decode", "train", "measure_train", "measure_val", "measure_test", "finish",
     ]  # fmt: skip
     assert {line["run_id"] for line in lines} == {"5f0c"}
-    assert read_bundle(tmp_path / "bundle").record["training"]["run_id"] == "5f0c"
+    assert one_epoch.bundle.record["training"]["run_id"] == "5f0c"
     monkeypatch.setenv("FACEMILL_RUN_ID", "another")  # of the process; the run keeps its own
     again = train(options)
     assert os.environ["FACEMILL_RUN_ID"] == "5f0c"
@@ -99,24 +136,21 @@ def test_a_finished_run_does_nothing_and_other_arguments_are_refused(
     with pytest.raises(UsageError) as error:
         train(dataclasses.replace(options, recipe=_recipe(3)))
     assert str(error.value) == (
-        f"`output` {tmp_path} holds another training run (recipe.epochs was 1, is 3): choose "
-        "another `output`, or repeat the arguments of that run to resume it"
+        f"`output` {options.output} holds another training run (recipe.epochs was 1, is 3): "
+        "choose another `output`, or repeat the arguments of that run to resume it"
     )
 
 
 def test_a_group_of_two_whose_worker_is_killed_resumes_to_the_weights_of_an_undisturbed_run(
-    faces_manifest: str, tmp_path: Path
+    by_two: Finished, tmp_path: Path
 ) -> None:
-    whole = train(training_job(_recipe(8), faces_manifest, str(tmp_path / "whole"), num_workers=2))
     killed: list[int] = []
-    killer = threading.Thread(target=_kill_worker, args=(tmp_path / "killed", killed), daemon=True)
+    killer = threading.Thread(target=_kill_worker, args=(tmp_path, killed), daemon=True)
     killer.start()
-    resumed = train(
-        training_job(_recipe(8), faces_manifest, str(tmp_path / "killed"), num_workers=2)
-    )
+    resumed = train(dataclasses.replace(by_two.options, output=str(tmp_path)))
     assert len(killed) == 1, "no worker was killed, so nothing is proved"
     assert [row["epoch"] for row in resumed.history] == list(range(1, 9))
-    assert resumed.bundle_id == whole.bundle_id  # bit-equal weights
+    assert resumed.bundle_id == by_two.result.bundle_id  # bit-equal weights
 
 
 def _kill_worker(output: Path, killed: list[int]) -> None:
@@ -200,10 +234,9 @@ def test_a_batch_that_cannot_be_shared_out_is_an_error(
 
 
 def test_a_network_learns_from_teachers_that_stay_part_of_what_the_run_is(
-    faces_manifest: str, tmp_path: Path
+    faces_manifest: str, one_epoch: Finished, tmp_path: Path
 ) -> None:
-    options = training_job(_recipe(1), faces_manifest, str(tmp_path / "teacher"))
-    teacher = read_bundle(Path(train(options).bundle_uri))
+    teacher = one_epoch.bundle
     alone = training_job(_recipe(1), faces_manifest, str(tmp_path / "student"), seed=1)
     taught = dataclasses.replace(alone, teachers=(teacher,))
     student = read_bundle(Path(train(taught).bundle_uri))
@@ -227,10 +260,10 @@ def card_of(bundle: Bundle, folder: Path) -> str:
 
 
 def test_a_network_goes_on_from_the_weights_of_an_earlier_run(
-    faces_manifest: str, tmp_path: Path
+    faces_manifest: str, by_two: Finished, tmp_path: Path
 ) -> None:
-    first = train(training_job(_recipe(8), faces_manifest, str(tmp_path / "first")))
-    start = open_start(str(tmp_path / "first"), _recipe(1))
+    first = by_two.options.output
+    start = open_start(first, _recipe(1))
     slow = dataclasses.replace(preset("demo").optimizer, learning_rate=1e-9)
     options = training_job(
         _recipe(1, optimizer=slow), faces_manifest, str(tmp_path / "second"),
@@ -238,11 +271,11 @@ def test_a_network_goes_on_from_the_weights_of_an_earlier_run(
     )  # fmt: skip
     assert options.start == start
     second = train(options)
-    best = min(row["val_loss"] for row in first.history)
+    best = min(row["val_loss"] for row in by_two.result.history)
     assert second.history[0]["val_loss"] == pytest.approx(best, rel=1e-3)
     bundle = read_bundle(Path(second.bundle_uri))
     assert bundle.record["training"]["start"] == start.sha256[:16]
-    begun = read_bundle(Path(first.bundle_uri)).record["training"]
+    begun = by_two.bundle.record["training"]
     assert bundle.record["training"]["start_training"] == begun
     assert f"| start: run_id | {begun['run_id']} |" in card_of(bundle, tmp_path)
     repeated = bundle.record["training"]["options"]
@@ -250,9 +283,9 @@ def test_a_network_goes_on_from_the_weights_of_an_earlier_run(
     with pytest.raises(UsageError, match=r"\(start was '[0-9a-f]{16}', is None\)"):
         train(dataclasses.replace(options, start=None))
     with pytest.raises(UsageError) as error:
-        open_start(str(tmp_path / "first"), dataclasses.replace(_recipe(), network=LARGER))
+        open_start(first, dataclasses.replace(_recipe(), network=LARGER))
     assert str(error.value) == (
-        f"`start_from` {tmp_path / 'first'} trained another network (network.branch_units was 64, "
+        f"--start-from {first} trained another network (network.branch_units was 64, "
         "is 65): give a run whose network and heads are those of demo"
     )
     with pytest.raises(UsageError, match=r"^`start_from` .+/none holds no weights.npz: give the "):
@@ -331,7 +364,7 @@ def test_order_is_a_function_of_seed_and_epoch() -> None:
 
 @pytest.mark.timeout(300)
 def test_ingest_train_evaluate_on_s3_equals_the_local_run(
-    bucket: str, faces_dir: Path, faces_manifest: str, tmp_path: Path
+    bucket: str, faces_dir: Path, one_epoch: Finished
 ) -> None:
     from pipelines import storage
 
@@ -340,9 +373,8 @@ def test_ingest_train_evaluate_on_s3_equals_the_local_run(
     options = IngestOptions(f"{bucket}/faces")
     write_ingested(ingest(options), options, f"{bucket}/manifest")
     remote = train(training_job(_recipe(1), f"{bucket}/manifest", f"{bucket}/run"))
-    local = train(training_job(_recipe(1), faces_manifest, str(tmp_path)))
     assert tables.read_json(f"{bucket}/run/bundle/bundle.json")["bundle_id"] == remote.bundle_id
-    for name, value in local.history[0].items():
+    for name, value in one_epoch.result.history[0].items():
         if name.startswith(("train_", "val_")):
             assert remote.history[0][name] == pytest.approx(value, rel=1e-4), name
     assert open_bundle(remote.bundle_uri).id == remote.bundle_id

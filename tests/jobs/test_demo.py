@@ -1,0 +1,58 @@
+"""`python -m jobs.demo`, and the jobs that a person may start on what it leaves, as processes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from model.bundle import read_bundle
+from pipelines.storage import tables
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+def ended(*arguments: object) -> str:
+    """What a job printed on stdout; its libraries have said nothing that looks like a failure."""
+    command = [sys.executable, "-m", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a small demo leaves."""
+    folder = tmp_path_factory.mktemp("demo")
+    said = ended("jobs.demo", "--output", folder, "--faces", "150", "--epochs", "2")
+    for step in range(1, 7):
+        assert f"\n{step}/6 " in f"\n{said}"
+    assert "150 + 6 quarantined = 156" in said
+    return folder
+
+
+def test_the_demo_leaves_a_bundle_predictions_of_two_networks_and_a_proof_of_both(
+    demo: Path,
+) -> None:
+    assert len(read_bundle(demo / "train" / "bundle").record["history"]) == 2
+    for name in ("score", "score-shipped"):
+        assert "inputs  156 = 150 scored + 6 quarantined" in ended(
+            "jobs.verify", "--output", demo / name
+        )
+
+
+def test_calibrate_report_and_export_take_what_the_demo_leaves(demo: Path, tmp_path: Path) -> None:
+    bundle = demo / "train" / "bundle"
+    ended(
+        "jobs.calibrate", "--bundle", bundle, "--manifest", demo / "manifest",
+        "--output", tmp_path / "calibrated",
+    )  # fmt: skip
+    assert read_bundle(tmp_path / "calibrated").record["calibration"]["split"] == "val"
+    ended(
+        "jobs.report", "--predictions", demo / "score", "--labels", demo / "manifest",
+        "--output", tmp_path / "report.html", "--json", tmp_path / "report.json",
+    )  # fmt: skip
+    assert tables.read_json(str(tmp_path / "report.json"))["counts"]["scored"] == 150
+    ended("jobs.export", "--bundle", bundle, "--output", tmp_path / "exported")
+    assert (tmp_path / "exported" / "network.onnx").exists()
