@@ -6,8 +6,6 @@ of it, the job ends.
 """
 
 import contextlib
-import json
-import sys
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager
@@ -16,7 +14,9 @@ from dataclasses import dataclass
 import ray
 
 from model.errors import ResourcesError
+from pipelines.cluster.private import nodes_coming
 from pipelines.environment import seconds
+from pipelines.telemetry.log import note
 
 _PAUSE_S = 0.5
 _AGAIN_S = 60.0
@@ -76,23 +76,9 @@ def _words(resources: Resources) -> str:
 def supply() -> Supply:
     """What the cluster that Ray is connected to has, and what comes."""
     alive = tuple(node["Resources"] for node in ray.nodes() if node["Alive"])
-    with contextlib.suppress(Exception):  # what `ray status` reads; no public call returns it
-        return Supply(alive, _coming())
+    with contextlib.suppress(Exception):  # no autoscaler runs
+        return Supply(alive, nodes_coming())
     return Supply(alive)
-
-
-def _coming() -> int:
-    """Nodes that were ordered and have not joined; 0 too where no autoscaler runs."""
-    from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
-    from ray.autoscaler.v2.sdk import get_cluster_status
-    from ray.autoscaler.v2.utils import is_autoscaler_v2
-    from ray.experimental.internal_kv import _internal_kv_get  # pyright: ignore[reportPrivateUsage]
-
-    if is_autoscaler_v2(fetch_from_server=True):
-        status = get_cluster_status(ray.get_runtime_context().gcs_address)
-        return len(status.pending_nodes) + sum(one.count for one in status.pending_launches)
-    report = json.loads(_internal_kv_get(DEBUG_AUTOSCALING_STATUS))["autoscaler_report"]
-    return len(report["pending_nodes"]) + sum(report["pending_launches"].values())
 
 
 def cores_a_worker(workers: int, gpus: float, look: Callable[[], Supply] = supply) -> int:
@@ -144,7 +130,7 @@ def require(
                     say = now + _AGAIN_S
                     after = f" ({now - began:.0f} s)" if now - began > _AGAIN_S / 2 else ""
                     text = f"waiting for {ask.text()}{after}: {found.text()}"
-                    print(text, file=sys.stderr, flush=True)
+                    note(text)
             elif now >= deadline:
                 raise ResourcesError(
                     f"this job asks for {ask.text()}, but {found.text()}. Waited {patience_s:g} s: "

@@ -20,6 +20,7 @@ import ray
 from model.errors import DecodeError, ManifestError
 from model.preprocessing import InputSpec
 from pipelines.cluster.errors import plain_errors
+from pipelines.cluster.private import is_retried_task
 from pipelines.images.guarded_decoder import (
     DECODER,
     TIMEOUT_S,
@@ -63,7 +64,7 @@ def decode_batch(
     Returns:
         Arrays of as many rows; error is '' where all is good.
     """
-    if not _is_tried_again():
+    if not is_retried_task():
         return _decoded(batch, spec, ended_by_alarm(find_decoder(decoder), timeout_s))
     with contextlib.closing(IsolatedDecoder(decoder, timeout_s)) as apart:
         return _decoded(batch, spec, apart)
@@ -167,12 +168,6 @@ def _told_if_nothing_comes(progress: Progress) -> Generator[None]:
         yield
     finally:
         timer.cancel()
-
-
-def _is_tried_again() -> bool:
-    """Whether this Ray task was begun before, by a process that is gone; Ray has no public word."""
-    worker: Any = ray._private.worker.global_worker  # type: ignore[attr-defined]
-    return worker.core_worker.get_current_task_attempt_number() > 0
 
 
 def decode_in_parts(

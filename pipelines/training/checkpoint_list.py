@@ -7,24 +7,15 @@ themselves are whole. (An object store takes a file whole or not at all.)
 
 import json
 import shutil
-import sys
 import zipfile
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from pipelines import storage
+from pipelines.cluster.private import CHECKPOINT_LIST, checkpoint_list
+from pipelines.telemetry.log import note
 from pipelines.training import checkpoints
 from pipelines.training.checkpoints import TrainState
-
-SNAPSHOT = "checkpoint_manager_snapshot.json"
-_EMPTY = (
-    "pending_training_results",
-    "pending_validation_specs",
-    "validated_checkpoint_dir_names",
-    "timed_out_validation_checkpoint_dir_names",
-    "failed_validation_checkpoint_dir_names",
-)
 
 
 def mend_checkpoint_list(folder: str) -> None:
@@ -33,35 +24,27 @@ def mend_checkpoint_list(folder: str) -> None:
     Args:
         folder: of the checkpoints, local or s3://.
     """
-    path = Path(folder) / SNAPSHOT
-    if folder.startswith("s3://") or not path.is_file():
+    path = Path(folder) / CHECKPOINT_LIST
+    if not storage.is_local(folder) or not path.is_file():
         return
     try:
         json.loads(path.read_text())
         return
     except ValueError:
         text = f"{path} was half written: going on from the last whole checkpoint"
-        print(f"warning: {text}", file=sys.stderr, flush=True)
-    whole: list[dict[str, Any]] = []
+        note(f"warning: {text}")
+    latest: tuple[str, dict[str, Any]] | None = None
     for checkpoint in sorted(Path(folder).glob("checkpoint_*/"), reverse=True):
-        state = None if whole else _whole(checkpoint)
+        state = None if latest else _whole(checkpoint)
         if state is None:
             shutil.rmtree(checkpoint)  # not in the list, so nobody would ever remove it
             continue
         metrics = state.history[-1] if state.history and not state.step else {"val_loss": 1e308}
-        whole.append({"version": 0, "checkpoint_dir_name": checkpoint.name, "metrics": metrics})
-    if not whole:
-        path.unlink()
+        latest = (checkpoint.name, metrics)
+    if latest is None:
+        storage.delete(str(path))
         return
-    listed = {
-        "ray_version": version("ray"),
-        "checkpoint_results": whole,
-        "checkpoint_report_indices": [0],
-        "latest_checkpoint_result": whole[0],
-        "current_report_index": 1,
-        **{name: [] for name in _EMPTY},
-    }
-    storage.write_bytes(str(path), json.dumps(listed).encode())
+    storage.write_bytes(str(path), json.dumps(checkpoint_list(*latest)).encode())
 
 
 def _whole(checkpoint: Path) -> TrainState | None:

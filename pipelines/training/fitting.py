@@ -10,6 +10,7 @@ from model.errors import StorageError, TrainingError
 from model.runtime import import_tensorflow
 from pipelines import storage
 from pipelines.cluster.errors import reason_of
+from pipelines.cluster.private import GROUP_START_TIMEOUT
 from pipelines.cluster.resources import Ask
 from pipelines.environment import seconds
 from pipelines.storage.lease import Lease
@@ -69,7 +70,7 @@ def _trainer(job: TrainingJob, config: WorkerConfig) -> Any:
     if elastic:
         # Right after a loss Ray still counts on the lost node and asks for as many workers as
         # before: not for the minute that it would wait.
-        os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "10")
+        os.environ.setdefault(GROUP_START_TIMEOUT, "10")
     filesystem, path = storage.train_filesystem(job.output)
     return TensorflowTrainer(
         train_worker,

@@ -16,7 +16,7 @@ import pytest
 
 from model.presets import preset
 from model.recipes import Optimizer
-from pipelines.training.checkpoint_list import SNAPSHOT
+from pipelines.cluster.private import CHECKPOINT_LIST
 from pipelines.training.run import train
 from tests.runs import training_job
 
@@ -83,7 +83,7 @@ def test_a_driver_killed_while_ray_wrote_its_list_resumes_from_the_last_whole_ch
     recipe = dataclasses.replace(preset("demo"), epochs=2, global_batch_size=8)
     options = training_job(recipe, faces_manifest, str(tmp_path))
     whole = train(options)
-    snapshot = tmp_path / "checkpoints" / SNAPSHOT
+    snapshot = tmp_path / "checkpoints" / CHECKPOINT_LIST
     snapshot.write_text(snapshot.read_text()[:100])
     half = tmp_path / "checkpoints" / "checkpoint_9999-half"  # newer, but never finished
     shutil.copytree(next(tmp_path.glob("checkpoints/checkpoint_*/")), half)

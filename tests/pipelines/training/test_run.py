@@ -58,13 +58,9 @@ GROWING = dataclasses.replace(
 class Finished:
     """A training that several tests look at, and what it said on stderr."""
 
-    job: TrainingJob
+    options: TrainingJob
     result: Trained
     said: str
-
-    @property
-    def output(self) -> str:
-        return self.job.output
 
     @property
     def bundle(self) -> Bundle:
@@ -74,33 +70,33 @@ class Finished:
 @pytest.fixture(scope="module")
 def one_epoch(faces_manifest: str, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """An epoch by one worker, of the run id 5f0c, its phases told as JSON."""
-    job = training_job(_recipe(1), faces_manifest, str(tmp_path_factory.mktemp("one-epoch")))
+    options = training_job(_recipe(1), faces_manifest, str(tmp_path_factory.mktemp("one-epoch")))
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(io.StringIO()) as said:
         patch.setenv("FACEMILL_LOG", "json")
         patch.setenv("FACEMILL_RUN_ID", "5f0c")
-        return Finished(job, train(job), said.getvalue())
+        return Finished(options, train(options), said.getvalue())
 
 
 @pytest.fixture(scope="module")
 def by_two(faces_manifest: str, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """Eight undisturbed epochs by two workers."""
     output = str(tmp_path_factory.mktemp("by-two"))
-    job = training_job(_recipe(8), faces_manifest, output, num_workers=2)
-    return Finished(job, train(job), "")
+    options = training_job(_recipe(8), faces_manifest, output, num_workers=2)
+    return Finished(options, train(options), "")
 
 
 def test_two_workers_train_a_bundle_that_scores_as_it_was_validated(
     by_two: Finished, tmp_path: Path
 ) -> None:
-    assert len(by_two.result.history) == by_two.job.recipe.epochs
+    assert len(by_two.result.history) == by_two.options.recipe.epochs
     scores_as_it_was_validated(by_two, tmp_path)
 
 
 def test_so_do_they_if_pictures_grow_and_the_best_epoch_is_of_full_size(
     faces_manifest: str, tmp_path: Path
 ) -> None:
-    job = training_job(GROWING, faces_manifest, str(tmp_path / "run"), num_workers=2)
-    grown = Finished(job, train(job), "")
+    options = training_job(GROWING, faces_manifest, str(tmp_path / "run"), num_workers=2)
+    grown = Finished(options, train(options), "")
     assert len(grown.result.history) == GROWING.epochs
     assert grown.bundle.record["best_epoch"] == GROWING.epochs
     scores_as_it_was_validated(grown, tmp_path)
@@ -108,11 +104,11 @@ def test_so_do_they_if_pictures_grow_and_the_best_epoch_is_of_full_size(
 
 def scores_as_it_was_validated(run: Finished, folder: Path) -> None:
     """Scoring measures what training wrote down of its best epoch."""
-    bundle, table = run.bundle, run.job.manifest
+    bundle, table = run.bundle, run.options.manifest
     assert bundle.id == run.result.bundle_id
-    assert Path(run.output, "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert Path(run.options.output, "curves.png").read_bytes().startswith(b"\x89PNG")
     rows = manifest.labelled(manifest.read_manifest(table), "val")
-    scoring = build(ScoreOptions, output=str(folder / "evaluate"), precision="float32")
+    scoring = build(ScoreOptions, output=str(folder / "eval"), precision="float32")
     measured = evaluate(scoring, bundle, Rows(table, rows)).metrics
     stored = bundle.record["metrics"]["val"]
     assert measured["age_mae"].value == pytest.approx(stored["age_mae"]["value"], abs=1e-3)
@@ -125,6 +121,7 @@ def scores_as_it_was_validated(run: Finished, folder: Path) -> None:
 def test_a_finished_run_does_nothing_and_other_arguments_are_refused(
     one_epoch: Finished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    options, first = one_epoch.options, one_epoch.result
     lines = [json.loads(line) for line in one_epoch.said.splitlines() if line[:1] == "{"]
     assert [line["phase"] for line in lines] == [
         "decode", "train", "measure_train", "measure_val", "measure_test", "finish",
@@ -132,25 +129,25 @@ def test_a_finished_run_does_nothing_and_other_arguments_are_refused(
     assert {line["run_id"] for line in lines} == {"5f0c"}
     assert one_epoch.bundle.record["training"]["run_id"] == "5f0c"
     monkeypatch.setenv("FACEMILL_RUN_ID", "another")  # of the process; the run keeps its own
-    again = train(one_epoch.job)
+    again = train(options)
     assert os.environ["FACEMILL_RUN_ID"] == "5f0c"
     assert again.already_done
-    assert again.bundle_id == one_epoch.result.bundle_id
+    assert again.bundle_id == first.bundle_id
     with pytest.raises(UsageError) as error:
-        train(dataclasses.replace(one_epoch.job, recipe=_recipe(3)))
+        train(dataclasses.replace(options, recipe=_recipe(3)))
     assert str(error.value) == (
-        f"`output` {one_epoch.output} holds another training run (recipe.epochs was 1, is 3): "
+        f"`output` {options.output} holds another training run (recipe.epochs was 1, is 3): "
         "choose another `output`, or repeat the arguments of that run to resume it"
     )
 
 
 def test_a_group_of_two_whose_worker_is_killed_resumes_to_the_weights_of_an_undisturbed_run(
-    by_two: Finished, faces_manifest: str, tmp_path: Path
+    by_two: Finished, tmp_path: Path
 ) -> None:
     killed: list[int] = []
     killer = threading.Thread(target=_kill_worker, args=(tmp_path, killed), daemon=True)
     killer.start()
-    resumed = train(training_job(_recipe(8), faces_manifest, str(tmp_path), num_workers=2))
+    resumed = train(dataclasses.replace(by_two.options, output=str(tmp_path)))
     assert len(killed) == 1, "no worker was killed, so nothing is proved"
     assert [row["epoch"] for row in resumed.history] == list(range(1, 9))
     assert resumed.bundle_id == by_two.result.bundle_id  # bit-equal weights
@@ -265,7 +262,7 @@ def card_of(bundle: Bundle, folder: Path) -> str:
 def test_a_network_goes_on_from_the_weights_of_an_earlier_run(
     faces_manifest: str, by_two: Finished, tmp_path: Path
 ) -> None:
-    first = by_two.output
+    first = by_two.options.output
     start = open_start(first, _recipe(1))
     slow = dataclasses.replace(preset("demo").optimizer, learning_rate=1e-9)
     options = training_job(
