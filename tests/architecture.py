@@ -357,7 +357,7 @@ def longest_chain(graph: Graph) -> list[str]:
 
 
 def _print_sizes(roots: Iterable[Path]) -> None:
-    columns = {root.name: sizes(root) for root in roots}
+    columns = {root.resolve().name: sizes(root) for root in roots}
     print("| | " + " | ".join(columns) + " |")
     print("|---|" + "---:|" * len(columns))
     for key in next(iter(columns.values())):
