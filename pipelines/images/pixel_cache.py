@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import obstore
 import pyarrow as pa
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -81,7 +80,7 @@ class CachedPixels:
 
 def local_folder(cache: str) -> Path:
     """Where the files of `cache` lie on this machine: itself, or for s3:// a temporary folder."""
-    if not cache.startswith("s3://"):
+    if storage.is_local(cache):
         return Path(cache)
     return Path(tempfile.gettempdir()) / _LOCAL / hashlib.sha256(cache.encode()).hexdigest()[:8]
 
@@ -125,14 +124,14 @@ def decoded(table: pa.Table, spec: InputSpec, cache: str, title: str) -> CachedP
     reused = record is not None
     if record is None:
         record = _decode(table, spec, path, title, sizes_uri)
-        if cache.startswith("s3://"):
-            _upload(path, storage.join(cache, path.name))
+        if not storage.is_local(cache):
+            storage.upload(storage.join(cache, path.name), path)
         tables.write_json(record_uri, record)
     elif not _is_whole(path, record["bytes"]):
-        if not cache.startswith("s3://"):  # somebody removed the file and left the record
+        if storage.is_local(cache):  # somebody removed the file and left the record
             record, reused = _decode(table, spec, path, title, sizes_uri), False
         else:
-            _download(storage.join(cache, path.name), path)
+            storage.download(storage.join(cache, path.name), str(path))
     good = np.ones(table.num_rows, dtype=bool)
     good[record["bad"]] = False
     node = ray.get_runtime_context().get_node_id()
@@ -145,17 +144,13 @@ def _decode(
     table: pa.Table, spec: InputSpec, path: Path, title: str, sizes_uri: str
 ) -> dict[str, Any]:
     """Decode into a temporary file and put it and the sizes in place; returns its record."""
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
     shape = (table.num_rows, *spec.shape)
-    try:
+    with storage.filling(str(path)) as temporary:
         pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
         with open(temporary, "r+b") as file:  # a full disk says so now; in a mapping it kills
             os.posix_fallocate(file.fileno(), 0, os.path.getsize(temporary))
         done = decode_into(table, spec, pixels, title)
         pixels.flush()
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
     buffer = io.BytesIO()
     np.save(buffer, done.sizes)
     storage.write_bytes(sizes_uri, buffer.getvalue())
@@ -173,29 +168,6 @@ def _is_whole(path: Path, size: int) -> bool:
     return path.is_file() and path.stat().st_size == size
 
 
-def _upload(path: Path, uri: str) -> None:
-    with storage.plain_errors(uri):
-        store, key = storage.s3_store(uri)
-        obstore.put(store, key, path)  # multipart: there at once and whole, or not at all
-
-
-def _download(uri: str, path: Path) -> None:
-    with storage.plain_errors(uri):
-        store, key = storage.s3_store(uri)
-        _write_whole(path, (bytes(part) for part in obstore.get(store, key).stream(_CHUNK_BYTES)))
-
-
-def _write_whole(path: Path, parts: Any) -> None:
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            for part in parts:
-                file.write(part)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def fetch(file: PixelFile, folder: Path) -> Path:
     """Copy a file from its node into `folder` here, once for all workers of this machine."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -207,7 +179,9 @@ def fetch(file: PixelFile, folder: Path) -> Path:
             task: Any = ray.remote(num_cpus=0, num_returns="streaming")(_read_chunks)
             refs = task.options(scheduling_strategy=there).remote(file.path)
             parts: Any = map(ray.get, refs)
-            _write_whole(path, parts)
+            with storage.filling(str(path)) as temporary, open(temporary, "wb") as copy:
+                for part in parts:
+                    copy.write(part)
     return path
 
 

@@ -21,7 +21,7 @@ from model.errors import FacemillError, UsageError
 from pipelines import storage
 from pipelines.predictions import layout
 from pipelines.predictions.schemas import PREDICTIONS_SCHEMA
-from pipelines.storage import listing, tables
+from pipelines.storage import tables
 from pipelines.storage.fetching import read_ahead
 from pipelines.storage.lease import Lease
 from pipelines.telemetry.progress import Progress
@@ -133,8 +133,7 @@ def write_dataset(output: str, partitioning: Partitioning) -> dict[str, Any]:
         pass
     with Lease(output) as lease, tempfile.TemporaryDirectory(prefix="facemill-") as scratch:
         storage.delete(marker)
-        for entry in list(listing.list_files(layout.path(output, layout.DATASET))):
-            storage.delete(entry.uri)
+        storage.delete_tree(layout.path(output, layout.DATASET))
         writer = _Writer(output, partitioning, run, scratch)
         progress = Progress("lay out", run["scored"], "rows")
         for part in _shards(output, run):

@@ -83,7 +83,7 @@ def partition(root: str, file: str) -> dict[str, str | None]:
 
 def open_file(file: str) -> Any:
     """What pyarrow.parquet reads: the path, or the bytes of an object."""
-    return io.BytesIO(storage.read_bytes(file)) if file.startswith("s3://") else file
+    return file if storage.is_local(file) else io.BytesIO(storage.read_bytes(file))
 
 
 def lineage(source: PredictionFiles) -> Mapping[str, Any]:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from model.errors import UsageError
 from model.statistics import EDGES
+from pipelines import storage
 from pipelines.predictions.prediction_files import (
     PredictionFiles,
     only_quarantine,
@@ -99,7 +100,7 @@ def connect() -> Any:
 def parts(source: PredictionFiles, columns: Sequence[str] | None = None) -> Iterator[Any]:
     """DuckDB connections whose view `rows` is all files at once (local) or one by one (S3)."""
     connection = connect()
-    if not source.files[0].startswith("s3://"):
+    if storage.is_local(source.files[0]):
         names = ", ".join("'" + file.replace("'", "''") + "'" for file in source.files)
         hive = any(partition(source.uri, file) for file in source.files[:1])
         options = f"union_by_name=true, hive_partitioning={hive}, hive_types_autocast=false"

@@ -1,16 +1,14 @@
 """What is in an uncompressed tar, and where in it; a tar without its end is refused."""
 
-import contextlib
 import os
 import tarfile
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import obstore
-
 from model.errors import StorageError
 from pipelines import storage
 from pipelines.storage.entries import FileEntry, has_image_name, is_hidden
+from pipelines.storage.s3_client import plain_errors
 
 _LOST = "{} {}, and what comes after would be lost: copy it again, or repack it with tar -cf"
 _TAR_FILLING = 64 * 1024  # tar fills up to 10 KiB; a lost member starts at once
@@ -27,12 +25,7 @@ def list_tar(uri: str) -> Iterator[FileEntry]:
         StorageError: it is not a tar, a compressed one, or its end is missing or damaged.
     """
     seen = dict[int, tuple[int, int]]()  # hash of a name -> where its bytes are: memory is a tar's
-    with storage.plain_errors(uri), contextlib.ExitStack() as stack:
-        if uri.startswith("s3://"):
-            store, key = storage.s3_store(uri)
-            file: Any = _Plain(obstore.open_reader(store, key))
-        else:
-            file = stack.enter_context(open(uri, "rb"))
+    with plain_errors(uri), storage.open_reader(uri) as file:
         try:
             with tarfile.open(fileobj=file, mode="r:") as tar:
                 for member in tar:
@@ -86,13 +79,3 @@ def _require_end(file: Any, offset: int, uri: str) -> None:
     if len(block) < tarfile.BLOCKSIZE or any(block) or any(after):
         what = "is damaged, or two in one," if block else "is cut off"
         raise StorageError(_LOST.format(uri, f"{what} at byte {offset:,}"))
-
-
-class _Plain:
-    """A reader of obstore's whose bytes are Python's, which tarfile wants."""
-
-    def __init__(self, reader: Any) -> None:
-        self.reader, self.seek, self.tell = reader, reader.seek, reader.tell
-
-    def read(self, size: int) -> bytes:
-        return bytes(self.reader.read(size))

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import obstore
 
 from pipelines import storage
+from pipelines.storage.s3_client import plain_errors, s3_store
 
 # A 100-megapixel JPEG has 50 MB. 32 files of this size read ahead would still fit a worker; a film
 # that is named x.jpg would kill it, and its shard with it, for ever.
@@ -57,14 +58,14 @@ def fetch(entry: Mapping[str, Any]) -> bytes | ReadFailure:
     except (FileNotFoundError, NotADirectoryError):
         return ReadFailure("not_found", f"{uri} does not exist")
     except PermissionError as error:
-        if uri.startswith("s3://") and not _is_witnessed(storage.split_s3(uri)[0]):
+        if not storage.is_local(uri) and not _is_witnessed(storage.split_s3(uri)[0]):
             raise
         return ReadFailure("denied", str(error))
     except OSError as error:
         if error.errno not in (errno.ELOOP, errno.ENAMETOOLONG):
             raise
         return ReadFailure("not_found", str(error))
-    if uri.startswith("s3://"):
+    if not storage.is_local(uri):
         _WITNESSES[storage.split_s3(uri)[0]] = uri
     return data
 
@@ -75,7 +76,7 @@ def _read(uri: str, entry: Mapping[str, Any]) -> bytes:
     if offset is not None:  # the tar was listed, so this is a file
         _require_size(uri, length or 0)
         return storage.read_bytes(uri, offset, length)
-    if not uri.startswith("s3://"):
+    if storage.is_local(uri):
         found = os.stat(uri)
         if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for
             raise ReadFailure("not_a_file", f"{uri} is a folder, a pipe or a device")
@@ -92,10 +93,10 @@ def get_object(uri: str) -> bytes:
         ReadFailure: it is too large, or its key cannot be asked for.
         OSError: as `storage.read_bytes`.
     """
-    store, key = storage.s3_store(uri)
+    store, key = s3_store(uri)
     if key != key.strip("/"):
         raise _bad_key(uri)  # the client would ask for another key, without the slashes
-    with storage.plain_errors(uri):
+    with plain_errors(uri):
         try:
             answer = obstore.get(store, key)
         except ValueError:  # not its tree: the client parses the key before it asks
@@ -133,7 +134,7 @@ def _is_witnessed(bucket: str) -> bool:
 
 def fetch_all(entries: Sequence[Mapping[str, Any]]) -> Generator[bytes | ReadFailure]:
     """`fetch` for each entry, in order; S3 is read ahead, a local disk is not."""
-    if not entries or not str(entries[0]["uri"]).startswith("s3://"):
+    if not entries or not storage.store_of(str(entries[0]["uri"])).READS_AHEAD:
         yield from map(fetch, entries)
         return
     yield from read_ahead(fetch, entries, _READ_AHEAD)

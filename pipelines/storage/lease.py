@@ -21,7 +21,7 @@ from model.errors import FacemillError, UsageError
 from pipelines import storage
 
 EXPIRES_S = 60.0  # four heartbeats: a store that is ill for half a minute costs nobody the lease
-_SETTLE_S = 0.5  # two writers of the same key see each other's after this long
+_SETTLE_S = 0.5  # after a take-over: two who did so see each other's file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,8 +83,9 @@ class Lease:
         if holder is not None:
             storage.delete(self.uri)
         storage.create_bytes(self.uri, self._text())
-        if holder is not None or self.uri.startswith("s3://"):
-            time.sleep(_SETTLE_S)  # not every store honours "only if it is not there"
+        settle_s = storage.store_of(self.uri).SETTLE_S
+        if holder is not None or settle_s:
+            time.sleep(max(settle_s, _SETTLE_S))
         winner = self.holder()
         # Not by what `create` answered: a client that tried again may have met its own file.
         if winner is None or winner.owner != self.owner:

@@ -6,7 +6,6 @@ themselves are whole. (An object store takes a file whole or not at all.)
 """
 
 import json
-import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,7 @@ def mend_checkpoint_list(folder: str) -> None:
     for checkpoint in sorted(Path(folder).glob("checkpoint_*/"), reverse=True):
         state = None if latest else _whole(checkpoint)
         if state is None:
-            shutil.rmtree(checkpoint)  # not in the list, so nobody would ever remove it
+            storage.delete_tree(str(checkpoint))  # not in the list, so nobody would ever remove it
             continue
         metrics = state.history[-1] if state.history and not state.step else {"val_loss": 1e308}
         latest = (checkpoint.name, metrics)

@@ -45,7 +45,8 @@ def open_start(output: str, recipe: Recipe) -> Start:
     record_uri = storage.join(output, BUNDLE, RECORD_FILE)
     if not (storage.exists(uri) and storage.exists(record_uri)):
         raise UsageError(
-            f"`start_from` {output} holds no {WEIGHTS_FILE}: give the output of a finished training"
+            f"`start_from` {output} holds no {WEIGHTS_FILE}: give the `output` of a finished "
+            "training"
         )
     record = tables.read_json(record_uri)
     theirs = record["recipe"]

@@ -1,7 +1,6 @@
 """Before the first step: what the manifest must have, and its images as files that workers map."""
 
 import dataclasses
-import shutil
 from typing import Any
 
 import numpy as np
@@ -120,7 +119,7 @@ def cache_of(job: TrainingJob) -> str:
 def drop_decoded(job: TrainingJob) -> None:
     """Remove the decoded images of a run that is over, unless a cache was asked for."""
     if not job.options.keeping.cache:
-        shutil.rmtree(cache_of(job), ignore_errors=True)
+        storage.delete_tree(cache_of(job))
 
 
 def place_teachers(job: TrainingJob) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ class TensorBoard:
     def __init__(self, output: str) -> None:
         """Write to `output`, a local folder or an s3:// prefix."""
         self.uri = storage.join(output, "tensorboard")
-        self.remote = output.startswith("s3://")
+        self.remote = not storage.is_local(output)
         self.folder = tempfile.mkdtemp(prefix="facemill-events-") if self.remote else self.uri
         self._tf: Any = import_tensorflow()
         self._writer: Any = self._tf.summary.create_file_writer(self.folder)

@@ -89,7 +89,7 @@ def read_inventory(uri: str) -> Iterator[pa.Table]:
 
 def _data_uri(uri: str, report: dict[str, Any], key: str) -> str:
     """Where a data file is: in the destination bucket, or beside a downloaded manifest.json."""
-    if uri.startswith("s3://"):
+    if not storage.is_local(uri):
         return storage.join("s3://" + report["destinationBucket"].rpartition(":")[2], key)
     return storage.join(uri.rpartition("/")[0], key.rpartition("/")[2])
 

@@ -66,4 +66,4 @@ def test_an_opset_that_the_converter_lacks_is_an_error(
     with pytest.raises(SystemExit) as stop:
         main(["--bundle", str(untrained.folder), "--output", str(tmp_path), "--opset", "30"])
     assert stop.value.code == 2
-    assert "`opset` 30 must be between 13 and 18 (tf2onnx's newest)" in capsys.readouterr().err
+    assert "--opset 30 must be between 13 and 18 (tf2onnx's newest)" in capsys.readouterr().err

@@ -12,7 +12,7 @@ import pytest
 
 from model.errors import StorageError
 from pipelines import storage
-from pipelines.storage import listing
+from pipelines.storage import listing, s3, s3_listing, writes
 from tests.s3_server import S3Server, free_ports
 
 ODD_NAMES = ["with space.jpg", "größe 人物.jpg", "100%25.jpg", "a+b=c&d.jpg", "hash#tag?.jpg"]
@@ -60,7 +60,7 @@ def test_second_write_replaces_the_first(place: str) -> None:
 def test_a_large_file_goes_in_parts_and_is_whole(
     place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage, "_ONE_PUT_BYTES", 2**20)
+    monkeypatch.setattr(s3, "_ONE_PUT_BYTES", 2**20)
     data = os.urandom(12 * 2**20 + 7)
     storage.write_bytes(f"{place}/large.parquet", data)
     assert storage.read_bytes(f"{place}/large.parquet") == data
@@ -90,7 +90,7 @@ def test_flat_prefix_is_one_root_however_many_keys(
     bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else the driver would hold all keys, only to learn that there is no folder."""
-    monkeypatch.setattr(listing, "_S3_PAGE", 4)
+    monkeypatch.setattr(s3_listing, "_S3_PAGE", 4)
     flat = f"{bucket}/flat"
     for number in range(6):
         storage.write_bytes(f"{flat}/{number}.jpg", b"x")
@@ -137,6 +137,38 @@ def test_failed_write_leaves_the_old_file_and_no_temporary_one(
     assert os.listdir(tmp_path) == ["run.json"]
 
 
+def test_every_write_passes_one_door_and_can_be_stopped_before_amid_and_after(
+    tmp_path: Path,
+) -> None:
+    uri, seen = str(tmp_path / "run.json"), list[tuple[str, str]]()
+
+    def stop(at: str) -> writes.Watcher:
+        def watcher(moment: writes.Moment, operation: str, where: str) -> None:
+            seen.append((moment, operation))
+            assert where.startswith(str(tmp_path))
+            if moment == at:
+                raise KeyboardInterrupt
+
+        return watcher
+
+    storage.write_bytes(uri, b"old")
+    for at, left in (("before", b"old"), ("half", b"old"), ("after", b"newest")):
+        with pytest.raises(KeyboardInterrupt), writes.watched(stop(at)):
+            storage.write_bytes(uri, b"newest")
+        assert Path(uri).read_bytes() == left
+        assert os.listdir(tmp_path) == ["run.json"]
+    seen.clear()
+    with writes.watched(stop("never")):
+        storage.create_bytes(str(tmp_path / "lease.json"), b"1")
+        storage.delete(uri)
+        with storage.filling(str(tmp_path / "pixels.npy")) as temporary:
+            temporary.write_bytes(b"2")
+        storage.delete_tree(str(tmp_path))
+    assert [operation for moment, operation in seen if moment == "before"] == [
+        "create", "delete", "place", "delete_tree",
+    ]  # fmt: skip
+
+
 def test_uri_is_made_absolute_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert storage.normalize("faces/") == str(tmp_path / "faces")
@@ -159,7 +191,7 @@ def test_uri_of_another_kind_is_refused(uri: str, message: str) -> None:
 
 def fails(uri: str, message: str) -> None:
     with pytest.raises(StorageError, match=f"^{re.escape(message)}$"):
-        storage.require_readable(uri, "--images")
+        storage.require_readable(uri, "`images`")
 
 
 def test_missing_local_folder_is_one_sentence(tmp_path: Path) -> None:
@@ -170,11 +202,11 @@ def test_place_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     uri = f"{tmp_path}/file/out"
     with pytest.raises(StorageError, match=rf"^`output` {re.escape(uri)} cannot be written: "):
-        storage.require_writable(uri, "--output")
+        storage.require_writable(uri, "`output`")
 
 
 def test_writable_place_is_left_as_it_was(place: str) -> None:
-    storage.require_writable(place, "--output")
+    storage.require_writable(place, "`output`")
     assert list(listing.list_files(place)) == []
 
 
@@ -230,7 +262,7 @@ def test_a_prefix_that_holds_nothing_is_one_sentence_to_a_role_that_may_not_read
             pass
 
     with served(Policy, monkeypatch), pytest.raises(StorageError) as error:
-        storage.require_readable("s3://bucket/faces", "--images")
+        storage.require_readable("s3://bucket/faces", "`images`")
     assert str(error.value) == "`images` s3://bucket/faces holds nothing: check the prefix"
 
 
@@ -280,6 +312,6 @@ def test_what_a_store_answers_is_told_by_its_status_not_by_what_the_url_holds(
 
     prefix = "s3://faces/redirect/403" + "x" * 200  # and obstore's text begins with the URL
     with served(Answer, monkeypatch), pytest.raises(StorageError) as error:
-        storage.require_readable(prefix, "--images")
+        storage.require_readable(prefix, "`images`")
     told = re.sub(r"http://127.0.0.1:\d+", "ENDPOINT", str(error.value))
     assert told == f"`images` {prefix}: {reason}"

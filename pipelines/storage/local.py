@@ -1,0 +1,173 @@
+"""Files of this machine: put in place by a synced temporary file and a rename."""
+
+import contextlib
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+from model.errors import StorageError
+from pipelines.storage.entries import FileEntry
+
+READS_AHEAD: bool = False  # a disk answers at once
+SETTLE_S: float = 0.0  # os.link says for certain who was first
+
+
+def read(uri: str, offset: int | None, length: int | None) -> bytes:
+    """All bytes, or `length` of them from `offset` on.
+
+    Raises:
+        FileNotFoundError: it is not there.
+    """
+    try:
+        with open(uri, "rb") as file:
+            if offset is None:
+                return file.read()
+            file.seek(offset)
+            return file.read(length)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{uri} does not exist") from None
+
+
+def write(uri: str, data: bytes, half: Callable[[], None]) -> None:
+    """A reader sees the old file or the new one, never a part."""
+    with filling(uri) as temporary, open(temporary, "wb") as file:
+        file.write(data[: len(data) // 2])
+        half()
+        file.write(data[len(data) // 2 :])
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def filling(uri: str) -> Generator[Path]:
+    """A temporary file beside `uri` to fill; at the end of the block it takes that name."""
+    path = Path(uri)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A random name keeps two writers of the same file apart; the last rename wins whole.
+    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def create(uri: str, data: bytes) -> bool:
+    """Put a file only if there is none; False if there is one already."""
+    temporary = str(Path(uri).with_name(f".{uuid.uuid4().hex}.tmp"))
+    write(temporary, data, lambda: None)
+    try:
+        os.link(temporary, uri)  # fails where the name is taken, and is whole at once
+    except FileExistsError:
+        return False
+    finally:
+        os.unlink(temporary)
+    return True
+
+
+def exists(uri: str) -> bool:
+    """Whether a file (not a folder) is there."""
+    return os.path.isfile(uri)
+
+
+def delete(uri: str) -> None:
+    """Remove a file.
+
+    Raises:
+        FileNotFoundError: it is not there.
+    """
+    os.remove(uri)
+
+
+def delete_tree(uri: str) -> None:
+    """Remove a folder and all that is in it."""
+    shutil.rmtree(uri, ignore_errors=True)
+
+
+def upload(uri: str, path: Path) -> None:
+    """Copy a file of this machine to `uri`."""
+    with filling(uri) as temporary:
+        shutil.copyfile(path, temporary)
+
+
+def download(uri: str, path: Path) -> None:
+    """Copy a file to `path`."""
+    upload(str(path), Path(uri))
+
+
+def open_reader(uri: str) -> Any:
+    """A file to read and seek in."""
+    return open(uri, "rb")
+
+
+def is_folder(uri: str) -> bool:
+    """Whether it is a folder."""
+    return os.path.isdir(uri)
+
+
+def files(uri: str, descend: bool) -> Iterator[FileEntry]:
+    """All files below a folder in name order, or the one file; linked folders are not followed."""
+    if os.path.isfile(uri):
+        yield _local_entry(uri)
+        return
+    for folder, folders, files in os.walk(uri, onerror=_refuse_gap):
+        folders[:] = sorted(n for n in folders if descend and not n.startswith("."))
+        for name in sorted(files):
+            if not name.startswith("."):
+                yield _local_entry(os.path.join(folder, name))
+
+
+def _refuse_gap(error: OSError) -> None:
+    """A folder that cannot be read would be a silent gap in the inputs; one that is gone is not."""
+    if not isinstance(error, FileNotFoundError):
+        raise StorageError(
+            f"{error.filename} cannot be listed ({error.strerror}), so its images would be lost: "
+            "make it readable, or point `images` at folders that are"
+        )
+
+
+def _local_entry(path: str) -> FileEntry:
+    try:
+        path.encode()
+    except UnicodeEncodeError:  # Parquet holds UTF-8; under this name it will not be found
+        shown = os.fsencode(path).decode(errors="backslashreplace")
+        return FileEntry(shown, 0, None)
+    try:
+        stat = os.stat(path)
+    except OSError:  # a broken link is an input too: reading it will say what is wrong
+        return FileEntry(path, 0, None)
+    return FileEntry(path, stat.st_size, f"{stat.st_mtime_ns:x}-{stat.st_size:x}")
+
+
+def folders(uri: str) -> list[str]:
+    """The folders in a folder, in name order, less hidden ones."""
+    try:
+        with os.scandir(uri) as entries:
+            return sorted(
+                entry.path
+                for entry in entries
+                if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".")
+            )
+    except PermissionError as error:
+        _refuse_gap(error)
+        raise
+
+
+def require_readable(uri: str, what: str) -> None:
+    """Fail in one sentence if nothing can be read.
+
+    Raises:
+        StorageError: it does not exist, or its permissions forbid it.
+    """
+    if not os.path.exists(uri):
+        raise StorageError(f"{what} {uri} does not exist: check the path")
+    if os.path.isdir(uri) and not os.access(uri, os.R_OK | os.X_OK):
+        raise StorageError(f"{what} {uri} cannot be read: check its permissions")
+
+
+def require_store(uri: str, what: str) -> None:
+    """This machine is there."""
+    del uri, what

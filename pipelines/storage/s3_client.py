@@ -1,0 +1,79 @@
+"""Clients of S3: obstore for data, s3fs for what it cannot do; their errors as Python's own."""
+
+import contextlib
+import functools
+import os
+import re
+from collections.abc import Generator
+from datetime import timedelta
+from typing import Any
+
+from obstore import exceptions as obstore_errors
+from obstore.store import S3Store
+
+from pipelines.environment import seconds
+from pipelines.storage.uris import split_s3
+
+_SHORTEST_WAIT, _LONGEST_WAIT = timedelta(milliseconds=200), timedelta(seconds=10)
+
+
+def endpoint() -> str | None:
+    """The endpoint that the AWS variables name, or None for Amazon's own."""
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+
+
+def region() -> str:
+    """The region that the AWS variables name."""
+    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+
+
+@functools.lru_cache(maxsize=64)
+def _store(bucket: str, address: str | None, where: str, key: str | None) -> S3Store:
+    """A client for one bucket; `key` is part of the cache key only, so new credentials count."""
+    del key
+    settings: dict[str, Any] = {"endpoint": address} if address else {}
+    return S3Store(
+        bucket,
+        region=where,
+        client_options={"allow_http": True, "connect_timeout": "5s", "timeout": "120s"},
+        # We sit out a minute of 503s; a longer outage fails the shard, and a re-run resumes.
+        retry_config={
+            "max_retries": 12,
+            "retry_timeout": timedelta(seconds=seconds("FACEMILL_RETRY_S", 90)),
+            "backoff": {"base": 2, "init_backoff": _SHORTEST_WAIT, "max_backoff": _LONGEST_WAIT},
+        },
+        **settings,
+    )
+
+
+def s3_store(uri: str) -> tuple[S3Store, str]:
+    """The client for the bucket of `uri`, with long patience, and the key."""
+    bucket, key = split_s3(uri)
+    access_key = os.environ.get("AWS_ACCESS_KEY_ID")
+    return _store(bucket, endpoint(), region(), access_key), key
+
+
+def s3_files() -> Any:
+    """S3 through s3fs, for what obstore cannot do."""
+    import s3fs  # a second to import, and few need it
+
+    return s3fs.S3FileSystem(endpoint_url=endpoint(), client_kwargs={"region_name": region()})
+
+
+@contextlib.contextmanager
+def plain_errors(uri: str) -> Generator[None]:
+    """Turn obstore's errors into Python's own: FileNotFoundError, PermissionError, OSError."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{uri} does not exist") from None
+    except obstore_errors.AlreadyExistsError:
+        raise FileExistsError(f"{uri} exists already") from None
+    except (obstore_errors.PermissionDeniedError, obstore_errors.UnauthenticatedError):
+        raise PermissionError(f"access to {uri} is denied") from None
+    except obstore_errors.BaseError as error:
+        # obstore's text goes on with the server's XML and a Rust debug dump; S3's code matters.
+        text = str(error)
+        code = re.search(r"<Code>\w+</Code>", text)
+        first = re.sub(r" https?://\S+", "", text.partition("\n")[0].partition("<?xml")[0])
+        raise OSError(f"{uri}: {first[:200]}{code[0] if code else ''}") from None

@@ -1,0 +1,139 @@
+"""What lies below a prefix of S3; streamed."""
+
+import contextlib
+import itertools
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import obstore
+from obstore import exceptions as obstore_errors
+
+from pipelines.storage.entries import IMAGE_SUFFIXES, FileEntry, is_hidden
+from pipelines.storage.s3_client import plain_errors, s3_files, s3_store
+from pipelines.storage.uris import split_s3
+
+_S3_PAGE = 1000  # keys an S3 request gives at most
+_ODD_KEY = "object with invalid path"  # what obstore says of a whole listing with one key like a//b
+
+
+def is_folder(uri: str) -> bool:
+    """Whether it is a prefix: with a slash at its end, or not named like an image or a tar."""
+    return os.path.splitext(uri)[1].lower() not in IMAGE_SUFFIXES | {".tar"}
+
+
+def files(uri: str, descend: bool) -> Iterator[FileEntry]:
+    """The objects below a prefix, or the object that `uri` is."""
+    yield from _below(uri, descend) if is_folder(uri) else _object(uri)
+
+
+def folders(uri: str) -> list[str]:
+    """The prefixes one level below `uri`; none where its first page holds files alone.
+
+    S3 lists folders only together with the files beside them, and the driver shall not hold a
+    million of those: a flat prefix is told by its first 1,000 keys.
+    """
+    bucket, _ = split_s3(uri)
+    store, prefix = s3_store(uri)
+    with plain_errors(uri):
+        try:
+            first: Any = next(iter(obstore.list(store, prefix or None, chunk_size=_S3_PAGE)), ())
+        except obstore_errors.BaseError as error:
+            if _ODD_KEY in str(error):
+                return []  # see `_keys_as_they_are`
+            raise
+        depth = uri.rstrip("/").count("/") - 1  # s3://b/p is 3 slashes; a key p/x holds 1
+        if len(first) >= _S3_PAGE and all(item["path"].count("/") < depth for item in first):
+            return []
+        try:
+            found = obstore.list_with_delimiter(store, prefix or None)["common_prefixes"]
+        except obstore_errors.BaseError as error:
+            if _ODD_KEY in str(error):
+                return []  # see `_keys_as_they_are`
+            raise
+    names = [name.rstrip("/") for name in found]
+    if not all(names):
+        return []  # keys that begin with a slash: see `_keys_as_they_are`
+    # With its slash, so that a folder named IMG_1.jpg is not taken for an image.
+    return [f"s3://{bucket}/{n}/" for n in names if not os.path.basename(n).startswith(".")]
+
+
+def _below(uri: str, descend: bool) -> Iterator[FileEntry]:
+    bucket, prefix = split_s3(uri.rstrip("/"))
+    last = ""
+    with plain_errors(uri):
+        if prefix or not _has_slash_keys(bucket):
+            try:
+                for (key, size, etag), (after, *_) in itertools.pairwise(
+                    itertools.chain(_keys(uri, descend), [("", 0, None)])
+                ):
+                    # The S3 console's folders are objects of no bytes; obstore cuts their slash.
+                    marker = not size and after.startswith(f"{key}/")
+                    if not is_hidden(key[len(prefix) :]) and not marker:
+                        yield _entry(bucket, key, size, etag)
+                    last = key
+                return
+            except obstore_errors.BaseError as error:
+                if _ODD_KEY not in str(error):
+                    raise
+        for key, size, etag in _keys_as_they_are(bucket, prefix, descend, last):
+            if not is_hidden(key[len(prefix) :]) and (size or not key.endswith("/")):
+                yield _entry(bucket, key, size, etag)
+
+
+def _has_slash_keys(bucket: str) -> bool:
+    """Whether keys begin with a slash: obstore would list them without it, as other objects."""
+    request = {"Bucket": bucket, "Prefix": "/", "MaxKeys": 1}
+    with contextlib.suppress(OSError):  # who may not ask may not read them either
+        return bool(s3_files().call_s3("list_objects_v2", **request).get("Contents"))
+    return False
+
+
+def _keys(uri: str, descend: bool) -> Iterator[tuple[str, int, str | None]]:
+    """(key, bytes, ETag) below a prefix, in the store's order."""
+    store, prefix = s3_store(uri)
+    if descend:
+        chunks: Any = obstore.list(store, prefix or None, chunk_size=_S3_PAGE)
+    else:
+        chunks = [obstore.list_with_delimiter(store, prefix or None)["objects"]]
+    for chunk in chunks:
+        for item in chunk:
+            yield item["path"], item["size"], item["e_tag"]
+
+
+def _keys_as_they_are(
+    bucket: str, prefix: str, descend: bool, after: str
+) -> Iterator[tuple[str, int, str | None]]:
+    """The same from behind the key `after` on, through s3fs.
+
+    obstore refuses to list a bucket that holds one key with `//` in it, and cuts off outer slashes;
+    reading such a key will give a row of the quarantine, the others are listed by this.
+    """
+    request: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix and f"{prefix}/"}
+    request |= {"StartAfter": after} if after else {}
+    request |= {} if descend else {"Delimiter": "/"}
+    client: Any = s3_files()
+    while True:
+        page = client.call_s3("list_objects_v2", **request)
+        for item in page.get("Contents", []):
+            yield item["Key"], item["Size"], item.get("ETag")
+        if not page.get("IsTruncated"):
+            return
+        request["ContinuationToken"] = page["NextContinuationToken"]
+
+
+def _object(uri: str) -> Iterator[FileEntry]:
+    """The object that `uri` is, or what lies below a prefix that is named like an image."""
+    bucket, _ = split_s3(uri)
+    store, key = s3_store(uri)
+    try:
+        with plain_errors(uri):
+            found: Any = obstore.head(store, key)
+    except FileNotFoundError:
+        yield from _below(uri, descend=True)
+    else:
+        yield _entry(bucket, found["path"], found["size"], found["e_tag"])
+
+
+def _entry(bucket: str, key: str, size: int, etag: str | None) -> FileEntry:
+    return FileEntry(f"s3://{bucket}/{key}", size, (etag or "").strip('"') or None)

@@ -1,0 +1,45 @@
+"""URIs: a local path or `s3://bucket/key`, made absolute once; they never hold a credential."""
+
+import os
+import re
+
+from model.errors import StorageError
+
+_CREDENTIAL = re.compile(
+    r"://[^/]*@|[?&](\w*secret\w*|\w*access_?key\w*|x-amz-\w+)=", re.IGNORECASE
+)
+
+
+def normalize(uri: str) -> str:
+    """An absolute local path, or the s3:// URI without a trailing slash.
+
+    Raises:
+        StorageError: the scheme is not one we speak, or it holds a credential.
+    """
+    if _CREDENTIAL.search(uri):  # it would end up in lineage and logs
+        raise StorageError("a URI holds a credential: give it as AWS_ACCESS_KEY_ID and the like")
+    if uri.startswith("s3://"):
+        bucket, _ = split_s3(uri)
+        if not bucket:
+            raise StorageError(f"{uri!r} names no bucket: write s3://bucket/prefix")
+        return uri.rstrip("/")
+    if "://" in uri and not uri.startswith("file://"):
+        scheme = uri.split("://", 1)[0]
+        raise StorageError(f"{scheme}:// is not supported: use a local path or s3://bucket/prefix")
+    return os.path.abspath(os.path.expanduser(uri.removeprefix("file://")))
+
+
+def is_local(uri: str) -> bool:
+    """Whether a normalized URI is a path on this machine."""
+    return not uri.startswith("s3://")
+
+
+def split_s3(uri: str) -> tuple[str, str]:
+    """`s3://bucket/some/key` -> (bucket, some/key). Keys are raw, never %-escaped."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return bucket, key
+
+
+def join(uri: str, *parts: str) -> str:
+    """Append path parts to a URI."""
+    return "/".join([uri.rstrip("/"), *parts])
