@@ -12,7 +12,12 @@ from tests.s3_server import S3Server, serve_s3
 
 UTKFACE_DEFAULT = Path(__file__).parents[2] / "shared" / "data" / "utkface"
 # The longest first: at the end of a run on two workers, neither waits long for the other.
-LONGEST_FIRST = ("tests/pipelines/training/", "tests/pipelines/scoring/", "tests/jobs/")
+LONGEST_FIRST = (
+    "tests/pipelines/training/",
+    "tests/pipelines/scoring/",
+    "tests/test_golden",
+    "tests/jobs/",
+)
 MARKED_BY_FIXTURE = {"s3": "s3", "bucket": "s3", "utkface_dir": "utkface"}
 
 QUIET = {

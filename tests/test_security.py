@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from jobs import cli
 from model.bundle import Bundle
 from model.errors import StorageError
 from pipelines import storage
+from pipelines.cluster import session
 from pipelines.predictions import schemas
 from pipelines.predictions.dataset import Partitioning, write_dataset
 from tests.audit import audit
@@ -53,7 +53,7 @@ def test_workers_are_told_where_the_store_is_and_never_a_key(
         monkeypatch.setenv(name, SECRET)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://store:9000")
     monkeypatch.setenv("FACEMILL_PATIENCE_S", "5")
-    told = cli._runtime_env()["env_vars"]
+    told = session._runtime_env()["env_vars"]
     assert SECRET not in json.dumps(told)
     assert told["AWS_ENDPOINT_URL"] == "http://store:9000"
     assert told["FACEMILL_PATIENCE_S"] == "5"

@@ -85,7 +85,7 @@ def test_the_gpu_lock_is_the_lock_and_cuda() -> None:
 
 
 # The import name, where it is not the package's.
-PACKAGES = {"PIL": "pillow"}
+PACKAGES = {"PIL": "pillow", "docstring_parser": "docstring-parser"}
 # Only a developer's machine has these extras: jobs.export's and the MLflow tracker's.
 ELSEWHERE = {"onnx", "onnxruntime", "tf2onnx", "mlflow"}
 

@@ -11,6 +11,8 @@ from unittest import mock
 
 import pytest
 
+from pipelines.telemetry import log
+
 
 @dataclasses.dataclass(frozen=True)
 class Ended:
@@ -37,6 +39,8 @@ def run_job(capfd: pytest.CaptureFixture[str]) -> RunJob:
                 main([str(argument) for argument in arguments])
             except SystemExit as ended:
                 code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+            finally:
+                log.speak(str)  # notes of later tests are in no job's terms
         printed = capfd.readouterr()
         return Ended(code, printed.out, printed.err)
 

@@ -25,8 +25,10 @@ def test_missing_folder_is_one_line_and_exit_code_2(tmp_path: Path, run_job: Run
 
 
 def test_split_that_is_none_is_one_line_and_exit_code_2(tmp_path: Path, run_job: RunJob) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
     done = run_job(
-        "ingest", "--images", tmp_path, "--output", tmp_path / "out", "--split", "most,few"
+        "ingest", "--images", images, "--output", tmp_path / "out", "--split", "most,few"
     )
     assert done.returncode == 2
     assert done.stderr == "error: --split most,few: give three shares such as 0.6,0.2,0.2\n"

@@ -1,5 +1,6 @@
 """Exports compute what the bundle computes, and say what they are."""
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -67,3 +68,15 @@ def test_an_opset_that_the_converter_lacks_is_an_error(
         main(["--bundle", str(untrained.folder), "--output", str(tmp_path), "--opset", "30"])
     assert stop.value.code == 2
     assert "--opset 30 must be between 13 and 18 (tf2onnx's newest)" in capsys.readouterr().err
+
+
+def test_a_format_whose_package_is_missing_says_what_to_install(
+    untrained: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None if name == "tf2onnx" else found(name)
+    )
+    with pytest.raises(UsageError, match=r"onnx needs the package tf2onnx: pip install .*tf2onnx"):
+        export(untrained, "onnx", str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()

@@ -105,3 +105,12 @@ def test_changed_records_are_found_and_the_job_fails(
     assert f"- job.json names bundle other, run.json names {run['bundle_id']}\n" in shown.out
     assert "- run.json says 8 scored, found 7\n" in shown.out
     assert shown.err.endswith(f"failed: {output} is not whole: 2 problems, listed above\n")
+
+
+def test_a_job_json_that_is_gone_and_a_bundle_s_record_that_is_cut_are_found(output: str) -> None:
+    Path(output, "job.json").unlink()
+    record = Path(output, "bundle", "bundle.json")
+    record.write_text(record.read_text()[:100])
+    assert {"job.json is missing or damaged", "bundle/bundle.json is missing or damaged"} <= set(
+        verify(output).problems
+    )

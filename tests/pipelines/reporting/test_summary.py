@@ -114,7 +114,7 @@ def test_only_quarantine_no_rows_and_missing_columns_are_a_sentence_each(tmp_pat
     with pytest.raises(UsageError) as error:
         find_predictions(str(tmp_path / "bad"))
     assert str(error.value) == (
-        f"--predictions {tmp_path / 'bad'} holds only quarantine, no predictions: the run scored "
+        f"`predictions` {tmp_path / 'bad'} holds only quarantine, no predictions: the run scored "
         "nothing; look at the reasons in its quarantine folder"
     )
     scored_nothing = write_predictions(tmp_path / "bad", random_predictions(0, 0))
@@ -129,8 +129,10 @@ def test_only_quarantine_no_rows_and_missing_columns_are_a_sentence_each(tmp_pat
     with pytest.raises(UsageError) as error:
         find_predictions(str(other))
     assert str(error.value) == (
-        f"--predictions {other} lacks uri, bundle_id: it has age, name; give what jobs.score wrote"
+        f"`predictions` {other} lacks uri, bundle_id: it has age, name; give what jobs.score wrote"
     )
     (tmp_path / "nothing").mkdir()
-    with pytest.raises(UsageError, match=r"nothing holds no Parquet file: give jobs\.score's"):
+    with pytest.raises(
+        UsageError, match=r"nothing holds no Parquet file: give the output of jobs\.score"
+    ):
         find_predictions(str(tmp_path / "nothing"))

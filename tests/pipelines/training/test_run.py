@@ -267,7 +267,7 @@ def test_a_network_goes_on_from_the_weights_of_an_earlier_run(
     slow = dataclasses.replace(preset("demo").optimizer, learning_rate=1e-9)
     options = training_job(
         _recipe(1, optimizer=slow), faces_manifest, str(tmp_path / "second"),
-        start_from=str(tmp_path / "first"),
+        start_from=first,
     )  # fmt: skip
     assert options.start == start
     second = train(options)
@@ -285,7 +285,7 @@ def test_a_network_goes_on_from_the_weights_of_an_earlier_run(
     with pytest.raises(UsageError) as error:
         open_start(first, dataclasses.replace(_recipe(), network=LARGER))
     assert str(error.value) == (
-        f"--start-from {first} trained another network (network.branch_units was 64, "
+        f"`start_from` {first} trained another network (network.branch_units was 64, "
         "is 65): give a run whose network and heads are those of demo"
     )
     with pytest.raises(UsageError, match=r"^`start_from` .+/none holds no weights.npz: give the "):
