@@ -59,13 +59,9 @@ def job(options: DemoOptions) -> None:
     ):
         print(f"\n$ python -m jobs.{words}", flush=True)
         run(words.split(), root)
-    cli.print_table(
-        f"demo finished in {time.monotonic() - started:,.0f} s",
-        [
-            *((name, root / name) for name in ("report.html", "train/curves.png", "score")),
-            ("next", "the same on real faces: see docs/walkthrough.md"),
-        ],
-    )
+    left = [(name, root / name) for name in ("report.html", "train/curves.png", "score")]
+    next_step = ("next", "the same on real faces: see docs/walkthrough.md")
+    cli.print_table(f"demo finished in {time.monotonic() - started:,.0f} s", [*left, next_step])
 
 
 def run(words: list[str], folder: Path) -> None:
