@@ -1,8 +1,7 @@
 """The whole path on drawn faces, offline: `make demo`, or `python -m jobs.demo --output demo`.
 
-Draws labelled faces (some files broken on purpose), ingests them, trains a small network on two
-workers, evaluates it and scores the folder, with it and with the shipped bundle. Leaves all of it
-below --output, which is made anew.
+Draws labelled faces (some files broken on purpose) and runs the jobs on them, each as a person
+would type it. Leaves all of it below --output, which is made anew.
 """
 
 import dataclasses
