@@ -15,10 +15,7 @@ from jobs import cli
 from model.bundle import RECORD_FILE
 from model.errors import UsageError
 from pipelines import storage
-from pipelines.bundles.calibrating import LabelledImages, check_manifest, complete, summary
-from pipelines.bundles.opening import copy_bundle, open_bundle
 from pipelines.cluster.session import start_ray
-from pipelines.manifests.manifest import read_manifest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,10 +34,14 @@ class CalibrateOptions:
 
 def job(options: CalibrateOptions) -> None:
     """Calibrate and print what was found."""
+    from pipelines.bundles.calibrating import LabelledImages, check_manifest, complete, summary
+    from pipelines.bundles.opening import copy_bundle, open_bundle
+    from pipelines.manifests.manifest import read_manifest
+
     output = storage.normalize(options.output)
     bundle = open_bundle(options.bundle)
     if storage.exists(storage.join(output, RECORD_FILE)):
-        raise UsageError(f"--output {output} holds a bundle already: choose another")
+        raise UsageError(f"`output` {output} holds a bundle already: choose another")
     source = storage.normalize(options.manifest)
     storage.require_readable(source, "`manifest`")
     table = read_manifest(source, ["uri", "age_years", "gender", "split"])
@@ -53,7 +54,7 @@ def job(options: CalibrateOptions) -> None:
         made = complete(bundle, images, Path(folder))
         if not any(made.record["calibration"].get(name) for name in ("gender", "age")):
             raise UsageError(
-                f"--manifest {source} has too few labelled val images to fit anything: give one "
+                f"`manifest` {source} has too few labelled val images to fit anything: give one "
                 "with more, or keep the calibration that the bundle has"
             )
         copy_bundle(made, output)

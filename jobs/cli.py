@@ -119,9 +119,10 @@ def _saved(options_type: type[Options], argv: list[str]) -> dict[str, Any]:
     except FileNotFoundError:
         raise UsageError(f"--config {uri} does not exist: check the path") from None
     except (ValueError, TypeError, KeyError) as error:
+        file = getattr(options_type, "SAVED_IN", "file")
         raise UsageError(
-            f"--config {uri} holds no options ({error!r}): give the job.json, train.json or "
-            "manifest.json that a run of this version left"
+            f"--config {uri} holds no options ({error!r}): give the {file} that a run of this "
+            "version left"
         ) from None
     return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}  # type: ignore[arg-type]
 

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from jobs import cli
 from model.errors import FacemillError
 from pipelines import storage
-from pipelines.predictions.verification import verify
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +23,8 @@ class VerifyOptions:
 
 def job(options: VerifyOptions) -> None:
     """Verify and print the proof, or what is wrong."""
+    from pipelines.predictions.verification import verify
+
     output = storage.normalize(options.output)
     storage.require_readable(output, "`output`")
     found = verify(output)

@@ -19,6 +19,7 @@ Floats = npt.NDArray[np.floating[Any]]
 CALIBRATION_BINS = 15  # as Guo 2017
 SMALL_CELL = 30  # under it a cell is greyed: its figures say little
 _Z95 = 1.959964
+DENSITY_YEARS = 5
 
 
 def wilson(hits: float, count: float) -> tuple[float, float]:

@@ -1,7 +1,7 @@
 """A job's options, declared once: dataclasses in groups, whose fields have one flat name space.
 
-A field's name is the same on the command line (`--shard-rows`), in a saved configuration
-(`"shard_rows"`) and in the text of an error (`` `shard_rows` ``), whatever group it is in.
+A field's name is the same on the command line, in a saved configuration (`"shard_rows": 512`) and
+in the text of an error (`` `shard_rows` ``), whatever group it is in.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""The snippets of README.md: they run, and three tools give one answer."""
+"""The snippets of docs/analytics.md: they run, and three tools give one answer."""
 
 import os
 import re
@@ -9,7 +9,7 @@ import pytest
 
 from tests.predictions import random_predictions, write_predictions
 
-PAGE = Path(__file__).parents[1] / "README.md"
+PAGE = Path(__file__).parents[1] / "docs" / "analytics.md"
 
 
 def snippet(name: str) -> str:

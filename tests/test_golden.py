@@ -21,7 +21,8 @@ from pipelines.manifests.options import IngestOptions
 from pipelines.predictions.dataset import Partitioning, write_dataset
 from pipelines.predictions.schemas import read_predictions
 from pipelines.predictions.verification import verify
-from pipelines.reporting.figures import ReportOptions, collect
+from pipelines.reporting.figures import collect
+from pipelines.reporting.options import ReportOptions
 from pipelines.scoring.options import ScoreOptions
 from pipelines.scoring.run import score
 from pipelines.training.claim import settle

@@ -1,11 +1,13 @@
 """The options of an ingest, declared once."""
 
 import dataclasses
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from model.errors import UsageError
 from pipelines import storage
-from pipelines.manifests.splits import SplitRule
+
+if TYPE_CHECKING:  # pandas, which a help text shall not wait for
+    from pipelines.manifests.splits import SplitRule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,12 +36,14 @@ class IngestOptions:
         return storage.normalize(self.images)
 
     @property
-    def rule(self) -> SplitRule:
+    def rule(self) -> "SplitRule":
         """How images fall into splits.
 
         Raises:
             UsageError: the shares are none.
         """
+        from pipelines.manifests.splits import SplitRule
+
         try:
             train, val, test = (float(part) for part in self.split.split(","))
         except ValueError:

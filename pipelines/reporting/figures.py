@@ -13,33 +13,12 @@ from pipelines import storage
 from pipelines.predictions import prediction_files
 from pipelines.predictions.prediction_files import PredictionFiles
 from pipelines.reporting import label_figures, summary
+from pipelines.reporting.options import ReportOptions
 from pipelines.reporting.summary import Summary
 from pipelines.storage import tables
 from pipelines.telemetry.phases import phase
 
 _DETAIL = ("recipe", "history")  # of bundle.json: the model card's part, not the report's
-
-
-@dataclasses.dataclass(frozen=True)
-class ReportOptions:
-    """What to report on.
-
-    Attributes:
-        predictions: URI of a scoring output.
-        labels: manifest or CSV, or None.
-        split: only this split of the manifest's labels.
-        reference: URI of other predictions to measure drift against; None for the bundle's own
-            profile.
-        by: regular expression with a group, whose matches in the uri become a table.
-        allow_mixed: report on rows of several bundles.
-    """
-
-    predictions: str
-    labels: str | None = None
-    split: str | None = None
-    reference: str | None = None
-    by: str | None = None
-    allow_mixed: bool = False
 
 
 def collect(options: ReportOptions) -> dict[str, Any]:
@@ -48,7 +27,7 @@ def collect(options: ReportOptions) -> dict[str, Any]:
     Raises:
         UsageError: nothing to report, mixed bundles, or labels that match nothing.
     """
-    source = prediction_files.find_predictions(options.predictions)
+    source = prediction_files.find_predictions(options.require_predictions())
     totals = _totals(source, options.by)
     _require_one_bundle(source, totals, options.allow_mixed)
     _require_readings(source, totals)

@@ -19,7 +19,6 @@ MOST_ROWS = 200_000  # beyond it a sample by uri hash: its intervals are under 0
 _BASE_NAME = "regexp_replace({}, '^.*(/|[.]tar#)', '')"
 _RELATIVE = "substr({{}}, {})"  # from behind the folder and its slash
 _COLUMNS = ("age_years", "p_female", "age_low_years", "age_high_years")
-DENSITY_YEARS = 5
 Measured = tuple[dict[str, metrics.Estimate], dict[str, Any]]  # metrics, and curves and tables
 
 
@@ -249,8 +248,9 @@ def _by_decade(age: Any, covered: Any) -> list[dict[str, Any]]:
 
 def _density(true_age: Any, age: Any) -> list[list[int]]:
     """Images by true (row) and predicted (column) age in steps of five years, 0 to 100+."""
-    size = 100 // DENSITY_YEARS + 1
+    size = 100 // quality.DENSITY_YEARS + 1
     index = [
-        np.minimum(values // DENSITY_YEARS, size - 1).astype(int) for values in (true_age, age)
+        np.minimum(values // quality.DENSITY_YEARS, size - 1).astype(int)
+        for values in (true_age, age)
     ]
     return np.bincount(index[0] * size + index[1], minlength=size * size).reshape(size, -1).tolist()

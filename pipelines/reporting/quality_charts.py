@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from model.quality import DENSITY_YEARS
 from pipelines.figures import marks
 from pipelines.figures.chart import CARD, INK, PLAIN, Chart
-from pipelines.reporting.label_figures import DENSITY_YEARS
 
 Figures = Mapping[str, Any]
 _CELL_TEXT_PX = 11

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from ray.util.metrics import Counter
 
-from pipelines.scoring.worker import ShardRecord
+from pipelines.predictions.run_record import ShardRecord
 
 
 class ScoringCounters:

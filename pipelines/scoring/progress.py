@@ -8,8 +8,8 @@ from typing import Any
 
 import ray
 import ray.exceptions
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from pipelines.cluster.actors import beside_driver
 from pipelines.telemetry.progress import Progress
 
 _REPORT_S = 2.0  # of a worker to the tally, so that a thousand of them do not flood it
@@ -66,10 +66,7 @@ class ScoreProgress(threading.Thread):
     def __init__(self, rows: int) -> None:
         """Show progress towards so many rows."""
         super().__init__(daemon=True)
-        actor: Any = Tally
-        here = ray.get_runtime_context().get_node_id()
-        strategy = NodeAffinitySchedulingStrategy(here, soft=False)
-        self.tally: Any = actor.options(scheduling_strategy=strategy).remote()
+        self.tally: Any = beside_driver(Tally)
         self._progress, self._lock = Progress("score", rows), threading.Lock()
         self._committed, self._quarantined, self._forget = 0, 0, list[int]()
         self._stopped = threading.Event()

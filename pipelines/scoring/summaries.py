@@ -5,7 +5,6 @@ from typing import Any
 from model.bundle import Bundle
 from pipelines.predictions import layout
 from pipelines.predictions.dataset import Partitioning, describe
-from pipelines.predictions.schemas import read_predictions
 from pipelines.scoring.claim import ScoringJob
 from pipelines.scoring.dry_run import Plan
 from pipelines.scoring.evaluation import Evaluation
@@ -105,14 +104,3 @@ def of_evaluation(evaluation: Evaluation, bundle: Bundle, output: str) -> Summar
             ("output", output),
         ],
     )
-
-
-def side_by_side(output: str, other: str, rows: int) -> str:
-    """The first predictions of a run beside another's of the same images, as text."""
-    frame: Any = read_predictions(output).slice(0, rows).to_pandas()
-    theirs: Any = read_predictions(other).to_pandas().set_index("uri")
-    for name in ("age_years", "gender"):
-        frame[f"shipped_{name}"] = frame["uri"].map(theirs[name])
-    frame["uri"] = frame["uri"].str.rsplit("/", n=1).str[-1]
-    shown = frame[["uri", "age_years", "gender", "shipped_age_years", "shipped_gender"]]
-    return shown.to_string(index=False, float_format="{:.1f}".format)

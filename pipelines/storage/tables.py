@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 
 from model.errors import StorageError
 from pipelines import storage
-from pipelines.storage import listing
 
 
 def field(name: str, kind: pa.DataType, meaning: str, unit: str = "") -> "pa.Field[Any]":
@@ -69,8 +68,8 @@ def read_table(uri: str, columns: list[str] | None = None) -> pa.Table:
 
 def list_parquet(uri: str) -> list[str]:
     """URIs of the Parquet files below `uri`, sorted."""
-    found = (entry.uri for entry in listing.list_files(uri))
-    return sorted(name for name in found if name.endswith(".parquet"))
+    uris = (entry.uri for entry in storage.store_of(uri).files(uri, descend=True))
+    return sorted(name for name in uris if name.endswith(".parquet"))
 
 
 def read_json(uri: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from pipelines.environment import seconds
 from pipelines.storage.lease import Lease
 from pipelines.training.checkpoint_list import mend_checkpoint_list
 from pipelines.training.claim import CHECKPOINTS, TrainingJob
+from pipelines.training.guard import Guard
 from pipelines.training.progress import Watcher
 from pipelines.training.trackers import Trackers
 from pipelines.training.worker import WorkerConfig, train_worker
@@ -33,8 +34,8 @@ def fit(job: TrainingJob, config: WorkerConfig, trackers: Trackers, lease: Lease
     trainer = _trainer(job, config)
     mend_checkpoint_list(storage.join(job.output, CHECKPOINTS))
     workers = job.options.workers
-    ask = Ask(_resources(config), workers.least)
-    watcher = Watcher(config.board, job.recipe, trackers.epoch, ask, workers.num_workers, lease)
+    guard = Guard(Ask(_resources(config), workers.least), lease)
+    watcher = Watcher(config.board, job.recipe, trackers.epoch, guard, workers.num_workers)
     watcher.start()
     try:
         result = trainer.fit()

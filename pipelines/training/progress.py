@@ -1,23 +1,15 @@
 """Live progress of a training run: the epoch table and the step line, carried from rank 0."""
 
-import os
-import sys
 import threading
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from model.errors import FacemillError
 from model.recipes import Recipe
-from pipelines.cluster.resources import Ask, supply
-from pipelines.storage.lease import Lease
+from pipelines.cluster.actors import beside_driver
 from pipelines.telemetry.progress import Progress
-
-_SILENT_S = 30.0  # without a step, before the cluster is looked at
-_HANGS_S = 60.0  # after a worker has said why all end, before the driver does
+from pipelines.training.guard import Guard
 
 
 @ray.remote(num_cpus=0)
@@ -54,11 +46,7 @@ class Board:
 
 def open_board() -> Any:
     """A board on the driver's own node: elsewhere, losing that node would end the run."""
-    here = ray.get_runtime_context().get_node_id()
-    board: Any = Board
-    return board.options(
-        scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=False)
-    ).remote()
+    return beside_driver(Board)
 
 
 class Watcher(threading.Thread):
@@ -69,9 +57,8 @@ class Watcher(threading.Thread):
         board: Any,
         recipe: Recipe,
         on_epoch: Callable[[Mapping[str, float]], None],
-        ask: Ask,
+        guard: Guard,
         workers: int = 1,
-        lease: Lease | None = None,
     ) -> None:
         """Watch a run.
 
@@ -79,62 +66,35 @@ class Watcher(threading.Thread):
             board: an actor handle.
             recipe: what is trained.
             on_epoch: gets every epoch's row.
-            ask: what the group cannot do without; where the cluster has lost it, that is said.
+            guard: looks after the run at every turn.
             workers: how many there shall be; an elastic group may have fewer.
-            lease: of the output; a driver that has lost it must not write there any more.
         """
         super().__init__(daemon=True)
-        self.board, self.recipe, self.on_epoch, self.ask = board, recipe, on_epoch, ask
-        self.workers, self.lease = workers, lease
+        self.board, self.recipe, self.on_epoch, self.guard = board, recipe, on_epoch, guard
+        self.workers = workers
         self._stopped = threading.Event()
 
     def run(self) -> None:
         """Poll and print until `stop`."""
         progress, last = Progress("train", None, "steps"), (0, 0)
-        looked = failed = time.monotonic()
         while not self._stopped.wait(0.5):
-            if self.lease and self.lease.lost:
-                self._give_up(self._whose(self.lease))
-            reason: str = ray.get(self.board.failed.remote())
-            if not reason:
-                failed = time.monotonic()
-            elif time.monotonic() - failed > _HANGS_S:  # the others wait for the one that ended
-                self._give_up(reason)
+            failure: str = ray.get(self.board.failed.remote())
             step, rows = ray.get(self.board.take.remote())
-            if rows or (step and step[:2] != last):
-                looked = time.monotonic()
-            elif time.monotonic() - looked > _SILENT_S:
-                looked = time.monotonic()
-                self._say_what_is_missing(progress)
+            moved = bool(step) and step[:2] != last
+            self.guard.look(failure, is_silent=not (rows or moved), say=progress.interject)
             for row in rows:
                 progress.interject(epoch_line(row, self.recipe, self.workers))
                 self.on_epoch(row)
-            if step and step[:2] != last:
-                done = (step[0] - 1) * step[2] + step[1]
-                progress.total = self.recipe.epochs * step[2]
-                if not progress.done:
-                    progress.go_on_from(done - 1)  # a resumed run starts in the middle
-                progress.advance(done - progress.done, f"epoch {step[0]}/{self.recipe.epochs}")
+            if moved:
+                self._advance(progress, *step)
                 last = step[:2]
 
-    def _whose(self, lease: Lease) -> str:
-        """Who has the output now, beside whose checkpoints `fit` would go on writing its own."""
-        try:
-            lease.check()
-        except FacemillError as error:
-            return str(error)
-        return "the lease was lost"
-
-    def _give_up(self, reason: str) -> None:
-        """End this process, as nothing ends a `fit` that must not or cannot go on."""
-        print(f"failed: {reason}", file=sys.stderr, flush=True)
-        os._exit(1)
-
-    def _say_what_is_missing(self, progress: Progress) -> None:
-        """Ray waits without a word for room that a lost node has taken away."""
-        found = supply()
-        if found.room(self.ask.each) < self.ask.workers:
-            progress.interject(f"waiting for {self.ask.text()}: {found.text()}")
+    def _advance(self, progress: Progress, epoch: int, step: int, steps: int) -> None:
+        done = (epoch - 1) * steps + step
+        progress.total = self.recipe.epochs * steps
+        if not progress.done:
+            progress.go_on_from(done - 1)  # a resumed run starts in the middle
+        progress.advance(done - progress.done, f"epoch {epoch}/{self.recipe.epochs}")
 
     def stop(self) -> None:
         """Show what is left and end."""

@@ -1,21 +1,16 @@
-"""Who else hears of a training run: TensorBoard events beside it, MLflow if asked.
-
-Events are written through TensorFlow itself: `tf.summary.scalar` wants the tensorboard package
-since TensorFlow 2.21, `tf.summary.write` with the scalar plugin's name writes the same without.
-"""
+"""Who else hears of a training run: TensorBoard events beside it, MLflow if asked."""
 
 import contextlib
 import shutil
-import sys
 import tempfile
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from model.errors import UsageError
-from model.runtime import import_tensorflow
 from pipelines import storage
 from pipelines.storage import tables
+from pipelines.telemetry.log import note
 from pipelines.training.claim import TrainingJob
 
 
@@ -40,11 +35,12 @@ class TensorBoard:
 
     def __init__(self, output: str) -> None:
         """Write to `output`, a local folder or an s3:// prefix."""
+        from tensorboardX import SummaryWriter  # half a second to import
+
         self.uri = storage.join(output, "tensorboard")
         self.remote = not storage.is_local(output)
         self.folder = tempfile.mkdtemp(prefix="facemill-events-") if self.remote else self.uri
-        self._tf: Any = import_tensorflow()
-        self._writer: Any = self._tf.summary.create_file_writer(self.folder)
+        self._writer: Any = SummaryWriter(self.folder)
 
     def epoch(self, row: Mapping[str, float]) -> None:
         """One point in each curve; train_loss is shown as train/loss."""
@@ -52,14 +48,14 @@ class TensorBoard:
             if name != "epoch":
                 split, _, rest = name.partition("_")
                 tag = f"{split}/{rest}" if split in ("train", "val") else f"run/{name}"
-                self._scalar(tag, value, int(row["epoch"]))
+                self._writer.add_scalar(tag, value, int(row["epoch"]))
         self._writer.flush()
         self._upload()  # a killed driver leaves what it knew
 
     def finish(self, metrics: Mapping[str, float]) -> None:
         """The end's figures as curves of one point."""
         for name, value in metrics.items():
-            self._scalar(f"bundle/{name}", value, 0)
+            self._writer.add_scalar(f"bundle/{name}", value, 0)
 
     def close(self) -> None:
         """Flush, and put the events where the run is."""
@@ -73,15 +69,6 @@ class TensorBoard:
         if self.remote:
             for path in Path(self.folder).iterdir():
                 storage.write_bytes(storage.join(self.uri, path.name), path.read_bytes())
-
-    def _scalar(self, tag: str, value: float, step: int) -> None:
-        from tensorflow.core.framework.summary_pb2 import DATA_CLASS_SCALAR, SummaryMetadata
-
-        plugin = SummaryMetadata.PluginData(plugin_name="scalars")
-        metadata = SummaryMetadata(plugin_data=plugin, data_class=DATA_CLASS_SCALAR)
-        with self._writer.as_default():
-            tensor = self._tf.constant(value, self._tf.float32)
-            self._tf.summary.write(tag, tensor, step=step, metadata=metadata)
 
 
 class MlFlow:
@@ -178,7 +165,7 @@ def _said(tracker: Tracker) -> Generator[None]:
         yield
     except Exception as error:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        print(f"warning: {type(tracker).__name__}: {line}", file=sys.stderr, flush=True)
+        note(f"warning: {type(tracker).__name__}: {line}")
 
 
 @contextlib.contextmanager

@@ -18,8 +18,9 @@ from pipelines.manifests import manifest
 from pipelines.predictions import prediction_files
 from pipelines.reporting import label_figures
 from pipelines.reporting.contact_sheet import Face
-from pipelines.reporting.figures import ReportOptions, as_json, collect
+from pipelines.reporting.figures import as_json, collect
 from pipelines.reporting.model_card import write_card
+from pipelines.reporting.options import ReportOptions
 from pipelines.reporting.page import as_table, render
 from pipelines.reporting.sections import tiles, warnings
 from pipelines.storage import tables

@@ -11,7 +11,8 @@ from pipelines.manifests.ingest import ingest, write_ingested
 from pipelines.manifests.manifest import labelled
 from pipelines.manifests.options import IngestOptions
 from pipelines.manifests.sources.rows import Rows
-from pipelines.reporting.figures import ReportOptions, collect
+from pipelines.reporting.figures import collect
+from pipelines.reporting.options import ReportOptions
 from pipelines.scoring.evaluation import evaluate
 from pipelines.scoring.options import ScoreOptions
 from pipelines.storage import tables

@@ -31,8 +31,7 @@ def _scalars(folder: Path) -> dict[tuple[str, int], float]:
             tf.compat.v1.Event.FromString(r.numpy()) for r in tf.data.TFRecordDataset(str(path))
         ):
             for value in event.summary.value:
-                assert value.metadata.plugin_data.plugin_name == "scalars"
-                found[value.tag, event.step] = float(tf.make_ndarray(value.tensor))
+                found[value.tag, event.step] = value.simple_value
     return found
 
 
