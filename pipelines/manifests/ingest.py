@@ -22,7 +22,6 @@ from pipelines.storage.fetching import ReadFailure, fetch_all
 from pipelines.telemetry.phases import phase, run_id
 from pipelines.telemetry.progress import Progress
 
-_MARKER = "manifest.json"  # written last
 _PART_ROWS = 200_000  # a manifest part of about 20 MB
 
 _HASHED = pa.schema(
@@ -199,7 +198,9 @@ def require_own(options: IngestOptions, output: str) -> None:
     Raises:
         UsageError: it holds a manifest of other images or options.
     """
-    Claim(output, _MARKER, "manifest", options.identity(), under="options", advice="").require_own()
+    Claim(
+        output, manifest.RECORD, "manifest", options.identity(), under="options", advice=""
+    ).require_own()
 
 
 def write_ingested(result: Ingested, options: IngestOptions, output: str) -> dict[str, Any]:
@@ -208,7 +209,7 @@ def write_ingested(result: Ingested, options: IngestOptions, output: str) -> dic
     Raises:
         UsageError: the output holds a manifest of other images or options.
     """
-    marker = storage.join(output, _MARKER)
+    marker = storage.join(output, manifest.RECORD)
     require_own(options, output)
     storage.delete(marker)
     record = {
@@ -216,7 +217,7 @@ def write_ingested(result: Ingested, options: IngestOptions, output: str) -> dic
         "notes": list(result.notes),
     }  # fmt: skip
     with phase("write"):
-        for kind, table in (("manifest", result.table), ("rejects", result.rejects)):
+        for kind, table in ((manifest.FOLDER, result.table), (manifest.REJECTS, result.rejects)):
             for old in tables.list_parquet(storage.join(output, kind)):
                 storage.delete(old)
             for part, start in enumerate(range(0, max(table.num_rows, 1), _PART_ROWS)):

@@ -15,6 +15,8 @@ from pipelines import storage
 from pipelines.manifests.splits import SPLITS
 from pipelines.storage import tables
 
+# What lies in an output of jobs.ingest; the record is written last.
+FOLDER, REJECTS, RECORD = "manifest", "rejects", "manifest.json"
 ConflictRule = Literal["keep", "drop", "median"]
 _DICTIONARY = pa.dictionary(pa.int8(), pa.string())
 
@@ -89,8 +91,8 @@ def read_manifest(uri: str, columns: Sequence[str] = ("uri",)) -> pa.Table:
     """
     uri = storage.normalize(uri)
     storage.require_readable(uri, "manifest")
-    if not uri.endswith(".parquet") and storage.exists(storage.join(uri, "manifest.json")):
-        uri = storage.join(uri, "manifest")
+    if not uri.endswith(".parquet") and storage.exists(storage.join(uri, RECORD)):
+        uri = storage.join(uri, FOLDER)
     table = tables.read_table(uri)
     missing = [name for name in columns if name not in table.column_names]
     if missing:

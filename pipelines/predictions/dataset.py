@@ -22,6 +22,7 @@ from pipelines import storage
 from pipelines.predictions import layout
 from pipelines.predictions.schemas import PREDICTIONS_SCHEMA
 from pipelines.storage import tables
+from pipelines.storage.claims import Claim
 from pipelines.storage.fetching import read_ahead
 from pipelines.storage.lease import Lease
 from pipelines.telemetry.progress import Progress
@@ -125,12 +126,10 @@ def write_dataset(output: str, partitioning: Partitioning) -> dict[str, Any]:
          "run_finished_at": run["finished_at"],
          "bundle_id": run["bundle_id"], "rows": run["scored"]}
     )  # fmt: skip
-    try:
-        before = tables.read_json(marker)
-        if {key: before.get(key) for key in wanted} == wanted:
-            return before
-    except FileNotFoundError:
-        pass
+    claim = Claim(output, layout.DATASET_RECORD, "data set", wanted)
+    before = claim.record()
+    if before is not None and not claim.differences():
+        return before
     with Lease(output) as lease, tempfile.TemporaryDirectory(prefix="facemill-") as scratch:
         storage.delete(marker)
         storage.delete_tree(layout.path(output, layout.DATASET))

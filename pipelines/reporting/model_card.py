@@ -1,5 +1,6 @@
 """The model card of a bundle: MODEL_CARD.md and MODEL_CARD.html, from bundle.json and figures."""
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -178,6 +179,8 @@ def _run(run: Mapping[str, Any], step: str = "") -> list[tuple[object, ...]]:
 
 def _said(value: object) -> object:
     """A list as its items, e.g. the ids of the bundles that taught this one; nothing as a dash."""
+    if isinstance(value, dict):
+        return json.dumps({"options": value})  # as a file: what `config` of jobs.train takes
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "–"  # type: ignore[arg-type]
     return "–" if value is None else value

@@ -13,12 +13,9 @@ from pipelines.bundles.opening import open_bundle
 from pipelines.storage import tables
 from pipelines.storage.claims import Claim, differences
 from pipelines.telemetry import phases
+from pipelines.training import layout
 from pipelines.training.options import TrainOptions
 
-# What lies in an output.
-BUNDLE = "bundle"
-CHECKPOINTS = "checkpoints"
-WEIGHTS_FILE = "weights.npz"  # of the best epoch, as training has them: with batch norm, all heads
 # Left out of the identity at these values, so that outputs of before they existed stay resumable.
 _DEFAULTS: dict[str, Any] = {
     "accumulate": 1, "early_stopping": None, "balance": "none", "teachers": [], "start": None,
@@ -41,11 +38,11 @@ def open_start(output: str, recipe: Recipe) -> Start:
     Raises:
         UsageError: there is no finished run, or it trained another network.
     """
-    uri = storage.join(output, WEIGHTS_FILE)
-    record_uri = storage.join(output, BUNDLE, RECORD_FILE)
+    uri = storage.join(output, layout.WEIGHTS)
+    record_uri = storage.join(output, layout.BUNDLE, RECORD_FILE)
     if not (storage.exists(uri) and storage.exists(record_uri)):
         raise UsageError(
-            f"`start_from` {output} holds no {WEIGHTS_FILE}: give the `output` of a finished "
+            f"`start_from` {output} holds no {layout.WEIGHTS}: give the `output` of a finished "
             "training"
         )
     record = tables.read_json(record_uri)
@@ -203,7 +200,7 @@ def claim(job: TrainingJob, fingerprint: str) -> Trained | None:
         UsageError: it holds another run; the differing settings are named.
     """
     identity = job.identity(fingerprint)
-    mine = Claim(job.output, TrainOptions.SAVED_IN, "training run", identity, _DEFAULTS)
+    mine = Claim(job.output, layout.RECORD, "training run", identity, _DEFAULTS)
     before = mine.record()
     record = mine.take(
         lambda: {
@@ -215,7 +212,7 @@ def claim(job: TrainingJob, fingerprint: str) -> Trained | None:
     if before is None:
         return None
     phases.adopt_run(record.get("run_id", ""))
-    bundle_uri = storage.join(job.output, BUNDLE)
+    bundle_uri = storage.join(job.output, layout.BUNDLE)
     record_uri = storage.join(bundle_uri, RECORD_FILE)
     if not storage.exists(record_uri):
         return None

@@ -9,6 +9,7 @@ from model.precision import Precision
 from model.presets import preset
 from model.recipes import Recipe
 from pipelines import storage
+from pipelines.training import layout
 
 Balance = Literal["none", "age", "gender"]
 Conflicts = Literal["drop", "median", "keep"]
@@ -143,7 +144,7 @@ class Keeping:
 class TrainOptions:
     """What to train, on what, where."""
 
-    SAVED_IN: ClassVar[str] = "train.json"
+    SAVED_IN: ClassVar[str] = layout.RECORD
 
     manifest: Annotated[str, "URI"] = ""
     """Output of jobs.ingest, or a labelled Parquet."""

@@ -15,6 +15,7 @@ from pipelines.bundles.calibrating import LabelledImages
 from pipelines.bundles.opening import copy_bundle
 from pipelines.images.pixel_cache import CachedPixels, decoded, local_folder
 from pipelines.manifests import manifest
+from pipelines.training import layout
 from pipelines.training.claim import TrainingJob
 from pipelines.training.feeding import Split
 
@@ -112,7 +113,7 @@ def cache_of(job: TrainingJob) -> str:
     if job.options.keeping.cache:
         return storage.normalize(job.options.keeping.cache)
     if storage.is_local(job.output):
-        return storage.join(job.output, "decoded")
+        return storage.join(job.output, layout.DECODED)
     return str(local_folder(job.output))
 
 
@@ -126,6 +127,6 @@ def place_teachers(job: TrainingJob) -> tuple[str, ...]:
     """Copy the teachers beside the run, where every worker can read them; their URIs."""
     uris: list[str] = []
     for teacher in job.teachers:
-        uris.append(storage.join(job.output, "teachers", teacher.id))
+        uris.append(storage.join(job.output, layout.TEACHERS, teacher.id))
         copy_bundle(teacher, uris[-1])
     return tuple(uris)

@@ -9,9 +9,9 @@ from pipelines.cluster.errors import going_on_later
 from pipelines.manifests import manifest
 from pipelines.storage.lease import Lease
 from pipelines.telemetry.phases import phase, run_id
-from pipelines.training import checkpoints
+from pipelines.training import checkpoints, layout
 from pipelines.training.checkpoints import TrainState
-from pipelines.training.claim import BUNDLE, WEIGHTS_FILE, Trained, TrainingJob, claim
+from pipelines.training.claim import Trained, TrainingJob, claim
 from pipelines.training.finishing import finish
 from pipelines.training.fitting import fit
 from pipelines.training.preparing import drop_decoded, place_teachers, prepare, require_labels
@@ -46,7 +46,7 @@ def train(job: TrainingJob, cpus_per_worker: int = 1) -> Trained:
             prepared = prepare(job, table)
             facts["images"], facts["not_decodable"] = table.num_rows, len(prepared.rejects)
         cpus = job.options.workers.cpus_per_worker or cpus_per_worker
-        start = storage.join(job.start.output, WEIGHTS_FILE) if job.start else None
+        start = storage.join(job.start.output, layout.WEIGHTS) if job.start else None
         config = WorkerConfig(
             job.options, job.recipe, prepared.train, prepared.val, cpus, open_board(),
             place_teachers(job), start,
@@ -65,7 +65,7 @@ def train(job: TrainingJob, cpus_per_worker: int = 1) -> Trained:
                 facts["bundle_id"] = written.id
             trackers.finish(written.record["metrics"])
         drop_decoded(job)
-    uri = storage.join(job.output, BUNDLE)
+    uri = storage.join(job.output, layout.BUNDLE)
     return Trained(uri, written.id, tuple(state.history), prepared.rejects, state.best_epoch)
 
 

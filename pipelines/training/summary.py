@@ -3,6 +3,7 @@
 import statistics
 
 from pipelines import storage
+from pipelines.training import layout
 from pipelines.training.claim import Trained, TrainingJob
 
 
@@ -34,5 +35,5 @@ def summary(job: TrainingJob, trained: Trained, cpus: int) -> list[tuple[str, ob
         ("cost", f"{worked * units / 3600:.2f} {what} hours of training steps"),
         ("not decodable", f"{len(trained.rejects)} images left out"),
         ("bundle", f"{trained.bundle_uri} ({trained.bundle_id})"),
-        ("curves", storage.join(job.output, "curves.png")),
+        ("curves", storage.join(job.output, layout.CURVES)),
     ]

@@ -11,6 +11,7 @@ from model.errors import UsageError
 from pipelines import storage
 from pipelines.storage import tables
 from pipelines.telemetry.log import note
+from pipelines.training import layout
 from pipelines.training.claim import TrainingJob
 
 
@@ -37,7 +38,7 @@ class TensorBoard:
         """Write to `output`, a local folder or an s3:// prefix."""
         from tensorboardX import SummaryWriter  # half a second to import
 
-        self.uri = storage.join(output, "tensorboard")
+        self.uri = storage.join(output, layout.TENSORBOARD)
         self.remote = not storage.is_local(output)
         self.folder = tempfile.mkdtemp(prefix="facemill-events-") if self.remote else self.uri
         self._writer: Any = SummaryWriter(self.folder)
@@ -92,11 +93,11 @@ class MlFlow:
                 "`mlflow_uri` holds a credential: give it as MLFLOW_TRACKING_USERNAME and "
                 "MLFLOW_TRACKING_PASSWORD"
             )
-        note = storage.join(job.output, "mlflow.json")
+        record = storage.join(job.output, layout.MLFLOW)
         try:
             self._client: Any = mlflow.MlflowClient(tracking_uri=uri)
-            if storage.exists(note):
-                self.run = str(tables.read_json(note)["run_id"])
+            if storage.exists(record):
+                self.run = str(tables.read_json(record)["run_id"])
                 self._client.update_run(self.run, status="RUNNING")
                 return
             found = self._client.get_experiment_by_name("facemill")
@@ -107,7 +108,7 @@ class MlFlow:
         except Exception as error:  # MLflow's own tree and requests' and SQLAlchemy's
             line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             raise UsageError(f"`mlflow_uri` {uri} cannot be used: {line}") from None
-        tables.write_json(note, {"run_id": self.run, "mlflow_uri": uri})
+        tables.write_json(record, {"run_id": self.run, "mlflow_uri": uri})
 
     def epoch(self, row: Mapping[str, float]) -> None:
         """One point in each curve."""
