@@ -129,16 +129,16 @@ def _workers(cluster: Any) -> Iterator[psutil.Process]:
 
 def differences(first: str, second: str) -> list[str]:
     """How the rows of two outputs differ, in any column."""
-    found: list[str] = []
+    lines: list[str] = []
     for read in (schemas.read_predictions, schemas.read_quarantine):
         one, two = (read(output).sort_by("uri") for output in (first, second))
         if one.num_rows != two.num_rows:
-            found.append(f"{read.__name__}: {one.num_rows} rows against {two.num_rows}")
+            lines.append(f"{read.__name__}: {one.num_rows} rows against {two.num_rows}")
             continue
         for name in one.column_names:
             same = one[name].to_pylist() == two[name].to_pylist()
-            found += [] if same else [f"{read.__name__}: column {name} differs"]
-    return found
+            lines += [] if same else [f"{read.__name__}: column {name} differs"]
+    return lines
 
 
 def main() -> None:

@@ -51,17 +51,17 @@ def job(options: CalibrateOptions) -> None:
     start_ray()
     with tempfile.TemporaryDirectory() as folder:
         images = LabelledImages(table, bundle.input)
-        made = complete(bundle, images, Path(folder))
-        if not any(made.record["calibration"].get(name) for name in ("gender", "age")):
+        calibrated = complete(bundle, images, Path(folder))
+        if not any(calibrated.record["calibration"].get(name) for name in ("gender", "age")):
             raise UsageError(
                 f"`manifest` {source} has too few labelled val images to fit anything: give one "
                 "with more, or keep the calibration that the bundle has"
             )
-        copy_bundle(made, output)
+        copy_bundle(calibrated, output)
     cli.print_table(
-        f"calibrated {bundle.name} ({bundle.id} is now {made.id})",
+        f"calibrated {bundle.name} ({bundle.id} is now {calibrated.id})",
         [
-            *summary(dict(made.record)),
+            *summary(dict(calibrated.record)),
             ("bundle", output),
             ("next", f"python -m jobs.score --images FOLDER --bundle {output} --output runs/score"),
         ],

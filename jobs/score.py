@@ -39,8 +39,8 @@ def job(options: ScoreOptions) -> None:
     if options.again.new_version:
         options = claim.new_version(options, bundle, source)
     if options.again.dry_run:
-        foreseen = claim.settle(options, bundle, source)
-        cli.print_table(*summaries.of_plan(plan(foreseen), foreseen))
+        planned = claim.resolve(options, bundle, source)
+        cli.print_table(*summaries.of_plan(plan(planned), planned))
         return
     storage.require_writable(options.place, "`output`")
     start_ray()

@@ -22,12 +22,12 @@ def job(options: TrainOptions) -> None:
     # Imported here: --help shall not wait for Ray.
     from pipelines.cluster.resources import Ask, cores_a_worker, require
     from pipelines.cluster.session import start_ray
-    from pipelines.training.claim import settle
+    from pipelines.training.claim import resolve
     from pipelines.training.run import train
     from pipelines.training.summary import summary
 
     asked, gpus = options.workers, int(options.workers.use_gpu)
-    planned = settle(options)
+    planned = resolve(options)
     storage.require_readable(planned.manifest, "`manifest`")
     storage.require_writable(planned.output, "`output`")
     if options.keeping.cache:

@@ -12,7 +12,7 @@ from model.preprocessing import InputSpec
 
 @dataclasses.dataclass(frozen=True)
 class PlainStack:
-    """The seed's network: blocks of 3x3 valid convolution, relu, 2x2 max pool; a branch a head.
+    """The notebook's network: blocks of 3x3 valid convolution, relu, 2x2 max pool; a branch a head.
 
     Source: mvisnjic/age-and-gender-prediction-using-CNN, age_gender_prediction_final.ipynb.
     """

@@ -164,8 +164,8 @@ def parity(network: Any, bundle: Bundle, kind: Format, folder: Path) -> dict[str
     smooth = np.cumsum(rng.normal(0, 4, shape), axis=1) + rng.uniform(0, 255, (shape[0], 1, 1, 1))
     pixels[::2] = smooth.clip(0, 255).astype(np.uint8)[::2]
     wanted = {name: np.asarray(value) for name, value in network(pixels, training=False).items()}
-    found = run_exported(kind, folder, pixels)
-    return {name: float(np.abs(wanted[name] - found[name]).max()) for name in sorted(wanted)}
+    exported = run_exported(kind, folder, pixels)
+    return {name: float(np.abs(wanted[name] - exported[name]).max()) for name in sorted(wanted)}
 
 
 def run_exported(

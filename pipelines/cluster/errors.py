@@ -47,7 +47,7 @@ def plain_errors() -> Generator[None]:
 
 
 @contextlib.contextmanager
-def going_on_later(done: str) -> Generator[None]:
+def as_resumable_failure(done: str) -> Generator[None]:
     """Say of a full disk, an outage or lost workers that the same command continues.
 
     Args:

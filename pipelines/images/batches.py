@@ -35,7 +35,7 @@ class DecodedBatch:
 DecodeEntries = Callable[[list[dict[str, Any]], InputSpec, int], Iterator[DecodedBatch]]
 
 
-def decoded_by(decode: Decode) -> DecodeEntries:
+def decode_entries_with(decode: Decode) -> DecodeEntries:
     """`decode_entries` with another decoder."""
     return functools.partial(decode_entries, decode=decode)
 

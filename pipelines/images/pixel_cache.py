@@ -149,18 +149,18 @@ def _decode(
         pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
         with open(temporary, "r+b") as file:  # a full disk says so now; in a mapping it kills
             os.posix_fallocate(file.fileno(), 0, os.path.getsize(temporary))
-        done = decode_into(table, spec, pixels, title)
+        outcome = decode_into(table, spec, pixels, title)
         pixels.flush()
     buffer = io.BytesIO()
-    np.save(buffer, done.sizes)
+    np.save(buffer, outcome.sizes)
     storage.write_bytes(sizes_uri, buffer.getvalue())
-    bad = np.flatnonzero(~done.good).tolist()
+    bad = np.flatnonzero(~outcome.good).tolist()
     return {
         "bytes": path.stat().st_size,
         "shape": list(shape),
         "preprocessing": spec.hash,
         "bad": bad,
-        "rejects": list(done.rejects),
+        "rejects": list(outcome.rejects),
     }
 
 

@@ -67,7 +67,7 @@ class ScoringJob:
         return {"run_id": self.settings.run_id, **self.identity(), **more}
 
 
-def settle(options: ScoreOptions, bundle: Bundle, source: Source) -> ScoringJob:
+def resolve(options: ScoreOptions, bundle: Bundle, source: Source) -> ScoringJob:
     """The job that options mean here: `auto` values as in the earlier run here, else by itself.
 
     Raises:
@@ -130,6 +130,6 @@ def new_version(options: ScoreOptions, bundle: Bundle, source: Source) -> ScoreO
     for number in range(1, _MOST_VERSIONS):
         folder = options.place if number == 1 else layout.path(options.place, f"v{number}")
         here = dataclasses.replace(options, output=folder)
-        if not _claim(settle(here, bundle, source)).differences():
+        if not _claim(resolve(here, bundle, source)).differences():
             return here
     raise UsageError(f"`output` {options.place} holds {_MOST_VERSIONS} versions: choose another")

@@ -53,7 +53,7 @@ def plan(job: ScoringJob) -> Plan:
 
 def _grown(job: ScoringJob, frozen: frozen_inputs.FrozenInputs, done: set[int]) -> Plan:
     """What `incremental` would add to an earlier run."""
-    growth, stale = increment.foresee(frozen, job.source.preview())
+    growth, stale = increment.preview(frozen, job.source.preview())
     again = [rows for i, rows in enumerate(frozen.rows) if i in stale or i not in done]
     shard_rows = job.settings.options.resources.shard_rows
     fresh = len(list(frozen_inputs.sizes(growth.added, shard_rows)))

@@ -19,12 +19,12 @@ from model.bundle import Bundle
 from model.errors import FacemillError
 from pipelines import storage
 from pipelines.bundles.opening import copy_bundle
-from pipelines.cluster.errors import going_on_later
+from pipelines.cluster.errors import as_resumable_failure
 from pipelines.manifests.sources import Source, open_source
 from pipelines.predictions import frozen_inputs, layout
 from pipelines.predictions.run_record import ShardRecord, write_run
 from pipelines.scoring import increment
-from pipelines.scoring.claim import ScoringJob, Settings, claim, settle
+from pipelines.scoring.claim import ScoringJob, Settings, claim, resolve
 from pipelines.scoring.counters import ScoringCounters
 from pipelines.scoring.increment import Growth
 from pipelines.scoring.options import Limits, ScoreOptions
@@ -69,8 +69,8 @@ def score(options: ScoreOptions, bundle: Bundle, source: Source | None = None) -
     """
     started = time.monotonic()
     source = source or open_source(options.images, options.manifest)
-    with going_on_later("scored"), Lease(options.place) as lease:
-        job = claim(settle(options, bundle, source))
+    with as_resumable_failure("scored"), Lease(options.place) as lease:
+        job = claim(resolve(options, bundle, source))
         adopt_run(job.settings.run_id)
         return _score(job, lease, started)
 

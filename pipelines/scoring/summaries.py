@@ -28,7 +28,7 @@ _NAMES = {
 def of_plan(plan: Plan, job: ScoringJob) -> Summary:
     """What `dry_run` found."""
     more = "" if plan.inputs_exact else "more than "
-    where = job.settings.options.resources.plan
+    placement = job.settings.options.resources.plan
     return (
         "dry run: nothing was started or written",
         [
@@ -37,7 +37,7 @@ def of_plan(plan: Plan, job: ScoringJob) -> Summary:
             ("shards", f"{more}{plan.shards:,}, {plan.pending_shards:,} to score"),
             ("bundle", f"{job.bundle.name} ({job.bundle.id})"),
             ("precision", plan.precision),
-            ("plan", where if where != "auto" else "fused; separate where there are GPUs"),
+            ("plan", placement if placement != "auto" else "fused; separate where there are GPUs"),
             ("output", job.settings.output),
         ],
     )

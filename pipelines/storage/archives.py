@@ -77,5 +77,5 @@ def _require_end(file: Any, offset: int, uri: str) -> None:
     block = file.read(tarfile.BLOCKSIZE)
     after = file.read(_TAR_FILLING)
     if len(block) < tarfile.BLOCKSIZE or any(block) or any(after):
-        what = "is damaged, or two in one," if block else "is cut off"
-        raise StorageError(_LOST.format(uri, f"{what} at byte {offset:,}"))
+        damage = "is damaged, or two in one," if block else "is cut off"
+        raise StorageError(_LOST.format(uri, f"{damage} at byte {offset:,}"))

@@ -21,7 +21,7 @@ MOST_BYTES = 256 * 2**20
 # 16 GETs in flight hide 40 ms of latency at 400 images/s; each holds one file in memory.
 _READ_AHEAD = 16
 
-_WITNESSES: dict[str, str] = {}  # bucket -> an object of it that this process has read
+_READABLE: dict[str, str] = {}  # bucket -> an object of it that this process has read
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -58,7 +58,7 @@ def fetch(entry: Mapping[str, Any]) -> bytes | ReadFailure:
     except (FileNotFoundError, NotADirectoryError):
         return ReadFailure("not_found", f"{uri} does not exist")
     except PermissionError as error:
-        if not storage.is_local(uri) and not _is_witnessed(storage.split_s3(uri)[0]):
+        if not storage.is_local(uri) and not _is_bucket_readable(storage.split_s3(uri)[0]):
             raise
         return ReadFailure("denied", str(error))
     except OSError as error:
@@ -66,7 +66,7 @@ def fetch(entry: Mapping[str, Any]) -> bytes | ReadFailure:
             raise
         return ReadFailure("not_found", str(error))
     if not storage.is_local(uri):
-        _WITNESSES[storage.split_s3(uri)[0]] = uri
+        _READABLE[storage.split_s3(uri)[0]] = uri
     return data
 
 
@@ -77,10 +77,10 @@ def _read(uri: str, entry: Mapping[str, Any]) -> bytes:
         _require_size(uri, length or 0)
         return storage.read_bytes(uri, offset, length)
     if storage.is_local(uri):
-        found = os.stat(uri)
-        if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for
+        status = os.stat(uri)
+        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
             raise ReadFailure("not_a_file", f"{uri} is a folder, a pipe or a device")
-        _require_size(uri, found.st_size)
+        _require_size(uri, status.st_size)
         return storage.read_bytes(uri)
     _require_size(uri, length or 0)
     return get_object(uri)
@@ -116,17 +116,17 @@ def _bad_key(uri: str) -> ReadFailure:
     return ReadFailure("bad_key", f"{uri!r}: {why}outer slash: copy the object to another key")
 
 
-def _is_witnessed(bucket: str) -> bool:
+def _is_bucket_readable(bucket: str) -> bool:
     """Whether an object of the bucket that was read before can be read now.
 
     Then a denial is about the one object (its own policy or key), a row; else the whole bucket is
     shut, as with a revoked key, and that must not turn into bad images.
     """
-    witness = _WITNESSES.get(bucket)
-    if witness is None:
+    known_uri = _READABLE.get(bucket)
+    if known_uri is None:
         return False
     try:
-        get_object(witness)
+        get_object(known_uri)
     except OSError:
         return False
     return True

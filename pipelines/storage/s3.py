@@ -101,16 +101,16 @@ def download(uri: str, path: Path) -> None:
 def open_reader(uri: str) -> Any:
     """A file to read and seek in, by ranges."""
     store, key = s3_store(uri)
-    return _Plain(obstore.open_reader(store, key))
+    return _BytesReader(obstore.open_reader(store, key))
 
 
-class _Plain:
+class _BytesReader:
     """A reader of obstore's whose bytes are Python's, which tarfile wants."""
 
     def __init__(self, reader: Any) -> None:
         self.reader, self.seek, self.tell = reader, reader.seek, reader.tell
 
-    def __enter__(self) -> "_Plain":
+    def __enter__(self) -> "_BytesReader":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -120,7 +120,7 @@ class _Plain:
         return bytes(self.reader.read(size))
 
 
-def require_readable(uri: str, what: str) -> None:
+def require_readable(uri: str, argument: str) -> None:
     """Fail in one sentence if nothing can be read.
 
     Ray Data hangs without a word where S3 denies access (ray#57278), so ask before it does.
@@ -129,24 +129,24 @@ def require_readable(uri: str, what: str) -> None:
         StorageError: nothing is there, missing bucket, denied key, unreachable endpoint.
     """
     with contextlib.suppress(PermissionError):  # a role that may read below a prefix and not it
-        if _probe(uri, what) or exists(uri):
+        if _probe(uri, argument) or exists(uri):
             return
-    raise StorageError(f"{what} {uri} holds nothing: check the prefix")
+    raise StorageError(f"{argument} {uri} holds nothing: check the prefix")
 
 
-def require_store(uri: str, what: str) -> None:
+def require_store(uri: str, argument: str) -> None:
     """Fail in one sentence if the bucket cannot be reached.
 
     Raises:
         StorageError: see `require_readable`.
     """
-    _probe(uri, what)
+    _probe(uri, argument)
 
 
-def _probe(uri: str, what: str) -> bool:
+def _probe(uri: str, argument: str) -> bool:
     """Whether a key is there; asked with little patience, told in a sentence what went wrong."""
     bucket, prefix = split_s3(uri)
-    where = f" at {endpoint()}" if endpoint() else ""
+    at_endpoint = f" at {endpoint()}" if endpoint() else ""
     settings: dict[str, Any] = {"endpoint": endpoint()} if endpoint() else {}
     settings["client_options"] = {"allow_http": True, "connect_timeout": "3s", "timeout": "15s"}
     settings["retry_config"] = {"max_retries": 1, "retry_timeout": timedelta(seconds=15)}
@@ -157,21 +157,23 @@ def _probe(uri: str, what: str) -> bool:
     except OSError as error:
         text = str(error).removeprefix(uri)
         if isinstance(error, FileNotFoundError) or "NoSuchBucket" in text:
-            reason = f"there is no bucket {bucket!r}{where}: check the name or create it"
+            reason = f"there is no bucket {bucket!r}{at_endpoint}: check the name or create it"
         elif isinstance(error, PermissionError) or _REFUSED.search(text):
-            reason = _denied(bucket, where)
+            reason = _denied(bucket, at_endpoint)
         elif re.search("PermanentRedirect|redirect|AuthorizationHeaderMalformed", text):
             reason = (
                 f"bucket {bucket!r} is not in region {region()}: set AWS_REGION to its region, on "
                 "a cluster on every node"
             )
         else:
-            reason = f"the store{where} cannot be reached: check AWS_ENDPOINT_URL and the network"
-        raise StorageError(f"{what} {uri}: {reason}") from None
+            reason = (
+                f"the store{at_endpoint} cannot be reached: check AWS_ENDPOINT_URL and the network"
+            )
+        raise StorageError(f"{argument} {uri}: {reason}") from None
 
 
-def _denied(bucket: str, where: str) -> str:
-    text = f"access to bucket {bucket!r}{where} is denied: check AWS_ACCESS_KEY_ID, "
+def _denied(bucket: str, at_endpoint: str) -> str:
+    text = f"access to bucket {bucket!r}{at_endpoint} is denied: check AWS_ACCESS_KEY_ID, "
     text += "AWS_SECRET_ACCESS_KEY and the bucket's policy"
     if "AWS_ACCESS_KEY_ID" not in os.environ and Path("~/.aws/credentials").expanduser().exists():
         text += "; profiles are not read: eval $(aws configure export-credentials `format` env)"

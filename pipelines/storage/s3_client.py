@@ -28,13 +28,13 @@ def region() -> str:
 
 
 @functools.lru_cache(maxsize=64)
-def _store(bucket: str, address: str | None, where: str, key: str | None) -> S3Store:
+def _store(bucket: str, address: str | None, region_name: str, key: str | None) -> S3Store:
     """A client for one bucket; `key` is part of the cache key only, so new credentials count."""
     del key
     settings: dict[str, Any] = {"endpoint": address} if address else {}
     return S3Store(
         bucket,
-        region=where,
+        region=region_name,
         client_options={"allow_http": True, "connect_timeout": "5s", "timeout": "120s"},
         # We sit out a minute of 503s; a longer outage fails the shard, and a re-run resumes.
         retry_config={

@@ -46,12 +46,12 @@ def folders(uri: str) -> list[str]:
         if len(first) >= _S3_PAGE and all(item["path"].count("/") < depth for item in first):
             return []
         try:
-            found = obstore.list_with_delimiter(store, prefix or None)["common_prefixes"]
+            prefixes = obstore.list_with_delimiter(store, prefix or None)["common_prefixes"]
         except obstore_errors.BaseError as error:
             if _ODD_KEY in str(error):
                 return []  # see `_keys_as_they_are`
             raise
-    names = [name.rstrip("/") for name in found]
+    names = [name.rstrip("/") for name in prefixes]
     if not all(names):
         return []  # keys that begin with a slash: see `_keys_as_they_are`
     # With its slash, so that a folder named IMG_1.jpg is not taken for an image.
@@ -128,11 +128,11 @@ def _object(uri: str) -> Iterator[FileEntry]:
     store, key = s3_store(uri)
     try:
         with plain_errors(uri):
-            found: Any = obstore.head(store, key)
+            metadata: Any = obstore.head(store, key)
     except FileNotFoundError:
         yield from _below(uri, descend=True)
     else:
-        yield _entry(bucket, found["path"], found["size"], found["e_tag"])
+        yield _entry(bucket, metadata["path"], metadata["size"], metadata["e_tag"])
 
 
 def _entry(bucket: str, key: str, size: int, etag: str | None) -> FileEntry:

@@ -24,17 +24,17 @@ def watched(watcher: Watcher) -> Generator[None]:
 
 
 @contextlib.contextmanager
-def passing(operation: str, uri: str) -> Generator[Callable[[], None]]:
+def announced(operation: str, uri: str) -> Generator[Callable[[], None]]:
     """A write passes the door: told before and after.
 
     Yields:
         What to call in the midst of the write, where the store lets half of it be there.
     """
-    _tell("before", operation, uri)
-    yield lambda: _tell("half", operation, uri)
-    _tell("after", operation, uri)
+    _announce("before", operation, uri)
+    yield lambda: _announce("half", operation, uri)
+    _announce("after", operation, uri)
 
 
-def _tell(moment: Moment, operation: str, uri: str) -> None:
+def _announce(moment: Moment, operation: str, uri: str) -> None:
     for watcher in _watchers:
         watcher(moment, operation, uri)

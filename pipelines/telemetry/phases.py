@@ -13,7 +13,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
-from pipelines.telemetry.log import JOB, RUN_ID, tell_phase
+from pipelines.telemetry.log import JOB, RUN_ID, log_phase
 
 
 def begin_run(job: str) -> None:
@@ -54,4 +54,4 @@ def phase(name: str) -> Generator[dict[str, Any]]:
         raise
     finally:
         seconds = round(time.monotonic() - started, 2)
-        tell_phase({"phase": name, "status": status, "seconds": seconds, **facts})
+        log_phase({"phase": name, "status": status, "seconds": seconds, **facts})

@@ -17,7 +17,7 @@ from pipelines.training import checkpoints
 from pipelines.training.checkpoints import TrainState
 
 
-def mend_checkpoint_list(folder: str) -> None:
+def repair_checkpoint_list(folder: str) -> None:
     """Write the list anew if it is broken, naming the last whole checkpoint; else do nothing.
 
     Args:

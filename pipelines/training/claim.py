@@ -90,7 +90,7 @@ class TrainingJob:
         workers, lessons, keeping = (
             self.options.workers, self.options.lessons, self.options.keeping,
         )  # fmt: skip
-        own = {
+        later_options = {
             "accumulate": workers.accumulate,
             "early_stopping": keeping.early_stopping,
             "balance": lessons.balance,
@@ -105,7 +105,9 @@ class TrainingJob:
                 "conflicts": lessons.conflicts,
                 "seed": keeping.seed,
                 "weights_dtype": keeping.weights_dtype,
-                **{name: value for name, value in own.items() if value != _DEFAULTS[name]},
+                **{
+                    name: value for name, value in later_options.items() if value != _DEFAULTS[name]
+                },
             }
         )
 
@@ -121,7 +123,7 @@ class TrainingJob:
         return {"preset": self.options.preset, **chosen}
 
 
-def settle(options: TrainOptions, recipe: Recipe | None = None) -> TrainingJob:
+def resolve(options: TrainOptions, recipe: Recipe | None = None) -> TrainingJob:
     """The training that options mean.
 
     Args:
@@ -135,9 +137,9 @@ def settle(options: TrainOptions, recipe: Recipe | None = None) -> TrainingJob:
     manifest, output = options.uri("manifest"), options.uri("output")
     start = None
     if options.lessons.start_from:
-        first = storage.normalize(options.lessons.start_from)
-        storage.require_readable(first, "`start_from`")
-        start = open_start(first, recipe)
+        start_uri = storage.normalize(options.lessons.start_from)
+        storage.require_readable(start_uri, "`start_from`")
+        start = open_start(start_uri, recipe)
     teachers = tuple(open_bundle(uri) for uri in options.lessons.teachers)
     job = TrainingJob(options, recipe, manifest, output, teachers, start)
     check(job)
@@ -174,8 +176,8 @@ def _check_teacher(recipe: Recipe, teacher: Bundle) -> None:
             f"{recipe.name} takes {recipe.input.color} ones: a teacher must see the "
             "same picture, of whatever size"
         )
-    own = {(head.name, head.kind, head.classes) for head in recipe.heads}
-    strange = [h.name for h in teacher.heads if (h.name, h.kind, h.classes) not in own]
+    own_heads = {(head.name, head.kind, head.classes) for head in recipe.heads}
+    strange = [h.name for h in teacher.heads if (h.name, h.kind, h.classes) not in own_heads]
     if strange:
         raise UsageError(
             f"`teachers` {teacher.name} ({teacher.id}) has heads that {recipe.name} has "
@@ -203,9 +205,9 @@ def claim(job: TrainingJob, fingerprint: str) -> Trained | None:
         UsageError: it holds another run; the differing settings are named.
     """
     identity = job.identity(fingerprint)
-    mine = Claim(job.output, TrainOptions.SAVED_IN, "training run", identity, _DEFAULTS)
-    before = mine.record()
-    record = mine.take(
+    output_claim = Claim(job.output, TrainOptions.SAVED_IN, "training run", identity, _DEFAULTS)
+    before = output_claim.record()
+    record = output_claim.take(
         lambda: {
             "manifest": job.manifest,
             "run_id": phases.run_id(),
@@ -219,7 +221,12 @@ def claim(job: TrainingJob, fingerprint: str) -> Trained | None:
     record_uri = storage.join(bundle_uri, RECORD_FILE)
     if not storage.exists(record_uri):
         return None
-    made = tables.read_json(record_uri)
+    bundle_record = tables.read_json(record_uri)
     return Trained(
-        bundle_uri, made["bundle_id"], tuple(made["history"]), (), made["best_epoch"], True
+        bundle_uri,
+        bundle_record["bundle_id"],
+        tuple(bundle_record["history"]),
+        (),
+        bundle_record["best_epoch"],
+        True,
     )

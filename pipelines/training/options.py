@@ -175,26 +175,26 @@ class TrainOptions:
             UsageError: there is no such preset, or it has no head that could be replaced.
         """
         changes, start = self.changes, self.lessons.start_from
-        given = preset(self.preset)
-        auxiliary = {"preset": given.auxiliary, "auxiliary": ("race",), "kept": ()}
+        base = preset(self.preset)
+        auxiliary = {"preset": base.auxiliary, "auxiliary": ("race",), "kept": ()}
         rates = {"learning_rate": changes.learning_rate, "clip_norm": changes.clip_norm}
         chosen = {name: value for name, value in rates.items() if value is not None}
         return dataclasses.replace(
-            given,
-            epochs=changes.epochs or given.epochs,
-            global_batch_size=changes.global_batch_size or given.global_batch_size,
-            optimizer=dataclasses.replace(given.optimizer, **chosen),
-            heads=_heads(self.preset, changes, given.heads),
+            base,
+            epochs=changes.epochs or base.epochs,
+            global_batch_size=changes.global_batch_size or base.global_batch_size,
+            optimizer=dataclasses.replace(base.optimizer, **chosen),
+            heads=_heads(self.preset, changes, base.heads),
             auxiliary=auxiliary[changes.race_head],
-            sides=() if start else given.sides,
+            sides=() if start else base.sides,
         )
 
 
-def _heads(name: str, changes: Changes, given: tuple[heads.Head, ...]) -> tuple[heads.Head, ...]:
+def _heads(name: str, changes: Changes, base: tuple[heads.Head, ...]) -> tuple[heads.Head, ...]:
     """The preset's heads with `age_head` and `race_head` applied."""
-    chosen = list(given)
+    chosen = list(base)
     if changes.age_head == "groups":
-        if not any(head.label == "age_years" for head in given):
+        if not any(head.label == "age_years" for head in base):
             raise UsageError(
                 f"`age_head` groups: {name} has no age head that it could replace; choose a preset "
                 "that reads ages, for example seed-final"

@@ -59,11 +59,13 @@ def _split(job: TrainingJob, rows: pa.Table, pixels: CachedPixels, is_train: boo
     frame: Any = rows.to_pandas()
     usable = np.zeros(rows.num_rows, dtype=bool)
     usable[pixels.rows] = True
-    usable &= manifest.kept(frame, conflicts).to_numpy()
+    usable &= manifest.kept_rows(frame, conflicts).to_numpy()
     index = np.flatnonzero(usable)
     if is_train:
         _require_a_batch(job, len(index))  # what cannot be decoded is gone
-    good = manifest.from_frame(manifest.settled(frame, conflicts)).take(pa.array(index, pa.int64()))
+    good = manifest.from_frame(manifest.with_conflicts_resolved(frame, conflicts)).take(
+        pa.array(index, pa.int64())
+    )
     targets = {
         head.name: encode_target(head, manifest.codes(good, head.label))
         for head in job.recipe.heads

@@ -92,22 +92,26 @@ class MlFlow:
                 "`mlflow_uri` holds a credential: give it as MLFLOW_TRACKING_USERNAME and "
                 "MLFLOW_TRACKING_PASSWORD"
             )
-        note = storage.join(job.output, "mlflow.json")
+        record_uri = storage.join(job.output, "mlflow.json")
         try:
             self._client: Any = mlflow.MlflowClient(tracking_uri=uri)
-            if storage.exists(note):
-                self.run = str(tables.read_json(note)["run_id"])
+            if storage.exists(record_uri):
+                self.run = str(tables.read_json(record_uri)["run_id"])
                 self._client.update_run(self.run, status="RUNNING")
                 return
-            found = self._client.get_experiment_by_name("facemill")
-            number = found.experiment_id if found else self._client.create_experiment("facemill")
-            self.run = self._client.create_run(number, run_name=job.recipe.name).info.run_id
+            experiment = self._client.get_experiment_by_name("facemill")
+            experiment_id = (
+                experiment.experiment_id
+                if experiment
+                else self._client.create_experiment("facemill")
+            )
+            self.run = self._client.create_run(experiment_id, run_name=job.recipe.name).info.run_id
             for name, value in _flat(identity):
                 self._client.log_param(self.run, name, str(value)[:500])
         except Exception as error:  # MLflow's own tree and requests' and SQLAlchemy's
             line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             raise UsageError(f"`mlflow_uri` {uri} cannot be used: {line}") from None
-        tables.write_json(note, {"run_id": self.run, "mlflow_uri": uri})
+        tables.write_json(record_uri, {"run_id": self.run, "mlflow_uri": uri})
 
     def epoch(self, row: Mapping[str, float]) -> None:
         """One point in each curve."""
@@ -138,29 +142,29 @@ class Trackers:
     def epoch(self, row: Mapping[str, float]) -> None:
         """Tell of an epoch."""
         for tracker in self.each:
-            with _said(tracker):
+            with _failure_is_noted(tracker):
                 tracker.epoch(row)
 
     def finish(self, metrics: Mapping[str, Any]) -> None:
         """Tell of the bundle's metrics by split, each {value, low, high, images}."""
         flat = {
-            f"{split}/{name}": float(found["value"] if isinstance(found, dict) else found)
+            f"{split}/{name}": float(value["value"] if isinstance(value, dict) else value)
             for split, measured in metrics.items()
-            for name, found in measured.items()
+            for name, value in measured.items()
         }
         for tracker in self.each:
-            with _said(tracker):
+            with _failure_is_noted(tracker):
                 tracker.finish(flat)
 
     def close(self) -> None:
         """End."""
         for tracker in self.each:
-            with _said(tracker):
+            with _failure_is_noted(tracker):
                 tracker.close()
 
 
 @contextlib.contextmanager
-def _said(tracker: Tracker) -> Generator[None]:
+def _failure_is_noted(tracker: Tracker) -> Generator[None]:
     try:
         yield
     except Exception as error:
@@ -187,8 +191,8 @@ def open_trackers(job: TrainingJob, identity: Mapping[str, Any]) -> Generator[Tr
 
 def _flat(data: Mapping[str, Any], path: str = "") -> list[tuple[str, Any]]:
     """`recipe.optimizer.name` and its value for every leaf."""
-    found: list[tuple[str, Any]] = []
+    leaves: list[tuple[str, Any]] = []
     for key, value in data.items():
         name = f"{path}{key}"
-        found += _flat(value, f"{name}.") if isinstance(value, dict) else [(name, value)]  # type: ignore[arg-type]
-    return found
+        leaves += _flat(value, f"{name}.") if isinstance(value, dict) else [(name, value)]  # type: ignore[arg-type]
+    return leaves

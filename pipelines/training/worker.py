@@ -111,12 +111,12 @@ class _Run:
     """One worker's run: the feeds, the replica and where they stand."""
 
     def __init__(
-        self, config: WorkerConfig, strategy: Any, feeds: tuple[Feed, Feed], beat: list[float]
+        self, config: WorkerConfig, strategy: Any, feeds: tuple[Feed, Feed], heartbeat: list[float]
     ) -> None:
         """Build all, and take up the latest checkpoint if there is one."""
         context = ray.train.get_context()
         self.rank, workers = context.get_world_rank(), context.get_world_size()
-        self.config, self.recipe, self.beat = config, config.recipe, beat
+        self.config, self.recipe, self.heartbeat = config, config.recipe, heartbeat
         self.train, self.val = feeds
         self.seed = config.options.keeping.seed
         self.steps = len(self.train) // self.recipe.global_batch_size
@@ -132,7 +132,7 @@ class _Run:
         if checkpoint is not None:
             with checkpoint.as_directory() as folder:
                 names = self.replica.arrays()
-                self.replica.take_up({n: checkpoints.load_arrays(folder, n) for n in names})
+                self.replica.restore({n: checkpoints.load_arrays(folder, n) for n in names})
                 self.state = checkpoints.load_state(folder)
 
     def is_over(self) -> bool:
@@ -155,7 +155,7 @@ class _Run:
         if replica.workers > 1 and replica.weights_differ():
             raise CannotGoOn(_DRIFTED.format(state.epoch + 1))
         side = self.recipe.side_at(state.epoch)
-        val_sums = replica.merged(replica.validate(self.val, self.beat, side))
+        val_sums = replica.merged(replica.validate(self.val, self.heartbeat, side))
         scores |= replica.scores(val_sums, "val")
         # The loss above was measured before the last step: that step may have broken the weights.
         self._require_finite("validation loss", scores["val_loss"])
@@ -169,9 +169,9 @@ class _Run:
         # Of small pictures no epoch is a best one that `keep_best` would keep.
         self._report(row if side is None else {**row, "val_loss": sys.float_info.max}, row)
 
-    def _require_finite(self, what: str, value: float) -> None:
+    def _require_finite(self, name: str, value: float) -> None:
         if not np.isfinite(value):
-            raise CannotGoOn(_NOT_FINITE.format(what, value, self.state.epoch + 1))
+            raise CannotGoOn(_NOT_FINITE.format(name, value, self.state.epoch + 1))
 
     def _pace(self) -> dict[str, float]:
         """Seconds of the epoch, speed, and the share of the time that waited for data."""
@@ -212,9 +212,13 @@ class _Run:
         for batch in batches:
             total = total + self.replica.train_step(batch, side)
             state.step += 1
-            self.beat[0] = time.monotonic()
-            if self.rank == 0 and config.board is not None and self.beat[0] - shown > _PROGRESS_S:
-                shown = self.beat[0]
+            self.heartbeat[0] = time.monotonic()
+            if (
+                self.rank == 0
+                and config.board is not None
+                and self.heartbeat[0] - shown > _PROGRESS_S
+            ):
+                shown = self.heartbeat[0]
                 config.board.step_done.remote(state.epoch + 1, state.step, self.steps)
             if self._checkpoint_due():
                 state.sums = self.replica.merged(np.asarray(total) + before).tolist()
@@ -248,7 +252,7 @@ class _Run:
                 if board is not None and row:
                     ray.get(board.epoch_done.remote(row))
             ray.train.report(rank_by, checkpoint=checkpoint)
-        self.beat[0] = time.monotonic()
+        self.heartbeat[0] = time.monotonic()
 
 
 def start_watchdog(timeout_s: float) -> list[float]:
@@ -257,14 +261,16 @@ def start_watchdog(timeout_s: float) -> list[float]:
     Returns:
         A one-item list; the loop writes the time of its last sign of life into it.
     """
-    beat = [time.monotonic()]
+    heartbeat = [time.monotonic()]
 
     def watch() -> None:
-        while time.monotonic() - beat[0] < timeout_s:
+        while time.monotonic() - heartbeat[0] < timeout_s:
             time.sleep(min(5.0, timeout_s / 4))
-        why = f"no step ended in {timeout_s:g} s: this worker exits, so that Ray restarts the group"
-        print(why, file=sys.stderr, flush=True)
+        message = (
+            f"no step ended in {timeout_s:g} s: this worker exits, so that Ray restarts the group"
+        )
+        print(message, file=sys.stderr, flush=True)
         os._exit(70)
 
     threading.Thread(target=watch, daemon=True).start()
-    return beat
+    return heartbeat

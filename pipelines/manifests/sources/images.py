@@ -69,10 +69,9 @@ class Images:
 
 def no_images(uri: str, files: int) -> ManifestError:
     """What to say where a listing holds no image."""
-    what = f"{files} files, none of them" if files else "no files, so no"
-    return ManifestError(
-        f"`images` {uri} holds {what} images: looked for {' '.join(sorted(listing.IMAGE_SUFFIXES))}"
-    )
+    count = f"{files} files, none of them" if files else "no files, so no"
+    suffixes = " ".join(sorted(listing.IMAGE_SUFFIXES))
+    return ManifestError(f"`images` {uri} holds {count} images: looked for {suffixes}")
 
 
 def list_entries(batch: dict[str, Any]) -> Iterator[pa.Table]:
