@@ -20,7 +20,7 @@ SIDE = 128
 
 
 def command_line() -> str:
-    """The command that runs now, as it was typed: a table names the one that made it."""
+    """The command line of this process, which a table names as the one that made it."""
     name = Path(sys.argv[0]).stem
     return shlex.join(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]])
 
@@ -97,7 +97,7 @@ def tf_data(paths: list[str], _: str) -> float:
 
 
 class DocumentedPredictor:
-    """As in Ray's guide to batch inference; it also says when it worked."""
+    """As in Ray's guide to batch inference; it also records when it worked."""
 
     def __init__(self) -> None:
         """Load the network."""
@@ -147,7 +147,7 @@ def ray_data(paths: list[str], folder: str) -> float:
 
 
 def facemill(precision: str) -> Callable[[list[str], str], float]:
-    """A contender: jobs.score; seconds after its start-up, which is told apart."""
+    """A contender: jobs.score; seconds after its start-up, which is printed beside them."""
 
     def score(paths: list[str], folder: str) -> float:
         images = _linked(paths, folder)
@@ -211,7 +211,8 @@ def one_core(precision: str) -> None:
     from model.preprocessing import decode_image
     from pipelines.bundles.opening import open_bundle
 
-    bundle, paths = open_bundle(BUNDLE), json.loads(sys.stdin.readline())
+    bundle = open_bundle(BUNDLE)
+    paths = json.loads(sys.stdin.readline())
     predictors: list[Any] = [
         Predictor(bundle, precision, size, threads=1)  # type: ignore[arg-type]
         for size in BATCHES

@@ -34,7 +34,8 @@ class Run:
 
     def __init__(self, address: str, images: str, output: str, extra: list[str]) -> None:
         """Start it."""
-        self.output, self.starts, self.address = output, 0, address
+        self.output, self.address = output, address
+        self.starts = 0
         self._command = [sys.executable, "-m", "jobs.score", "--images", images,
                          "--output", output, *extra]  # fmt: skip
         self._log = open(f"{output}.log", "wb")  # noqa: SIM115

@@ -53,7 +53,7 @@ def measured(name: str, images: str, limit: int) -> dict[str, float]:
 
 
 def run_contender(name: str, images: str, limit: int) -> None:
-    """Be the contender."""
+    """Run one contender in this process and print its rate."""
     paths = sorted(str(path.resolve()) for path in Path(images).iterdir())[:limit]
     paths = paths[: max(64, int(len(paths) * SHARE.get(name, 1.0)))]
     folder = tempfile.mkdtemp(prefix="facemill-bench-")

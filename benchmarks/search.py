@@ -47,7 +47,10 @@ class Candidate:
 def candidates(side: int, epochs: int) -> dict[str, Candidate]:
     """What is compared, by name; the first is the base."""
     full = preset("facemill")
-    network, picture = full.network, InputSpec(side, side, "rgb")  # Lanczos, as when it began
+    network, picture = (
+        full.network,
+        InputSpec(side, side, "rgb"),
+    )  # Lanczos filter, for all candidates alike
     base = dataclasses.replace(full, name="base", source="", epochs=epochs, input=picture)
     gender, age, race = base.heads
 
@@ -148,9 +151,13 @@ def run(candidate: Candidate, manifest_uri: str, cache: str) -> dict[str, Any]:
         recipe, tf.distribute.get_strategy(), 0, 1, steps=steps * recipe.epochs, seed=seed,
         precision="bfloat16",
     )  # fmt: skip
-    seconds, scores, history = 0.0, dict[str, float](), list[float]()
+    seconds = 0.0
+    scores = dict[str, float]()
+    history = list[float]()
     for epoch in range(recipe.epochs):
-        began, total, side = time.monotonic(), 0.0, recipe.side_at(epoch)
+        began = time.monotonic()
+        total = 0.0
+        side = recipe.side_at(epoch)
         for batch in train.epoch(seed, epoch, recipe.global_batch_size, replica.places):
             total = total + replica.train_step(batch, side)
         scores = replica.scores(np.asarray(total), "train")

@@ -80,7 +80,7 @@ def prepared(folder: Path, images: str, count: int, quick: bool) -> str:
 
 
 def fit(threads: int, uri: str, preset_name: str) -> dict[str, float]:
-    """Be the bare Keras contender; images/s after the first epoch."""
+    """Run the bare Keras contender; images/s after the first epoch."""
     import numpy as np
 
     from model.presets import preset
@@ -128,7 +128,7 @@ def fit(threads: int, uri: str, preset_name: str) -> dict[str, float]:
 
 
 def facemill(workers: int, cores: int, uri: str, preset_name: str, folder: str) -> dict[str, float]:
-    """Be jobs.train; images/s after the first epoch, and what it waited for data."""
+    """Run jobs.train; images/s after the first epoch, and the share of time that waits for data."""
     output = Path(folder) / "out"
     command = [
         sys.executable, "-m", "jobs.train", "--manifest", uri, "--output", str(output),

@@ -2,7 +2,7 @@
 
 Leaves at --output a new bundle (another id) whose gender probabilities and age intervals were
 fitted on the val split of the manifest that it was trained on, with the drift reference of its
-inputs and the metrics that it has with them. jobs.train does the same at its end; this job is for
+inputs and its metrics under that calibration. jobs.train does the same at its end; this job is for
 bundles without it.
 """
 
@@ -29,11 +29,11 @@ class CalibrateOptions:
     bundle: str | None = None
     """Bundle folder or s3:// prefix; default: the newest shipped one."""
     other_manifest: bool = False
-    """Take another manifest than the bundle was trained on."""
+    """Allow another manifest than the one that the bundle was trained on."""
 
 
 def job(options: CalibrateOptions) -> None:
-    """Calibrate and print what was found."""
+    """Calibrate and print what was fitted."""
     from pipelines.bundles.calibrating import LabelledImages, check_manifest, complete, summary
     from pipelines.bundles.opening import copy_bundle, open_bundle
     from pipelines.manifests.manifest import read_manifest

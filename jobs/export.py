@@ -25,7 +25,7 @@ class ExportOptions:
     bundle: str | None = None
     """Bundle folder or s3:// prefix; default: the newest shipped one."""
     format: Literal["savedmodel", "onnx"] = "onnx"
-    """onnx (extra `export`), or savedmodel for TensorFlow Serving."""
+    """onnx (needs onnx, tf2onnx and onnxruntime), or savedmodel for TensorFlow Serving."""
     opset: int = 17
     """ONNX operator set, 13 to 18."""
 

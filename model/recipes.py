@@ -186,7 +186,7 @@ class Recipe:
         data["input"] = self.input.to_json()
         data["network"]["kind"] = type(self.network).__name__
         if not self.auxiliary:
-            del data["auxiliary"]  # as recipes were before there were any
+            del data["auxiliary"]  # left out, so that recipes without it keep their identity
         if not self.sides:
             del data["sides"]
         return data

@@ -42,7 +42,7 @@ def machine() -> str:
 
 
 def import_tensorflow(threads: int | None = None) -> Any:
-    """TensorFlow, with its devices found and its thread pools sized.
+    """Import TensorFlow, look for its devices and size its thread pools.
 
     Args:
         threads: threads inside an operation, and operations at once; None leaves TensorFlow's
@@ -50,7 +50,7 @@ def import_tensorflow(threads: int | None = None) -> Any:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    os.environ.pop("TF_USE_LEGACY_KERAS", None)  # Ray Train sets it; we are Keras 3
+    os.environ.pop("TF_USE_LEGACY_KERAS", None)  # Ray Train sets it, and this is Keras 3
     with captured_stderr():
         import tensorflow as tf
 

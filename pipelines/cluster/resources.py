@@ -1,4 +1,4 @@
-"""What the cluster has, what its autoscaler brings, and a clear word where neither will do.
+"""Checks that the cluster has, or its autoscaler brings, what a job cannot do without.
 
 Ray waits for ever for what nobody will bring. So what a job cannot do without is asked for at its
 start, as a placement group that waits, which is what an autoscaler acts on; where nothing comes

@@ -1,4 +1,4 @@
-"""This process's Ray: the cluster that it was told of, or a quiet local one."""
+"""Starts this process's Ray: the cluster that RAY_ADDRESS names, or a local one."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Batches of entries: fetched and decoded in this process, what fails told as rows."""
+"""Fetches and decodes batches of entries in this process; what fails becomes rows."""
 
 import dataclasses
 import functools

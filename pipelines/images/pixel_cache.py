@@ -120,7 +120,7 @@ def decoded(table: pa.Table, spec: InputSpec, cache: str, title: str) -> CachedP
     sizes_uri = storage.join(cache, f"{name}.sizes.npy")
     record = tables.read_json(record_uri) if storage.exists(record_uri) else None
     if record is not None and not storage.exists(sizes_uri):
-        record = None  # made by 0.1.0, which kept none
+        record = None  # release 0.1.0 kept no sizes: decode again
     reused = record is not None
     if record is None:
         record = _decode(table, spec, path, title, sizes_uri)
@@ -129,7 +129,8 @@ def decoded(table: pa.Table, spec: InputSpec, cache: str, title: str) -> CachedP
         tables.write_json(record_uri, record)
     elif not _is_whole(path, record["bytes"]):
         if storage.is_local(cache):  # somebody removed the file and left the record
-            record, reused = _decode(table, spec, path, title, sizes_uri), False
+            record = _decode(table, spec, path, title, sizes_uri)
+            reused = False
         else:
             storage.download(storage.join(cache, path.name), str(path))
     good = np.ones(table.num_rows, dtype=bool)

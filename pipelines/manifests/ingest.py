@@ -130,7 +130,7 @@ def ingest(options: IngestOptions) -> Ingested:
 
 
 def assemble(parts: list[pa.Table], options: IngestOptions) -> Ingested:
-    """Settle labels, groups and splits of all hashed files; `parts` is emptied to save memory.
+    """Give all hashed files their labels, groups and splits; `parts` is emptied to save memory.
 
     Raises:
         ManifestError: see `ingest`.
@@ -151,7 +151,7 @@ def assemble(parts: list[pa.Table], options: IngestOptions) -> Ingested:
 
 
 def _apply_labels(rows: pd.DataFrame, options: IngestOptions) -> tuple[pd.DataFrame, list[str]]:
-    """Settle where labels come from; returns the rows and notes for the summary."""
+    """Decide where labels come from; returns the rows and notes for the summary."""
     unnamed = rows["stage"] == "label"
     choice = options.labels
     if choice == "auto":

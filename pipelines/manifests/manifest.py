@@ -123,7 +123,7 @@ def _require_legal_labels(table: pa.Table, uri: str) -> None:
     """Refuse labels that nothing would be learnt from, or something wrong.
 
     Raises:
-        ManifestError: a name that is none of ours, or an age that nobody has.
+        ManifestError: a name that model/labels.py does not know, or an age beyond its range.
     """
     legal = {"gender": labels.GENDERS, "race": labels.RACES, "split": SPLITS}
     for name, names in legal.items():

@@ -66,7 +66,8 @@ def verify(output: str) -> Verified:
         text = f"there is no {missing}: the run is not finished, its command continues it"
         return Verified(0, 0, 0, 0, "", (text,))
     problems = [*_listing_problems(output, run), *_job_problems(output, run)]
-    progress, rows = Progress("verify", frozen.total), collections.Counter[str]()
+    progress = Progress("verify", frozen.total)
+    rows = collections.Counter[str]()
     indices = range(len(frozen.rows))
 
     def checked(index: int) -> _Checked:

@@ -73,7 +73,8 @@ def evaluate(options: ScoreOptions, bundle: Bundle, labelled: Rows) -> Evaluatio
     Raises:
         ManifestError: not one of the images could be scored.
     """
-    job, rows = resolve(options, bundle, labelled), labelled.table
+    job = resolve(options, bundle, labelled)
+    rows = labelled.table
     output, reading = job.settings.output, job.settings.reading
     scored = run.score(options, bundle, labelled)
     predicted: Any = schemas.read_predictions(output).to_pandas()

@@ -1,4 +1,4 @@
-"""A grown bucket: what is new becomes new shards, a shard with changed inputs is scored again.
+"""Lists a source again: new inputs become new shards, shards with changed inputs are scored again.
 
     output/inputs/growing.json   there while the frozen list is being changed
     output/deleted.parquet       uris that are listed no more; their rows stay

@@ -34,7 +34,7 @@ class Placement:
 
 
 def placed(options: Resources, shards: int) -> Placement:
-    """Settle `auto` plans by what the cluster has.
+    """Decide `auto` plans by what the cluster has.
 
     Args:
         options: of the run.

@@ -1,8 +1,8 @@
 """Scoring: frozen input shards -> fetch, decode, network -> one Parquet file a shard.
 
-The design that survived every kill (docs/decisions/002-exactly-once.md): a shard's predictions
-file is named after the shard and put in place in one go, so its existence is the commit. A re-run
-lists what is there and scores the rest. `run.json` is written last.
+A shard's predictions file is named after the shard and put in place at once, so its existence is
+the commit. The same command again lists what is there and scores the rest. `run.json` is written
+last. Why so: docs/decisions/002-exactly-once.md.
 """
 
 import collections
@@ -102,10 +102,11 @@ def _score(job: ScoringJob, lease: Lease, started: float) -> Scored:
 def _freeze(job: ScoringJob) -> tuple[frozen_inputs.FrozenInputs, Growth | None]:
     """The inputs as an earlier run froze them, maybe grown since, or frozen now."""
     output, options = job.settings.output, job.settings.options
-    frozen, rows = frozen_inputs.load_frozen(output), options.resources.shard_rows
+    frozen = frozen_inputs.load_frozen(output)
+    rows = options.resources.shard_rows
     if frozen is None:
         return frozen_inputs.freeze(output, job.source.parts(), rows), None
-    if options.again.incremental or increment.is_unfinished(output):
+    if options.rerun.incremental or increment.is_unfinished(output):
         return increment.grow(output, frozen, job.source.parts(), rows)
     return frozen, None
 
@@ -121,7 +122,9 @@ def _run(
     # Large shards first, small ones last, so that all cores end at about the same time.
     items = [{"shard": index} for index in reversed(pending)]
     blocks = ray.data.from_items(items, override_num_blocks=len(items))
-    progress, records, done = ScoreProgress(left), dict[int, ShardRecord](), 0
+    progress = ScoreProgress(left)
+    records = dict[int, ShardRecord]()
+    done = 0
     results = blocks.map_batches(
         ShardScorer,
         batch_size=1,

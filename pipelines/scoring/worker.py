@@ -121,7 +121,8 @@ class ShardScorer:
         return record
 
     def _commit(self, index: int, decode: DecodeEntries) -> ShardRecord:
-        output, began = self.settings.output, time.time()
+        began = time.time()
+        output = self.settings.output
         entries = tables.read_table(layout.shard(output, layout.INPUTS, index)).to_pylist()
         on_batch = Reporter(self.tally, index).add
         good, bad = score_entries(

@@ -1,7 +1,8 @@
-"""One door to bytes: which store a URI names is decided here, and every write passes here.
+"""Reads, writes and lists files wherever they lie: on a local disk or in S3.
 
-A new store is a file with the functions of `Store`, and a line in `store_of`. Ray Train takes its
-storage through pyarrow (`train_filesystem`). What files are there is pipelines/storage/listing.py.
+Every write goes through the functions of this module. A new store is a file with the functions of
+`Store`, and a line in `store_of`. Ray Train takes its storage through pyarrow
+(`train_filesystem`). What files are there is pipelines/storage/listing.py.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Whose an output is: one file says what the run in it does, and every other run is refused."""
+"""Which run an output belongs to: one file says what that run does; any other is refused."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ class Claim:
         file: name of the file that says whose it is, e.g. `job.json`.
         kind: of the run, in words, e.g. `scoring run`.
         identity: all that decides what the run writes.
-        before: values that records have which were written before a key existed.
+        before: the value that a key has in records that lack it.
         under: key of the record below which the identity stands; '' for the record itself.
         advice: what else to do where another run is there.
     """

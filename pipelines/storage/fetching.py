@@ -15,7 +15,7 @@ from pipelines import storage
 from pipelines.storage.s3_client import plain_errors, s3_store
 
 # A 100-megapixel JPEG has 50 MB. 32 files of this size read ahead would still fit a worker; a film
-# that is named x.jpg would kill it, and its shard with it, for ever.
+# that is named x.jpg would kill it at every try, and its shard would never end.
 MOST_BYTES = 256 * 2**20
 
 # 16 GETs in flight hide 40 ms of latency at 400 images/s; each holds one file in memory.
@@ -117,7 +117,7 @@ def _bad_key(uri: str) -> ReadFailure:
 
 
 def _is_bucket_readable(bucket: str) -> bool:
-    """Whether an object of the bucket that was read before can be read now.
+    """Whether an object of the bucket that was read earlier can still be read.
 
     Then a denial is about the one object (its own policy or key), a row; else the whole bucket is
     shut, as with a revoked key, and that must not turn into bad images.

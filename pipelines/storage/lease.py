@@ -65,8 +65,10 @@ class Lease:
 
     def __init__(self, output: str, expires_s: float = EXPIRES_S) -> None:
         """Name the file; nothing is taken yet."""
-        self.output, self.uri = output, storage.join(output, "lease.json")
-        self.expires_s, self.lost = expires_s, False
+        self.output = output
+        self.uri = storage.join(output, "lease.json")
+        self.expires_s = expires_s
+        self.lost = False
         self.owner = uuid.uuid4().hex
         self._ended = threading.Event()
         self._heartbeat = threading.Thread(target=self._keep_alive, name="lease", daemon=True)

@@ -144,7 +144,7 @@ def require_store(uri: str, argument: str) -> None:
 
 
 def _probe(uri: str, argument: str) -> bool:
-    """Whether a key is there; asked with little patience, told in a sentence what went wrong."""
+    """Whether a key is there; asked with few retries, and what goes wrong becomes one sentence."""
     bucket, prefix = split_s3(uri)
     at_endpoint = f" at {endpoint()}" if endpoint() else ""
     settings: dict[str, Any] = {"endpoint": endpoint()} if endpoint() else {}

@@ -1,7 +1,7 @@
-"""The door that every write of state passes, at which a test can stop it.
+"""Announces every write of an output before, amid and after it, so that a test can stop it there.
 
-What passes: puts, conditional puts, files put in place, uploads, deletions; of the outputs of every
-job. What does not: Ray Train's own checkpoints, TensorBoard's events and scratch files of a run.
+Announced are puts, conditional puts, files put in place, uploads and deletions of every job; not
+Ray Train's own checkpoints, TensorBoard's events and a run's scratch files.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ _watchers: list[Watcher] = []
 
 @contextlib.contextmanager
 def watched(watcher: Watcher) -> Generator[None]:
-    """Meanwhile `watcher` hears of every write of this process; what it raises stops the write."""
+    """Call `watcher` at every write of this process during the block; what it raises stops it."""
     _watchers.append(watcher)
     try:
         yield
@@ -25,10 +25,10 @@ def watched(watcher: Watcher) -> Generator[None]:
 
 @contextlib.contextmanager
 def announced(operation: str, uri: str) -> Generator[Callable[[], None]]:
-    """A write passes the door: told before and after.
+    """Announce a write before and after the block.
 
     Yields:
-        What to call in the midst of the write, where the store lets half of it be there.
+        What to call amid the write, where a store can be left with half of it.
     """
     _announce("before", operation, uri)
     yield lambda: _announce("half", operation, uri)

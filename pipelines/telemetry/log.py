@@ -30,7 +30,7 @@ def log_phase(facts: dict[str, Any]) -> None:
 
 
 def reword_notes(words: Callable[[str], str]) -> None:
-    """Put every note through `words` before it is printed, as into a job's own terms."""
+    """Put every note through `words` before it is printed: a job names its flags in them."""
     _formatter().words = words
 
 

@@ -1,4 +1,4 @@
-"""What a training is, once settled, and the claim to an output that train.json lays down."""
+"""What a training run is, its options resolved, and its claim to an output: train.json."""
 
 import dataclasses
 import hashlib
@@ -19,7 +19,7 @@ from pipelines.training.options import TrainOptions
 BUNDLE = "bundle"
 CHECKPOINTS = "checkpoints"
 WEIGHTS_FILE = "weights.npz"  # of the best epoch, as training has them: with batch norm, all heads
-# Left out of the identity at these values, so that outputs of before they existed stay resumable.
+# Left out of the identity at these values, so that outputs whose record lacks them stay resumable.
 _DEFAULTS: dict[str, Any] = {
     "accumulate": 1, "early_stopping": None, "balance": "none", "teachers": [], "start": None,
 }  # fmt: skip
@@ -87,13 +87,13 @@ class TrainingJob:
         """All that decides the outcome; the number of workers does not."""
         recipe = self.recipe.to_json()
         del recipe["source"]  # prose
-        workers, lessons, keeping = (
-            self.options.workers, self.options.lessons, self.options.keeping,
+        workers, learning, run = (
+            self.options.workers, self.options.learning, self.options.run,
         )  # fmt: skip
         later_options = {
             "accumulate": workers.accumulate,
-            "early_stopping": keeping.early_stopping,
-            "balance": lessons.balance,
+            "early_stopping": run.early_stopping,
+            "balance": learning.balance,
             "teachers": [teacher.id for teacher in self.teachers],
             "start": self.start and self.start.sha256[:16],
         }
@@ -102,9 +102,9 @@ class TrainingJob:
                 "recipe": recipe,
                 "manifest_fingerprint": fingerprint,
                 "precision": workers.precision,
-                "conflicts": lessons.conflicts,
-                "seed": keeping.seed,
-                "weights_dtype": keeping.weights_dtype,
+                "conflicts": learning.conflicts,
+                "seed": run.seed,
+                "weights_dtype": run.weights_dtype,
                 **{
                     name: value for name, value in later_options.items() if value != _DEFAULTS[name]
                 },
@@ -112,7 +112,7 @@ class TrainingJob:
         )
 
     def repeatable(self) -> dict[str, Any]:
-        """The options that somebody else would give, with names in place of our places."""
+        """The options for repeating it elsewhere: no URIs, bundles and runs by their ids."""
         chosen = configuration.to_json(self.options)
         for name in ("manifest", "output", "cache", "mlflow_uri", "list_presets"):
             chosen.pop(name, None)
@@ -136,11 +136,11 @@ def resolve(options: TrainOptions, recipe: Recipe | None = None) -> TrainingJob:
     recipe = recipe or options.recipe()
     manifest, output = options.uri("manifest"), options.uri("output")
     start = None
-    if options.lessons.start_from:
-        start_uri = storage.normalize(options.lessons.start_from)
+    if options.learning.start_from:
+        start_uri = storage.normalize(options.learning.start_from)
         storage.require_readable(start_uri, "`start_from`")
         start = open_start(start_uri, recipe)
-    teachers = tuple(open_bundle(uri) for uri in options.lessons.teachers)
+    teachers = tuple(open_bundle(uri) for uri in options.learning.teachers)
     job = TrainingJob(options, recipe, manifest, output, teachers, start)
     check(job)
     return job

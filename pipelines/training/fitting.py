@@ -87,7 +87,7 @@ def _trainer(job: TrainingJob, config: WorkerConfig) -> Any:
             storage_path=path,
             storage_filesystem=filesystem,
             failure_config=ray.train.FailureConfig(max_failures=workers.max_failures),
-            checkpoint_config=_checkpoint_config(job.options.keeping.keep_best),
+            checkpoint_config=_checkpoint_config(job.options.run.keep_best),
         ),
     )
 

@@ -1,4 +1,4 @@
-"""Looks after a training while Ray's `fit` blocks: it says nothing of a wait and ends none."""
+"""Watches a training run while Ray's `fit` blocks: `fit` itself reports no wait and ends none."""
 
 import os
 import time

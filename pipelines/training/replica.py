@@ -289,7 +289,7 @@ class Replica:
         }
 
     def restore(self, arrays: dict[str, Arrays]) -> None:
-        """Go on from what `arrays` gave."""
+        """Set all state to what `arrays` returned."""
         assign_all([*self.network.variables, *self.optimizer.variables], arrays["state"])
         assign_all(self.averaged, arrays["averaged"])
         assign_all(self.scaling, arrays["scaling"])

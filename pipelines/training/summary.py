@@ -1,4 +1,4 @@
-"""What a person is told of a finished training."""
+"""The summary of a finished training run, for people."""
 
 import statistics
 
@@ -19,7 +19,7 @@ def summary(job: TrainingJob, trained: Trained, cpus: int) -> list[tuple[str, ob
     epochs, planned = len(trained.history), job.recipe.epochs
     early = f" of {planned}, stopped early" if epochs < planned else ""
     seconds = sum(row["seconds"] for row in trained.history)
-    # An elastic group may have shrunk meanwhile; rows of older runs do not say.
+    # An elastic group may shrink; rows without `workers` had all of them.
     worked = sum(
         row["seconds"] * row.get("workers", workers.num_workers) for row in trained.history
     )

@@ -1,4 +1,4 @@
-"""Bundles that a network learns from: what they say of the pictures that it is shown."""
+"""Bundles that a network learns from, and their outputs for the pictures that it is shown."""
 
 from collections.abc import Sequence
 from typing import Any

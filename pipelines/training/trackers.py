@@ -1,4 +1,4 @@
-"""Who else hears of a training run: TensorBoard events beside it, MLflow if asked."""
+"""Sends a training run's figures to TensorBoard, and to MLflow if asked for."""
 
 import contextlib
 import shutil
@@ -15,7 +15,7 @@ from pipelines.training.claim import TrainingJob
 
 
 class Tracker(Protocol):
-    """Hears of every epoch and of the end."""
+    """Takes the figures of every epoch and of the end."""
 
     def epoch(self, row: Mapping[str, float]) -> None:
         """A history row."""
@@ -75,7 +75,7 @@ class MlFlow:
     """One MLflow run a training output; a resumed training goes on in it."""
 
     def __init__(self, job: TrainingJob, identity: Mapping[str, Any]) -> None:
-        """Start the run, or take it up again.
+        """Start the run, or resume it.
 
         Raises:
             UsageError: MLflow is not installed, or the server cannot be reached.
@@ -86,7 +86,7 @@ class MlFlow:
             raise UsageError(
                 "`mlflow_uri` needs the package mlflow-skinny: pip install 'mlflow-skinny>=3'"
             ) from None
-        uri = job.options.keeping.mlflow_uri or ""
+        uri = job.options.run.mlflow_uri or ""
         if "@" in uri.partition("://")[2].partition("/")[0]:
             raise UsageError(
                 "`mlflow_uri` holds a credential: give it as MLFLOW_TRACKING_USERNAME and "
@@ -133,20 +133,20 @@ class MlFlow:
 
 
 class Trackers:
-    """All who hear of a run; what one of them cannot do stops no training."""
+    """All trackers of a run; one that fails is noted and stops no training."""
 
     def __init__(self, each: Sequence[Tracker]) -> None:
-        """Tell each of `each`."""
+        """Pass everything on to each of `each`."""
         self.each = list(each)
 
     def epoch(self, row: Mapping[str, float]) -> None:
-        """Tell of an epoch."""
+        """Pass an epoch on."""
         for tracker in self.each:
             with _failure_is_noted(tracker):
                 tracker.epoch(row)
 
     def finish(self, metrics: Mapping[str, Any]) -> None:
-        """Tell of the bundle's metrics by split, each {value, low, high, images}."""
+        """Pass the bundle's metrics on, by split, each {value, low, high, images}."""
         flat = {
             f"{split}/{name}": float(value["value"] if isinstance(value, dict) else value)
             for split, measured in metrics.items()
@@ -180,7 +180,7 @@ def open_trackers(job: TrainingJob, identity: Mapping[str, Any]) -> Generator[Tr
         UsageError: `mlflow_uri` cannot be used.
     """
     each: list[Tracker] = [TensorBoard(job.output)]
-    if job.options.keeping.mlflow_uri:
+    if job.options.run.mlflow_uri:
         each.append(MlFlow(job, identity))
     trackers = Trackers(each)
     try:

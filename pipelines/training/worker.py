@@ -113,12 +113,13 @@ class _Run:
     def __init__(
         self, config: WorkerConfig, strategy: Any, feeds: tuple[Feed, Feed], heartbeat: list[float]
     ) -> None:
-        """Build all, and take up the latest checkpoint if there is one."""
+        """Build all, and restore the latest checkpoint if there is one."""
         context = ray.train.get_context()
         self.rank, workers = context.get_world_rank(), context.get_world_size()
-        self.config, self.recipe, self.heartbeat = config, config.recipe, heartbeat
+        self.config, self.recipe = config, config.recipe
+        self.heartbeat = heartbeat
         self.train, self.val = feeds
-        self.seed = config.options.keeping.seed
+        self.seed = config.options.run.seed
         self.steps = len(self.train) // self.recipe.global_batch_size
         self.replica = Replica(
             config.recipe, strategy, self.rank, workers, steps=self.steps * config.recipe.epochs,
@@ -137,7 +138,7 @@ class _Run:
 
     def is_over(self) -> bool:
         """Whether the last epoch is done, or the validation loss has long stopped falling."""
-        patience = self.config.options.keeping.early_stopping
+        patience = self.config.options.run.early_stopping
         small = self.recipe.side_at(self.state.epoch - 1) is not None
         done = self.state.epoch >= self.recipe.epochs
         return done or self.state.stopped_early(patience, small)
@@ -227,7 +228,8 @@ class _Run:
                 # A broken state is not kept; the same on all ranks, and the epoch's end says it.
                 if np.isfinite(state.sums).all() and self.replica.is_finite():
                     self._report({"val_loss": sys.float_info.max})  # the worst of all to keep
-                before, total = (np.array(state.sums) if self.rank == 0 else 0.0), 0.0
+                before = np.array(state.sums) if self.rank == 0 else 0.0
+                total = 0.0
                 started, waited_s = time.monotonic(), self.train.waited_s
         total = np.asarray(total, dtype=np.float64) + before
         state.seconds += time.monotonic() - started
@@ -235,7 +237,7 @@ class _Run:
         return total + np.zeros((len(self.recipe.heads), 3))
 
     def _checkpoint_due(self) -> bool:
-        every = self.config.options.keeping.checkpoint_every_steps
+        every = self.config.options.run.checkpoint_every_steps
         return bool(every) and self.state.step % (every or 1) == 0 and self.state.step < self.steps
 
     def _report(self, rank_by: dict[str, float], row: dict[str, float] | None = None) -> None:
@@ -259,7 +261,7 @@ def start_watchdog(timeout_s: float) -> list[float]:
     """Exit the process if no step ends for `timeout_s`: a stuck collective hangs for ever.
 
     Returns:
-        A one-item list; the loop writes the time of its last sign of life into it.
+        A list of one item, into which the loop writes the time at which it last ended a step.
     """
     heartbeat = [time.monotonic()]
 

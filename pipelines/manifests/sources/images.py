@@ -34,7 +34,8 @@ class Images:
         Raises:
             ManifestError: none of them is named like an image.
         """
-        progress, named = Progress("list", None, "files"), False
+        progress = Progress("list", None, "files")
+        named = False
         for part in self._listed():
             uris: list[Any] = part["uri"].to_pylist()
             named = named or any(map(listing.has_image_name, uris))
