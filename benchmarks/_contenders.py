@@ -1,6 +1,6 @@
 """The contenders of benchmarks/scoring.py: each returns the seconds that all images took.
 
-Start-up (imports, loading, Ray) is left out, in favour of each.
+Start-up (imports, loading, Ray) is left out for all of them.
 """
 
 import json

@@ -26,7 +26,7 @@ from pipelines.predictions.verification import verify
 ROOT = Path(__file__).parents[1]
 KINDS = ("driver", "worker", "node")
 _WORKER = "ray::MapWorker(MapBatches(ShardScorer))"
-_PATIENCE_S = 900.0  # without a new shard: then something hangs
+_STALL_S = 900.0  # without a new shard: then something hangs
 
 
 class Run:
@@ -91,8 +91,8 @@ def disturbed(run: Run, cluster: Any, kills: list[str], rng: random.Random, paus
                 victim = kill(left.pop(0), run, cluster, rng)
                 seen = run.committed
                 print(f"{seen} shards: killed {victim}", flush=True)
-        if time.monotonic() - since > _PATIENCE_S:
-            raise SystemExit(f"no new shard for {_PATIENCE_S:.0f} s: see {run.output}.log")
+        if time.monotonic() - since > _STALL_S:
+            raise SystemExit(f"no new shard for {_STALL_S:.0f} s: see {run.output}.log")
     if left:
         raise SystemExit(f"the run ended before {len(left)} of {len(kills)} kills: more images")
 

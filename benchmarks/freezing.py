@@ -24,7 +24,7 @@ _TABLE_ROWS = 10_000
 
 
 def generate(count: int) -> Iterator[pa.Table]:
-    """Tables like those of `ingest.list_entries`."""
+    """Tables like those of `sources.images.list_entries`."""
     for start in range(0, count, _TABLE_ROWS):
         numbers = range(start, min(start + _TABLE_ROWS, count))
         yield pa.table(

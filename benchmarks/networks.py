@@ -264,8 +264,8 @@ def main() -> None:
 
     rows = labelled(read_manifest(arguments.manifest), arguments.split)
     bundles: dict[str, Bundle] = {}
-    for given in arguments.bundles:
-        name, _, uri = given.rpartition("=")
+    for argument in arguments.bundles:
+        name, _, uri = argument.rpartition("=")
         bundle = open_bundle(uri)
         bundles[name or bundle.name] = bundle
     with tempfile.TemporaryDirectory() as folder:

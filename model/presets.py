@@ -137,7 +137,7 @@ PRESETS: dict[str, Recipe] = {
             ),
             epochs=60,
             global_batch_size=64,
-            auxiliary=("race",),  # worth having in training; not ours to say of a person
+            auxiliary=("race",),  # it helps training; predicting it is no supported use
         ),
         Recipe(
             name="facemill-muon",
@@ -153,7 +153,7 @@ PRESETS: dict[str, Recipe] = {
             ),
             epochs=36,
             global_batch_size=64,
-            auxiliary=("race",),  # worth having in training; not ours to say of a person
+            auxiliary=("race",),  # it helps training; predicting it is no supported use
             sides=((0.4, 64), (0.7, 80)),
         ),
     )

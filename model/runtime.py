@@ -15,7 +15,7 @@ def captured_stderr() -> Generator[None]:
     """Hold back what C++ code writes to stderr; show it only if the block raises.
 
     TensorFlow 2.21 logs at import and at the first look for a GPU whatever TF_CPP_MIN_LOG_LEVEL
-    says (tensorflow#100442), so the file descriptor itself is turned aside for that moment.
+    says (tensorflow#100442), so the file descriptor itself is redirected for that moment.
     """
     sys.stderr.flush()
     saved = os.dup(2)

@@ -29,10 +29,10 @@ def check_manifest(bundle: Bundle, table: pa.Table, source: str) -> None:
     Raises:
         UsageError: its val split may hold images that were trained on.
     """
-    trained_on, given = bundle.record.get("manifest_fingerprint"), manifest.fingerprint(table)
-    if trained_on != given:
+    trained_on, fingerprint = bundle.record.get("manifest_fingerprint"), manifest.fingerprint(table)
+    if trained_on != fingerprint:
         raise UsageError(
-            f"the bundle was trained on manifest {trained_on}, `manifest` {source} is {given}: its "
+            f"the bundle was trained on manifest {trained_on}, `manifest` {source} is {fingerprint}: its "
             "val split may hold images that were trained on; give the same manifest, or "
             "`other_manifest` if you know that they are apart"
         )

@@ -133,7 +133,7 @@ def _write_onnx(network: Any, bundle: Bundle, path: Path, opset: int) -> None:
     import tf2onnx
 
     forward, signature = _forward(network, bundle)
-    with captured_stderr():  # tf2onnx walks TensorFlow's grappler, which tells of its devices
+    with captured_stderr():  # tf2onnx walks TensorFlow's grappler, which prints its devices
         graph, _ = tf2onnx.convert.from_function(forward, input_signature=signature, opset=opset)
     graph.producer_name = "facemill"
     onnx.helper.set_model_props(graph, {**_metadata(bundle), "opset": str(opset)})

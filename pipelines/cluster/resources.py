@@ -1,8 +1,8 @@
 """Checks that the cluster has, or its autoscaler brings, what a job cannot do without.
 
-Ray waits for ever for what nobody will bring. So what a job cannot do without is asked for at its
-start, as a placement group that waits, which is what an autoscaler acts on; where nothing comes
-of it, the job ends.
+Ray waits without end for resources that nobody adds. So a job asks at its start for what it cannot
+do without, by a placement group that waits, which is what an autoscaler acts on; where no node is
+coming, the job ends.
 """
 
 import contextlib

@@ -52,7 +52,7 @@ def decode_entries(
         decode: `decode_image`, or the same with a guard around it.
 
     Raises:
-        OSError: the store is ill; no row is made of it.
+        OSError: the store fails; no row is made of that.
     """
     batch = _empty_batch(spec, batch_size)
     for entry, data in zip(entries, fetch_all(entries), strict=True):

@@ -39,7 +39,7 @@ class DecodeStage:
         """Decode chunks of entries on the cluster; they come back in order, one batch each.
 
         Raises:
-            OSError: the store is ill.
+            OSError: the store fails.
         """
         del batch_size  # the network fills up its own batches out of a chunk
         chunks = [

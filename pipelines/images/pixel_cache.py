@@ -44,7 +44,7 @@ class PixelFile:
         """Map the file into memory, read-only; on another node, fetch it there first."""
         path = Path(self.path)
         if not _is_whole(path, self.bytes):
-            path = fetch(self, Path(tempfile.gettempdir()) / _LOCAL)
+            path = fetch_pixels(self, Path(tempfile.gettempdir()) / _LOCAL)
         return np.load(path, mmap_mode="r", allow_pickle=False)
 
     def drop_copy(self) -> None:
@@ -169,7 +169,7 @@ def _is_whole(path: Path, size: int) -> bool:
     return path.is_file() and path.stat().st_size == size
 
 
-def fetch(file: PixelFile, folder: Path) -> Path:
+def fetch_pixels(file: PixelFile, folder: Path) -> Path:
     """Copy a file from its node into `folder` here, once for all workers of this machine."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / Path(file.path).name

@@ -26,7 +26,7 @@ from pipelines.storage.fetching import read_ahead
 from pipelines.storage.lease import Lease
 from pipelines.telemetry.progress import Progress
 
-MOST_PARTITIONS = 1000  # more would be the thousands of tiny files that this is against
+MOST_PARTITIONS = 1000  # more would be thousands of tiny files, which a data set is to avoid
 ROW_GROUP_ROWS = 250_000  # DuckDB and Polars scan a row group a core; 122,880 or more suit both
 _HELD_BYTES = 512 << 20  # of rows in memory, over all partitions; the rest waits on a disk
 _READERS = 4

@@ -188,8 +188,8 @@ def _difference(index: int, wanted: Any, got: Any) -> str:
     lost = [uri for uri, count in counts.items() if count > 0]
     extra = [uri for uri, count in counts.items() if count < 0]
     parts = [
-        f"{len(uris):,} inputs {what}, e.g. {uris[0]!r}"
-        for uris, what in ((lost, "have no row"), (extra, "have a row too many"))
+        f"{len(uris):,} inputs {problem}, e.g. {uris[0]!r}"
+        for uris, problem in ((lost, "have no row"), (extra, "have a row too many"))
         if uris
     ]
     return f"{layout.shard_file(index)}: {'; '.join(parts)}"

@@ -51,7 +51,7 @@ def grow(
     Args:
         output: of the scoring job.
         frozen: its inputs so far.
-        parts: the listing, as for `shards.freeze`.
+        parts: the listing, as for `frozen_inputs.freeze`.
         fixed_rows: rows of each new shard, or None for growing ones.
     """
     known = _Known(frozen)

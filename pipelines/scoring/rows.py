@@ -40,7 +40,7 @@ def score_entries(
         (predictions, quarantine): each entry is one row of exactly one of them.
 
     Raises:
-        OSError: the store is ill; no row is made of it.
+        OSError: the store fails; no row is made of that.
     """
     rejected, parts = list[dict[str, Any]](), list[pa.Table]()
     if by_name:

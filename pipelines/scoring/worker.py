@@ -30,7 +30,8 @@ from pipelines.scoring.progress import Reporter
 from pipelines.scoring.rows import BATCH_IMAGES, score_entries
 from pipelines.storage import tables
 
-# Killed so often, a shard kills for another reason than a decoder; chaos tests kill less.
+# A shard begun this often kills its workers for another reason than its images, which from the
+# second try on are decoded in a process of their own.
 MAX_ATTEMPTS = 12
 Result = TypeVar("Result")
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 30.0
@@ -155,9 +156,10 @@ def with_retries(act: Callable[[], Result], patience_s: float) -> Result:
     """Do `act`, again and again with longer waits while the store fails; no row is made of that.
 
     Raises:
-        OSError: it still fails after `patience_s`, or access is denied, which waiting cannot mend.
+        OSError: it still fails after `patience_s`, or access is denied, which no wait cures.
     """
-    deadline, wait_s = time.monotonic() + patience_s, _FIRST_WAIT_S
+    deadline = time.monotonic() + patience_s
+    wait_s = _FIRST_WAIT_S
     while True:
         try:
             return act()

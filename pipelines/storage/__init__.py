@@ -61,7 +61,7 @@ def read_bytes(uri: str, offset: int | None = None, length: int | None = None) -
 
     Raises:
         FileNotFoundError: it is not there.
-        OSError: anything else; the store may be ill, so this says nothing about the file.
+        OSError: anything else; the store may have failed, so this says nothing about the file.
     """
     if offset is not None and _TAR_MEMBER in uri:
         uri = uri.partition(_TAR_MEMBER)[0] + ".tar"

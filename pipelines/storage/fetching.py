@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import obstore
 
 from pipelines import storage
-from pipelines.storage.s3_client import plain_errors, s3_store
+from pipelines.storage.s3_client import as_os_errors, s3_store
 
 # A 100-megapixel JPEG has 50 MB. 32 files of this size read ahead would still fit a worker; a film
 # that is named x.jpg would kill it at every try, and its shard would never end.
@@ -43,8 +43,8 @@ class ReadFailure(Exception):
 def fetch(entry: Mapping[str, Any]) -> bytes | ReadFailure:
     """The bytes of one manifest row (uri, offset, bytes).
 
-    What is wrong with this one file comes back as a `ReadFailure`; an ill store raises, because
-    an outage must never turn into bad images.
+    What is wrong with this one file comes back as a `ReadFailure`; a failing store raises,
+    because an outage must never turn into bad images.
 
     Raises:
         OSError: the store could not answer.
@@ -96,7 +96,7 @@ def get_object(uri: str) -> bytes:
     store, key = s3_store(uri)
     if key != key.strip("/"):
         raise _bad_key(uri)  # the client would ask for another key, without the slashes
-    with plain_errors(uri):
+    with as_os_errors(uri):
         try:
             answer = obstore.get(store, key)
         except ValueError:  # not its tree: the client parses the key before it asks

@@ -20,7 +20,7 @@ from types import TracebackType
 from model.errors import FacemillError, UsageError
 from pipelines import storage
 
-EXPIRES_S = 60.0  # four heartbeats: a store that is ill for half a minute costs nobody the lease
+EXPIRES_S = 60.0  # four heartbeats: a store that fails for half a minute costs nobody the lease
 _SETTLE_S = 0.5  # after a take-over: two who did so see each other's file
 
 
@@ -148,7 +148,7 @@ class Lease:
 
     def _keep_alive(self) -> None:
         while not self._ended.wait(self.expires_s / 4):
-            with contextlib.suppress(OSError):  # an ill store: the next beat may reach it
+            with contextlib.suppress(OSError):  # the store fails: the next heartbeat may reach it
                 holder = self.holder()
                 if holder is None or holder.owner != self.owner:
                     self.lost = True  # taken over, maybe given back since: never taken again

@@ -15,7 +15,7 @@ import obstore
 from obstore.store import S3Store
 
 from model.errors import StorageError
-from pipelines.storage.s3_client import endpoint, plain_errors, region, s3_store
+from pipelines.storage.s3_client import as_os_errors, endpoint, region, s3_store
 from pipelines.storage.s3_listing import files, folders, is_folder
 from pipelines.storage.uris import split_s3
 
@@ -32,7 +32,7 @@ _CHUNK_BYTES = 32 * 2**20
 
 def read(uri: str, offset: int | None, length: int | None) -> bytes:
     """All bytes, or `length` of them from `offset` on."""
-    with plain_errors(uri):
+    with as_os_errors(uri):
         store, key = s3_store(uri)
         if offset is not None:
             return bytes(obstore.get_range(store, key, start=offset, length=length or 0))
@@ -42,7 +42,7 @@ def read(uri: str, offset: int | None, length: int | None) -> bytes:
 def write(uri: str, data: bytes, half: Callable[[], None]) -> None:
     """There at once and whole, with the one request or the one that ends its parts."""
     half()
-    with plain_errors(uri):
+    with as_os_errors(uri):
         store, key = s3_store(uri)
         obstore.put(store, key, data, use_multipart=len(data) > _ONE_PUT_BYTES)
 
@@ -51,7 +51,7 @@ def create(uri: str, data: bytes) -> bool:
     """Put an object only if there is none; False if there is one already."""
     store, key = s3_store(uri)
     try:
-        with plain_errors(uri):
+        with as_os_errors(uri):
             obstore.put(store, key, data, mode="create", use_multipart=False)
     except FileExistsError:
         return False
@@ -60,7 +60,7 @@ def create(uri: str, data: bytes) -> bool:
 
 def exists(uri: str) -> bool:
     """Whether an object is there."""
-    with contextlib.suppress(FileNotFoundError), plain_errors(uri):
+    with contextlib.suppress(FileNotFoundError), as_os_errors(uri):
         store, key = s3_store(uri)
         return bool(obstore.head(store, key))
     return False
@@ -72,7 +72,7 @@ def delete(uri: str) -> None:
     Raises:
         FileNotFoundError: it is not there, where the store says so.
     """
-    with plain_errors(uri):
+    with as_os_errors(uri):
         store, key = s3_store(uri)
         obstore.delete(store, key)
 
@@ -85,14 +85,14 @@ def delete_tree(uri: str) -> None:
 
 def upload(uri: str, path: Path) -> None:
     """Copy a file of this machine to `uri`; multipart: there at once and whole, or not at all."""
-    with plain_errors(uri):
+    with as_os_errors(uri):
         store, key = s3_store(uri)
         obstore.put(store, key, path)
 
 
 def download(uri: str, path: Path) -> None:
     """Copy an object to `path`."""
-    with plain_errors(uri), open(path, "wb") as file:
+    with as_os_errors(uri), open(path, "wb") as file:
         store, key = s3_store(uri)
         for part in obstore.get(store, key).stream(_CHUNK_BYTES):
             file.write(bytes(part))
@@ -152,7 +152,7 @@ def _probe(uri: str, argument: str) -> bool:
     settings["retry_config"] = {"max_retries": 1, "retry_timeout": timedelta(seconds=15)}
     store = S3Store(bucket, region=region(), **settings)
     try:
-        with plain_errors(uri):
+        with as_os_errors(uri):
             return bool(next(iter(obstore.list(store, prefix or None, chunk_size=1)), None))
     except OSError as error:
         text = str(error).removeprefix(uri)

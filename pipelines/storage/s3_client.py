@@ -61,7 +61,7 @@ def s3_files() -> Any:
 
 
 @contextlib.contextmanager
-def plain_errors(uri: str) -> Generator[None]:
+def as_os_errors(uri: str) -> Generator[None]:
     """Turn obstore's errors into Python's own: FileNotFoundError, PermissionError, OSError."""
     try:
         yield

@@ -9,12 +9,12 @@ from collections.abc import Callable, Generator
 from typing import Literal
 
 Moment = Literal["before", "half", "after"]
-Watcher = Callable[[Moment, str, str], None]  # (moment, operation, uri)
-_watchers: list[Watcher] = []
+WriteWatcher = Callable[[Moment, str, str], None]  # (moment, operation, uri)
+_watchers: list[WriteWatcher] = []
 
 
 @contextlib.contextmanager
-def watched(watcher: Watcher) -> Generator[None]:
+def watched(watcher: WriteWatcher) -> Generator[None]:
     """Call `watcher` at every write of this process during the block; what it raises stops it."""
     _watchers.append(watcher)
     try:

@@ -112,7 +112,7 @@ class Replica:
         else:
             # Put back afterwards rather than left out by tf.cond: under the strategy an all-reduce
             # cannot stand in a branch.
-            # Batch norm's moving statistics too: an overflow would stay in them for ever.
+            # Batch norm's moving statistics too: an overflow would never leave them.
             kept = [*self.network.variables, *self.optimizer.variables]
             before = [self.tf.convert_to_tensor(v) for v in kept]
             sums, finite = self.strategy.run(self._whole_step, args=batch)

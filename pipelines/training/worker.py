@@ -258,7 +258,7 @@ class _Run:
 
 
 def start_watchdog(timeout_s: float) -> list[float]:
-    """Exit the process if no step ends for `timeout_s`: a stuck collective hangs for ever.
+    """Exit the process if no step ends for `timeout_s`: a stuck collective never returns.
 
     Returns:
         A list of one item, into which the loop writes the time at which it last ended a step.
