@@ -105,7 +105,7 @@ def third_party_imports() -> set[str]:
 
 @pytest.mark.parametrize("lock", ["requirements.lock", "deploy/requirements-gpu.lock"])
 def test_a_node_has_every_package_that_a_job_imports(lock: str) -> None:
-    wanted = {PACKAGES.get(name, name) for name in third_party_imports()}
+    wanted = {PACKAGES.get(name, name.lower()) for name in third_party_imports()}
     assert {"duckdb", "jinja2", "tensorflow", "obstore"} <= wanted
     assert wanted - set(locked(lock)) - ELSEWHERE == set()
 

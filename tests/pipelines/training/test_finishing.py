@@ -137,7 +137,7 @@ def test_a_group_of_which_one_worker_cannot_go_on_and_the_others_hang_is_ended(
     monkeypatch.setattr(guard.os, "_exit", codes.append)
     monkeypatch.setattr(guard, "_HANGS_S", 1.0)
     board = open_board()
-    watcher = Watcher(board, RECIPE, lambda row: None, Ask({"CPU": 1}, 1))
+    watcher = Watcher(board, RECIPE, lambda row: None, Guard(Ask({"CPU": 1}, 1)))
     with watching(watcher):
         time.sleep(1.5)
         assert codes == []
