@@ -129,7 +129,7 @@ def ingest(options: IngestOptions) -> Ingested:
 
 
 def assemble(parts: list[pa.Table], options: IngestOptions) -> Ingested:
-    """Settle labels, groups and splits of all hashed files; `parts` is emptied to save memory.
+    """Give all hashed files their labels, groups and splits; `parts` is emptied to save memory.
 
     Raises:
         ManifestError: see `ingest`.
@@ -150,7 +150,7 @@ def assemble(parts: list[pa.Table], options: IngestOptions) -> Ingested:
 
 
 def _apply_labels(rows: pd.DataFrame, options: IngestOptions) -> tuple[pd.DataFrame, list[str]]:
-    """Settle where labels come from; returns the rows and notes for the summary."""
+    """Decide where labels come from; returns the rows and notes for the summary."""
     unnamed = rows["stage"] == "label"
     choice = options.labels
     if choice == "auto":
@@ -168,28 +168,31 @@ def _apply_labels(rows: pd.DataFrame, options: IngestOptions) -> tuple[pd.DataFr
 
 def _join_labels(rows: pd.DataFrame, options: IngestOptions) -> tuple[pd.DataFrame, list[str]]:
     """Join a labels file on path: the URI, the path below the images, or the base name."""
-    given = read_labels_file(options.labels, options.split_column)
+    label_rows = read_labels_file(options.labels, options.split_column)
     relative = rows["uri"].str.removeprefix(options.place).str.replace(r"^[/#]", "", regex=True)
     base = rows["uri"].str.replace(r"^.*(?:/|\.tar#)", "", regex=True)
     position = pd.Series(-1, index=rows.index)
-    lookup = pd.Series(range(len(given)), index=given["path"])
+    lookup = pd.Series(range(len(label_rows)), index=label_rows["path"])
     base = base.mask(base.duplicated(keep=False))  # a name that two files share tells nothing
     for key in (rows["uri"], relative, base):
         position = position.where(position >= 0, key.map(lookup).fillna(-1).astype(int))
     usable = rows["stage"].isna()
-    found = usable & (position >= 0)
-    if not found.any():
+    is_named = usable & (position >= 0)
+    if not is_named.any():
         raise ManifestError(
-            f"`labels` {options.labels}: none of its {len(given)} paths is a file below "
-            f"{options.place}; the first is {given['path'].iloc[0]!r}"
+            f"`labels` {options.labels}: none of its {len(label_rows)} paths is a file below "
+            f"{options.place}; the first is {label_rows['path'].iloc[0]!r}"
         )
-    rows.loc[usable & ~found, ["stage", "reason"]] = ["label", "the labels file does not name it"]
-    for column in given.columns.drop("path"):
-        rows[column] = given[column].reindex(position.where(found)).to_numpy()
-    unknown = found & rows["age_years"].isna() & rows["gender"].isna()
+    rows.loc[usable & ~is_named, ["stage", "reason"]] = [
+        "label",
+        "the labels file does not name it",
+    ]
+    for column in label_rows.columns.drop("path"):
+        rows[column] = label_rows[column].reindex(position.where(is_named)).to_numpy()
+    unknown = is_named & rows["age_years"].isna() & rows["gender"].isna()
     rows.loc[unknown, ["stage", "reason"]] = ["label", "neither a legal age nor a gender is given"]
-    unused = len(given) - position[found].nunique()
-    return rows, [f"labels: {options.labels}, {unused} of its {len(given)} rows match no file"]
+    unused = len(label_rows) - position[is_named].nunique()
+    return rows, [f"labels: {options.labels}, {unused} of its {len(label_rows)} rows match no file"]
 
 
 def require_own(options: IngestOptions, output: str) -> None:

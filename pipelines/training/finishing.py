@@ -57,7 +57,7 @@ def finish(
         plain = write_bundle(
             Path(folder), network, name=recipe.name, input_spec=recipe.input,
             heads=recipe.kept_heads,
-            details=details, storage_dtype=job.options.keeping.weights_dtype,
+            details=details, storage_dtype=job.options.run.weights_dtype,
         )  # fmt: skip
         graph = network_png(layers_of(plain), f"{recipe.name}: layers")
         storage.write_bytes(storage.join(output, layout.NETWORK), graph)

@@ -15,7 +15,7 @@ from pipelines.cluster.resources import Ask
 from pipelines.environment import seconds
 from pipelines.storage.lease import Lease
 from pipelines.training import layout
-from pipelines.training.checkpoint_list import mend_checkpoint_list
+from pipelines.training.checkpoint_list import repair_checkpoint_list
 from pipelines.training.claim import TrainingJob
 from pipelines.training.guard import Guard
 from pipelines.training.progress import Watcher
@@ -33,7 +33,7 @@ def fit(job: TrainingJob, config: WorkerConfig, trackers: Trackers, lease: Lease
         StorageError: the output cannot hold checkpoints.
     """
     trainer = _trainer(job, config)
-    mend_checkpoint_list(storage.join(job.output, layout.CHECKPOINTS))
+    repair_checkpoint_list(storage.join(job.output, layout.CHECKPOINTS))
     workers = job.options.workers
     guard = Guard(Ask(_resources(config), workers.least), lease)
     watcher = Watcher(config.board, job.recipe, trackers.epoch, guard, workers.num_workers)
@@ -88,12 +88,12 @@ def _trainer(job: TrainingJob, config: WorkerConfig) -> Any:
             storage_path=path,
             storage_filesystem=filesystem,
             failure_config=ray.train.FailureConfig(max_failures=workers.max_failures),
-            checkpoint_config=_kept(job.options.keeping.keep_best),
+            checkpoint_config=_checkpoint_config(job.options.run.keep_best),
         ),
     )
 
 
-def _kept(best: int | None) -> ray.train.CheckpointConfig:
+def _checkpoint_config(best: int | None) -> ray.train.CheckpointConfig:
     """The last two checkpoints, or the best ones beside the last, which Ray always keeps."""
     if best is None:
         return ray.train.CheckpointConfig(num_to_keep=2)

@@ -5,7 +5,7 @@ from typing import Any
 
 from model.runtime import machine
 from pipelines import storage
-from pipelines.cluster.errors import going_on_later
+from pipelines.cluster.errors import as_resumable_failure
 from pipelines.manifests import manifest
 from pipelines.storage.lease import Lease
 from pipelines.telemetry.phases import phase, run_id
@@ -34,7 +34,7 @@ def train(job: TrainingJob, cpus_per_worker: int = 1) -> Trained:
             at work in the output.
         TrainingError: the loss became NaN, or the workers failed too often.
     """
-    with going_on_later("trained"), Lease(job.output) as lease:
+    with as_resumable_failure("trained"), Lease(job.output) as lease:
         table = manifest.read_manifest(job.manifest, ["uri", "age_years", "gender", "split"])
         fingerprint = manifest.fingerprint(table)
         require_labels(job, table)
@@ -86,10 +86,10 @@ def _details(job: TrainingJob, cpus: int, state: TrainState, fingerprint: str) -
             "use_gpu": options.workers.use_gpu,
             "precision": options.workers.precision,
             "accumulate": options.workers.accumulate,
-            "conflicts": options.lessons.conflicts,
-            "balance": options.lessons.balance,
-            "seed": options.keeping.seed,
-            "early_stopping": options.keeping.early_stopping,
+            "conflicts": options.learning.conflicts,
+            "balance": options.learning.balance,
+            "seed": options.run.seed,
+            "early_stopping": options.run.early_stopping,
             "teachers": [teacher.id for teacher in job.teachers],
             "start": start and start.sha256[:16],
             "start_training": start and dict(start.training),
