@@ -1,6 +1,6 @@
 """The contenders of benchmarks/scoring.py: each returns the seconds that all images took.
 
-Start-up (imports, loading, Ray) is left out, in favour of each.
+Start-up (imports, loading, Ray) is left out for all of them.
 """
 
 import json
@@ -19,8 +19,8 @@ BUNDLE = str(ROOT / "bundles" / "seed-final")
 SIDE = 128
 
 
-def typed() -> str:
-    """The command that runs now, as it was typed: a table names the one that made it."""
+def command_line() -> str:
+    """The command line of this process, which a table names as the one that made it."""
     name = Path(sys.argv[0]).stem
     return shlex.join(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]])
 
@@ -43,7 +43,7 @@ def _network(precision: str = "float32", threads: int | None = None) -> Any:
 
 
 def _load(path: str) -> Any:
-    """As the seed did, but uint8: scaling is the bundle's first layer."""
+    """As the notebook does, but uint8: scaling is the bundle's first layer."""
     import keras
     import numpy as np
     from PIL import Image
@@ -52,7 +52,7 @@ def _load(path: str) -> Any:
     return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.LANCZOS)).reshape(SIDE, SIDE, 1)
 
 
-def seed_one_by_one(paths: list[str], _: str) -> float:
+def notebook_one_by_one(paths: list[str], _: str) -> float:
     """Seconds for all images."""
     network = _network()
     network.predict(_load(paths[0])[None], verbose=0)
@@ -62,7 +62,7 @@ def seed_one_by_one(paths: list[str], _: str) -> float:
     return time.monotonic() - started
 
 
-def seed_batched(paths: list[str], _: str) -> float:
+def notebook_batched(paths: list[str], _: str) -> float:
     """Seconds for all images, 1,024 at a time."""
     import numpy as np
 
@@ -97,7 +97,7 @@ def tf_data(paths: list[str], _: str) -> float:
 
 
 class DocumentedPredictor:
-    """As in Ray's guide to batch inference; it also says when it worked."""
+    """As in Ray's guide to batch inference; it also records when it worked."""
 
     def __init__(self) -> None:
         """Load the network."""
@@ -146,8 +146,8 @@ def ray_data(paths: list[str], folder: str) -> float:
     return pc.max(times["ended"]).as_py() - pc.min(times["began"]).as_py()
 
 
-def ours(precision: str) -> Callable[[list[str], str], float]:
-    """A contender: jobs.score; seconds after its start-up, which is told apart."""
+def facemill(precision: str) -> Callable[[list[str], str], float]:
+    """A contender: jobs.score; seconds after its start-up, which is printed beside them."""
 
     def score(paths: list[str], folder: str) -> float:
         images = _linked(paths, folder)
@@ -211,7 +211,8 @@ def one_core(precision: str) -> None:
     from model.preprocessing import decode_image
     from pipelines.bundles.opening import open_bundle
 
-    bundle, paths = open_bundle(BUNDLE), json.loads(sys.stdin.readline())
+    bundle = open_bundle(BUNDLE)
+    paths = json.loads(sys.stdin.readline())
     predictors: list[Any] = [
         Predictor(bundle, precision, size, threads=1)  # type: ignore[arg-type]
         for size in BATCHES
@@ -230,12 +231,12 @@ def one_core(precision: str) -> None:
 
 BATCHES = (32, 64, 128, 256)
 CONTENDERS: dict[str, Callable[[list[str], str], float]] = {
-    "a1": seed_one_by_one,
-    "a2": seed_batched,
+    "a1": notebook_one_by_one,
+    "a2": notebook_batched,
     "b": tf_data,
     "c": ray_data,
-    "d-float32": ours("float32"),
-    "d-bfloat16": ours("bfloat16"),
+    "d-float32": facemill("float32"),
+    "d-bfloat16": facemill("bfloat16"),
     "e-float32": bound("float32"),
     "e-bfloat16": bound("bfloat16"),
 }

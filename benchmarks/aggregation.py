@@ -104,10 +104,10 @@ def with_pandas(folder: Path) -> int:
 def measure(engine: str, folder: Path, count: int) -> None:
     """Print a table row: rows, GB on disk, engine, seconds, rows a second, peak resident MiB."""
     started = time.monotonic()
-    found = {"DuckDB": with_duckdb, "pandas": with_pandas}[engine](folder)
+    rows_seen = {"DuckDB": with_duckdb, "pandas": with_pandas}[engine](folder)
     seconds = time.monotonic() - started
-    if found != count:
-        raise SystemExit(f"{engine} saw {found} of {count} rows")
+    if rows_seen != count:
+        raise SystemExit(f"{engine} saw {rows_seen} of {count} rows")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     size = sum(file.stat().st_size for file in folder.iterdir()) / 1e9
     print(

@@ -26,7 +26,7 @@ from pipelines.predictions.verification import verify
 ROOT = Path(__file__).parents[1]
 KINDS = ("driver", "worker", "node")
 _WORKER = "ray::MapWorker(MapBatches(ShardScorer))"
-_PATIENCE_S = 900.0  # without a new shard: then something hangs
+_STALL_S = 900.0  # without a new shard: then something hangs
 
 
 class Run:
@@ -34,7 +34,8 @@ class Run:
 
     def __init__(self, address: str, images: str, output: str, extra: list[str]) -> None:
         """Start it."""
-        self.output, self.starts, self.address = output, 0, address
+        self.output, self.address = output, address
+        self.starts = 0
         self._command = [sys.executable, "-m", "jobs.score", "--images", images,
                          "--output", output, *extra]  # fmt: skip
         self._log = open(f"{output}.log", "wb")  # noqa: SIM115
@@ -90,8 +91,8 @@ def disturbed(run: Run, cluster: Any, kills: list[str], rng: random.Random, paus
                 victim = kill(left.pop(0), run, cluster, rng)
                 seen = run.committed
                 print(f"{seen} shards: killed {victim}", flush=True)
-        if time.monotonic() - since > _PATIENCE_S:
-            raise SystemExit(f"no new shard for {_PATIENCE_S:.0f} s: see {run.output}.log")
+        if time.monotonic() - since > _STALL_S:
+            raise SystemExit(f"no new shard for {_STALL_S:.0f} s: see {run.output}.log")
     if left:
         raise SystemExit(f"the run ended before {len(left)} of {len(kills)} kills: more images")
 
@@ -129,16 +130,16 @@ def _workers(cluster: Any) -> Iterator[psutil.Process]:
 
 def differences(first: str, second: str) -> list[str]:
     """How the rows of two outputs differ, in any column."""
-    found: list[str] = []
+    lines: list[str] = []
     for read in (schemas.read_predictions, schemas.read_quarantine):
         one, two = (read(output).sort_by("uri") for output in (first, second))
         if one.num_rows != two.num_rows:
-            found.append(f"{read.__name__}: {one.num_rows} rows against {two.num_rows}")
+            lines.append(f"{read.__name__}: {one.num_rows} rows against {two.num_rows}")
             continue
         for name in one.column_names:
             same = one[name].to_pylist() == two[name].to_pylist()
-            found += [] if same else [f"{read.__name__}: column {name} differs"]
-    return found
+            lines += [] if same else [f"{read.__name__}: column {name} differs"]
+    return lines
 
 
 def main() -> None:

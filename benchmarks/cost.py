@@ -14,13 +14,13 @@ from pipelines.predictions.frozen_inputs import sizes
 # (docs/benchmarks/scoring.md, networks.md).
 IMAGES_PER_S_CORE = 758 / 2
 # List prices, us-east-1, Linux, on demand: https://aws.amazon.com/ec2/pricing/on-demand/ and
-# https://aws.amazon.com/s3/pricing/ (S3 Standard). As we knew them in 2025; not looked up since.
+# https://aws.amazon.com/s3/pricing/ (S3 Standard). As of 2025.
 CPU_NODE_USD_H, HEAD_USD_H = 0.714, 0.2016  # c7i.4xlarge (16 vCPU), m7i.xlarge
 GET_USD, PUT_USD = 0.0004 / 1000, 0.005 / 1000  # LIST costs what PUT does; DELETE nothing
 # S3 serves at least so many GETs a second for each prefix that it has split off:
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance.html
 GETS_PER_S_PREFIX = 5_500
-# Assumptions, none of them measured: a vCPU of c7i does what a core of ours does; 128 cores lose a
+# Assumptions, none of them measured: a vCPU of c7i does what a core did above; 128 cores lose a
 # tenth to each other; a node needs 300 s from request to first image; it idles 600 s at the end
 # (cluster.yaml); spot costs 0.4 of the list price.
 CORES, EFFICIENCY, START_S, IDLE_S, SPOT = 16, 0.9, 300, 600, 0.4

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks._contenders import ROOT, is_missing, typed
+from benchmarks._contenders import ROOT, command_line, is_missing
 from benchmarks.networks import predictions
 from jobs.cli import quiet_libraries
 from model import metrics
@@ -84,9 +84,12 @@ def main() -> None:
     for (name, spec), face, large in zip(SPECS.items(), face_s, photo_s, strict=True):
         figures = "– | –"
         if spec.shape == bundle.input.shape:
-            said = predictions(dataclasses.replace(bundle, input=spec), rows)
-            found = metrics.evaluate(age, said["age_years"], gender, said["p_female"])
-            age_text, gender_text = found["age_mae"].text(2), found["gender_accuracy"].text(1, True)
+            columns = predictions(dataclasses.replace(bundle, input=spec), rows)
+            estimates = metrics.evaluate(age, columns["age_years"], gender, columns["p_female"])
+            age_text, gender_text = (
+                estimates["age_mae"].text(2),
+                estimates["gender_accuracy"].text(1, True),
+            )
             figures = f"{age_text} | {gender_text}"
         lines.append(
             f"| {name} | {spec.width}x{spec.height} {spec.color}, {spec.resample}, "
@@ -103,8 +106,8 @@ def document(name: str, bundle_id: str, images: int, lines: list[str]) -> str:
     today, wide, high = datetime.datetime.now(datetime.UTC).date(), *PHOTO_SIZE
     return "\n".join([
         "# From a file to pixels", "",
-        f"`{typed()}`: `decode_image` on one core, {images} UTKFace files (JPEG, 200x200) and a",
-        f"JPEG of {wide:,}x{high:,}, in turns, medians. The last columns are {name}",
+        f"`{command_line()}`: `decode_image` on one core, {images} UTKFace files (JPEG, 200x200)",
+        f"and a JPEG of {wide:,}x{high:,}, in turns, medians. The last columns are {name}",
         f"({bundle_id}) on val, float32, given those pixels; 95 % intervals in brackets.", "",
         f"{today}, {machine()}, load at the end {os.getloadavg()[0]:.1f}.", "",
         "| | size, filter, least oversampling by the JPEG decoder | µs a face | ms a 12-Mpx photo |"

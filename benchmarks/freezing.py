@@ -24,7 +24,7 @@ _TABLE_ROWS = 10_000
 
 
 def generate(count: int) -> Iterator[pa.Table]:
-    """Tables like those of `ingest.list_entries`."""
+    """Tables like those of `sources.images.list_entries`."""
     for start in range(0, count, _TABLE_ROWS):
         numbers = range(start, min(start + _TABLE_ROWS, count))
         yield pa.table(
@@ -38,20 +38,22 @@ def generate(count: int) -> Iterator[pa.Table]:
 
 def measure(count: int) -> None:
     """Print inputs, shards, MiB on disk, peak resident MiB and seconds as a table row."""
-    started, made, size = time.monotonic(), 0, 0
+    started = time.monotonic()
+    shards = size = 0
     if count:
         with tempfile.TemporaryDirectory(prefix="facemill-freeze-") as folder:
             frozen_inputs.freeze(folder, generate(count))
             frozen = frozen_inputs.load_frozen(folder)
             if frozen is None or frozen.total != count:
                 raise SystemExit(f"expected {count} inputs")
-            made = len(frozen.rows)
+            shards = len(frozen.rows)
             with os.scandir(os.path.join(folder, "inputs")) as files:
                 size = sum(file.stat().st_size for file in files)
     seconds = time.monotonic() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
-        f"| {count:,} | {made:,} | {size / 2**20:,.0f} | {peak:,.0f} | {seconds:.1f} |", flush=True
+        f"| {count:,} | {shards:,} | {size / 2**20:,.0f} | {peak:,.0f} | {seconds:.1f} |",
+        flush=True,
     )
 
 

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageEnhance
 
-from benchmarks._contenders import ROOT, is_missing, typed
+from benchmarks._contenders import ROOT, command_line, is_missing
 from jobs.cli import quiet_libraries
 from model import metrics
 from model.bundle import Bundle
@@ -102,16 +102,17 @@ def accuracy(bundles: dict[str, Bundle], rows: Any, precision: str) -> tuple[lis
     for name, bundle in bundles.items():
         columns = predictions(bundle, rows, precision)
         predicted = columns.get("age_years", nothing)
-        found = metrics.evaluate(age, predicted, gender, columns.get("p_female", nothing))
+        estimates = metrics.evaluate(age, predicted, gender, columns.get("p_female", nothing))
         network: Any = load_network(bundle, "float32")
         training, history = bundle.record["training"], bundle.record["history"]
         lines.append(
             f"| {name} | {network.count_params():,} | {count_flops(network) / 1e9:.3f} | "
             f"{len(history)} epochs, {sum(row['seconds'] for row in history):,.0f} s of steps, "
-            f"{training.get('precision', '?')} | {_text(found, 'age_mae')} | "
-            f"{_text(found, 'age_within_5', True)} | {_text(found, 'gender_accuracy', True)} |"
+            f"{training.get('precision', '?')} | {_text(estimates, 'age_mae')} | "
+            f"{_text(estimates, 'age_within_5', True)} | "
+            f"{_text(estimates, 'gender_accuracy', True)} |"
         )
-        if "age_mae" not in found:
+        if "age_mae" not in estimates:
             continue
         cells: list[str] = []
         for number, (low, high) in enumerate(BANDS):
@@ -123,8 +124,8 @@ def accuracy(bundles: dict[str, Bundle], rows: Any, precision: str) -> tuple[lis
     return lines, bands
 
 
-def _text(found: dict[str, metrics.Estimate], name: str, percent: bool = False) -> str:
-    return found[name].text(1 if percent else 2, percent) if name in found else "–"
+def _text(estimates: dict[str, metrics.Estimate], name: str, percent: bool = False) -> str:
+    return estimates[name].text(1 if percent else 2, percent) if name in estimates else "–"
 
 
 def speeds(bundles: dict[str, Bundle], rounds: int) -> list[str]:
@@ -173,13 +174,13 @@ def scoring(bundles: dict[str, Bundle], images: str, rounds: int) -> list[str]:
             subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
             run = json.loads(Path(folder, "run.json").read_text())
             rates[name, precision].append(run["images_per_s"])
-    middle = {key: statistics.median(found) for key, found in rates.items()}
+    middle = {key: statistics.median(turns) for key, turns in rates.items()}
     first = next(iter(bundles))
     return [
         f"| {name} | {precision} | {middle[name, precision]:,.0f} "
         f"(x {middle[name, precision] / middle[first, precision]:.2f}) | "
-        f"{', '.join(f'{rate:,.0f}' for rate in found)} |"
-        for (name, precision), found in rates.items()
+        f"{', '.join(f'{rate:,.0f}' for rate in turns)} |"
+        for (name, precision), turns in rates.items()
     ]
 
 
@@ -263,8 +264,8 @@ def main() -> None:
 
     rows = labelled(read_manifest(arguments.manifest), arguments.split)
     bundles: dict[str, Bundle] = {}
-    for given in arguments.bundles:
-        name, _, uri = given.rpartition("=")
+    for argument in arguments.bundles:
+        name, _, uri = argument.rpartition("=")
         bundle = open_bundle(uri)
         bundles[name or bundle.name] = bundle
     with tempfile.TemporaryDirectory() as folder:
@@ -291,7 +292,7 @@ def document(
     today = datetime.datetime.now(datetime.UTC).date()
     return "\n".join([
         "# Networks side by side", "",
-        f"`{typed()}`, {arguments.split} split, {count:,} images, "
+        f"`{command_line()}`, {arguments.split} split, {count:,} images, "
         f"{arguments.precision};",
         "95 % bootstrap intervals in brackets.", "",
         f"{today}, {machine()}, load at the end {os.getloadavg()[0]:.1f}.", "",

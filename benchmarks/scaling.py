@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks._contenders import typed
+from benchmarks._contenders import command_line
 
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "benchmarks" / "scaling.md"
@@ -79,7 +79,7 @@ def main() -> None:
         for _ in range(arguments.rounds):
             for workers in counts:  # taking turns, so that other work hits all alike
                 rates[workers].append(images_per_s(folder, workers, arguments.precision))
-    medians = {workers: statistics.median(found) for workers, found in rates.items()}
+    medians = {workers: statistics.median(turns) for workers, turns in rates.items()}
     rows = "".join(
         f"| {n} | {rate:,.0f} | {min(rates[n]):,.0f}-{max(rates[n]):,.0f} "
         f"| {rate / (n * medians[1]):.2f} |\n"
@@ -89,7 +89,7 @@ def main() -> None:
     rows_a_shard = 512
     DOCUMENT.write_text(
         "# Scaling of scoring over workers\n\n"
-        f"`{typed()}`: {arguments.limit:,} images, {arguments.precision}, "
+        f"`{command_line()}`: {arguments.limit:,} images, {arguments.precision}, "
         f"medians of {arguments.rounds} rounds in turns.\n\n"
         f"{datetime.date.today()}, {platform.machine()}, {cores} cores, load {load:.1f} at the "
         "start.\n\n"

@@ -3,11 +3,11 @@
 Same images, same network (the shipped bundle), same machine; every contender is a process of its
 own, the contenders take turns (A B A B …) and the medians count. Writes docs/benchmarks/scoring.md.
 
-    a1  the seed's way: load_img, resize, network.predict, image by image
+    a1  the notebook's way: load_img, resize, network.predict, image by image
     a2  the same, batched
     b   tf.data + network.predict
     c   Ray Data as its documentation shows it: read_images -> map_batches x2 -> write_parquet
-    d   ours, at each precision
+    d   facemill, at each precision
     e   the bound: decode and network alone, all cores busy: 1 / (t_decode + t_network)
 """
 
@@ -22,15 +22,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks._contenders import BATCHES, CONTENDERS, ROOT, typed
+from benchmarks._contenders import BATCHES, CONTENDERS, ROOT, command_line
 from model.runtime import machine
 
 DOCUMENT = ROOT / "docs" / "benchmarks" / "scoring.md"
 # Contenders that are slow get a share of the images: their rate is the same from the first second.
 SHARE = {"a1": 0.05, "a2": 0.25, "b": 0.5, "c": 0.5, "e-float32": 0.1, "e-bfloat16": 0.1}
 NAMES = {
-    "a1": "seed: load_img, resize, predict, one by one",
-    "a2": "seed, batched predict",
+    "a1": "notebook: load_img, resize, predict, one by one",
+    "a2": "notebook, batched predict",
     "b": "tf.data + predict",
     "c": "Ray Data as documented",
     "d-float32": "**facemill, float32**",
@@ -45,15 +45,15 @@ def measured(name: str, images: str, limit: int) -> dict[str, float]:
     command = [sys.executable, "-m", "benchmarks.scoring", "--images", images,
                "--limit", str(limit), "--contender", name]  # fmt: skip
     done = subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True)
-    found: dict[str, float] = {}
+    printed: dict[str, float] = {}
     for line in done.stdout.splitlines():
         if line.startswith("{"):
-            found |= json.loads(line)
-    return found
+            printed |= json.loads(line)
+    return printed
 
 
-def contend(name: str, images: str, limit: int) -> None:
-    """Be the contender."""
+def run_contender(name: str, images: str, limit: int) -> None:
+    """Run one contender in this process and print its rate."""
     paths = sorted(str(path.resolve()) for path in Path(images).iterdir())[:limit]
     paths = paths[: max(64, int(len(paths) * SHARE.get(name, 1.0)))]
     folder = tempfile.mkdtemp(prefix="facemill-bench-")
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=DOCUMENT)
     arguments = parser.parse_args()
     if arguments.contender:
-        contend(arguments.contender, arguments.images, arguments.limit)
+        run_contender(arguments.contender, arguments.images, arguments.limit)
         return
     if not Path(arguments.images).is_dir():
         print(f"skipped: {arguments.images} is missing; give --images FOLDER")
@@ -95,19 +95,19 @@ def main() -> None:
 
 def table(runs: dict[str, list[dict[str, float]]]) -> str:
     """docs/benchmarks/scoring.md."""
-    rate = {k: statistics.median(run["rate"] for run in found) for k, found in runs.items()}
+    rate = {k: statistics.median(run["rate"] for run in turns) for k, turns in runs.items()}
     now = datetime.datetime.now(datetime.UTC).date()
     lines = [
         "# Speed of scoring", "",
-        f"`{typed()}`: same images, same network (seed-final), every contender",
+        f"`{command_line()}`: same images, same network (seed-final), every contender",
         "a process of its own, taking turns; medians. Rates are steady state: start-up is told",
         "apart.",
         "", f"{now}, {machine()}, load at the end {os.getloadavg()[0]:.1f}.", "",
         "| | contender | images | images/s | all rounds |", "|---|---|---:|---:|---|",
     ]  # fmt: skip
-    for name, found in runs.items():
-        every = ", ".join(f"{run['rate']:,.0f}" for run in found)
-        count = int(found[0]["images"])
+    for name, turns in runs.items():
+        every = ", ".join(f"{run['rate']:,.0f}" for run in turns)
+        count = int(turns[0]["images"])
         lines.append(f"| {name} | {NAMES[name]} | {count:,} | {rate[name]:,.1f} | {every} |")
     lines += ["", "| target | measured | |", "|---|---:|---|"]
     for text, value, wanted in _targets(rate, runs):
@@ -115,10 +115,10 @@ def table(runs: dict[str, list[dict[str, float]]]) -> str:
     starts = [r["start_up_s"] for k in runs if k[0] == "d" for r in runs[k] if "start_up_s" in r]
     if starts:
         first = [r["until_first_s"] for k in runs if k[0] == "d" for r in runs[k]]
-        for what, seconds in (("all but scoring (imports, Ray, loading, end)", starts),
+        for title, seconds in (("all but scoring (imports, Ray, loading, end)", starts),
                               ("start to the first shard's first image", first)):  # fmt: skip
             met = "met" if statistics.median(seconds) <= 20 else "missed"
-            lines.append(f"| {what}, s, <= 20 | {statistics.median(seconds):.1f} | {met} |")
+            lines.append(f"| {title}, s, <= 20 | {statistics.median(seconds):.1f} | {met} |")
     lines += _alone(runs)
     return "\n".join(lines) + "\n"
 
@@ -145,7 +145,7 @@ def _targets(
     rate: dict[str, float], runs: dict[str, list[dict[str, float]]]
 ) -> list[tuple[str, float, float]]:
     best = max((rate[name] for name in rate if name.startswith("d")), default=0.0)
-    found = [
+    targets = [
         (f"best of ours / {name}, >= {wanted:g}", best / rate[name], wanted)
         for name, wanted in (("a2", 3.0), ("c", 3.0))
         if name in rate and best
@@ -154,8 +154,8 @@ def _targets(
         pair = (f"d-{precision}", f"e-{precision}")
         if all(name in rate for name in pair):
             share = rate[pair[0]] / rate[pair[1]]
-            found.append((f"share of the bound, {precision}, >= 0.85", share, 0.85))
-    return found
+            targets.append((f"share of the bound, {precision}, >= 0.85", share, 0.85))
+    return targets
 
 
 if __name__ == "__main__":

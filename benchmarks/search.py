@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks._contenders import ROOT, is_missing, typed
+from benchmarks._contenders import ROOT, command_line, is_missing
 from model import heads
 from model.preprocessing import InputSpec
 from model.presets import preset
@@ -47,7 +47,10 @@ class Candidate:
 def candidates(side: int, epochs: int) -> dict[str, Candidate]:
     """What is compared, by name; the first is the base."""
     full = preset("facemill")
-    network, picture = full.network, InputSpec(side, side, "rgb")  # Lanczos, as when it began
+    network, picture = (
+        full.network,
+        InputSpec(side, side, "rgb"),
+    )  # Lanczos filter, for all candidates alike
     base = dataclasses.replace(full, name="base", source="", epochs=epochs, input=picture)
     gender, age, race = base.heads
 
@@ -148,9 +151,13 @@ def run(candidate: Candidate, manifest_uri: str, cache: str) -> dict[str, Any]:
         recipe, tf.distribute.get_strategy(), 0, 1, steps=steps * recipe.epochs, seed=seed,
         precision="bfloat16",
     )  # fmt: skip
-    seconds, scores, history = 0.0, dict[str, float](), list[float]()
+    seconds = 0.0
+    scores = dict[str, float]()
+    history = list[float]()
     for epoch in range(recipe.epochs):
-        began, total, side = time.monotonic(), 0.0, recipe.side_at(epoch)
+        began = time.monotonic()
+        total = 0.0
+        side = recipe.side_at(epoch)
         for batch in train.epoch(seed, epoch, recipe.global_batch_size, replica.places):
             total = total + replica.train_step(batch, side)
         scores = replica.scores(np.asarray(total), "train")
@@ -171,12 +178,12 @@ def run(candidate: Candidate, manifest_uri: str, cache: str) -> dict[str, Any]:
     }
 
 
-def document(found: dict[str, dict[str, Any]], side: int, epochs: int) -> str:
+def document(results: dict[str, dict[str, Any]], side: int, epochs: int) -> str:
     """docs/benchmarks/search.md."""
-    base = found["base"]["val_age_mae"]
+    base = results["base"]["val_age_mae"]
     lines = [
         "# One change at a time", "",
-        f"`{typed()}`: the preset `facemill`",
+        f"`{command_line()}`: the preset `facemill`",
         f"at {side}x{side} pixels for {epochs} epochs in bfloat16, and each time one change.",
         "Validation split; averaged weights of the last epoch. Images/s beside other work.",
         "", f"{machine()}.", "",
@@ -184,7 +191,7 @@ def document(found: dict[str, dict[str, Any]], side: int, epochs: int) -> str:
         " images/s | date |",
         "|---|---|---:|---:|---:|---:|---:|---|",
     ]  # fmt: skip
-    for name, row in found.items():
+    for name, row in results.items():
         lines.append(
             f"| {name} | {row['what']} | {row['val_age_mae']:.2f} | "
             f"{row['val_age_mae'] - base:+.2f} | {row['val_gender_accuracy']:.1%} | "
@@ -219,7 +226,7 @@ def main() -> None:
         return
     folder.mkdir(parents=True, exist_ok=True)
     fingerprint = manifest.fingerprint(manifest.read_manifest(chosen.manifest))
-    found = dict[str, dict[str, Any]]()
+    results = dict[str, dict[str, Any]]()
     for name, candidate in every.items():
         file, wanted = folder / f"{name}.json", candidate.identity(fingerprint)
         if name in names and not _is_of(file, wanted):
@@ -227,11 +234,11 @@ def main() -> None:
             again = ["-m", "benchmarks.search", *sys.argv[1:], "--candidate", name]
             subprocess.run([sys.executable, *again], check=True, cwd=ROOT)
         if _is_of(file, wanted):
-            found[name] = {**json.loads(file.read_text()), "what": candidate.what}
-    if "base" not in found:
+            results[name] = {**json.loads(file.read_text()), "what": candidate.what}
+    if "base" not in results:
         print("no table: the base has not been run with these arguments")
         return
-    text = document(found, chosen.side, chosen.epochs)
+    text = document(results, chosen.side, chosen.epochs)
     if folder.name == f"{SIDE}px-{EPOCHS}epochs":
         DOCUMENT.write_text(text)
     print(text)

@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks._contenders import typed
+from benchmarks._contenders import command_line
 from model.runtime import machine
 
 ROOT = Path(__file__).parents[1]
@@ -80,7 +80,7 @@ def prepared(folder: Path, images: str, count: int, quick: bool) -> str:
 
 
 def fit(threads: int, uri: str, preset_name: str) -> dict[str, float]:
-    """Be the bare Keras contender; images/s after the first epoch."""
+    """Run the bare Keras contender; images/s after the first epoch."""
     import numpy as np
 
     from model.presets import preset
@@ -115,20 +115,20 @@ def fit(threads: int, uri: str, preset_name: str) -> dict[str, float]:
         loss={head.name: losses[head.kind] for head in recipe.heads},
     )
     ended: list[float] = []
-    told = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: ended.append(time.monotonic()))
+    clock = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: ended.append(time.monotonic()))
     # Whole batches only, as jobs.train takes.
     steps = len(pixels) // recipe.global_batch_size
     whole = steps * recipe.global_batch_size
     network.fit(
         pixels[:whole], {name: values[:whole] for name, values in targets.items()},
-        batch_size=recipe.global_batch_size, epochs=EPOCHS, verbose=0, callbacks=[told],
+        batch_size=recipe.global_batch_size, epochs=EPOCHS, verbose=0, callbacks=[clock],
     )  # fmt: skip
     seconds = statistics.median(b - a for a, b in itertools.pairwise(ended))
     return {"images": whole, "rate": whole / seconds}
 
 
-def ours(workers: int, cores: int, uri: str, preset_name: str, folder: str) -> dict[str, float]:
-    """Be jobs.train; images/s after the first epoch, and what it waited for data."""
+def facemill(workers: int, cores: int, uri: str, preset_name: str, folder: str) -> dict[str, float]:
+    """Run jobs.train; images/s after the first epoch, and the share of time that waits for data."""
     output = Path(folder) / "out"
     command = [
         sys.executable, "-m", "jobs.train", "--manifest", uri, "--output", str(output),
@@ -154,22 +154,22 @@ def measured(name: str, uri: str, preset_name: str) -> dict[str, float]:
 
 def table(runs: dict[str, list[dict[str, float]]], preset_name: str) -> str:
     """docs/benchmarks/training.md."""
-    rate = {k: statistics.median(run["rate"] for run in found) for k, found in runs.items()}
+    rate = {k: statistics.median(run["rate"] for run in turns) for k, turns in runs.items()}
     now = datetime.datetime.now(datetime.UTC).date()
     lines = [
         "# Speed of training", "",
-        f"`{typed()}`: same images, same network ({preset_name}), same batch;",
+        f"`{command_line()}`: same images, same network ({preset_name}), same batch;",
         "every contender a process of its own, taking turns; medians over the rounds of the median",
         "epoch after the first. Validation and start-up are left out for all.",
         "", f"{now}, {machine()}, load at the end {os.getloadavg()[0]:.1f}.", "",
         "| contender | images | images/s | all rounds | waits for data |",
         "|---|---:|---:|---|---:|",
     ]  # fmt: skip
-    for name, found in runs.items():
-        every = ", ".join(f"{run['rate']:,.1f}" for run in found)
-        waits = [run["data_wait_share"] for run in found if "data_wait_share" in run]
+    for name, turns in runs.items():
+        every = ", ".join(f"{run['rate']:,.1f}" for run in turns)
+        waits = [run["data_wait_share"] for run in turns if "data_wait_share" in run]
         waited = f"{statistics.median(waits):.2%}" if waits else "–"
-        count = int(found[0]["images"])
+        count = int(turns[0]["images"])
         lines.append(f"| {NAMES[name]} | {count:,} | {rate[name]:,.1f} | {every} | {waited} |")
     lines += ["", "| target | measured | |", "|---|---:|---|"]
     for text, name, against, wanted in TARGETS:
@@ -178,7 +178,7 @@ def table(runs: dict[str, list[dict[str, float]]], preset_name: str) -> str:
             met = "" if wanted is None else "met" if ratio >= wanted else "missed"
             lines.append(f"| {text} | {ratio:.2f} | {met} |")
     waits = [
-        r["data_wait_share"] for found in runs.values() for r in found if "data_wait_share" in r
+        r["data_wait_share"] for turns in runs.values() for r in turns if "data_wait_share" in r
     ]
     if waits:
         met = "met" if max(waits) <= 0.05 else "missed"
@@ -207,11 +207,11 @@ def main() -> None:
         kind, number, *cores = chosen.contender.split("-")
         with tempfile.TemporaryDirectory(prefix="facemill-bench-") as folder:
             uri, name = chosen.manifest, chosen.preset
-            found = (
+            result = (
                 fit(int(number), uri, name) if kind == "fit"
-                else ours(int(number), int(cores[0]) if cores else 1, uri, name, folder)
+                else facemill(int(number), int(cores[0]) if cores else 1, uri, name, folder)
             )  # fmt: skip
-        print(json.dumps(found), flush=True)
+        print(json.dumps(result), flush=True)
         return
     if chosen.quick:
         chosen.limit, chosen.rounds, chosen.preset = 160, 1, "demo"

@@ -2,7 +2,7 @@
 
 Leaves at --output a new bundle (another id) whose gender probabilities and age intervals were
 fitted on the val split of the manifest that it was trained on, with the drift reference of its
-inputs and the metrics that it has with them. jobs.train does the same at its end; this job is for
+inputs and its metrics under that calibration. jobs.train does the same at its end; this job is for
 bundles without it.
 """
 
@@ -29,11 +29,11 @@ class CalibrateOptions:
     bundle: str | None = None
     """Bundle folder or s3:// prefix; default: the newest shipped one."""
     other_manifest: bool = False
-    """Take another manifest than the bundle was trained on."""
+    """Allow another manifest than the one that the bundle was trained on."""
 
 
 def job(options: CalibrateOptions) -> None:
-    """Calibrate and print what was found."""
+    """Calibrate and print what was fitted."""
     from pipelines.bundles.calibrating import LabelledImages, check_manifest, complete, summary
     from pipelines.bundles.opening import copy_bundle, open_bundle
     from pipelines.manifests.manifest import read_manifest
@@ -51,17 +51,17 @@ def job(options: CalibrateOptions) -> None:
     start_ray()
     with tempfile.TemporaryDirectory() as folder:
         images = LabelledImages(table, bundle.input)
-        made = complete(bundle, images, Path(folder))
-        if not any(made.record["calibration"].get(name) for name in ("gender", "age")):
+        calibrated = complete(bundle, images, Path(folder))
+        if not any(calibrated.record["calibration"].get(name) for name in ("gender", "age")):
             raise UsageError(
                 f"`manifest` {source} has too few labelled val images to fit anything: give one "
                 "with more, or keep the calibration that the bundle has"
             )
-        copy_bundle(made, output)
+        copy_bundle(calibrated, output)
     cli.print_table(
-        f"calibrated {bundle.name} ({bundle.id} is now {made.id})",
+        f"calibrated {bundle.name} ({bundle.id} is now {calibrated.id})",
         [
-            *summary(dict(made.record)),
+            *summary(dict(calibrated.record)),
             ("bundle", output),
             ("next", f"python -m jobs.score --images FOLDER --bundle {output} --output runs/score"),
         ],

@@ -47,7 +47,7 @@ def run(
     def words(text: str) -> str:
         return rendered(text, options_type)
 
-    log.speak(words)
+    log.reword_notes(words)
     try:
         options = parse(options_type, f"jobs.{name}", module.__doc__ or "", argv)
         begin_run(name)
@@ -87,13 +87,13 @@ def parse(
         UsageError: the file of --config cannot be read.
         SystemExit: an argument is not legal; tyro has said so. Also after --help.
     """
-    given = list(sys.argv[1:] if argv is None else argv)
-    if {"-h", "--help"} & {*given}:
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if {"-h", "--help"} & {*arguments}:
         print(f"{_wrapped(text)}\n")
-    saved = _saved(options_type, given)
+    saved = _saved(options_type, arguments)
     return tyro.cli(
         options_type,
-        args=_without_twins(given, options_type, saved),
+        args=_without_redundant_switches(arguments, options_type, saved),
         prog=f"python -m {program}",
         description="",
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
@@ -127,23 +127,25 @@ def _saved(options_type: type[Options], argv: list[str]) -> dict[str, Any]:
     return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}  # type: ignore[arg-type]
 
 
-def _without_twins(argv: list[str], options_type: Any, saved: dict[str, Any]) -> list[str]:
+def _without_redundant_switches(
+    argv: list[str], options_type: Any, saved: dict[str, Any]
+) -> list[str]:
     """The command line without switches that say what is so already, as `--no-compact`."""
-    is_so = set[str]()
+    redundant = set[str]()
     for name, hint in _hints(options_type):
         if hint is bool:
-            is_so.add(flag(name) if saved.get(name) else flag(f"no_{name}"))
-    return [word for word in argv if word.replace("_", "-") not in is_so]
+            redundant.add(flag(name) if saved.get(name) else flag(f"no_{name}"))
+    return [word for word in argv if word.replace("_", "-") not in redundant]
 
 
 def _hints(options_type: Any) -> list[tuple[str, Any]]:
     """(name, type) of every option, groups dissolved."""
-    found: list[tuple[str, Any]] = []
+    options: list[tuple[str, Any]] = []
     hints = typing.get_type_hints(options_type)
     for field in dataclasses.fields(options_type):
         hint = hints[field.name]
-        found += _hints(hint) if dataclasses.is_dataclass(hint) else [(field.name, hint)]
-    return found
+        options += _hints(hint) if dataclasses.is_dataclass(hint) else [(field.name, hint)]
+    return options
 
 
 def _registry(root: Any, saved: dict[str, Any]) -> ConstructorRegistry:
@@ -169,10 +171,10 @@ def _registry(root: Any, saved: dict[str, Any]) -> ConstructorRegistry:
         hint: Any = Annotated[str | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")]
         fields.append(StructFieldSpec("config", hint, None, helptext=text))
 
-        def made(config: str | None = None, **values: Any) -> Any:
+        def build(config: str | None = None, **values: Any) -> Any:
             return kind(**values)
 
-        return StructConstructorSpec(instantiate=made, fields=tuple(fields))
+        return StructConstructorSpec(instantiate=build, fields=tuple(fields))
 
     return registry
 

@@ -20,7 +20,8 @@ def job(options: EvaluateOptions) -> None:
     from pipelines.scoring import summaries
     from pipelines.scoring.evaluation import evaluate, labelled_rows
 
-    scoring, bundle = options.scoring(), open_bundle(options.bundle)
+    scoring = options.scoring()
+    bundle = open_bundle(options.bundle)
     require_crop(bundle, options.views)
     storage.require_writable(scoring.place, "`output`")
     if options.images:

@@ -25,7 +25,7 @@ class ExportOptions:
     bundle: str | None = None
     """Bundle folder or s3:// prefix; default: the newest shipped one."""
     format: Literal["savedmodel", "onnx"] = "onnx"
-    """onnx (extra `export`), or savedmodel for TensorFlow Serving."""
+    """onnx (needs onnx, tf2onnx and onnxruntime), or savedmodel for TensorFlow Serving."""
     opset: int = 17
     """ONNX operator set, 13 to 18."""
 
@@ -37,15 +37,16 @@ def job(options: ExportOptions) -> None:
     output = storage.normalize(options.output)
     bundle = open_bundle(options.bundle)
     storage.require_writable(output, "`output`")
-    made = export(bundle, options.format, output, options.opset)
+    exported = export(bundle, options.format, output, options.opset)
     rows = [
-        (f"max |difference|, {name}", f"{value:.2g}") for name, value in made.max_difference.items()
+        (f"max |difference|, {name}", f"{value:.2g}")
+        for name, value in exported.max_difference.items()
     ]
     cli.print_table(
         f"exported {bundle.name} ({bundle.id}) as {options.format}",
         [
             *rows,
-            *([("opset", made.opset)] if made.opset else []),
+            *([("opset", exported.opset)] if exported.opset else []),
             ("input", f"uint8 {('batch', *bundle.input.shape)}".replace("'", "")),
             ("written", output),
         ],

@@ -18,7 +18,9 @@ from pipelines.scoring.options import ScoreOptions
 
 def job(options: ScoreOptions) -> None:
     """Score and print lines or a summary."""
-    partitioning = options.data_set.partitioning  # a bad one shall not wait for the scoring
+    partitioning = (
+        options.data_set.partitioning
+    )  # first: a bad one is refused before anything is scored
     bundle = open_bundle(options.bundle)
     require_crop(bundle, options.answers.views)
     if options.bundle is None:
@@ -36,11 +38,11 @@ def job(options: ScoreOptions) -> None:
 
     source = open_source(options.images, options.manifest)
     source.require_readable(options.place)
-    if options.again.new_version:
+    if options.rerun.new_version:
         options = claim.new_version(options, bundle, source)
-    if options.again.dry_run:
-        foreseen = claim.settle(options, bundle, source)
-        cli.print_table(*summaries.of_plan(plan(foreseen), foreseen))
+    if options.rerun.dry_run:
+        planned = claim.resolve(options, bundle, source)
+        cli.print_table(*summaries.of_plan(plan(planned), planned))
         return
     storage.require_writable(options.place, "`output`")
     start_ray()

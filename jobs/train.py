@@ -22,30 +22,32 @@ def job(options: TrainOptions) -> None:
     # Imported here: --help shall not wait for Ray.
     from pipelines.cluster.resources import Ask, cores_a_worker, require
     from pipelines.cluster.session import start_ray
-    from pipelines.training.claim import settle
+    from pipelines.training.claim import resolve
     from pipelines.training.run import train
     from pipelines.training.summary import summary
 
-    asked, gpus = options.workers, int(options.workers.use_gpu)
-    planned = settle(options)
+    workers, gpus = options.workers, int(options.workers.use_gpu)
+    planned = resolve(options)
     storage.require_readable(planned.manifest, "`manifest`")
     storage.require_writable(planned.output, "`output`")
-    if options.keeping.cache:
-        storage.require_writable(storage.normalize(options.keeping.cache), "`cache`")
+    if options.run.cache:
+        storage.require_writable(storage.normalize(options.run.cache), "`cache`")
     start_ray()
-    require(Ask({"CPU": asked.cpus_per_worker or 1, "GPU": gpus}, asked.least))
+    require(Ask({"CPU": workers.cpus_per_worker or 1, "GPU": gpus}, workers.least))
     cpus = (
-        asked.cpus_per_worker
-        or cores_a_worker(asked.num_workers, gpus)
-        or cores_a_worker(asked.least, gpus)
+        workers.cpus_per_worker
+        or cores_a_worker(workers.num_workers, gpus)
+        or cores_a_worker(workers.least, gpus)
     )
     started = time.monotonic()
     trained = train(planned, cpus)
     verb = "already trained" if trained.already_done else "trained"
     seconds = time.monotonic() - started
     title = f"{verb} {planned.recipe.name} in {seconds:,.0f} s"
-    follows = f"--bundle {trained.bundle_uri} --manifest {planned.manifest} --output runs/evaluate"
-    next_step = ("next", f"python -m jobs.evaluate {follows}")
+    arguments = (
+        f"--bundle {trained.bundle_uri} --manifest {planned.manifest} --output runs/evaluate"
+    )
+    next_step = ("next", f"python -m jobs.evaluate {arguments}")
     cli.print_table(title, [*summary(planned, trained, cpus), next_step])
 
 

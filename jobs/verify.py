@@ -27,21 +27,21 @@ def job(options: VerifyOptions) -> None:
 
     output = storage.normalize(options.output)
     storage.require_readable(output, "`output`")
-    found = verify(output)
-    if found.problems:
-        for problem in found.problems:
+    proof = verify(output)
+    if proof.problems:
+        for problem in proof.problems:
             print(f"- {problem}")
-        raise FacemillError(f"{output} is not whole: {len(found.problems)} problems, listed above")
+        raise FacemillError(f"{output} is not whole: {len(proof.problems)} problems, listed above")
     cli.print_table(
         f"verified {output}",
         [
             (
                 "inputs",
-                f"{found.inputs:,} = {found.scored:,} scored + {found.quarantined:,} quarantined",
+                f"{proof.inputs:,} = {proof.scored:,} scored + {proof.quarantined:,} quarantined",
             ),
             ("uris", "each in exactly one row of its own shard, none twice"),
-            ("files", f"{found.files:,}, rows and SHA-256 as committed"),
-            ("bundle", f"{found.bundle_id}, in every row"),
+            ("files", f"{proof.files:,}, rows and SHA-256 as committed"),
+            ("bundle", f"{proof.bundle_id}, in every row"),
         ],
     )
 

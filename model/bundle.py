@@ -168,9 +168,10 @@ def read_bundle(folder: str | Path) -> Bundle:
     folder = Path(folder)
     try:
         record = json.loads((folder / RECORD_FILE).read_text())
-        files, version = dict(record["files"]), int(record["bundle_version"])
-        files = {NETWORK_FILE: "", **files}
-        bundle_id, stored = str(record["bundle_id"]), dict(record["input"])
+        version = int(record["bundle_version"])
+        files = {NETWORK_FILE: "", **dict(record["files"])}
+        bundle_id = str(record["bundle_id"])
+        stored = dict(record["input"])
     except FileNotFoundError:
         raise BundleError(
             f"{folder} is no bundle: it has no {RECORD_FILE}. Give the folder that jobs.train wrote"

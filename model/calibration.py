@@ -3,8 +3,8 @@
 Fitted on the val split only, stored in `bundle.json` under `calibration`, part of the bundle's id.
 
 - Gender: temperature scaling with a bias (Guo 2017, Alexandari 2020), sigmoid(logit(p) / T + b)
-  with the least NLL. T alone left seed-final with an ECE of 0.026, as it leans to male; with the
-  bias it is 0.018 (docs/results.md).
+  with the least NLL. The bias is for networks that lean to one gender, as seed-final does: its
+  ECE is 0.026 with T alone and 0.018 with the bias (docs/results.md).
 - Age: split-conformal intervals (model/conformal.py).
 
 Pure NumPy: no TensorFlow, no SciPy.

@@ -31,7 +31,7 @@ Method = Literal["predicted-band", "true-band", "cqr"]
 
 LEVELS = tuple(round(0.50 + 0.01 * step, 2) for step in range(50))  # 0.50 … 0.99
 MIN_BAND_IMAGES = 100  # below it a 90 % quantile rests on fewer than ten images: merge the band
-_BAND_RANGE = (0.85, 0.95)  # what we ask of every true-age decade at 90 %
+_BAND_RANGE = (0.85, 0.95)  # what every true-age decade should have at 90 %
 _DECADE_SLACK = 0.02  # what a decade may fall short of the level
 _CHANCE = 0.02  # a decade of 300 images is measured to 0.017: less is no difference between methods
 
@@ -184,7 +184,9 @@ def intervals(
     """
     levels = np.asarray(age["levels"])
     index = min(int(np.searchsorted(levels, coverage - 1e-9)), len(levels) - 1)
-    nominal = age.get("nominal", age["levels"])[index]  # bundles of before have none
+    nominal = age.get("nominal", age["levels"])[
+        index
+    ]  # calibrations without it ask for the level itself
     index = int(np.searchsorted(levels, nominal - 1e-9))
     low, high = _base(age["method"], columns, float(levels[index]))
     margins = np.array([band["margin"][index] for band in age["bands"]])

@@ -3,7 +3,7 @@
 ::
 
     FacemillError
-    ├── UsageError          an argument, a file or a service that the caller must mend: exit code 2
+    ├── UsageError          an argument, file or service that the caller must correct: exit code 2
     │   ├── BundleError     a bundle that is missing, damaged or made by a newer version
     │   ├── ManifestError   a manifest that lacks a column or holds no row of use
     │   └── StorageError    a URI that cannot be reached, listed, read or written

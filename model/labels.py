@@ -15,7 +15,7 @@ MIN_AGE_YEARS, MAX_AGE_YEARS = 0, 116  # the range of UTKFace, and of our age di
 Bins = tuple[tuple[int, int], ...]  # inclusive (low, high) pairs, ascending, in years
 
 DECADES: Bins = ((0, 10), *((low, low + 9) for low in range(11, 111, 10)), (111, MAX_AGE_YEARS))
-"""The seed's proposal: 0-10, 11-20, 21-30, …"""
+"""0-10, 11-20, 21-30, …: what the notebook behind the seed presets proposes."""
 
 LEVI_HASSNER: Bins = (
     (0, 2), (4, 6), (8, 13), (15, 20), (25, 32), (38, 43), (48, 53), (60, MAX_AGE_YEARS),

@@ -58,7 +58,7 @@ class SharedDropout(keras.layers.Dropout):
 
     The mask is a function of (seed, step, place in the global batch): keras's own would give every
     worker the same mask for other images, and other masks for another number of workers. On one
-    worker it is keras's own to the bit.
+    worker it equals keras's own bit for bit.
     """
 
     place: Place | None = None

@@ -37,7 +37,7 @@ _TURNS = {  # EXIF orientation -> what makes the picture upright
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# Formats that we know and do not take, by the bytes at an offset.
+# Formats that are known and not taken, by the bytes at an offset.
 _UNSUPPORTED = (
     (4, b"ftyphei", "HEIC"),
     (4, b"ftyphev", "HEIC"),
@@ -91,7 +91,7 @@ class InputSpec:
         """Plain data that `InputSpec(**data)` takes back."""
         data = dataclasses.asdict(self)
         if self.jpeg_oversample == _USUAL_OVERSAMPLE:
-            del data["jpeg_oversample"]  # as specs, and their hashes, were before there was any
+            del data["jpeg_oversample"]  # left out, so that specs without it keep their hash
         return data
 
 
@@ -111,7 +111,7 @@ def decode_image(data: bytes, spec: InputSpec) -> DecodedImage:
     their high byte; of an animation the first frame counts; colour profiles are ignored. A JPEG
     far larger than the target is decoded at a reduced scale (1/2, 1/4, 1/8), which keeps a
     12-megapixel photo affordable: see `InputSpec.jpeg_oversample`. UTKFace's 200x200 files decode
-    whole for the seed's networks, and at half scale for a 96x96 network that asks for 1x.
+    whole for the notebook's networks, and at half scale for a 96x96 network that asks for 1x.
 
     Args:
         data: the whole file.
@@ -121,7 +121,7 @@ def decode_image(data: bytes, spec: InputSpec) -> DecodedImage:
         A `DecodedImage` with pixels of shape `spec.shape`.
 
     Raises:
-        DecodeError: the bytes are not an image we take; `.reason` is in `DECODE_REASONS`.
+        DecodeError: the bytes are no image of `FORMATS`; `.reason` is in `DECODE_REASONS`.
     """
     if not data:
         raise DecodeError("empty", "the file has no bytes")
@@ -156,7 +156,8 @@ def _decode_opened(image: Image.Image, spec: InputSpec) -> DecodedImage:
         image = image.transpose(turn)
         if turn in _SIDEWAYS:
             width, height = height, width
-    image, mode = _flatten(image), "L" if spec.color == "grey" else "RGB"
+    image = _flatten(image)
+    mode = "L" if spec.color == "grey" else "RGB"
     if image.mode != mode:  # converting to the same mode would be a copy
         image = image.convert(mode)
     if image.size != (spec.width, spec.height):

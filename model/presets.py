@@ -16,7 +16,7 @@ from model.recipes import (
     Residual,
 )
 
-SEED_NOTEBOOK = "mvisnjic/age-and-gender-prediction-using-CNN"
+NOTEBOOK = "mvisnjic/age-and-gender-prediction-using-CNN"
 
 _ADIENCE_AGE = Head("age_group", "age_years", "classes", labels.bin_names(labels.LEVI_HASSNER))
 _TWO_GENDERS = Head("gender", "gender", "classes", labels.GENDERS)
@@ -34,45 +34,45 @@ _OUR_HEADS = (
 )
 _OUR_OPTIMIZER = Optimizer("adamw", 2e-3, "cosine", warmup_share=0.05, weight_decay=0.05, ema=0.998)
 _OUR_INPUT = InputSpec(96, 96, "rgb", "bilinear", jpeg_oversample=1)  # docs/benchmarks/decoding.md
-_SEED_INPUT = InputSpec(128, 128, "grey")
-_SEED_HEADS = (heads.GENDER, heads.AGE)
+_NOTEBOOK_INPUT = InputSpec(128, 128, "grey")
+_NOTEBOOK_HEADS = (heads.GENDER, heads.AGE)
 
 PRESETS: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
         Recipe(
             name="seed-iteration-1",
-            source=f"{SEED_NOTEBOOK}, report: gender 89 %, age MAE 6.8",
-            input=_SEED_INPUT,
+            source=f"{NOTEBOOK}, report: gender 89 %, age MAE 6.8",
+            input=_NOTEBOOK_INPUT,
             network=PlainStack((32, 64, 128), branch_units=512, dropout=0.3),
-            heads=_SEED_HEADS,
+            heads=_NOTEBOOK_HEADS,
             epochs=12,
             global_batch_size=32,
         ),
         Recipe(
             name="seed-iteration-2",
-            source=f"{SEED_NOTEBOOK}, report: gender 87-88 %, age MAE 7.8",
-            input=_SEED_INPUT,
+            source=f"{NOTEBOOK}, report: gender 87-88 %, age MAE 7.8",
+            input=_NOTEBOOK_INPUT,
             network=PlainStack((32, 64, 128), branch_units=256, dropout=0.5),
-            heads=_SEED_HEADS,
+            heads=_NOTEBOOK_HEADS,
             epochs=12,
             global_batch_size=128,
         ),
         Recipe(
             name="seed-iteration-3",
-            source=f"{SEED_NOTEBOOK}, report: gender 88 %, age MAE 6.8-6.9",
-            input=_SEED_INPUT,
+            source=f"{NOTEBOOK}, report: gender 88 %, age MAE 6.8-6.9",
+            input=_NOTEBOOK_INPUT,
             network=PlainStack((32, 64, 128, 256), branch_units=512, dropout=0.3),
-            heads=_SEED_HEADS,
+            heads=_NOTEBOOK_HEADS,
             epochs=12,
             global_batch_size=64,
         ),
         Recipe(
             name="seed-final",
-            source=f"{SEED_NOTEBOOK}, final: gender 86.48 %, age MAE 6.82 on a random fifth",
-            input=_SEED_INPUT,
+            source=f"{NOTEBOOK}, final: gender 86.48 %, age MAE 6.82 on a random fifth",
+            input=_NOTEBOOK_INPUT,
             network=PlainStack((32, 64, 128, 256, 512), branch_units=512, dropout=0.3),
-            heads=_SEED_HEADS,
+            heads=_NOTEBOOK_HEADS,
             epochs=12,
             global_batch_size=32,
         ),
@@ -99,9 +99,9 @@ PRESETS: dict[str, Recipe] = {
             epochs=100,
             global_batch_size=50,
         ),
-        # The paper names neither optimizer nor length. Adam at a tenth of its default rate, careful
-        # as a deep stack without batch norm wants it; 30 epochs are as long as the seed's runs are
-        # in steps (5,190 against 5,690).
+        # The paper names neither optimizer nor length. Adam at a tenth of its default rate, because
+        # a deep stack without batch norm diverges easily; 30 epochs are 5,190 steps, about as many
+        # as the 5,690 of the notebook's runs.
         Recipe(
             name="dhomne-gender",
             source="Dhomne et al. 2018: 95 % on celebrity ID photos; optimizer not given, ours",
@@ -137,7 +137,7 @@ PRESETS: dict[str, Recipe] = {
             ),
             epochs=60,
             global_batch_size=64,
-            auxiliary=("race",),  # worth having in training; not ours to say of a person
+            auxiliary=("race",),  # it helps training; predicting it is no supported use
         ),
         Recipe(
             name="facemill-muon",
@@ -153,7 +153,7 @@ PRESETS: dict[str, Recipe] = {
             ),
             epochs=36,
             global_batch_size=64,
-            auxiliary=("race",),  # worth having in training; not ours to say of a person
+            auxiliary=("race",),  # it helps training; predicting it is no supported use
             sides=((0.4, 64), (0.7, 80)),
         ),
     )

@@ -125,7 +125,7 @@ def cells(
     """
     names = list(groups)
     keys: Any = np.stack([groups[name].astype(str) for name in names], axis=1)
-    found: list[Cell] = []
+    subgroups: list[Cell] = []
     for key in sorted(set(map(tuple, keys.tolist()))):
         if "" in key:
             continue
@@ -134,7 +134,7 @@ def cells(
             values[rows & ~np.isnan(values)]
             for values in (columns["age_error"], columns["gender_hit"], columns["covered"])
         )
-        found.append(
+        subgroups.append(
             Cell(
                 dict(zip(names, key, strict=True)),
                 int(rows.sum()),
@@ -145,16 +145,16 @@ def cells(
                 share(covered > 0.5) if len(covered) else None,
             )
         )
-    return sorted(found, key=lambda c: (c.small, -(c.age_mae.value if c.age_mae else 0.0)))
+    return sorted(subgroups, key=lambda c: (c.small, -(c.age_mae.value if c.age_mae else 0.0)))
 
 
-def gap(found: Sequence[Cell], measure: str) -> dict[str, Any] | None:
+def gap(subgroups: Sequence[Cell], measure: str) -> dict[str, Any] | None:
     """Best against worst cell of at least 30 images, and whether the gap can be chance.
 
     The z test of the difference (standard errors from the 95 % intervals) is corrected for having
     picked the extremes among all pairs (Bonferroni); significant means p < 0.05 after that.
     """
-    usable = [cell for cell in found if not cell.small and getattr(cell, measure) is not None]
+    usable = [cell for cell in subgroups if not cell.small and getattr(cell, measure) is not None]
     if len(usable) < 2:
         return None
     ranked = sorted(usable, key=lambda cell: getattr(cell, measure).value)

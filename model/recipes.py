@@ -12,7 +12,7 @@ from model.preprocessing import InputSpec
 
 @dataclasses.dataclass(frozen=True)
 class PlainStack:
-    """The seed's network: blocks of 3x3 valid convolution, relu, 2x2 max pool; a branch a head.
+    """The notebook's network: blocks of 3x3 valid convolution, relu, 2x2 max pool; a branch a head.
 
     Source: mvisnjic/age-and-gender-prediction-using-CNN, age_gender_prediction_final.ipynb.
     """
@@ -186,7 +186,7 @@ class Recipe:
         data["input"] = self.input.to_json()
         data["network"]["kind"] = type(self.network).__name__
         if not self.auxiliary:
-            del data["auxiliary"]  # as recipes were before there were any
+            del data["auxiliary"]  # left out, so that recipes without it keep their identity
         if not self.sides:
             del data["sides"]
         return data

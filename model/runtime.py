@@ -15,7 +15,7 @@ def captured_stderr() -> Generator[None]:
     """Hold back what C++ code writes to stderr; show it only if the block raises.
 
     TensorFlow 2.21 logs at import and at the first look for a GPU whatever TF_CPP_MIN_LOG_LEVEL
-    says (tensorflow#100442), so the file descriptor itself is turned aside for that moment.
+    says (tensorflow#100442), so the file descriptor itself is redirected for that moment.
     """
     sys.stderr.flush()
     saved = os.dup(2)
@@ -42,7 +42,7 @@ def machine() -> str:
 
 
 def import_tensorflow(threads: int | None = None) -> Any:
-    """TensorFlow, with its devices found and its thread pools sized.
+    """Import TensorFlow, look for its devices and size its thread pools.
 
     Args:
         threads: threads inside an operation, and operations at once; None leaves TensorFlow's
@@ -50,7 +50,7 @@ def import_tensorflow(threads: int | None = None) -> Any:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    os.environ.pop("TF_USE_LEGACY_KERAS", None)  # Ray Train sets it; we are Keras 3
+    os.environ.pop("TF_USE_LEGACY_KERAS", None)  # Ray Train sets it, and this is Keras 3
     with captured_stderr():
         import tensorflow as tf
 

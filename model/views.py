@@ -43,11 +43,11 @@ def averaged(
     if views == 1:
         return network
 
-    def act(pixels: Any) -> dict[str, Any]:
-        found = [network(view) for view in _views(pixels, views, _crop(bundle))]
-        return {name: sum(one[name] for one in found) / views for name in found[0]}
+    def mean_outputs(pixels: Any) -> dict[str, Any]:
+        outputs = [network(view) for view in _views(pixels, views, _crop(bundle))]
+        return {name: sum(output[name] for output in outputs) / views for name in outputs[0]}
 
-    return act
+    return mean_outputs
 
 
 def _crop(bundle: Bundle) -> int | None:

@@ -1,1 +1,1 @@
-"""Floor 2: how data moves: Ray Train, Ray Data, Arrow, object storage."""
+"""Floor 2: moves data through Ray Train, Ray Data, Arrow and object storage."""

@@ -16,11 +16,11 @@ Options = TypeVar("Options")
 
 def flat(options: Any) -> dict[str, Any]:
     """Every option by its name, groups dissolved, in the order of declaration."""
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
-        found |= flat(value) if dataclasses.is_dataclass(value) else {field.name: value}
-    return found
+        values |= flat(value) if dataclasses.is_dataclass(value) else {field.name: value}
+    return values
 
 
 def build(kind: type[Options], **values: Any) -> Options:
@@ -72,14 +72,14 @@ def _defaults(kind: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _built(kind: Any, values: Mapping[str, Any]) -> Any:
-    given: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
     for field in dataclasses.fields(kind):
         if _is_group(field.default_factory):
-            given[field.name] = _built(field.default_factory, values)
+            arguments[field.name] = _built(field.default_factory, values)
         elif field.name in values:
             value = values[field.name]
-            given[field.name] = tuple(value) if isinstance(value, list) else value  # type: ignore[arg-type]
-    return kind(**given)
+            arguments[field.name] = tuple(value) if isinstance(value, list) else value  # type: ignore[arg-type]
+    return kind(**arguments)
 
 
 def _is_group(factory: Any) -> bool:

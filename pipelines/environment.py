@@ -14,11 +14,11 @@ def seconds(name: str, usual: float) -> float:
     """
     text = os.environ.get(name, "")
     try:
-        given = float(text or usual)
+        value = float(text or usual)
     except ValueError:
-        given = math.nan
-    if not 0 <= given < math.inf:
+        value = math.nan
+    if not 0 <= value < math.inf:
         raise UsageError(
             f"{name}={text!r} must be a number of seconds, 0 or more, such as {usual:g}"
         )
-    return given
+    return value

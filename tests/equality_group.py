@@ -123,7 +123,7 @@ def train_some_steps(folder: Path, rank: int, workers: int) -> None:
                 checkpoints.save(checkpoint, checkpoints.TrainState(), replica.arrays())
                 replica = Replica(recipe, strategy, rank, workers, steps=STEPS, seed=4, **extra)
                 names = replica.arrays()
-                replica.take_up({n: checkpoints.load_arrays(checkpoint, n) for n in names})
+                replica.restore({n: checkpoints.load_arrays(checkpoint, n) for n in names})
         arrays = replica.arrays()
         values = [*arrays["state"], *arrays["averaged"], replica.merged(np.asarray(sums))]
         values.append(replica.merged(replica.validate(val, [0.0])))

@@ -13,7 +13,7 @@ from pipelines.configuration import build
 from pipelines.manifests.sources.images import Images
 from pipelines.predictions import frozen_inputs, layout, schemas
 from pipelines.predictions.run_record import write_run
-from pipelines.scoring.claim import ScoringJob, claim, settle
+from pipelines.scoring.claim import ScoringJob, claim, resolve
 from pipelines.scoring.options import ScoreOptions
 from pipelines.storage import tables
 from pipelines.training import claim as training
@@ -25,12 +25,12 @@ def training_job(
 ) -> training.TrainingJob:
     """A training of a recipe that no preset has; options by their flat names."""
     chosen = build(TrainOptions, manifest=manifest, output=output, **options)
-    return training.settle(chosen, recipe)
+    return training.resolve(chosen, recipe)
 
 
 def scoring_job(options: ScoreOptions, bundle: Bundle) -> ScoringJob:
     """The job of options that name a folder of images."""
-    return settle(options, bundle, Images(options.images[0]))
+    return resolve(options, bundle, Images(options.images[0]))
 
 
 def finished_run(

@@ -1,1 +1,1 @@
-"""Where bundles come from; calibrating, measuring and exporting them."""
+"""Opens bundles, calibrates and measures them, and exports them to other formats."""

@@ -29,10 +29,10 @@ def check_manifest(bundle: Bundle, table: pa.Table, source: str) -> None:
     Raises:
         UsageError: its val split may hold images that were trained on.
     """
-    trained_on, given = bundle.record.get("manifest_fingerprint"), manifest.fingerprint(table)
-    if trained_on != given:
+    trained_on, fingerprint = bundle.record.get("manifest_fingerprint"), manifest.fingerprint(table)
+    if trained_on != fingerprint:
         raise UsageError(
-            f"the bundle was trained on manifest {trained_on}, `manifest` {source} is {given}: its "
+            f"the bundle was trained on manifest {trained_on}, `manifest` {source} is {fingerprint}: its "
             "val split may hold images that were trained on; give the same manifest, or "
             "`other_manifest` if you know that they are apart"
         )
@@ -86,18 +86,18 @@ def complete(bundle: Bundle, images: LabelledImages, folder: Path) -> Bundle:
     predictor = Predictor(bundle, batch_size=64)
     raw = {split: _columns(predictor, images, split) for split in SPLITS if images.has(split)}
     fitted: dict[str, Any] = {}
-    if found := raw.get("val"):
-        ages, genders = (manifest.codes(found.rows, name) for name in ("age_years", "gender"))
-        fitted = calibration.fit(found.columns, ages, genders)
+    if val := raw.get("val"):
+        ages, genders = (manifest.codes(val.rows, name) for name in ("age_years", "gender"))
+        fitted = calibration.fit(val.columns, ages, genders)
     profile: dict[str, Any] = {}
     measured: dict[str, Any] = {}
-    for split, found in raw.items():
+    for split, part in raw.items():
         if split != "test":
-            own = calibration.apply(found.columns, fitted, Reading()) if split == "val" else {}
-            counts = statistics.profile(found.columns | own)
-            profile[split] = {"images": found.rows.num_rows, **counts}
-        if split != "train" and found.rows.num_rows:
-            estimates = _measure(bundle, found, fitted)
+            calibrated = calibration.apply(part.columns, fitted, Reading()) if split == "val" else {}
+            counts = statistics.profile(part.columns | calibrated)
+            profile[split] = {"images": part.rows.num_rows, **counts}
+        if split != "train" and part.rows.num_rows:
+            estimates = _measure(bundle, part, fitted)
             measured[split] = {name: dataclasses.asdict(e) for name, e in estimates.items()}
     fitted |= {"split": "val", "manifest_fingerprint": manifest.fingerprint(images.table)}
     details = {"calibration": fitted, "profile": profile, "metrics": measured}
@@ -105,40 +105,40 @@ def complete(bundle: Bundle, images: LabelledImages, folder: Path) -> Bundle:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Columns:
+class _SplitColumns:
     """Statistics of a split's pictures, raw predictions of val and test, and their rows."""
 
     columns: dict[str, Any]
     rows: pa.Table
 
 
-def _columns(predictor: Predictor, images: LabelledImages, split: str) -> _Columns:
+def _columns(predictor: Predictor, images: LabelledImages, split: str) -> _SplitColumns:
     parts: list[dict[str, Any]] = []
     rows: list[pa.Table] = []
     with phase(f"measure_{split}") as facts:
         try:
             for part, pictures in images.parts(split):
-                said = predictor.predict(pictures.pixels) if split != "train" else {}
+                predictions = predictor.predict(pictures.pixels) if split != "train" else {}
                 sizes = {"width": pictures.sizes[:, 0], "height": pictures.sizes[:, 1]}
-                parts.append({**statistics.image_statistics(pictures.pixels), **sizes, **said})
+                parts.append({**statistics.image_statistics(pictures.pixels), **sizes, **predictions})
                 rows.append(part)
         except ManifestError as error:
             if split != "test":  # such as a test split that is kept unlabelled
                 raise
             note(f"note: test is not measured: {error}")
-            return _Columns({}, images.table.slice(0, 0))
+            return _SplitColumns({}, images.table.slice(0, 0))
         columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         facts["images"] = len(columns["width"])
-    return _Columns(columns, pa.concat_tables(rows))
+    return _SplitColumns(columns, pa.concat_tables(rows))
 
 
-def _measure(bundle: Bundle, found: _Columns, fitted: Mapping[str, Any]) -> dict[str, Estimate]:
+def _measure(bundle: Bundle, part: _SplitColumns, fitted: Mapping[str, Any]) -> dict[str, Estimate]:
     """Metrics of raw predictions under a calibration."""
-    own = calibration.own_bins(bundle.heads)
-    reading = Reading(age_bins=own or "decades")
-    calibrated = calibration.apply(found.columns, fitted, reading, bundle.heads)
-    ages, genders = (manifest.codes(found.rows, name) for name in ("age_years", "gender"))
-    return measure(calibrated, ages, genders, AGE_BINS[own] if own else None)
+    bins = calibration.own_bins(bundle.heads)
+    reading = Reading(age_bins=bins or "decades")
+    calibrated = calibration.apply(part.columns, fitted, reading, bundle.heads)
+    ages, genders = (manifest.codes(part.rows, name) for name in ("age_years", "gender"))
+    return measure(calibrated, ages, genders, AGE_BINS[bins] if bins else None)
 
 
 def summary(record: dict[str, Any]) -> list[tuple[str, str]]:
@@ -157,10 +157,10 @@ def summary(record: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(
             ("age", f"{age['method']}, {len(age['bands'])} bands, {age['images']:,} images")
         )
-        for method, found in age["measured"].items():
+        for method, figures in age["measured"].items():
             text = (
-                f"covers {found['coverage']:.1%}, {found['least_decade']:.1%} to "
-                f"{found['most_decade']:.1%} by true decade, {found['width_years']:.1f} years wide"
+                f"covers {figures['coverage']:.1%}, {figures['least_decade']:.1%} to "
+                f"{figures['most_decade']:.1%} by true decade, {figures['width_years']:.1f} years wide"
             )
             lines.append((f"  {method}", text + " (halves of val)"))
     return lines or [("calibration", "none: too few labelled val images")]

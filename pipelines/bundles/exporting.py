@@ -133,7 +133,7 @@ def _write_onnx(network: Any, bundle: Bundle, path: Path, opset: int) -> None:
     import tf2onnx
 
     forward, signature = _forward(network, bundle)
-    with captured_stderr():  # tf2onnx walks TensorFlow's grappler, which tells of its devices
+    with captured_stderr():  # tf2onnx walks TensorFlow's grappler, which prints its devices
         graph, _ = tf2onnx.convert.from_function(forward, input_signature=signature, opset=opset)
     graph.producer_name = "facemill"
     onnx.helper.set_model_props(graph, {**_metadata(bundle), "opset": str(opset)})
@@ -164,8 +164,8 @@ def parity(network: Any, bundle: Bundle, kind: Format, folder: Path) -> dict[str
     smooth = np.cumsum(rng.normal(0, 4, shape), axis=1) + rng.uniform(0, 255, (shape[0], 1, 1, 1))
     pixels[::2] = smooth.clip(0, 255).astype(np.uint8)[::2]
     wanted = {name: np.asarray(value) for name, value in network(pixels, training=False).items()}
-    found = run_exported(kind, folder, pixels)
-    return {name: float(np.abs(wanted[name] - found[name]).max()) for name in sorted(wanted)}
+    exported = run_exported(kind, folder, pixels)
+    return {name: float(np.abs(wanted[name] - exported[name]).max()) for name in sorted(wanted)}
 
 
 def run_exported(

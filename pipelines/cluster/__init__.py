@@ -1,1 +1,1 @@
-"""What Ray has and lacks, its errors in our words, every private call of it."""
+"""Talks to Ray: starts it, asks it for resources, words its errors, holds its private calls."""

@@ -1,4 +1,4 @@
-"""What goes wrong on a cluster, told as what it is and not as Ray's remote traceback."""
+"""Turns Ray's remote tracebacks into the error that was raised, or into one sentence."""
 
 import contextlib
 import re
@@ -33,7 +33,7 @@ def plain_errors() -> Generator[None]:
     Raises:
         StorageError: a file, a store or the network could not be read or written there.
         FacemillError: as it was raised there.
-        RayTaskError: anything else, which is a fault of ours; its traceback is wanted.
+        RayTaskError: anything else, which is a bug of facemill; its traceback is wanted.
     """
     try:
         yield
@@ -47,7 +47,7 @@ def plain_errors() -> Generator[None]:
 
 
 @contextlib.contextmanager
-def going_on_later(done: str) -> Generator[None]:
+def as_resumable_failure(done: str) -> Generator[None]:
     """Say of a full disk, an outage or lost workers that the same command continues.
 
     Args:

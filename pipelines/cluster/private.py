@@ -1,6 +1,6 @@
 """Every call of Ray that its documentation does not promise, in one place.
 
-Ray 2.60 has no public word for these. Each is tested by tests/pipelines/cluster/test_private.py,
+Ray 2.60 has no public call for these. Each is tested by tests/pipelines/cluster/test_private.py,
 which says what has changed where a later Ray answers otherwise.
 """
 

@@ -1,8 +1,8 @@
-"""What the cluster has, what its autoscaler brings, and a clear word where neither will do.
+"""Checks that the cluster has, or its autoscaler brings, what a job cannot do without.
 
-Ray waits for ever for what nobody will bring. So what a job cannot do without is asked for at its
-start, as a placement group that waits, which is what an autoscaler acts on; where nothing comes
-of it, the job ends.
+Ray waits without end for resources that nobody adds. So a job asks at its start for what it cannot
+do without, by a placement group that waits, which is what an autoscaler acts on; where no node is
+coming, the job ends.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from pipelines.environment import seconds
 from pipelines.telemetry.log import note
 
 _PAUSE_S = 0.5
-_AGAIN_S = 60.0
+_NOTE_EVERY_S = 60.0
 
 Resources = Mapping[str, float]
 
@@ -68,8 +68,8 @@ def _fits(node: Resources, each: Resources) -> int:
 
 
 def _words(resources: Resources) -> str:
-    found = {name: resources.get(name, 0.0) for name in ("CPU", "GPU")}
-    shown = [f"{value:g} {name}" for name, value in found.items() if value]
+    amounts = {name: resources.get(name, 0.0) for name in ("CPU", "GPU")}
+    shown = [f"{value:g} {name}" for name, value in amounts.items() if value]
     return " and ".join(shown) or "0 CPU"
 
 
@@ -83,10 +83,10 @@ def supply() -> Supply:
 
 def cores_a_worker(workers: int, gpus: float, look: Callable[[], Supply] = supply) -> int:
     """The most cores that each of `workers` workers can have on the nodes; 0 if none holds them."""
-    found = look()
-    most = int(max((node.get("CPU", 0.0) for node in found.nodes), default=0.0))
+    cluster = look()
+    most = int(max((node.get("CPU", 0.0) for node in cluster.nodes), default=0.0))
     for cores in range(most, 0, -1):
-        if found.room({"CPU": cores, "GPU": gpus}) >= workers:
+        if cluster.room({"CPU": cores, "GPU": gpus}) >= workers:
             return cores
     return 0
 
@@ -121,19 +121,20 @@ def require(
     patience_s = seconds("FACEMILL_PATIENCE_S", 30)  # an autoscaler looks every 5 s
     with want(ask):
         began = time.monotonic()
-        deadline, say = began + patience_s, began
-        while (found := look()).room(ask.each) < ask.workers:
+        deadline, next_note = began + patience_s, began
+        while (cluster := look()).room(ask.each) < ask.workers:
             now = time.monotonic()
-            if found.coming:
+            if cluster.coming:
                 deadline = now + patience_s
-                if now >= say:
-                    say = now + _AGAIN_S
-                    after = f" ({now - began:.0f} s)" if now - began > _AGAIN_S / 2 else ""
-                    text = f"waiting for {ask.text()}{after}: {found.text()}"
+                if now >= next_note:
+                    next_note = now + _NOTE_EVERY_S
+                    after = f" ({now - began:.0f} s)" if now - began > _NOTE_EVERY_S / 2 else ""
+                    text = f"waiting for {ask.text()}{after}: {cluster.text()}"
                     note(text)
             elif now >= deadline:
                 raise ResourcesError(
-                    f"this job asks for {ask.text()}, but {found.text()}. Waited {patience_s:g} s: "
-                    "add nodes or ask for less; `ray status` says what keeps nodes away"
+                    f"this job asks for {ask.text()}, but {cluster.text()}. "
+                    f"Waited {patience_s:g} s: add nodes or ask for less; `ray status` says what "
+                    "keeps nodes away"
                 )
             time.sleep(_PAUSE_S)

@@ -1,4 +1,4 @@
-"""This process's Ray: the cluster that it was told of, or a quiet local one."""
+"""Starts this process's Ray: the cluster that RAY_ADDRESS names, or a local one."""
 
 import json
 import logging
@@ -50,12 +50,12 @@ def start_ray() -> None:
 
     from pipelines.cluster.resources import Ask, require
 
-    joins = bool(os.environ.get("RAY_ADDRESS"))
+    joins_cluster = bool(os.environ.get("RAY_ADDRESS"))
     if not ray.is_initialized():
         # "local": never somebody else's cluster that happens to run on this machine.
         options: dict[str, Any] = (
             {"runtime_env": _runtime_env()}
-            if joins
+            if joins_cluster
             else {"address": "local", "include_dashboard": False}
         )
         with phase("start_ray"), captured_stderr():  # Ray's core says how loud it will be
@@ -77,7 +77,11 @@ def _runtime_env() -> dict[str, Any]:
     What `ray job submit --runtime-env-json` says already is left alone: Ray refuses to hear it
     twice.
     """
-    given = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")).get("runtime_env", {})
-    mine = {name: os.environ[name] for name in os.environ if _PASSED_ON.fullmatch(name)}
-    mine |= {name: os.environ[name] for name in _QUIET if name in os.environ}
-    return {"env_vars": {k: v for k, v in mine.items() if k not in given.get("env_vars", {})}}
+    submitted = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")).get(
+        "runtime_env", {}
+    )
+    variables = {name: os.environ[name] for name in os.environ if _PASSED_ON.fullmatch(name)}
+    variables |= {name: os.environ[name] for name in _QUIET if name in os.environ}
+    return {
+        "env_vars": {k: v for k, v in variables.items() if k not in submitted.get("env_vars", {})}
+    }

@@ -1,1 +1,1 @@
-"""Charts: what they hold, how they are drawn, and the figures that training and reports share."""
+"""Draws the charts that training runs and reports share."""

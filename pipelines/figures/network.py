@@ -30,7 +30,7 @@ def layer_graph(layers: Sequence[Layer]) -> Chart:
         for layer in layers:
             x, y = place[layer.name]
             for source in layer.sources:
-                xs, ys = _way(place[source], (x, y), half)
+                xs, ys = _line_points(place[source], (x, y), half)
                 axes.plot(xs, ys, color=MUTED, linewidth=1, zorder=1)
             box = Rectangle((x - half, y - 0.38), 2 * half, 0.76, zorder=2)
             box.set(facecolor=CARD, edgecolor=PLAIN, linewidth=1)
@@ -64,7 +64,7 @@ def _places(layers: Sequence[Layer]) -> dict[str, tuple[float, float]]:
     return place
 
 
-def _way(
+def _line_points(
     start: tuple[float, float], end: tuple[float, float], half: float
 ) -> tuple[list[float], list[float]]:
     """A line between two boxes, round those between them: xs and ys."""

@@ -79,9 +79,9 @@ def _short(numbers: str) -> str:
 def _style(text: str, variables: Mapping[str, str], text_px: int) -> str:
     """An inline style with colours by role, less what the page's style sheet says."""
     pairs = [part.partition(":")[::2] for part in text.split(";")]
-    said = {name.strip(): value.strip() for name, value in pairs}
-    kept = {name: variables.get(v, v) for name, v in said.items() if name not in _INHERITED}
-    size = re.search(r"(\d+)(\.\d+)?px", said.get("font", said.get("font-size", "")))
+    properties = {name.strip(): value.strip() for name, value in pairs}
+    kept = {name: variables.get(v, v) for name, v in properties.items() if name not in _INHERITED}
+    size = re.search(r"(\d+)(\.\d+)?px", properties.get("font", properties.get("font-size", "")))
     kept.pop("font-size", None)
     if size and size[1] != str(text_px):
         kept["font-size"] = f"{size[1]}px"

@@ -1,1 +1,1 @@
-"""Decoding in bulk: guarded decoders, decode tasks, the pixel cache."""
+"""Decodes images in bulk: in guarded processes, as Ray tasks, into a cache of pixels."""

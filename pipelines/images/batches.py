@@ -1,4 +1,4 @@
-"""Batches of entries: fetched and decoded in this process, what fails told as rows."""
+"""Fetches and decodes batches of entries in this process; what fails becomes rows."""
 
 import dataclasses
 import functools
@@ -35,7 +35,7 @@ class DecodedBatch:
 DecodeEntries = Callable[[list[dict[str, Any]], InputSpec, int], Iterator[DecodedBatch]]
 
 
-def decoded_by(decode: Decode) -> DecodeEntries:
+def decode_entries_with(decode: Decode) -> DecodeEntries:
     """`decode_entries` with another decoder."""
     return functools.partial(decode_entries, decode=decode)
 
@@ -52,7 +52,7 @@ def decode_entries(
         decode: `decode_image`, or the same with a guard around it.
 
     Raises:
-        OSError: the store is ill; no row is made of it.
+        OSError: the store fails; no row is made of that.
     """
     batch = _empty_batch(spec, batch_size)
     for entry, data in zip(entries, fetch_all(entries), strict=True):

@@ -39,7 +39,7 @@ class DecodeStage:
         """Decode chunks of entries on the cluster; they come back in order, one batch each.
 
         Raises:
-            OSError: the store is ill.
+            OSError: the store fails.
         """
         del batch_size  # the network fills up its own batches out of a chunk
         chunks = [
@@ -52,11 +52,11 @@ class DecodeStage:
         for chunk in chunks:
             window.append((chunk, _decode_chunk.remote(chunk, spec, *self._settings)))
             if len(window) >= in_flight:
-                yield self._done(*window.popleft(), spec)
+                yield self._result(*window.popleft(), spec)
         while window:
-            yield self._done(*window.popleft(), spec)
+            yield self._result(*window.popleft(), spec)
 
-    def _done(self, chunk: list[dict[str, Any]], task: Any, spec: InputSpec) -> DecodedBatch:
+    def _result(self, chunk: list[dict[str, Any]], task: Any, spec: InputSpec) -> DecodedBatch:
         """The chunk's images; where its process died, decoded apart, so one image pays for it."""
         try:
             return ray.get(task)
@@ -65,11 +65,11 @@ class DecodeStage:
                 raise cause from None
             raise
         except ray.exceptions.RayError:  # its worker or its node died
-            apart = IsolatedDecoder(*self._settings)
+            isolated = IsolatedDecoder(*self._settings)
             try:
-                return next(decode_entries(chunk, spec, len(chunk), apart))
+                return next(decode_entries(chunk, spec, len(chunk), isolated))
             finally:
-                apart.close()
+                isolated.close()
 
 
 @ray.remote(num_cpus=1, max_retries=0)

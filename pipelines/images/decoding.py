@@ -66,8 +66,8 @@ def decode_batch(
     """
     if not is_retried_task():
         return _decoded(batch, spec, ended_by_alarm(find_decoder(decoder), timeout_s))
-    with contextlib.closing(IsolatedDecoder(decoder, timeout_s)) as apart:
-        return _decoded(batch, spec, apart)
+    with contextlib.closing(IsolatedDecoder(decoder, timeout_s)) as isolated:
+        return _decoded(batch, spec, isolated)
 
 
 def _decoded(batch: pa.Table, spec: InputSpec, decode: Decode) -> dict[str, npt.NDArray[Any]]:
@@ -92,8 +92,14 @@ def _decoded(batch: pa.Table, spec: InputSpec, decode: Decode) -> dict[str, npt.
 
 
 @dataclasses.dataclass(frozen=True)
-class Filled:
-    """What `decode_into` found: good bool (n,), sizes int32 (n, 2) as width and height, rejects."""
+class DecodeOutcome:
+    """Which images of a manifest became pixels.
+
+    Attributes:
+        good: bool (n,).
+        sizes: int32 (n, 2), width and height of the pictures; 0 where not good.
+        rejects: a sentence for each that is not good.
+    """
 
     good: npt.NDArray[np.bool_]
     sizes: npt.NDArray[np.int32]
@@ -107,7 +113,7 @@ def decode_into(
     title: str,
     decoder: str = DECODER,
     timeout_s: float = TIMEOUT_S,
-) -> Filled:
+) -> DecodeOutcome:
     """Decode all images of a manifest into `pixels` (n, height, width, channels), in row order.
 
     Args:
@@ -135,7 +141,7 @@ def decode_into(
     good = np.zeros(count, dtype=bool)
     rejects: list[str] = []
     progress = Progress(title, count)
-    with plain_errors(), _told_if_nothing_comes(progress):
+    with plain_errors(), _noted_if_idle(progress):
         decoded = ray.data.from_arrow(blocks).map_batches(  # from_arrow waits for a core too
             decode, batch_size=None, batch_format="pyarrow", fn_kwargs=settings
         )
@@ -150,18 +156,18 @@ def decode_into(
     progress.close()
     if not good.any():
         raise ManifestError(f"none of the manifest's {count} images can be decoded: {rejects[0]}")
-    return Filled(good, sizes, tuple(rejects))
+    return DecodeOutcome(good, sizes, tuple(rejects))
 
 
 @contextlib.contextmanager
-def _told_if_nothing_comes(progress: Progress) -> Generator[None]:
+def _noted_if_idle(progress: Progress) -> Generator[None]:
     """Say why after a while, if not one image is decoded by then: Ray waits without a word."""
 
-    def tell() -> None:
+    def show_reason() -> None:
         if not progress.done:
             progress.show("waiting: all cores are in use, or the images' store is slow")
 
-    timer = threading.Timer(_QUIET_S, tell)
+    timer = threading.Timer(_QUIET_S, show_reason)
     timer.daemon = True
     timer.start()
     try:
@@ -210,8 +216,8 @@ def decode_manifest(table: pa.Table, spec: InputSpec, title: str = "decode") -> 
         ManifestError: not one image could be decoded.
     """
     pixels = np.empty((table.num_rows, *spec.shape), dtype=np.uint8)
-    filled = decode_into(table, spec, pixels, title)
-    rows, sizes = np.flatnonzero(filled.good), filled.sizes
-    if not filled.good.all():
+    outcome = decode_into(table, spec, pixels, title)
+    rows, sizes = np.flatnonzero(outcome.good), outcome.sizes
+    if not outcome.good.all():
         pixels, sizes = pixels[rows], sizes[rows]
-    return DecodedImages(pixels, rows, filled.rejects, sizes)
+    return DecodedImages(pixels, rows, outcome.rejects, sizes)

@@ -26,7 +26,7 @@ HAIRS: Sequence[Colour] = ((38, 28, 24), (72, 46, 28), (120, 74, 38), (186, 140,
 GREY: Colour = (205, 205, 208)
 
 
-def imagine(rng: np.random.Generator) -> Look:
+def choose_look(rng: np.random.Generator) -> Look:
     """Choose an age of 1..100, a gender, a race and a look that fits them, with exceptions."""
     age_years, female, race = (
         int(rng.integers(1, OLDEST_YEARS + 1)),
@@ -65,7 +65,7 @@ def imagine(rng: np.random.Generator) -> Look:
     )
 
 
-def photograph(drawing: Image.Image, rng: np.random.Generator) -> Image.Image:
+def as_photograph(drawing: Image.Image, rng: np.random.Generator) -> Image.Image:
     """Return `drawing` at SIDE_PX, lit from a side and with sensor noise, as from a camera."""
     pixels = np.asarray(drawing.reduce(OVERSAMPLING), dtype=np.float32)
     ramp = np.linspace(-1, 1, SIDE_PX, dtype=np.float32)
@@ -83,8 +83,8 @@ def photograph(drawing: Image.Image, rng: np.random.Generator) -> Image.Image:
 def draw_face(seed: int, index: int) -> tuple[Look, Image.Image]:
     """Return face `index` of the set `seed`: its labels and a 200x200 RGB image."""
     rng = np.random.default_rng([seed, index])
-    look = imagine(rng)
-    return look, photograph(draw(look, rng), rng)
+    look = choose_look(rng)
+    return look, as_photograph(draw(look, rng), rng)
 
 
 def _jpeg(seed: int, index: int) -> tuple[Look, bytes]:

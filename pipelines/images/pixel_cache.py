@@ -44,7 +44,7 @@ class PixelFile:
         """Map the file into memory, read-only; on another node, fetch it there first."""
         path = Path(self.path)
         if not _is_whole(path, self.bytes):
-            path = fetch(self, Path(tempfile.gettempdir()) / _LOCAL)
+            path = fetch_pixels(self, Path(tempfile.gettempdir()) / _LOCAL)
         return np.load(path, mmap_mode="r", allow_pickle=False)
 
     def drop_copy(self) -> None:
@@ -120,7 +120,7 @@ def decoded(table: pa.Table, spec: InputSpec, cache: str, title: str) -> CachedP
     sizes_uri = storage.join(cache, f"{name}.sizes.npy")
     record = tables.read_json(record_uri) if storage.exists(record_uri) else None
     if record is not None and not storage.exists(sizes_uri):
-        record = None  # made by 0.1.0, which kept none
+        record = None  # release 0.1.0 kept no sizes: decode again
     reused = record is not None
     if record is None:
         record = _decode(table, spec, path, title, sizes_uri)
@@ -129,7 +129,8 @@ def decoded(table: pa.Table, spec: InputSpec, cache: str, title: str) -> CachedP
         tables.write_json(record_uri, record)
     elif not _is_whole(path, record["bytes"]):
         if storage.is_local(cache):  # somebody removed the file and left the record
-            record, reused = _decode(table, spec, path, title, sizes_uri), False
+            record = _decode(table, spec, path, title, sizes_uri)
+            reused = False
         else:
             storage.download(storage.join(cache, path.name), str(path))
     good = np.ones(table.num_rows, dtype=bool)
@@ -149,18 +150,18 @@ def _decode(
         pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
         with open(temporary, "r+b") as file:  # a full disk says so now; in a mapping it kills
             os.posix_fallocate(file.fileno(), 0, os.path.getsize(temporary))
-        done = decode_into(table, spec, pixels, title)
+        outcome = decode_into(table, spec, pixels, title)
         pixels.flush()
     buffer = io.BytesIO()
-    np.save(buffer, done.sizes)
+    np.save(buffer, outcome.sizes)
     storage.write_bytes(sizes_uri, buffer.getvalue())
-    bad = np.flatnonzero(~done.good).tolist()
+    bad = np.flatnonzero(~outcome.good).tolist()
     return {
         "bytes": path.stat().st_size,
         "shape": list(shape),
         "preprocessing": spec.hash,
         "bad": bad,
-        "rejects": list(done.rejects),
+        "rejects": list(outcome.rejects),
     }
 
 
@@ -168,7 +169,7 @@ def _is_whole(path: Path, size: int) -> bool:
     return path.is_file() and path.stat().st_size == size
 
 
-def fetch(file: PixelFile, folder: Path) -> Path:
+def fetch_pixels(file: PixelFile, folder: Path) -> Path:
     """Copy a file from its node into `folder` here, once for all workers of this machine."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / Path(file.path).name

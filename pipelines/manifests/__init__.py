@@ -1,1 +1,1 @@
-"""What is to be learned or scored: ingest, splits, label files, sources of inputs."""
+"""Lists what is to be trained on or scored: images with labels, splits and duplicates."""

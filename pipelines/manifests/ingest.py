@@ -22,7 +22,6 @@ from pipelines.storage.fetching import ReadFailure, fetch_all
 from pipelines.telemetry.phases import phase, run_id
 from pipelines.telemetry.progress import Progress
 
-_MARKER = "manifest.json"  # written last
 _PART_ROWS = 200_000  # a manifest part of about 20 MB
 
 _HASHED = pa.schema(
@@ -130,7 +129,7 @@ def ingest(options: IngestOptions) -> Ingested:
 
 
 def assemble(parts: list[pa.Table], options: IngestOptions) -> Ingested:
-    """Settle labels, groups and splits of all hashed files; `parts` is emptied to save memory.
+    """Give all hashed files their labels, groups and splits; `parts` is emptied to save memory.
 
     Raises:
         ManifestError: see `ingest`.
@@ -151,7 +150,7 @@ def assemble(parts: list[pa.Table], options: IngestOptions) -> Ingested:
 
 
 def _apply_labels(rows: pd.DataFrame, options: IngestOptions) -> tuple[pd.DataFrame, list[str]]:
-    """Settle where labels come from; returns the rows and notes for the summary."""
+    """Decide where labels come from; returns the rows and notes for the summary."""
     unnamed = rows["stage"] == "label"
     choice = options.labels
     if choice == "auto":
@@ -169,28 +168,31 @@ def _apply_labels(rows: pd.DataFrame, options: IngestOptions) -> tuple[pd.DataFr
 
 def _join_labels(rows: pd.DataFrame, options: IngestOptions) -> tuple[pd.DataFrame, list[str]]:
     """Join a labels file on path: the URI, the path below the images, or the base name."""
-    given = read_labels_file(options.labels, options.split_column)
+    label_rows = read_labels_file(options.labels, options.split_column)
     relative = rows["uri"].str.removeprefix(options.place).str.replace(r"^[/#]", "", regex=True)
     base = rows["uri"].str.replace(r"^.*(?:/|\.tar#)", "", regex=True)
     position = pd.Series(-1, index=rows.index)
-    lookup = pd.Series(range(len(given)), index=given["path"])
+    lookup = pd.Series(range(len(label_rows)), index=label_rows["path"])
     base = base.mask(base.duplicated(keep=False))  # a name that two files share tells nothing
     for key in (rows["uri"], relative, base):
         position = position.where(position >= 0, key.map(lookup).fillna(-1).astype(int))
     usable = rows["stage"].isna()
-    found = usable & (position >= 0)
-    if not found.any():
+    is_named = usable & (position >= 0)
+    if not is_named.any():
         raise ManifestError(
-            f"`labels` {options.labels}: none of its {len(given)} paths is a file below "
-            f"{options.place}; the first is {given['path'].iloc[0]!r}"
+            f"`labels` {options.labels}: none of its {len(label_rows)} paths is a file below "
+            f"{options.place}; the first is {label_rows['path'].iloc[0]!r}"
         )
-    rows.loc[usable & ~found, ["stage", "reason"]] = ["label", "the labels file does not name it"]
-    for column in given.columns.drop("path"):
-        rows[column] = given[column].reindex(position.where(found)).to_numpy()
-    unknown = found & rows["age_years"].isna() & rows["gender"].isna()
+    rows.loc[usable & ~is_named, ["stage", "reason"]] = [
+        "label",
+        "the labels file does not name it",
+    ]
+    for column in label_rows.columns.drop("path"):
+        rows[column] = label_rows[column].reindex(position.where(is_named)).to_numpy()
+    unknown = is_named & rows["age_years"].isna() & rows["gender"].isna()
     rows.loc[unknown, ["stage", "reason"]] = ["label", "neither a legal age nor a gender is given"]
-    unused = len(given) - position[found].nunique()
-    return rows, [f"labels: {options.labels}, {unused} of its {len(given)} rows match no file"]
+    unused = len(label_rows) - position[is_named].nunique()
+    return rows, [f"labels: {options.labels}, {unused} of its {len(label_rows)} rows match no file"]
 
 
 def require_own(options: IngestOptions, output: str) -> None:
@@ -199,7 +201,9 @@ def require_own(options: IngestOptions, output: str) -> None:
     Raises:
         UsageError: it holds a manifest of other images or options.
     """
-    Claim(output, _MARKER, "manifest", options.identity(), under="options", advice="").require_own()
+    Claim(
+        output, manifest.RECORD, "manifest", options.identity(), under="options", advice=""
+    ).require_own()
 
 
 def write_ingested(result: Ingested, options: IngestOptions, output: str) -> dict[str, Any]:
@@ -208,7 +212,7 @@ def write_ingested(result: Ingested, options: IngestOptions, output: str) -> dic
     Raises:
         UsageError: the output holds a manifest of other images or options.
     """
-    marker = storage.join(output, _MARKER)
+    marker = storage.join(output, manifest.RECORD)
     require_own(options, output)
     storage.delete(marker)
     record = {
@@ -216,7 +220,7 @@ def write_ingested(result: Ingested, options: IngestOptions, output: str) -> dic
         "notes": list(result.notes),
     }  # fmt: skip
     with phase("write"):
-        for kind, table in (("manifest", result.table), ("rejects", result.rejects)):
+        for kind, table in ((manifest.FOLDER, result.table), (manifest.REJECTS, result.rejects)):
             for old in tables.list_parquet(storage.join(output, kind)):
                 storage.delete(old)
             for part, start in enumerate(range(0, max(table.num_rows, 1), _PART_ROWS)):

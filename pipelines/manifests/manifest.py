@@ -15,6 +15,8 @@ from pipelines import storage
 from pipelines.manifests.splits import SPLITS
 from pipelines.storage import tables
 
+# What lies in an output of jobs.ingest; the record is written last.
+FOLDER, REJECTS, RECORD = "manifest", "rejects", "manifest.json"
 ConflictRule = Literal["keep", "drop", "median"]
 _DICTIONARY = pa.dictionary(pa.int8(), pa.string())
 
@@ -89,8 +91,8 @@ def read_manifest(uri: str, columns: Sequence[str] = ("uri",)) -> pa.Table:
     """
     uri = storage.normalize(uri)
     storage.require_readable(uri, "manifest")
-    if not uri.endswith(".parquet") and storage.exists(storage.join(uri, "manifest.json")):
-        uri = storage.join(uri, "manifest")
+    if not uri.endswith(".parquet") and storage.exists(storage.join(uri, RECORD)):
+        uri = storage.join(uri, FOLDER)
     table = tables.read_table(uri)
     missing = [name for name in columns if name not in table.column_names]
     if missing:
@@ -123,12 +125,12 @@ def _require_legal_labels(table: pa.Table, uri: str) -> None:
     """Refuse labels that nothing would be learnt from, or something wrong.
 
     Raises:
-        ManifestError: a name that is none of ours, or an age that nobody has.
+        ManifestError: a name that model/labels.py does not know, or an age beyond its range.
     """
     legal = {"gender": labels.GENDERS, "race": labels.RACES, "split": SPLITS}
     for name, names in legal.items():
-        found: list[Any] = pc.unique(table[name]).to_pylist()
-        strange = next((value for value in found if value not in (None, *names)), None)
+        values: list[Any] = pc.unique(table[name]).to_pylist()
+        strange = next((value for value in values if value not in (None, *names)), None)
         if strange is not None:
             raise ManifestError(
                 f"manifest {uri}: {name} {strange!r} is none of {', '.join(names)} (or null): make "
@@ -159,7 +161,7 @@ def labelled(table: pa.Table, split: str | None, conflicts: ConflictRule = "keep
     if split is not None:
         rows = rows[rows["split"] == split]
     rows = rows[rows["age_years"].notna() | rows["gender"].notna()]
-    rows = settled(rows[kept(rows, conflicts)], conflicts)
+    rows = with_conflicts_resolved(rows[kept_rows(rows, conflicts)], conflicts)
     if rows.empty:
         have = sorted(str(name) for name in set(table["split"].to_pylist()) if name is not None)
         raise ManifestError(
@@ -173,13 +175,13 @@ def from_frame(rows: pd.DataFrame) -> pa.Table:
     return pa.Table.from_pandas(rows, schema=MANIFEST_SCHEMA, preserve_index=False)
 
 
-def kept(rows: pd.DataFrame, conflicts: ConflictRule) -> pd.Series:
+def kept_rows(rows: pd.DataFrame, conflicts: ConflictRule) -> pd.Series:
     """Which rows a conflict rule leaves: bool (n,)."""
     clash = rows["label_conflict"].fillna(False).astype(bool)
     return ~clash if conflicts == "drop" else clash | True
 
 
-def settled(rows: pd.DataFrame, conflicts: ConflictRule) -> pd.DataFrame:
+def with_conflicts_resolved(rows: pd.DataFrame, conflicts: ConflictRule) -> pd.DataFrame:
     """The rows with labels as a conflict rule has them."""
     clash = rows["label_conflict"].fillna(False).astype(bool)
     if conflicts != "median" or not clash.any():

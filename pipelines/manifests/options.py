@@ -22,11 +22,11 @@ class IngestOptions:
     """auto (UTKFace names if most files have them), utkface, none, or a .csv or .parquet with
     columns path, age (years), gender (male/female or 0/1) and optionally race."""
     hash: Literal["content", "etag"] = "content"
-    """content reads every byte (finds duplicates); etag reads none."""
+    """content reads every byte and finds duplicates; etag reads none."""
     split: Annotated[str, "TRAIN,VAL,TEST"] = "0.6,0.2,0.2"
-    """Shares of train, val and test; a function of each image's content."""
+    """Shares of train, val and test; an image's content decides which of them it falls into."""
     split_seed: int = 0
-    """Another seed gives other splits."""
+    """Random seed of the splits; another one gives other splits."""
     split_column: str | None = None
     """Column of the labels file that already says train, val or test."""
 

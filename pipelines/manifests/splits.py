@@ -49,8 +49,8 @@ def with_groups(rows: pd.DataFrame, rule: SplitRule) -> pd.DataFrame:
     """
     rows = rows.sort_values("uri", ignore_index=True)
     # Only S3's own ETags follow the content; time and size of other files can agree by chance.
-    own = rows["uri"].str.startswith("s3://") & rows["offset"].isna()
-    identity = rows["content_hash"].fillna(rows["etag"].where(own)).fillna(rows["uri"])
+    has_content_etag = rows["uri"].str.startswith("s3://") & rows["offset"].isna()
+    identity = rows["content_hash"].fillna(rows["etag"].where(has_content_etag)).fillna(rows["uri"])
     grouped = rows.groupby(identity, sort=False)
     copies = grouped["uri"].transform("size")
     ages = grouped["age_years"].transform("nunique")

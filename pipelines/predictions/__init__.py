@@ -1,1 +1,1 @@
-"""What a scoring run leaves: file names, schemas, frozen inputs, records, proof."""
+"""Defines what a scoring run leaves, file by file, and proves that it is whole."""

@@ -22,11 +22,12 @@ from pipelines import storage
 from pipelines.predictions import layout
 from pipelines.predictions.schemas import PREDICTIONS_SCHEMA
 from pipelines.storage import tables
+from pipelines.storage.claims import Claim
 from pipelines.storage.fetching import read_ahead
 from pipelines.storage.lease import Lease
 from pipelines.telemetry.progress import Progress
 
-MOST_PARTITIONS = 1000  # more would be the thousands of tiny files that this is against
+MOST_PARTITIONS = 1000  # more would be thousands of tiny files, which a data set is to avoid
 ROW_GROUP_ROWS = 250_000  # DuckDB and Polars scan a row group a core; 122,880 or more suit both
 _HELD_BYTES = 512 << 20  # of rows in memory, over all partitions; the rest waits on a disk
 _READERS = 4
@@ -83,10 +84,10 @@ class Partitioning:
             return ()
         example = "write one such as '/(?P<camera>[^/]+)/[^/]+$'"
         try:
-            found: Any = pc.extract_regex(pa.array([""]), self.regex)
+            matches: Any = pc.extract_regex(pa.array([""]), self.regex)
         except pa.ArrowInvalid as error:
             raise UsageError(f"`partition_regex` {self.regex!r}: {error}; {example}") from None
-        names = tuple(found.type.field(i).name for i in range(found.type.num_fields))
+        names = tuple(matches.type.field(i).name for i in range(matches.type.num_fields))
         if not names:
             raise UsageError(f"`partition_regex` {self.regex!r} has no named group: {example}")
         return names
@@ -125,12 +126,10 @@ def write_dataset(output: str, partitioning: Partitioning) -> dict[str, Any]:
          "run_finished_at": run["finished_at"],
          "bundle_id": run["bundle_id"], "rows": run["scored"]}
     )  # fmt: skip
-    try:
-        before = tables.read_json(marker)
-        if {key: before.get(key) for key in wanted} == wanted:
-            return before
-    except FileNotFoundError:
-        pass
+    claim = Claim(output, layout.DATASET_RECORD, "data set", wanted)
+    before = claim.record()
+    if before is not None and not claim.differences():
+        return before
     with Lease(output) as lease, tempfile.TemporaryDirectory(prefix="facemill-") as scratch:
         storage.delete(marker)
         storage.delete_tree(layout.path(output, layout.DATASET))
@@ -187,7 +186,9 @@ class _Writer:
         self._gathered = dict[str, int]()  # bytes of rows for the next file, waiting ones too
         self._files = dict[str, dict[str, Any]]()
         self._parts = dict[str, int]()
-        self._squeeze = 4.0  # bytes in memory for one on disk; learnt from the files written
+        self._compression_ratio = (
+            4.0  # bytes in memory for one on disk; learnt from the files written
+        )
 
     def add(self, table: pa.Table) -> None:
         for folder, rows in self._split(table):
@@ -199,10 +200,10 @@ class _Writer:
                     f"there would be more than {MOST_PARTITIONS:,} partitions, such as {folder}: "
                     "partition by fewer columns or with a coarser `partition_regex`"
                 )
-            if self._gathered[folder] > self._squeeze * self._partitioning.file_bytes:
+            if self._gathered[folder] > self._compression_ratio * self._partitioning.file_bytes:
                 self._flush(folder)
         while sum(self._bytes.values()) > _HELD_BYTES:
-            self._put_aside(max(self._bytes, key=lambda folder: self._bytes[folder]))
+            self._spill(max(self._bytes, key=lambda folder: self._bytes[folder]))
 
     def close(self) -> dict[str, dict[str, Any]]:
         """Write what is left; returns rows and SHA-256 of each file."""
@@ -210,7 +211,7 @@ class _Writer:
             self._flush(folder)
         return self._files
 
-    def _put_aside(self, folder: str) -> None:
+    def _spill(self, folder: str) -> None:
         """Move a partition's rows from memory into the scratch folder."""
         rows = pa.concat_tables(self._held.pop(folder)).unify_dictionaries()
         self._bytes[folder] = 0
@@ -227,8 +228,8 @@ class _Writer:
             return
         values = {name: table[name].cast(pa.string()) for name in self._partitioning.by}
         if self._partitioning.regex is not None:
-            found: Any = pc.extract_regex(table["uri"], self._partitioning.regex)
-            values |= {name: pc.struct_field(found, name) for name in self._partitioning.groups}
+            matches: Any = pc.extract_regex(table["uri"], self._partitioning.regex)
+            values |= {name: pc.struct_field(matches, name) for name in self._partitioning.groups}
         folders: Any = pc.binary_join_element_wise(
             *(_hive(name, values[name]) for name in levels), "/"
         )
@@ -248,7 +249,7 @@ class _Writer:
         rows = pa.concat_tables(pieces).unify_dictionaries()
         data = tables.encode_table(rows, self._notes, ROW_GROUP_ROWS)
         storage.write_bytes(storage.join(self._output, name), data)
-        self._squeeze = max(1.0, gathered / len(data))
+        self._compression_ratio = max(1.0, gathered / len(data))
         for path in waiting:
             os.unlink(path)
         sha256 = hashlib.sha256(data).hexdigest()

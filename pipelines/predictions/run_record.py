@@ -96,10 +96,10 @@ def write_run(
     files, reasons = dict[str, dict[str, Any]](), collections.Counter[str]()
     scored = quarantined = 0
     for index, record in enumerate(read_ahead(described, range(len(frozen.rows)), _READERS)):
-        found = record.scored + record.quarantined
-        if found != frozen.rows[index]:
+        row_count = record.scored + record.quarantined
+        if row_count != frozen.rows[index]:
             raise FacemillError(
-                f"shard {index} has {found} rows for {frozen.rows[index]} inputs: delete "
+                f"shard {index} has {row_count} rows for {frozen.rows[index]} inputs: delete "
                 f"{layout.shard(output, layout.PREDICTIONS, index)} and run "
                 "the same command again"
             )

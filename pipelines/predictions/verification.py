@@ -35,7 +35,7 @@ _MOST_PROBLEMS = 20
 
 @dataclasses.dataclass(frozen=True)
 class Verified:
-    """What was found; `problems` is empty where all is well."""
+    """Counts of a finished run; `problems` is empty where all is well."""
 
     inputs: int
     scored: int
@@ -66,7 +66,8 @@ def verify(output: str) -> Verified:
         text = f"there is no {missing}: the run is not finished, its command continues it"
         return Verified(0, 0, 0, 0, "", (text,))
     problems = [*_listing_problems(output, run), *_job_problems(output, run)]
-    progress, rows = Progress("verify", frozen.total), collections.Counter[str]()
+    progress = Progress("verify", frozen.total)
+    rows = collections.Counter[str]()
     indices = range(len(frozen.rows))
 
     def checked(index: int) -> _Checked:
@@ -114,12 +115,12 @@ def _read_run(output: str) -> dict[str, Any] | None:
 
 def _listing_problems(output: str, run: dict[str, Any]) -> Iterator[str]:
     """Files that run.json names and are not there, or the other way round."""
-    named, found = set(run["files"]), set[str]()
+    named, listed = set(run["files"]), set[str]()
     for kind in layout.ROWS:
         files = tables.list_parquet(layout.path(output, kind))
-        found |= {f"{kind}/{file.rsplit('/', 1)[1]}" for file in files}
-    yield from (f"{name} is missing" for name in sorted(named - found))
-    yield from (f"{name} is not named in {layout.RUN}" for name in sorted(found - named))
+        listed |= {f"{kind}/{file.rsplit('/', 1)[1]}" for file in files}
+    yield from (f"{name} is missing" for name in sorted(named - listed))
+    yield from (f"{name} is not named in {layout.RUN}" for name in sorted(listed - named))
 
 
 def _job_problems(output: str, run: dict[str, Any]) -> Iterator[str]:
@@ -187,8 +188,8 @@ def _difference(index: int, wanted: Any, got: Any) -> str:
     lost = [uri for uri, count in counts.items() if count > 0]
     extra = [uri for uri, count in counts.items() if count < 0]
     parts = [
-        f"{len(uris):,} inputs {what}, e.g. {uris[0]!r}"
-        for uris, what in ((lost, "have no row"), (extra, "have a row too many"))
+        f"{len(uris):,} inputs {problem}, e.g. {uris[0]!r}"
+        for uris, problem in ((lost, "have no row"), (extra, "have a row too many"))
         if uris
     ]
     return f"{layout.shard_file(index)}: {'; '.join(parts)}"
@@ -210,11 +211,11 @@ class _SpreadHashes:
 
     def duplicates(self) -> npt.NDArray[np.void]:
         """The hashes that were added more than once."""
-        found: list[npt.NDArray[np.void]] = []
+        repeated: list[npt.NDArray[np.void]] = []
         for path in self._files:
             hashes = np.sort(np.fromfile(path, dtype=HASH))
-            found.append(np.unique(hashes[1:][hashes[1:] == hashes[:-1]]))
-        return np.concatenate(found)
+            repeated.append(np.unique(hashes[1:][hashes[1:] == hashes[:-1]]))
+        return np.concatenate(repeated)
 
 
 def _name_duplicates(output: str, indices: Iterable[int], twice: npt.NDArray[np.void]) -> str:

@@ -1,1 +1,1 @@
-"""Reports and model cards: figures, charts, pages."""
+"""Turns predictions into a report, and a bundle into its model card."""

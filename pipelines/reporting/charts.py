@@ -118,7 +118,7 @@ def drifted(figures: Figures) -> list[Chart]:
 
 
 def _drift_of(row: Mapping[str, Any], now: Sequence[int]) -> Chart:
-    """One column now (bars) and in the reference (a line), as shares of their images."""
+    """One column of these predictions (bars) and of the reference (a line), as shares of images."""
     name, before, edges = row["name"], row["reference"], EDGES[row["name"]]
     used = [i for i in range(len(now)) if now[i] or before[i]]
     first, last = max(0, used[0] - 1), min(len(now), used[-1] + 2)

@@ -1,6 +1,6 @@
 """A few faces beside the figures: the surest, the least sure, the worst errors. Only if asked for.
 
-Faces are personal data: jobs.report comes here only where its `show_faces` is set.
+Faces are personal data: this is used only where `show_faces` is set.
 """
 
 import base64

@@ -30,11 +30,11 @@ def coverage(quality: Figures, age: str) -> Chart | None:
 
 def by_group(quality: Figures) -> list[Chart]:
     """Age error and gender accuracy by age, gender and race, each alone."""
-    made = [
+    drawn = [
         _measured(quality, "age_mae", "Age error by group", "mean absolute error, years"),
         _measured(quality, "gender_accuracy", "Gender accuracy by group", "share that is right"),
     ]
-    return [chart for chart in made if chart]
+    return [chart for chart in drawn if chart]
 
 
 def _measured(quality: Figures, measure: str, title: str, axis: str) -> Chart | None:

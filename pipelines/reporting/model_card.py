@@ -1,5 +1,6 @@
 """The model card of a bundle: MODEL_CARD.md and MODEL_CARD.html, from bundle.json and figures."""
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -55,16 +56,16 @@ def write_card(bundle: Bundle, folder: str, figures: Mapping[str, Any] | None = 
     Returns:
         The URIs written.
     """
-    made = _sections(bundle, figures)
+    card_sections = _sections(bundle, figures)
     title = f"Model card: {bundle.name}"
     subtitle = f"Bundle {bundle.id}, preprocessing {bundle.input.hash}"
     html = page.render_page(
-        title=title, subtitle=subtitle, tiles=_tiles(bundle), warnings=[], sections=made,
+        title=title, subtitle=subtitle, tiles=_tiles(bundle), warnings=[], sections=card_sections,
         made_at=time.strftime("%Y-%m-%d", time.gmtime()),
     )  # fmt: skip
     written: list[str] = []
     for name, text in (
-        ("MODEL_CARD.md", _markdown(title, subtitle, made)),
+        ("MODEL_CARD.md", _markdown(title, subtitle, card_sections)),
         ("MODEL_CARD.html", html),
     ):
         uri = storage.join(folder, name)
@@ -73,10 +74,10 @@ def write_card(bundle: Bundle, folder: str, figures: Mapping[str, Any] | None = 
     return written
 
 
-def _markdown(title: str, subtitle: str, made: Sequence[Section]) -> str:
+def _markdown(title: str, subtitle: str, card_sections: Sequence[Section]) -> str:
     """The card without its charts, each as its numbers."""
     lines = [f"# {title}", "", f"{subtitle}."]
-    for section in made:
+    for section in card_sections:
         lines += ["", f"## {section.title}", ""]
         lines += [f"- {text}" for text in section.words]
         for part in (*section.tables, *section.charts):
@@ -104,21 +105,21 @@ def _tiles(bundle: Bundle) -> list[tuple[str, str, str]]:
 def _sections(bundle: Bundle, figures: Mapping[str, Any] | None) -> list[Section]:
     record = bundle.record
     data = _DRAWN if bundle.name == "demo" else DATA
-    made = [
+    card_sections = [
         Section("use", "Intended use, and what it is not for", (*USE, *_race(bundle))),
         Section("data", "Data, licence and labels", data),
         _metrics(record),
     ]
     if figures and figures["quality"]:
         quality = sections.sections(figures)
-        made += [part for part in quality if part.key in ("quality", "subgroups")]
+        card_sections += [part for part in quality if part.key in ("quality", "subgroups")]
     fitted = [(name, value) for name, value in calibrating.summary(dict(record))]
     table = Table("Fitted on the val split", ("what", "value"), [*fitted])
     words = ("Intervals and probabilities were fitted on the val split alone.",)
-    made.append(Section("calibration", "Calibration", words, tables=(table,)))
-    made.append(_training(record))
-    made.append(_network(layers_of(bundle)))
-    return made
+    card_sections.append(Section("calibration", "Calibration", words, tables=(table,)))
+    card_sections.append(_training(record))
+    card_sections.append(_network(layers_of(bundle)))
+    return card_sections
 
 
 def _network(layers: Sequence[Layer]) -> Section:
@@ -171,13 +172,15 @@ def _training(record: Mapping[str, Any]) -> Section:
 
 def _run(run: Mapping[str, Any], step: str = "") -> list[tuple[object, ...]]:
     """What is known of a training, and below it of the one whose weights it began with."""
-    facts = [(f"{step}{name}", _said(v)) for name, v in run.items() if name != "start_training"]
+    facts = [(f"{step}{name}", _as_text(v)) for name, v in run.items() if name != "start_training"]
     before = run.get("start_training")
     return facts + (_run(before, f"{step}start: ") if before else [])
 
 
-def _said(value: object) -> object:
+def _as_text(value: object) -> object:
     """A list as its items, e.g. the ids of the bundles that taught this one; nothing as a dash."""
+    if isinstance(value, dict):
+        return json.dumps({"options": value})  # as a file: what `config` of jobs.train takes
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "–"  # type: ignore[arg-type]
     return "–" if value is None else value

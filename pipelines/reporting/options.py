@@ -18,17 +18,18 @@ class ReportOptions:
     """The HTML file, or a folder for report.html, local or s3://; with `card` the folder for
     MODEL_CARD.md and .html."""
     card: bool = False
-    """Write the bundle's model card; `predictions` and `labels` give it subgroups."""
+    """Write the bundle's model card instead; with `predictions` and `labels` it shows subgroups."""
     split: str | None = None
-    """Only the labels of this split of the manifest."""
+    """Use only the labels of this split of the manifest; default: of all splits."""
     reference: Annotated[str | None, "URI"] = None
     """Other predictions to measure drift against; default: the bundle's training profile."""
     by: Annotated[str | None, "REGEX"] = None
-    """Regular expression with a group, for a table by folder: '/([^/]+)/[^/]+$'."""
+    """Regular expression whose first group, matched in each uri, names the rows of one more table;
+    by folder: '/([^/]+)/[^/]+$'."""
     allow_mixed: bool = False
     """Report on rows of several bundles together, and say so."""
     show_faces: bool = False
-    """Add a contact sheet. Faces are personal data: mind who gets the file."""
+    """Add a contact sheet of faces, which are personal data: mind who gets the file."""
     json: Annotated[str | None, "URI"] = None
     """Also write the figures as JSON here."""
     parquet: Annotated[str | None, "URI"] = None

@@ -54,7 +54,8 @@ def card(options: ReportOptions) -> list[str]:
     """
     output = storage.normalize(options.output)
     folder = output.rsplit("/", 1)[0] if output.endswith(".html") else output
-    bundle, figures = open_bundle(options.bundle), None
+    bundle = open_bundle(options.bundle)
+    figures = None
     if options.predictions is not None:
         figures = collect(options)
         if bundle.id not in figures["bundles"]:

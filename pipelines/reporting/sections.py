@@ -86,47 +86,47 @@ def metric_text(name: str, value: Mapping[str, Any]) -> tuple[str, str]:
 
 def warnings(figures: Figures) -> list[str]:
     """What a reader must know before believing a figure."""
-    told: list[str] = []
+    texts: list[str] = []
     if len(figures["bundles"]) > 1:
         bundles = ", ".join(f"{name} ({rows:,})" for name, rows in figures["bundles"].items())
-        told.append(f"Rows of {len(figures['bundles'])} bundles are mixed here: {bundles}.")
+        texts.append(f"Rows of {len(figures['bundles'])} bundles are mixed here: {bundles}.")
     for name, count in figures["not_a_number"].items():
-        told.append(f"{count:,} rows have NaN in {name}: counted here, in no other figure.")
+        texts.append(f"{count:,} rows have NaN in {name}: counted here, in no other figure.")
     duplicates = figures["counts"]["duplicate_uris"]
     if duplicates:
         one_in = figures["counts"]["duplicates_looked_at_one_in"]
         about = f"about {duplicates:,} (one uri in {one_in} was looked at)"
-        told.append(f"{about if one_in > 1 else f'{duplicates:,}'} rows repeat a uri.")
+        texts.append(f"{about if one_in > 1 else f'{duplicates:,}'} rows repeat a uri.")
     quality = figures["quality"]
     if quality and quality["splits"].get("train"):
-        told.append(
+        texts.append(
             f"{quality['splits']['train']:,} of the labelled images are in the train split: if the "
             "network learned from them, its quality is flattered. Report on the test split alone."
         )
     if quality and quality["one_in"] > 1:
-        told.append(
+        texts.append(
             f"Quality is measured on {quality['measured_on']:,} of {quality['labelled']:,} "
             "labelled images, picked by a hash of their uri."
         )
     if figures["run"] and "finished_at" not in figures["run"]:
-        told.append("The run has not finished: this is what was there when the report was made.")
-    return told
+        texts.append("The run has not finished: this is what was there when the report was made.")
+    return texts
 
 
 def sections(figures: Figures) -> list[Section]:
     """The page below the tiles."""
-    made = [_people(figures), _doubt(figures)]
+    parts = [_people(figures), _doubt(figures)]
     if figures["quality"]:
-        made += [_quality(figures["quality"]), _subgroups(figures["quality"])]
+        parts += [_quality(figures["quality"]), _subgroups(figures["quality"])]
     if figures["drift"]:
-        made.append(_drift(figures))
+        parts.append(_drift(figures))
     if figures["places"]:
-        made.append(_places(figures))
-    return [*made, _lineage(figures)]
+        parts.append(_places(figures))
+    return [*parts, _lineage(figures)]
 
 
 def _people(figures: Figures) -> Section:
-    made = [charts.ages(figures), charts.pyramid(figures), charts.age_groups(figures)]
+    drawn = [charts.ages(figures), charts.pyramid(figures), charts.age_groups(figures)]
     words = ()
     if gender := figures["gender"]:
         words = (
@@ -134,15 +134,15 @@ def _people(figures: Figures) -> Section:
             f"{gender['share_female']:.1%} female, 95% interval {gender['low']:.1%} to "
             f"{gender['high']:.1%} (Wilson; sampling only, not the network's own errors).",
         )
-    return Section("people", "Who is in the pictures", words, tuple(c for c in made if c))
+    return Section("people", "Who is in the pictures", words, tuple(c for c in drawn if c))
 
 
 def _doubt(figures: Figures) -> Section:
-    made = [charts.confidence(figures), charts.interval_widths(figures)]
+    drawn = [charts.confidence(figures), charts.interval_widths(figures)]
     words = ("How sure the network says it is. Whether that can be believed shows with labels.",)
     if "interval_years" not in figures["means"]:
         words = (*words, "This bundle has no calibration, so there are no age intervals.")
-    return Section("doubt", "How sure it is", words, tuple(c for c in made if c))
+    return Section("doubt", "How sure it is", words, tuple(c for c in drawn if c))
 
 
 def _quality(quality: Figures) -> Section:
@@ -153,7 +153,7 @@ def _quality(quality: Figures) -> Section:
             images = f"{quality['metrics'][name]['images']:,}"
             rows.append((title, f"{value}{' years' if unit == 'years' else ''}", interval, images))
     table = Table("Figures", ("measure", "value", "95% interval", "images"), rows)
-    made = [
+    drawn = [
         quality_charts.density(quality),
         quality_charts.cumulative(quality),
         quality_charts.reliability(quality),
@@ -166,13 +166,15 @@ def _quality(quality: Figures) -> Section:
         f"{quality['labelled']:,} predictions have a label. In brackets and bars: 95% intervals, "
         "bootstrap for means, Wilson for shares.",
     )
-    return Section("quality", "How good it is", words, tuple(c for c in made if c), (table,))
+    return Section("quality", "How good it is", words, tuple(c for c in drawn if c), (table,))
 
 
 def _subgroups(quality: Figures) -> Section:
     tables = _subgroup_tables(quality["subgroups"])
-    made = tuple(group_charts.by_group(quality))
-    return Section("subgroups", "For whom it is better or worse", _gap_words(quality), made, tables)
+    drawn = tuple(group_charts.by_group(quality))
+    return Section(
+        "subgroups", "For whom it is better or worse", _gap_words(quality), drawn, tables
+    )
 
 
 def _gap_words(quality: Figures) -> tuple[str, ...]:
@@ -227,8 +229,8 @@ def _drift(figures: Figures) -> Section:
     marks = [f"light-{row['light']}" for row in figures["drift"]["columns"]]
     words = (f"Against {figures['drift']['against']}. {figures['drift']['rule']}.",)
     table = Table("Drift", ("column", "kind", "PSI", "KS", "light"), rows, marks)
-    made = tuple(charts.drifted(figures))
-    return Section("drift", "Drift from the reference", words, made, (table,))
+    drawn = tuple(charts.drifted(figures))
+    return Section("drift", "Drift from the reference", words, drawn, (table,))
 
 
 def _places(figures: Figures) -> Section:

@@ -1,1 +1,1 @@
-"""Scoring: options, claim, increments, the worker, placement, the run, evaluation."""
+"""Scores every input exactly once on a pool of workers, and measures labelled splits."""

@@ -1,4 +1,4 @@
-"""What a scoring job is, once settled, and the claim to an output that job.json lays down."""
+"""What a scoring job is, its options resolved, and its claim to an output: job.json."""
 
 import dataclasses
 import uuid
@@ -16,14 +16,15 @@ from pipelines.storage import tables
 from pipelines.storage.claims import Claim
 from pipelines.telemetry.phases import run_id
 
-# Values of what older records lack; the kinds of source name themselves by their keys.
+# What a record has at a key that it lacks: each kind of source writes keys of its own, and a
+# record without `views` took one view.
 _BEFORE = {"views": 1, "images": None, "manifest": None, "table": None, "fingerprint": None}
 _MOST_VERSIONS = 1000
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What all who take part in a run agree on; sent to every worker.
+    """What a run's driver and workers agree on; sent to every worker.
 
     Attributes:
         options: as the user gave them.
@@ -67,13 +68,14 @@ class ScoringJob:
         return {"run_id": self.settings.run_id, **self.identity(), **more}
 
 
-def settle(options: ScoreOptions, bundle: Bundle, source: Source) -> ScoringJob:
-    """The job that options mean here: `auto` values as in the earlier run here, else by itself.
+def resolve(options: ScoreOptions, bundle: Bundle, source: Source) -> ScoringJob:
+    """The job that options mean; `auto` becomes what an earlier run in the output took.
 
     Raises:
         UsageError: a value is not legal.
     """
-    answers, output = options.answers, options.place
+    answers = options.answers
+    output = options.place
     reading = Reading(answers.coverage, chosen_bins(answers.age_bins, bundle.heads))
     precision: Any = answers.precision
     if precision == "auto":
@@ -130,6 +132,6 @@ def new_version(options: ScoreOptions, bundle: Bundle, source: Source) -> ScoreO
     for number in range(1, _MOST_VERSIONS):
         folder = options.place if number == 1 else layout.path(options.place, f"v{number}")
         here = dataclasses.replace(options, output=folder)
-        if not _claim(settle(here, bundle, source)).differences():
+        if not _claim(resolve(here, bundle, source)).differences():
             return here
     raise UsageError(f"`output` {options.place} holds {_MOST_VERSIONS} versions: choose another")

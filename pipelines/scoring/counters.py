@@ -20,15 +20,17 @@ class ScoringCounters:
         """Say how many inputs there are and how many are still to score."""
         tags = {"run_id": run_id}
 
-        def made(name: str, what: str, *more: str) -> Counter:
-            metric = Counter(f"facemill_{name}", description=what, tag_keys=("run_id", *more))
+        def counter(name: str, description: str, *more: str) -> Counter:
+            metric = Counter(
+                f"facemill_{name}", description=description, tag_keys=("run_id", *more)
+            )
             metric.set_default_tags(tags)
             return metric
 
-        inputs_of_run = made("inputs_total", "inputs of the run")
-        self._done = made("done_total", "inputs with a row, those of earlier drivers included")
-        self._scored = made("scored_total", "prediction rows committed by this driver")
-        self._bad = made(
+        inputs_of_run = counter("inputs_total", "inputs of the run")
+        self._done = counter("done_total", "inputs with a row, those of earlier drivers included")
+        self._scored = counter("scored_total", "prediction rows committed by this driver")
+        self._bad = counter(
             "quarantined_total", "quarantine rows committed by this driver, by reason", "reason"
         )
         inputs_of_run.inc(inputs)

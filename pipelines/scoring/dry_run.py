@@ -46,23 +46,23 @@ def plan(job: ScoringJob) -> Plan:
     state = "an interrupted run, continued"
     if not left and storage.exists(layout.path(output, layout.RUN)):
         state = "a finished run: nothing is left to do"
-    if options.again.incremental:
+    if options.rerun.incremental:
         return _grown(job, frozen, done)
     return Plan(frozen.total, True, len(frozen.rows), len(left), sum(left), precision, state)
 
 
 def _grown(job: ScoringJob, frozen: frozen_inputs.FrozenInputs, done: set[int]) -> Plan:
     """What `incremental` would add to an earlier run."""
-    growth, stale = increment.foresee(frozen, job.source.preview())
-    again = [rows for i, rows in enumerate(frozen.rows) if i in stale or i not in done]
+    growth, stale = increment.preview(frozen, job.source.preview())
+    repeated = [rows for i, rows in enumerate(frozen.rows) if i in stale or i not in done]
     shard_rows = job.settings.options.resources.shard_rows
     fresh = len(list(frozen_inputs.sizes(growth.added, shard_rows)))
     return Plan(
         frozen.total + growth.added,
         True,
         len(frozen.rows) + fresh,
-        len(again) + fresh,
-        sum(again) + growth.added,
+        len(repeated) + fresh,
+        sum(repeated) + growth.added,
         job.settings.precision,
         f"a grown source: {growth.added:,} new, {growth.changed:,} changed, "
         f"{growth.deleted:,} gone",

@@ -18,7 +18,7 @@ from pipelines.manifests.options import IngestOptions
 from pipelines.manifests.sources.rows import Rows
 from pipelines.predictions import layout, schemas
 from pipelines.scoring import run
-from pipelines.scoring.claim import settle
+from pipelines.scoring.claim import resolve
 from pipelines.scoring.options import EvaluateOptions, ScoreOptions
 from pipelines.scoring.run import Scored
 from pipelines.storage import tables
@@ -73,7 +73,8 @@ def evaluate(options: ScoreOptions, bundle: Bundle, labelled: Rows) -> Evaluatio
     Raises:
         ManifestError: not one of the images could be scored.
     """
-    job, rows = settle(options, bundle, labelled), labelled.table
+    job = resolve(options, bundle, labelled)
+    rows = labelled.table
     output, reading = job.settings.output, job.settings.reading
     scored = run.score(options, bundle, labelled)
     predicted: Any = schemas.read_predictions(output).to_pandas()

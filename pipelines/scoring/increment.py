@@ -1,4 +1,4 @@
-"""A grown bucket: what is new becomes new shards, a shard with changed inputs is scored again.
+"""Lists a source again: new inputs become new shards, shards with changed inputs are scored again.
 
     output/inputs/growing.json   there while the frozen list is being changed
     output/deleted.parquet       uris that are listed no more; their rows stay
@@ -51,7 +51,7 @@ def grow(
     Args:
         output: of the scoring job.
         frozen: its inputs so far.
-        parts: the listing, as for `shards.freeze`.
+        parts: the listing, as for `frozen_inputs.freeze`.
         fixed_rows: rows of each new shard, or None for growing ones.
     """
     known = _Known(frozen)
@@ -59,13 +59,13 @@ def grow(
     rows, sums = list(frozen.rows), list(known.sha256)
     changed: list[pa.Table] = []
 
-    def unknown() -> Iterator[pa.Table]:
+    def new_rows() -> Iterator[pa.Table]:
         for part in parts:
             new, other = known.compare(frozen_inputs.as_input(part))
             changed.append(other)
             yield new
 
-    for shard in frozen_inputs.regroup(unknown(), fixed_rows):
+    for shard in frozen_inputs.regroup(new_rows(), fixed_rows):
         sums.append(tables.write_table(layout.shard(output, layout.INPUTS, len(rows)), shard))
         rows.append(shard.num_rows)
     replaced = pa.concat_tables(changed) if changed else frozen_inputs.NOTHING
@@ -83,7 +83,7 @@ def grow(
     return frozen, growth
 
 
-def foresee(
+def preview(
     frozen: frozen_inputs.FrozenInputs, parts: Iterable[pa.Table]
 ) -> tuple[Growth, frozenset[int]]:
     """What `grow` would find, and the shards it would score again; writes nothing."""

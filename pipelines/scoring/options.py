@@ -18,34 +18,35 @@ if TYPE_CHECKING:  # pandas and the like, which a help text shall not wait for
 
 @dataclasses.dataclass(frozen=True)
 class Answers:
-    """What the network is asked, and how it is read."""
+    """How the network computes, and how its outputs become columns."""
 
     precision: Literal["auto"] | Precision = "auto"
-    """Of the network's body; auto: bfloat16 where the CPU has it in hardware, else float32. A
-    resumed run keeps its own."""
+    """Precision of the network's body; auto takes bfloat16 where the CPU has it in hardware, else
+    float32, and in a resumed run what that run took."""
     coverage: Annotated[float, "SHARE"] = DEFAULT_COVERAGE
-    """Share of people whose age the interval is to hold, 0.5 to 0.99."""
+    """Share of people whose true age the interval is to hold, 0.5 to 0.99."""
     age_bins: Literal["auto", "decades", "adience"] = "auto"
     """Age groups 0-10, 11-20, … or the eight Adience classes; auto: those of the network's own
     age-group head, else decades."""
     views: Views = 1
-    """Views of each image whose outputs are averaged: 2, with its mirror image, at half the speed;
-    10, five crops and their mirror images, for networks that crop."""
+    """Views of each image whose outputs are averaged: 1, the image; 2, with its mirror image, at
+    half the speed; 10, five crops and their mirror images, only for networks that crop."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Resources:
-    """Where it runs, and in what portions."""
+    """Where the run computes, and how it is divided."""
 
     workers: int | None = None
-    """At most so many, a core or a GPU each; default: all of the cluster."""
+    """Most workers to run, each on one core or one GPU; default: as many as the cluster holds."""
     plan: Literal["auto", "fused", "separate"] = "auto"
-    """fused: all stages of a shard in one process a core; separate: decoding on CPUs apart from the
-    network; auto: separate where the cluster has GPUs."""
+    """fused: one process on each core does all stages of a shard; separate: CPUs decode and other
+    workers run the network; auto: separate where the cluster has GPUs, else fused."""
     use_gpu: bool = False
-    """Run the network on GPUs, one a worker, even if an autoscaling cluster has none yet."""
+    """Run the network on GPUs, one for each worker, even if an autoscaling cluster has none yet."""
     shard_rows: int | None = None
-    """Images an output file and unit of resuming; default: from 512, growing to 50,000."""
+    """Images in each output file, which is also what a killed run repeats; default: 512 in the
+    first files, up to 50,000 in the last."""
 
     def __post_init__(self) -> None:
         """Check the counts.
@@ -61,14 +62,15 @@ class Resources:
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """What is put up with."""
+    """When an image or the whole run is given up."""
 
     max_quarantine: Annotated[str | None, "SHARE"] = None
-    """Stop early, resumably, where more than this share of inputs is bad, e.g. 5%."""
+    """Stop the run, which can be continued, once more than this share of inputs is in quarantine,
+    for example 5%; default: never."""
     image_timeout_s: Annotated[float, "SECONDS"] = TIMEOUT_S
-    """An image that takes longer to decode goes to quarantine."""
+    """Seconds that decoding one image may take; one that takes longer goes to quarantine."""
     patience_s: Annotated[float, HIDDEN] = 180.0
-    """How long a worker tries again where the store fails, beyond each request's own."""
+    """Seconds that a worker repeats what fails in the store, beyond each request's own retries."""
     decoder: Annotated[str, HIDDEN] = DECODER
     """`module:function` with which workers decode."""
 
@@ -98,28 +100,28 @@ class Limits:
 
 
 @dataclasses.dataclass(frozen=True)
-class Again:
-    """When there is a run already."""
+class Rerun:
+    """What to do where the output holds a run already."""
 
     incremental: bool = False
-    """The source has grown: list it again, score what is new or changed, report what is gone."""
+    """List the source again, score what is new or changed, and report what is gone."""
     new_version: bool = False
-    """Where `output` holds another run, write beside it: to OUTPUT/v2, OUTPUT/v3, …"""
+    """Where `output` holds another run, write to OUTPUT/v2, OUTPUT/v3, … instead of refusing."""
     dry_run: bool = False
-    """Say what would be done; start and write nothing."""
+    """Print what would be done, and start and write nothing."""
 
 
 @dataclasses.dataclass(frozen=True)
 class DataSet:
-    """The predictions laid out once more, for analysts, below OUTPUT/dataset."""
+    """A second copy of the predictions, for analysts, in OUTPUT/dataset."""
 
     compact: bool = False
-    """In files of 128 MB."""
+    """Write it in files of about 128 MB."""
     partition_by: Annotated[str | None, "COLUMNS"] = None
-    """In Hive folders of these columns: gender, age_group or gender,age_group."""
+    """Write it in Hive folders of these columns: gender, age_group or gender,age_group."""
     partition_regex: Annotated[str | None, "REGEX"] = None
-    """In a Hive folder for each named group found in the uri, for example
-    '/(?P<camera>[^/]+)/[^/]+$'."""
+    """Write it in Hive folders named by the groups of this expression (RE2) in each uri, for
+    example '/(?P<camera>[^/]+)/[^/]+$'."""
 
     @property
     def partitioning(self) -> "Partitioning | None":
@@ -150,11 +152,12 @@ class ScoreOptions:
     bundle: Annotated[str | None, "URI"] = None
     """Bundle folder or s3:// prefix; default: the newest shipped one."""
     output: Annotated[str | None, "URI"] = None
-    """Folder or s3:// prefix; may be left out for a few pictures, which are then printed."""
+    """Folder or s3:// prefix for the predictions; without one, a few pictures are answered in
+    print."""
     answers: Answers = dataclasses.field(default_factory=Answers)
     resources: Resources = dataclasses.field(default_factory=Resources)
     limits: Limits = dataclasses.field(default_factory=Limits)
-    again: Again = dataclasses.field(default_factory=Again)
+    rerun: Rerun = dataclasses.field(default_factory=Rerun)
     data_set: DataSet = dataclasses.field(default_factory=DataSet)
 
     @property
@@ -180,17 +183,17 @@ class EvaluateOptions:
     output: Annotated[str | None, "URI"] = None
     """Folder or s3:// prefix for metrics and predictions."""
     split: Literal["train", "val", "test", "all"] = "test"
-    """Which split of the manifest."""
+    """Split of the manifest to measure on."""
     images: Annotated[str | None, "URI"] = None
     """Instead of a manifest: a folder, prefix or tar of images with UTKFace names, all used."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the network's body."""
+    """Precision of the network's body."""
     age_bins: Literal["auto", "decades", "adience"] = "auto"
     """Age groups 0-10, 11-20, … or the eight Adience classes; auto: those of the network's own
     age-group head, else decades."""
     views: Views = 1
-    """Views of each image whose outputs are averaged: 2, with its mirror image; 10, five crops and
-    their mirror images, for networks that crop."""
+    """Views of each image whose outputs are averaged: 1, the image; 2, with its mirror image; 10,
+    five crops and their mirror images, only for networks that crop."""
 
     def scoring(self) -> ScoreOptions:
         """The options of the scoring run behind it.

@@ -50,7 +50,8 @@ def _answer(path: str, predictor: Predictor) -> str:
     scored, rejected = score_entries([entry], predictor, by_name=False)
     if rejected.num_rows:
         return f"not scored: {rejected.to_pylist()[0]['message']}"
-    row, parts = scored.to_pylist()[0], list[str]()
+    row = scored.to_pylist()[0]
+    parts = list[str]()
     if row["p_female"] is not None:
         sure = max(row["p_female"], 1 - row["p_female"])
         parts.append(f"{row['gender']} ({100 * sure:.0f} %)")

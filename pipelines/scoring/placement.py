@@ -34,7 +34,7 @@ class Placement:
 
 
 def placed(options: Resources, shards: int) -> Placement:
-    """Settle `auto` plans by what the cluster has.
+    """Decide `auto` plans by what the cluster has.
 
     Args:
         options: of the run.
@@ -53,15 +53,15 @@ def placed(options: Resources, shards: int) -> Placement:
         require(Ask({"GPU": 1}))
     wanted = options.workers or most
     workers = min(wanted if use_gpu else min(wanted, most), shards)
-    where = "a GPU" if use_gpu else "a core"
+    unit = "a GPU" if use_gpu else "a core"
     if not separate:
-        many = f"{workers} workers of {where} each" if workers > 1 else f"one worker of {where}"
-        what = f"fetch, decode, network and write fused, {many}"
+        pool = f"{workers} workers of {unit} each" if workers > 1 else f"one worker of {unit}"
+        sentence = f"fetch, decode, network and write fused, {pool}"
     else:
-        on = f"{cores} cores" if cores > 1 else "one core"
-        what = f"fetch and decode on {on}, network and write on {workers} x {where}"
+        decoders = f"{cores} cores" if cores > 1 else "one core"
+        sentence = f"fetch and decode on {decoders}, network and write on {workers} x {unit}"
     # A separate worker reserves no core: decode tasks need them all, and it waits for these.
-    one = separate and not use_gpu
-    grows_to = options.workers or (1 if one else UNBOUNDED)
+    is_single = separate and not use_gpu
+    grows_to = options.workers or (1 if is_single else UNBOUNDED)
     most = max(workers, min(grows_to, shards))
-    return Placement(separate, use_gpu, workers, most, int(not separate), int(use_gpu), what)
+    return Placement(separate, use_gpu, workers, most, int(not separate), int(use_gpu), sentence)

@@ -9,7 +9,7 @@ from typing import Any
 import ray
 import ray.exceptions
 
-from pipelines.cluster.actors import beside_driver
+from pipelines.cluster.actors import start_on_driver_node
 from pipelines.telemetry.progress import Progress
 
 _REPORT_S = 2.0  # of a worker to the tally, so that a thousand of them do not flood it
@@ -66,7 +66,7 @@ class ScoreProgress(threading.Thread):
     def __init__(self, rows: int) -> None:
         """Show progress towards so many rows."""
         super().__init__(daemon=True)
-        self.tally: Any = beside_driver(Tally)
+        self.tally: Any = start_on_driver_node(Tally)
         self._progress, self._lock = Progress("score", rows), threading.Lock()
         self._committed, self._quarantined, self._forget = 0, 0, list[int]()
         self._stopped = threading.Event()

@@ -22,7 +22,7 @@ def score_entries(
     predictor: Predictor,
     reading: Reading = _DEFAULT,
     decode: DecodeEntries = decode_entries,
-    told: Callable[[int], None] | None = None,
+    on_batch: Callable[[int], None] | None = None,
     by_name: bool = True,
 ) -> tuple[pa.Table, pa.Table]:
     """Score manifest rows.
@@ -32,7 +32,7 @@ def score_entries(
         predictor: the network.
         reading: coverage of the age interval, binning of the age groups.
         decode: `decode_entries`, or the same with a guard around the decoder or elsewhere.
-        told: is called with the rows of each batch once they are scored.
+        on_batch: is called with the rows of each batch once they are scored.
         by_name: leave out, as rows of the quarantine, what is not named like an image: right for a
             listing, and not for inputs that somebody chose one by one.
 
@@ -40,7 +40,7 @@ def score_entries(
         (predictions, quarantine): each entry is one row of exactly one of them.
 
     Raises:
-        OSError: the store is ill; no row is made of it.
+        OSError: the store fails; no row is made of that.
     """
     rejected, parts = list[dict[str, Any]](), list[pa.Table]()
     if by_name:
@@ -58,8 +58,8 @@ def score_entries(
             parts.append(
                 predictions_table(batch.uris, batch.sizes, columns, bundle_id, reading.age_bins)
             )
-        if told is not None:
-            told(len(batch.uris) + len(batch.rejected))
+        if on_batch is not None:
+            on_batch(len(batch.uris) + len(batch.rejected))
     quarantine = pa.Table.from_pylist(rejected, schema=schemas.QUARANTINE_SCHEMA)
     scored = tables.concat(parts, schemas.PREDICTIONS_SCHEMA).unify_dictionaries()
     return scored, quarantine

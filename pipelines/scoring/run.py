@@ -1,8 +1,8 @@
 """Scoring: frozen input shards -> fetch, decode, network -> one Parquet file a shard.
 
-The design that survived every kill (docs/decisions/002-exactly-once.md): a shard's predictions
-file is named after the shard and put in place in one go, so its existence is the commit. A re-run
-lists what is there and scores the rest. `run.json` is written last.
+A shard's predictions file is named after the shard and put in place at once, so its existence is
+the commit. The same command again lists what is there and scores the rest. `run.json` is written
+last. Why so: docs/decisions/002-exactly-once.md.
 """
 
 import collections
@@ -19,12 +19,12 @@ from model.bundle import Bundle
 from model.errors import FacemillError
 from pipelines import storage
 from pipelines.bundles.opening import copy_bundle
-from pipelines.cluster.errors import going_on_later
+from pipelines.cluster.errors import as_resumable_failure
 from pipelines.manifests.sources import Source, open_source
 from pipelines.predictions import frozen_inputs, layout
 from pipelines.predictions.run_record import ShardRecord, write_run
 from pipelines.scoring import increment
-from pipelines.scoring.claim import ScoringJob, Settings, claim, settle
+from pipelines.scoring.claim import ScoringJob, Settings, claim, resolve
 from pipelines.scoring.counters import ScoringCounters
 from pipelines.scoring.increment import Growth
 from pipelines.scoring.options import Limits, ScoreOptions
@@ -69,8 +69,8 @@ def score(options: ScoreOptions, bundle: Bundle, source: Source | None = None) -
     """
     started = time.monotonic()
     source = source or open_source(options.images, options.manifest)
-    with going_on_later("scored"), Lease(options.place) as lease:
-        job = claim(settle(options, bundle, source))
+    with as_resumable_failure("scored"), Lease(options.place) as lease:
+        job = claim(resolve(options, bundle, source))
         adopt_run(job.settings.run_id)
         return _score(job, lease, started)
 
@@ -102,10 +102,11 @@ def _score(job: ScoringJob, lease: Lease, started: float) -> Scored:
 def _freeze(job: ScoringJob) -> tuple[frozen_inputs.FrozenInputs, Growth | None]:
     """The inputs as an earlier run froze them, maybe grown since, or frozen now."""
     output, options = job.settings.output, job.settings.options
-    frozen, rows = frozen_inputs.load_frozen(output), options.resources.shard_rows
+    frozen = frozen_inputs.load_frozen(output)
+    rows = options.resources.shard_rows
     if frozen is None:
         return frozen_inputs.freeze(output, job.source.parts(), rows), None
-    if options.again.incremental or increment.is_unfinished(output):
+    if options.rerun.incremental or increment.is_unfinished(output):
         return increment.grow(output, frozen, job.source.parts(), rows)
     return frozen, None
 
@@ -121,7 +122,9 @@ def _run(
     # Large shards first, small ones last, so that all cores end at about the same time.
     items = [{"shard": index} for index in reversed(pending)]
     blocks = ray.data.from_items(items, override_num_blocks=len(items))
-    progress, records, done = ScoreProgress(left), dict[int, ShardRecord](), 0
+    progress = ScoreProgress(left)
+    records = dict[int, ShardRecord]()
+    done = 0
     results = blocks.map_batches(
         ShardScorer,
         batch_size=1,

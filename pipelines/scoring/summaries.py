@@ -1,4 +1,4 @@
-"""What a person is told of a scoring run: (title, rows of name and value)."""
+"""Summaries of a scoring run, for people: (title, rows of name and value)."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ _NAMES = {
 def of_plan(plan: Plan, job: ScoringJob) -> Summary:
     """What `dry_run` found."""
     more = "" if plan.inputs_exact else "more than "
-    where = job.settings.options.resources.plan
+    placement = job.settings.options.resources.plan
     return (
         "dry run: nothing was started or written",
         [
@@ -37,7 +37,7 @@ def of_plan(plan: Plan, job: ScoringJob) -> Summary:
             ("shards", f"{more}{plan.shards:,}, {plan.pending_shards:,} to score"),
             ("bundle", f"{job.bundle.name} ({job.bundle.id})"),
             ("precision", plan.precision),
-            ("plan", where if where != "auto" else "fused; separate where there are GPUs"),
+            ("plan", placement if placement != "auto" else "fused; separate where there are GPUs"),
             ("output", job.settings.output),
         ],
     )
@@ -45,9 +45,11 @@ def of_plan(plan: Plan, job: ScoringJob) -> Summary:
 
 def of_run(scored: Scored, bundle: Bundle, output: str) -> Summary:
     """What was scored, how fast, where it is."""
-    record, now = scored.record, scored.record["inputs"] - scored.skipped
-    speed, rate = record.get("images_per_s"), ""
-    if now and speed:
+    record = scored.record
+    speed = record.get("images_per_s")
+    newly_scored = record["inputs"] - scored.skipped
+    rate = ""
+    if newly_scored and speed:
         rate = f", {record['start_up_s']:,.1f} s of them start-up, then {speed:,.0f} images/s"
     skipped = f"; {scored.skipped:,} were there already" if scored.skipped else ""
     rows = layout.PREDICTIONS if record["scored"] else layout.QUARANTINE

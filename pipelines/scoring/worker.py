@@ -19,7 +19,7 @@ from model.predictor import Predictor
 from model.runtime import import_tensorflow
 from pipelines import storage
 from pipelines.bundles.opening import open_bundle
-from pipelines.images.batches import DecodeEntries, decoded_by
+from pipelines.images.batches import DecodeEntries, decode_entries_with
 from pipelines.images.decode_tasks import CHUNK_IMAGES, DecodeStage
 from pipelines.images.guarded_decoder import IsolatedDecoder, ended_by_alarm, find_decoder
 from pipelines.predictions import layout
@@ -30,7 +30,8 @@ from pipelines.scoring.progress import Reporter
 from pipelines.scoring.rows import BATCH_IMAGES, score_entries
 from pipelines.storage import tables
 
-# Killed so often, a shard kills for another reason than a decoder; chaos tests kill less.
+# A shard begun this often kills its workers for another reason than its images, which from the
+# second try on are decoded in a process of their own.
 MAX_ATTEMPTS = 12
 Result = TypeVar("Result")
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 30.0
@@ -89,7 +90,7 @@ class ShardScorer:
         self.decode: DecodeEntries = (
             DecodeStage(decoder, timeout_s)
             if placement.separate
-            else decoded_by(ended_by_alarm(find_decoder(decoder), timeout_s))
+            else decode_entries_with(ended_by_alarm(find_decoder(decoder), timeout_s))
         )
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -101,29 +102,32 @@ class ShardScorer:
         """Score a shard; one that was begun before killed its worker, so it is decoded apart."""
         attempts = Attempts(self.settings.output, index)
         patience_s = self.limits.patience_s
-        before = patiently(attempts.begin, patience_s)
+        before = with_retries(attempts.begin, patience_s)
         if before >= MAX_ATTEMPTS:
             raise FacemillError(
                 f"shard {index} was begun {before} times and its worker died each time, even with "
                 "its images decoded in a process of their own: is there enough memory?"
             )
         if not before:
-            record = patiently(lambda: self._commit(index, self.decode), patience_s)
+            record = with_retries(lambda: self._commit(index, self.decode), patience_s)
         else:
-            apart = IsolatedDecoder(self.limits.decoder, self.limits.image_timeout_s)
+            isolated = IsolatedDecoder(self.limits.decoder, self.limits.image_timeout_s)
             try:
-                record = patiently(lambda: self._commit(index, decoded_by(apart)), patience_s)
+                record = with_retries(
+                    lambda: self._commit(index, decode_entries_with(isolated)), patience_s
+                )
             finally:
-                apart.close()
-        patiently(attempts.end, patience_s)
+                isolated.close()
+        with_retries(attempts.end, patience_s)
         return record
 
     def _commit(self, index: int, decode: DecodeEntries) -> ShardRecord:
-        output, began = self.settings.output, time.time()
+        began = time.time()
+        output = self.settings.output
         entries = tables.read_table(layout.shard(output, layout.INPUTS, index)).to_pylist()
-        told = Reporter(self.tally, index).add
+        on_batch = Reporter(self.tally, index).add
         good, bad = score_entries(
-            entries, self.predictor, self.settings.reading, decode, told,
+            entries, self.predictor, self.settings.reading, decode, on_batch,
             by_name=self.settings.by_name,
         )  # fmt: skip
         notes = {
@@ -148,13 +152,14 @@ class ShardScorer:
         )
 
 
-def patiently(act: Callable[[], Result], patience_s: float) -> Result:
+def with_retries(act: Callable[[], Result], patience_s: float) -> Result:
     """Do `act`, again and again with longer waits while the store fails; no row is made of that.
 
     Raises:
-        OSError: it still fails after `patience_s`, or access is denied, which waiting cannot mend.
+        OSError: it still fails after `patience_s`, or access is denied, which no wait cures.
     """
-    deadline, wait_s = time.monotonic() + patience_s, _FIRST_WAIT_S
+    deadline = time.monotonic() + patience_s
+    wait_s = _FIRST_WAIT_S
     while True:
         try:
             return act()

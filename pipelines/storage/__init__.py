@@ -1,7 +1,8 @@
-"""One door to bytes: which store a URI names is decided here, and every write passes here.
+"""Reads, writes and lists files wherever they lie: on a local disk or in S3.
 
-A new store is a file with the functions of `Store`, and a line in `store_of`. Ray Train takes its
-storage through pyarrow (`train_filesystem`). What files are there is pipelines/storage/listing.py.
+Every write goes through the functions of this module. A new store is a file with the functions of
+`Store`, and a line in `store_of`. Ray Train takes its storage through pyarrow
+(`train_filesystem`). What files are there is pipelines/storage/listing.py.
 """
 
 import contextlib
@@ -16,7 +17,7 @@ from pipelines.storage import local, s3, writes
 from pipelines.storage.entries import FileEntry
 from pipelines.storage.s3_client import s3_files
 from pipelines.storage.uris import is_local, join, normalize, split_s3
-from pipelines.storage.writes import passing
+from pipelines.storage.writes import announced
 
 __all__ = ["is_local", "join", "normalize", "split_s3", "writes"]
 
@@ -46,8 +47,8 @@ class Store(Protocol):
     def is_folder(self, uri: str) -> bool: ...
     def files(self, uri: str, descend: bool) -> Iterator[FileEntry]: ...
     def folders(self, uri: str) -> list[str]: ...
-    def require_readable(self, uri: str, what: str) -> None: ...
-    def require_store(self, uri: str, what: str) -> None: ...
+    def require_readable(self, uri: str, argument: str) -> None: ...
+    def require_store(self, uri: str, argument: str) -> None: ...
 
 
 def store_of(uri: str) -> Store:
@@ -60,7 +61,7 @@ def read_bytes(uri: str, offset: int | None = None, length: int | None = None) -
 
     Raises:
         FileNotFoundError: it is not there.
-        OSError: anything else; the store may be ill, so this says nothing about the file.
+        OSError: anything else; the store may have failed, so this says nothing about the file.
     """
     if offset is not None and _TAR_MEMBER in uri:
         uri = uri.partition(_TAR_MEMBER)[0] + ".tar"
@@ -74,7 +75,7 @@ def open_reader(uri: str) -> Any:
 
 def write_bytes(uri: str, data: bytes) -> None:
     """Put a whole file in place at once: a reader sees the old file or the new one."""
-    with passing("put", uri) as half:
+    with announced("put", uri) as half:
         store_of(uri).write(uri, data, half)
 
 
@@ -83,21 +84,21 @@ def create_bytes(uri: str, data: bytes) -> bool:
 
     Not every S3 server honours the condition (rclone overwrites): read back to be sure.
     """
-    with passing("create", uri):
+    with announced("create", uri):
         return store_of(uri).create(uri, data)
 
 
 @contextlib.contextmanager
 def filling(uri: str) -> Generator[Path]:
     """A temporary local file to fill; at the end of the block it is put in place as `uri`."""
-    with passing("place", uri) as half, local.filling(uri) as temporary:
+    with announced("place", uri) as half, local.filling(uri) as temporary:
         yield temporary
         half()
 
 
 def upload(uri: str, path: Path) -> None:
     """Copy a file of this machine to `uri`, at once and whole."""
-    with passing("upload", uri):
+    with announced("upload", uri):
         store_of(uri).upload(uri, path)
 
 
@@ -114,38 +115,38 @@ def exists(uri: str) -> bool:
 
 def delete(uri: str) -> None:
     """Remove a file; nothing happens if it is not there."""
-    with passing("delete", uri), contextlib.suppress(FileNotFoundError):
+    with announced("delete", uri), contextlib.suppress(FileNotFoundError):
         store_of(uri).delete(uri)
 
 
 def delete_tree(uri: str) -> None:
     """Remove a folder or a prefix and all that is in it."""
-    with passing("delete_tree", uri):
+    with announced("delete_tree", uri):
         store_of(uri).delete_tree(uri)
 
 
-def require_readable(uri: str, what: str) -> None:
+def require_readable(uri: str, argument: str) -> None:
     """Fail early, in one sentence, if nothing can be read at `uri`.
 
     Raises:
         StorageError: no such folder or file, missing bucket, denied key, unreachable endpoint.
     """
-    store_of(uri).require_readable(uri, what)
+    store_of(uri).require_readable(uri, argument)
 
 
-def require_writable(uri: str, what: str) -> None:
+def require_writable(uri: str, argument: str) -> None:
     """Fail early, in one sentence, if nothing can be written below `uri`.
 
     Raises:
         StorageError: see `require_readable`, or the place is read-only.
     """
     probe = join(uri, ".facemill-probe")
-    store_of(uri).require_store(uri, what)
+    store_of(uri).require_store(uri, argument)
     try:
         write_bytes(probe, b"")
         delete(probe)
     except OSError as error:
-        raise StorageError(f"{what} {uri} cannot be written: {error}") from None
+        raise StorageError(f"{argument} {uri} cannot be written: {error}") from None
 
 
 def train_filesystem(uri: str) -> tuple[pyarrow.fs.FileSystem, str]:

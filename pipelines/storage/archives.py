@@ -8,7 +8,7 @@ from typing import Any
 from model.errors import StorageError
 from pipelines import storage
 from pipelines.storage.entries import FileEntry, has_image_name, is_hidden
-from pipelines.storage.s3_client import plain_errors
+from pipelines.storage.s3_client import as_os_errors
 
 _LOST = "{} {}, and what comes after would be lost: copy it again, or repack it with tar -cf"
 _TAR_FILLING = 64 * 1024  # tar fills up to 10 KiB; a lost member starts at once
@@ -25,7 +25,7 @@ def list_tar(uri: str) -> Iterator[FileEntry]:
         StorageError: it is not a tar, a compressed one, or its end is missing or damaged.
     """
     seen = dict[int, tuple[int, int]]()  # hash of a name -> where its bytes are: memory is a tar's
-    with plain_errors(uri), storage.open_reader(uri) as file:
+    with as_os_errors(uri), storage.open_reader(uri) as file:
         try:
             with tarfile.open(fileobj=file, mode="r:") as tar:
                 for member in tar:
@@ -77,5 +77,5 @@ def _require_end(file: Any, offset: int, uri: str) -> None:
     block = file.read(tarfile.BLOCKSIZE)
     after = file.read(_TAR_FILLING)
     if len(block) < tarfile.BLOCKSIZE or any(block) or any(after):
-        what = "is damaged, or two in one," if block else "is cut off"
-        raise StorageError(_LOST.format(uri, f"{what} at byte {offset:,}"))
+        damage = "is damaged, or two in one," if block else "is cut off"
+        raise StorageError(_LOST.format(uri, f"{damage} at byte {offset:,}"))

@@ -1,4 +1,4 @@
-"""Whose an output is: one file says what the run in it does, and every other run is refused."""
+"""Which run an output belongs to: one file says what that run does; any other is refused."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -16,16 +16,16 @@ class Claim:
     Attributes:
         output: folder or prefix.
         file: name of the file that says whose it is, e.g. `job.json`.
-        what: the kind of run, e.g. `scoring run`.
+        kind: of the run, in words, e.g. `scoring run`.
         identity: all that decides what the run writes.
-        before: values that records have which were written before a key existed.
+        before: the value that a key has in records that lack it.
         under: key of the record below which the identity stands; '' for the record itself.
         advice: what else to do where another run is there.
     """
 
     output: str
     file: str
-    what: str
+    kind: str
     identity: Mapping[str, Any]
     before: Mapping[str, Any] = dataclasses.field(default_factory=dict[str, Any])
     under: str = ""
@@ -56,7 +56,7 @@ class Claim:
         different = self.differences()
         if different:
             raise UsageError(
-                f"`output` {self.output} holds another {self.what} ({'; '.join(different)}): "
+                f"`output` {self.output} holds another {self.kind} ({'; '.join(different)}): "
                 f"choose another `output`{self.advice and f', or {self.advice}'}"
             )
         return self.record()
@@ -76,11 +76,11 @@ class Claim:
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> list[str]:
     """`recipe.epochs was 12, is 3` for every leaf that differs."""
-    found: list[str] = []
+    changes: list[str] = []
     for key in [*now, *(key for key in before if key not in now)]:
         old, new, name = before.get(key), now.get(key), f"{path}{key}"
         if isinstance(old, dict) and isinstance(new, dict):
-            found += differences(old, new, f"{name}.")  # type: ignore[arg-type]
+            changes += differences(old, new, f"{name}.")  # type: ignore[arg-type]
         elif old != new:
-            found.append(f"{name} was {old!r}, is {new!r}")
-    return found
+            changes.append(f"{name} was {old!r}, is {new!r}")
+    return changes

@@ -12,16 +12,16 @@ from typing import Any, TypeVar
 import obstore
 
 from pipelines import storage
-from pipelines.storage.s3_client import plain_errors, s3_store
+from pipelines.storage.s3_client import as_os_errors, s3_store
 
 # A 100-megapixel JPEG has 50 MB. 32 files of this size read ahead would still fit a worker; a film
-# that is named x.jpg would kill it, and its shard with it, for ever.
+# that is named x.jpg would kill it at every try, and its shard would never end.
 MOST_BYTES = 256 * 2**20
 
 # 16 GETs in flight hide 40 ms of latency at 400 images/s; each holds one file in memory.
 _READ_AHEAD = 16
 
-_WITNESSES: dict[str, str] = {}  # bucket -> an object of it that this process has read
+_READABLE: dict[str, str] = {}  # bucket -> an object of it that this process has read
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -43,8 +43,8 @@ class ReadFailure(Exception):
 def fetch(entry: Mapping[str, Any]) -> bytes | ReadFailure:
     """The bytes of one manifest row (uri, offset, bytes).
 
-    What is wrong with this one file comes back as a `ReadFailure`; an ill store raises, because
-    an outage must never turn into bad images.
+    What is wrong with this one file comes back as a `ReadFailure`; a failing store raises,
+    because an outage must never turn into bad images.
 
     Raises:
         OSError: the store could not answer.
@@ -58,7 +58,7 @@ def fetch(entry: Mapping[str, Any]) -> bytes | ReadFailure:
     except (FileNotFoundError, NotADirectoryError):
         return ReadFailure("not_found", f"{uri} does not exist")
     except PermissionError as error:
-        if not storage.is_local(uri) and not _is_witnessed(storage.split_s3(uri)[0]):
+        if not storage.is_local(uri) and not _is_bucket_readable(storage.split_s3(uri)[0]):
             raise
         return ReadFailure("denied", str(error))
     except OSError as error:
@@ -66,7 +66,7 @@ def fetch(entry: Mapping[str, Any]) -> bytes | ReadFailure:
             raise
         return ReadFailure("not_found", str(error))
     if not storage.is_local(uri):
-        _WITNESSES[storage.split_s3(uri)[0]] = uri
+        _READABLE[storage.split_s3(uri)[0]] = uri
     return data
 
 
@@ -77,10 +77,10 @@ def _read(uri: str, entry: Mapping[str, Any]) -> bytes:
         _require_size(uri, length or 0)
         return storage.read_bytes(uri, offset, length)
     if storage.is_local(uri):
-        found = os.stat(uri)
-        if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for
+        status = os.stat(uri)
+        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
             raise ReadFailure("not_a_file", f"{uri} is a folder, a pipe or a device")
-        _require_size(uri, found.st_size)
+        _require_size(uri, status.st_size)
         return storage.read_bytes(uri)
     _require_size(uri, length or 0)
     return get_object(uri)
@@ -96,7 +96,7 @@ def get_object(uri: str) -> bytes:
     store, key = s3_store(uri)
     if key != key.strip("/"):
         raise _bad_key(uri)  # the client would ask for another key, without the slashes
-    with plain_errors(uri):
+    with as_os_errors(uri):
         try:
             answer = obstore.get(store, key)
         except ValueError:  # not its tree: the client parses the key before it asks
@@ -116,17 +116,17 @@ def _bad_key(uri: str) -> ReadFailure:
     return ReadFailure("bad_key", f"{uri!r}: {why}outer slash: copy the object to another key")
 
 
-def _is_witnessed(bucket: str) -> bool:
-    """Whether an object of the bucket that was read before can be read now.
+def _is_bucket_readable(bucket: str) -> bool:
+    """Whether an object of the bucket that was read earlier can still be read.
 
     Then a denial is about the one object (its own policy or key), a row; else the whole bucket is
     shut, as with a revoked key, and that must not turn into bad images.
     """
-    witness = _WITNESSES.get(bucket)
-    if witness is None:
+    known_uri = _READABLE.get(bucket)
+    if known_uri is None:
         return False
     try:
-        get_object(witness)
+        get_object(known_uri)
     except OSError:
         return False
     return True

@@ -20,7 +20,7 @@ from types import TracebackType
 from model.errors import FacemillError, UsageError
 from pipelines import storage
 
-EXPIRES_S = 60.0  # four heartbeats: a store that is ill for half a minute costs nobody the lease
+EXPIRES_S = 60.0  # four heartbeats: a store that fails for half a minute costs nobody the lease
 _SETTLE_S = 0.5  # after a take-over: two who did so see each other's file
 
 
@@ -65,11 +65,13 @@ class Lease:
 
     def __init__(self, output: str, expires_s: float = EXPIRES_S) -> None:
         """Name the file; nothing is taken yet."""
-        self.output, self.uri = output, storage.join(output, "lease.json")
-        self.expires_s, self.lost = expires_s, False
+        self.output = output
+        self.uri = storage.join(output, "lease.json")
+        self.expires_s = expires_s
+        self.lost = False
         self.owner = uuid.uuid4().hex
         self._ended = threading.Event()
-        self._beating = threading.Thread(target=self._beat, name="lease", daemon=True)
+        self._heartbeat = threading.Thread(target=self._keep_alive, name="lease", daemon=True)
 
     def __enter__(self) -> "Lease":
         """Take the lease.
@@ -90,7 +92,7 @@ class Lease:
         # Not by what `create` answered: a client that tried again may have met its own file.
         if winner is None or winner.owner != self.owner:
             raise self._refusal(winner)
-        self._beating.start()
+        self._heartbeat.start()
         return self
 
     def __exit__(
@@ -101,7 +103,7 @@ class Lease:
     ) -> None:
         """Give the lease back, unless it is another's by now."""
         self._ended.set()
-        self._beating.join(timeout=self.expires_s)
+        self._heartbeat.join(timeout=self.expires_s)
         with contextlib.suppress(OSError):  # it expires by itself
             holder = self.holder()
             if holder is not None and holder.owner == self.owner:
@@ -144,9 +146,9 @@ class Lease:
         holder = Holder(self.owner, this_host(), pid, process_start(pid), time.time())
         return json.dumps(dataclasses.asdict(holder)).encode()
 
-    def _beat(self) -> None:
+    def _keep_alive(self) -> None:
         while not self._ended.wait(self.expires_s / 4):
-            with contextlib.suppress(OSError):  # an ill store: the next beat may reach it
+            with contextlib.suppress(OSError):  # the store fails: the next heartbeat may reach it
                 holder = self.holder()
                 if holder is None or holder.owner != self.owner:
                     self.lost = True  # taken over, maybe given back since: never taken again

@@ -156,18 +156,18 @@ def folders(uri: str) -> list[str]:
         raise
 
 
-def require_readable(uri: str, what: str) -> None:
+def require_readable(uri: str, argument: str) -> None:
     """Fail in one sentence if nothing can be read.
 
     Raises:
         StorageError: it does not exist, or its permissions forbid it.
     """
     if not os.path.exists(uri):
-        raise StorageError(f"{what} {uri} does not exist: check the path")
+        raise StorageError(f"{argument} {uri} does not exist: check the path")
     if os.path.isdir(uri) and not os.access(uri, os.R_OK | os.X_OK):
-        raise StorageError(f"{what} {uri} cannot be read: check its permissions")
+        raise StorageError(f"{argument} {uri} cannot be read: check its permissions")
 
 
-def require_store(uri: str, what: str) -> None:
+def require_store(uri: str, argument: str) -> None:
     """This machine is there."""
-    del uri, what
+    del uri, argument

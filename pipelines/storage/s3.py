@@ -15,7 +15,7 @@ import obstore
 from obstore.store import S3Store
 
 from model.errors import StorageError
-from pipelines.storage.s3_client import endpoint, plain_errors, region, s3_store
+from pipelines.storage.s3_client import as_os_errors, endpoint, region, s3_store
 from pipelines.storage.s3_listing import files, folders, is_folder
 from pipelines.storage.uris import split_s3
 
@@ -32,7 +32,7 @@ _CHUNK_BYTES = 32 * 2**20
 
 def read(uri: str, offset: int | None, length: int | None) -> bytes:
     """All bytes, or `length` of them from `offset` on."""
-    with plain_errors(uri):
+    with as_os_errors(uri):
         store, key = s3_store(uri)
         if offset is not None:
             return bytes(obstore.get_range(store, key, start=offset, length=length or 0))
@@ -42,7 +42,7 @@ def read(uri: str, offset: int | None, length: int | None) -> bytes:
 def write(uri: str, data: bytes, half: Callable[[], None]) -> None:
     """There at once and whole, with the one request or the one that ends its parts."""
     half()
-    with plain_errors(uri):
+    with as_os_errors(uri):
         store, key = s3_store(uri)
         obstore.put(store, key, data, use_multipart=len(data) > _ONE_PUT_BYTES)
 
@@ -51,7 +51,7 @@ def create(uri: str, data: bytes) -> bool:
     """Put an object only if there is none; False if there is one already."""
     store, key = s3_store(uri)
     try:
-        with plain_errors(uri):
+        with as_os_errors(uri):
             obstore.put(store, key, data, mode="create", use_multipart=False)
     except FileExistsError:
         return False
@@ -60,7 +60,7 @@ def create(uri: str, data: bytes) -> bool:
 
 def exists(uri: str) -> bool:
     """Whether an object is there."""
-    with contextlib.suppress(FileNotFoundError), plain_errors(uri):
+    with contextlib.suppress(FileNotFoundError), as_os_errors(uri):
         store, key = s3_store(uri)
         return bool(obstore.head(store, key))
     return False
@@ -72,7 +72,7 @@ def delete(uri: str) -> None:
     Raises:
         FileNotFoundError: it is not there, where the store says so.
     """
-    with plain_errors(uri):
+    with as_os_errors(uri):
         store, key = s3_store(uri)
         obstore.delete(store, key)
 
@@ -85,14 +85,14 @@ def delete_tree(uri: str) -> None:
 
 def upload(uri: str, path: Path) -> None:
     """Copy a file of this machine to `uri`; multipart: there at once and whole, or not at all."""
-    with plain_errors(uri):
+    with as_os_errors(uri):
         store, key = s3_store(uri)
         obstore.put(store, key, path)
 
 
 def download(uri: str, path: Path) -> None:
     """Copy an object to `path`."""
-    with plain_errors(uri), open(path, "wb") as file:
+    with as_os_errors(uri), open(path, "wb") as file:
         store, key = s3_store(uri)
         for part in obstore.get(store, key).stream(_CHUNK_BYTES):
             file.write(bytes(part))
@@ -101,16 +101,16 @@ def download(uri: str, path: Path) -> None:
 def open_reader(uri: str) -> Any:
     """A file to read and seek in, by ranges."""
     store, key = s3_store(uri)
-    return _Plain(obstore.open_reader(store, key))
+    return _BytesReader(obstore.open_reader(store, key))
 
 
-class _Plain:
+class _BytesReader:
     """A reader of obstore's whose bytes are Python's, which tarfile wants."""
 
     def __init__(self, reader: Any) -> None:
         self.reader, self.seek, self.tell = reader, reader.seek, reader.tell
 
-    def __enter__(self) -> "_Plain":
+    def __enter__(self) -> "_BytesReader":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -120,7 +120,7 @@ class _Plain:
         return bytes(self.reader.read(size))
 
 
-def require_readable(uri: str, what: str) -> None:
+def require_readable(uri: str, argument: str) -> None:
     """Fail in one sentence if nothing can be read.
 
     Ray Data hangs without a word where S3 denies access (ray#57278), so ask before it does.
@@ -129,49 +129,51 @@ def require_readable(uri: str, what: str) -> None:
         StorageError: nothing is there, missing bucket, denied key, unreachable endpoint.
     """
     with contextlib.suppress(PermissionError):  # a role that may read below a prefix and not it
-        if _probe(uri, what) or exists(uri):
+        if _probe(uri, argument) or exists(uri):
             return
-    raise StorageError(f"{what} {uri} holds nothing: check the prefix")
+    raise StorageError(f"{argument} {uri} holds nothing: check the prefix")
 
 
-def require_store(uri: str, what: str) -> None:
+def require_store(uri: str, argument: str) -> None:
     """Fail in one sentence if the bucket cannot be reached.
 
     Raises:
         StorageError: see `require_readable`.
     """
-    _probe(uri, what)
+    _probe(uri, argument)
 
 
-def _probe(uri: str, what: str) -> bool:
-    """Whether a key is there; asked with little patience, told in a sentence what went wrong."""
+def _probe(uri: str, argument: str) -> bool:
+    """Whether a key is there; asked with few retries, and what goes wrong becomes one sentence."""
     bucket, prefix = split_s3(uri)
-    where = f" at {endpoint()}" if endpoint() else ""
+    at_endpoint = f" at {endpoint()}" if endpoint() else ""
     settings: dict[str, Any] = {"endpoint": endpoint()} if endpoint() else {}
     settings["client_options"] = {"allow_http": True, "connect_timeout": "3s", "timeout": "15s"}
     settings["retry_config"] = {"max_retries": 1, "retry_timeout": timedelta(seconds=15)}
     store = S3Store(bucket, region=region(), **settings)
     try:
-        with plain_errors(uri):
+        with as_os_errors(uri):
             return bool(next(iter(obstore.list(store, prefix or None, chunk_size=1)), None))
     except OSError as error:
         text = str(error).removeprefix(uri)
         if isinstance(error, FileNotFoundError) or "NoSuchBucket" in text:
-            reason = f"there is no bucket {bucket!r}{where}: check the name or create it"
+            reason = f"there is no bucket {bucket!r}{at_endpoint}: check the name or create it"
         elif isinstance(error, PermissionError) or _REFUSED.search(text):
-            reason = _denied(bucket, where)
+            reason = _denied(bucket, at_endpoint)
         elif re.search("PermanentRedirect|redirect|AuthorizationHeaderMalformed", text):
             reason = (
                 f"bucket {bucket!r} is not in region {region()}: set AWS_REGION to its region, on "
                 "a cluster on every node"
             )
         else:
-            reason = f"the store{where} cannot be reached: check AWS_ENDPOINT_URL and the network"
-        raise StorageError(f"{what} {uri}: {reason}") from None
+            reason = (
+                f"the store{at_endpoint} cannot be reached: check AWS_ENDPOINT_URL and the network"
+            )
+        raise StorageError(f"{argument} {uri}: {reason}") from None
 
 
-def _denied(bucket: str, where: str) -> str:
-    text = f"access to bucket {bucket!r}{where} is denied: check AWS_ACCESS_KEY_ID, "
+def _denied(bucket: str, at_endpoint: str) -> str:
+    text = f"access to bucket {bucket!r}{at_endpoint} is denied: check AWS_ACCESS_KEY_ID, "
     text += "AWS_SECRET_ACCESS_KEY and the bucket's policy"
     if "AWS_ACCESS_KEY_ID" not in os.environ and Path("~/.aws/credentials").expanduser().exists():
         text += "; profiles are not read: eval $(aws configure export-credentials `format` env)"

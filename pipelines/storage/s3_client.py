@@ -28,15 +28,15 @@ def region() -> str:
 
 
 @functools.lru_cache(maxsize=64)
-def _store(bucket: str, address: str | None, where: str, key: str | None) -> S3Store:
+def _store(bucket: str, address: str | None, region_name: str, key: str | None) -> S3Store:
     """A client for one bucket; `key` is part of the cache key only, so new credentials count."""
     del key
     settings: dict[str, Any] = {"endpoint": address} if address else {}
     return S3Store(
         bucket,
-        region=where,
+        region=region_name,
         client_options={"allow_http": True, "connect_timeout": "5s", "timeout": "120s"},
-        # We sit out a minute of 503s; a longer outage fails the shard, and a re-run resumes.
+        # Long enough for a minute of 503s; a longer outage fails the shard, and a re-run resumes.
         retry_config={
             "max_retries": 12,
             "retry_timeout": timedelta(seconds=seconds("FACEMILL_RETRY_S", 90)),
@@ -47,7 +47,7 @@ def _store(bucket: str, address: str | None, where: str, key: str | None) -> S3S
 
 
 def s3_store(uri: str) -> tuple[S3Store, str]:
-    """The client for the bucket of `uri`, with long patience, and the key."""
+    """The client for the bucket of `uri`, which retries for long, and the key."""
     bucket, key = split_s3(uri)
     access_key = os.environ.get("AWS_ACCESS_KEY_ID")
     return _store(bucket, endpoint(), region(), access_key), key
@@ -61,7 +61,7 @@ def s3_files() -> Any:
 
 
 @contextlib.contextmanager
-def plain_errors(uri: str) -> Generator[None]:
+def as_os_errors(uri: str) -> Generator[None]:
     """Turn obstore's errors into Python's own: FileNotFoundError, PermissionError, OSError."""
     try:
         yield

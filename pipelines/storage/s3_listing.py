@@ -10,7 +10,7 @@ import obstore
 from obstore import exceptions as obstore_errors
 
 from pipelines.storage.entries import IMAGE_SUFFIXES, FileEntry, is_hidden
-from pipelines.storage.s3_client import plain_errors, s3_files, s3_store
+from pipelines.storage.s3_client import as_os_errors, s3_files, s3_store
 from pipelines.storage.uris import split_s3
 
 _S3_PAGE = 1000  # keys an S3 request gives at most
@@ -31,11 +31,11 @@ def folders(uri: str) -> list[str]:
     """The prefixes one level below `uri`; none where its first page holds files alone.
 
     S3 lists folders only together with the files beside them, and the driver shall not hold a
-    million of those: a flat prefix is told by its first 1,000 keys.
+    million of those: a flat prefix is recognised by its first 1,000 keys.
     """
     bucket, _ = split_s3(uri)
     store, prefix = s3_store(uri)
-    with plain_errors(uri):
+    with as_os_errors(uri):
         try:
             first: Any = next(iter(obstore.list(store, prefix or None, chunk_size=_S3_PAGE)), ())
         except obstore_errors.BaseError as error:
@@ -46,12 +46,12 @@ def folders(uri: str) -> list[str]:
         if len(first) >= _S3_PAGE and all(item["path"].count("/") < depth for item in first):
             return []
         try:
-            found = obstore.list_with_delimiter(store, prefix or None)["common_prefixes"]
+            prefixes = obstore.list_with_delimiter(store, prefix or None)["common_prefixes"]
         except obstore_errors.BaseError as error:
             if _ODD_KEY in str(error):
                 return []  # see `_keys_as_they_are`
             raise
-    names = [name.rstrip("/") for name in found]
+    names = [name.rstrip("/") for name in prefixes]
     if not all(names):
         return []  # keys that begin with a slash: see `_keys_as_they_are`
     # With its slash, so that a folder named IMG_1.jpg is not taken for an image.
@@ -61,7 +61,7 @@ def folders(uri: str) -> list[str]:
 def _below(uri: str, descend: bool) -> Iterator[FileEntry]:
     bucket, prefix = split_s3(uri.rstrip("/"))
     last = ""
-    with plain_errors(uri):
+    with as_os_errors(uri):
         if prefix or not _has_slash_keys(bucket):
             try:
                 for (key, size, etag), (after, *_) in itertools.pairwise(
@@ -127,12 +127,12 @@ def _object(uri: str) -> Iterator[FileEntry]:
     bucket, _ = split_s3(uri)
     store, key = s3_store(uri)
     try:
-        with plain_errors(uri):
-            found: Any = obstore.head(store, key)
+        with as_os_errors(uri):
+            metadata: Any = obstore.head(store, key)
     except FileNotFoundError:
         yield from _below(uri, descend=True)
     else:
-        yield _entry(bucket, found["path"], found["size"], found["e_tag"])
+        yield _entry(bucket, metadata["path"], metadata["size"], metadata["e_tag"])
 
 
 def _entry(bucket: str, key: str, size: int, etag: str | None) -> FileEntry:

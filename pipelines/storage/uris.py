@@ -14,7 +14,7 @@ def normalize(uri: str) -> str:
     """An absolute local path, or the s3:// URI without a trailing slash.
 
     Raises:
-        StorageError: the scheme is not one we speak, or it holds a credential.
+        StorageError: the scheme is not supported, or it holds a credential.
     """
     if _CREDENTIAL.search(uri):  # it would end up in lineage and logs
         raise StorageError("a URI holds a credential: give it as AWS_ACCESS_KEY_ID and the like")

@@ -1,7 +1,7 @@
-"""The door that every write of state passes, at which a test can stop it.
+"""Announces every write of an output before, amid and after it, so that a test can stop it there.
 
-What passes: puts, conditional puts, files put in place, uploads, deletions; of the outputs of every
-job. What does not: Ray Train's own checkpoints, TensorBoard's events and scratch files of a run.
+Announced are puts, conditional puts, files put in place, uploads and deletions of every job; not
+Ray Train's own checkpoints, TensorBoard's events and a run's scratch files.
 """
 
 import contextlib
@@ -9,13 +9,13 @@ from collections.abc import Callable, Generator
 from typing import Literal
 
 Moment = Literal["before", "half", "after"]
-Watcher = Callable[[Moment, str, str], None]  # (moment, operation, uri)
-_watchers: list[Watcher] = []
+WriteWatcher = Callable[[Moment, str, str], None]  # (moment, operation, uri)
+_watchers: list[WriteWatcher] = []
 
 
 @contextlib.contextmanager
-def watched(watcher: Watcher) -> Generator[None]:
-    """Meanwhile `watcher` hears of every write of this process; what it raises stops the write."""
+def watched(watcher: WriteWatcher) -> Generator[None]:
+    """Call `watcher` at every write of this process during the block; what it raises stops it."""
     _watchers.append(watcher)
     try:
         yield
@@ -24,17 +24,17 @@ def watched(watcher: Watcher) -> Generator[None]:
 
 
 @contextlib.contextmanager
-def passing(operation: str, uri: str) -> Generator[Callable[[], None]]:
-    """A write passes the door: told before and after.
+def announced(operation: str, uri: str) -> Generator[Callable[[], None]]:
+    """Announce a write before and after the block.
 
     Yields:
-        What to call in the midst of the write, where the store lets half of it be there.
+        What to call amid the write, where a store can be left with half of it.
     """
-    _tell("before", operation, uri)
-    yield lambda: _tell("half", operation, uri)
-    _tell("after", operation, uri)
+    _announce("before", operation, uri)
+    yield lambda: _announce("half", operation, uri)
+    _announce("after", operation, uri)
 
 
-def _tell(moment: Moment, operation: str, uri: str) -> None:
+def _announce(moment: Moment, operation: str, uri: str) -> None:
     for watcher in _watchers:
         watcher(moment, operation, uri)

@@ -1,1 +1,1 @@
-"""What people and machines see of a run: progress, log lines, phases."""
+"""Shows people and log stores what a run does: progress, notes, a line for each phase."""

@@ -24,13 +24,13 @@ def note(text: str) -> None:
     _logger().warning(text)
 
 
-def tell_phase(facts: dict[str, Any]) -> None:
+def log_phase(facts: dict[str, Any]) -> None:
     """Print the line of a phase, with time, run id and job before its facts."""
     _logger().info("", extra={"facts": facts})
 
 
-def speak(words: Callable[[str], str]) -> None:
-    """Put every note through `words` before it is printed, as into a job's own terms."""
+def reword_notes(words: Callable[[str], str]) -> None:
+    """Put every note through `words` before it is printed: a job names its flags in them."""
     _formatter().words = words
 
 

@@ -13,7 +13,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
-from pipelines.telemetry.log import JOB, RUN_ID, tell_phase
+from pipelines.telemetry.log import JOB, RUN_ID, log_phase
 
 
 def begin_run(job: str) -> None:
@@ -23,7 +23,7 @@ def begin_run(job: str) -> None:
 
 
 def adopt_run(run_id: str) -> None:
-    """Go by the id that an earlier driver of the same output has chosen."""
+    """Take the id that an earlier driver of the same output has chosen."""
     if run_id:
         os.environ[RUN_ID] = run_id
 
@@ -41,7 +41,8 @@ def phase(name: str) -> Generator[dict[str, Any]]:
         A dictionary for figures that belong into the line.
     """
     facts: dict[str, Any] = {}
-    started, status = time.monotonic(), "failed"
+    started = time.monotonic()
+    status = "failed"
     try:
         yield facts
         status = "ok"
@@ -54,4 +55,4 @@ def phase(name: str) -> Generator[dict[str, Any]]:
         raise
     finally:
         seconds = round(time.monotonic() - started, 2)
-        tell_phase({"phase": name, "status": status, "seconds": seconds, **facts})
+        log_phase({"phase": name, "status": status, "seconds": seconds, **facts})

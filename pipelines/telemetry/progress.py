@@ -20,7 +20,7 @@ class Progress:
         self._first: tuple[int, float] | None = None  # count and time of the first advance
         self.live = sys.stderr.isatty()
 
-    def go_on_from(self, done: int) -> None:
+    def resume_at(self, done: int) -> None:
         """Count what an earlier run did, which is no part of this one's rate."""
         self.done = self._before = done
 

@@ -1,1 +1,1 @@
-"""Training: options, the worker, its replica and feed, checkpoints, trackers, the run."""
+"""Trains a network on one or more workers, resumably, and leaves a bundle."""

@@ -1,4 +1,4 @@
-"""What a kill can leave of Ray's list of checkpoints, and how a run goes on from there.
+"""Repairs Ray's list of checkpoints where a kill has left half of it.
 
 Ray Train 2.60 writes `checkpoint_manager_snapshot.json` in place. On a local disk a driver killed
 in that write leaves half a file, and every later run would end in an error though the checkpoints
@@ -17,7 +17,7 @@ from pipelines.training import checkpoints
 from pipelines.training.checkpoints import TrainState
 
 
-def mend_checkpoint_list(folder: str) -> None:
+def repair_checkpoint_list(folder: str) -> None:
     """Write the list anew if it is broken, naming the last whole checkpoint; else do nothing.
 
     Args:

@@ -1,4 +1,4 @@
-"""What a training is, once settled, and the claim to an output that train.json lays down."""
+"""What a training run is, its options resolved, and its claim to an output: train.json."""
 
 import dataclasses
 import hashlib
@@ -13,13 +13,10 @@ from pipelines.bundles.opening import open_bundle
 from pipelines.storage import tables
 from pipelines.storage.claims import Claim, differences
 from pipelines.telemetry import phases
+from pipelines.training import layout
 from pipelines.training.options import TrainOptions
 
-# What lies in an output.
-BUNDLE = "bundle"
-CHECKPOINTS = "checkpoints"
-WEIGHTS_FILE = "weights.npz"  # of the best epoch, as training has them: with batch norm, all heads
-# Left out of the identity at these values, so that outputs of before they existed stay resumable.
+# Left out of the identity at these values, so that outputs whose record lacks them stay resumable.
 _DEFAULTS: dict[str, Any] = {
     "accumulate": 1, "early_stopping": None, "balance": "none", "teachers": [], "start": None,
 }  # fmt: skip
@@ -41,11 +38,11 @@ def open_start(output: str, recipe: Recipe) -> Start:
     Raises:
         UsageError: there is no finished run, or it trained another network.
     """
-    uri = storage.join(output, WEIGHTS_FILE)
-    record_uri = storage.join(output, BUNDLE, RECORD_FILE)
+    uri = storage.join(output, layout.WEIGHTS)
+    record_uri = storage.join(output, layout.BUNDLE, RECORD_FILE)
     if not (storage.exists(uri) and storage.exists(record_uri)):
         raise UsageError(
-            f"`start_from` {output} holds no {WEIGHTS_FILE}: give the `output` of a finished "
+            f"`start_from` {output} holds no {layout.WEIGHTS}: give the `output` of a finished "
             "training"
         )
     record = tables.read_json(record_uri)
@@ -87,13 +84,13 @@ class TrainingJob:
         """All that decides the outcome; the number of workers does not."""
         recipe = self.recipe.to_json()
         del recipe["source"]  # prose
-        workers, lessons, keeping = (
-            self.options.workers, self.options.lessons, self.options.keeping,
+        workers, learning, run = (
+            self.options.workers, self.options.learning, self.options.run,
         )  # fmt: skip
-        own = {
+        later_options = {
             "accumulate": workers.accumulate,
-            "early_stopping": keeping.early_stopping,
-            "balance": lessons.balance,
+            "early_stopping": run.early_stopping,
+            "balance": learning.balance,
             "teachers": [teacher.id for teacher in self.teachers],
             "start": self.start and self.start.sha256[:16],
         }
@@ -102,15 +99,17 @@ class TrainingJob:
                 "recipe": recipe,
                 "manifest_fingerprint": fingerprint,
                 "precision": workers.precision,
-                "conflicts": lessons.conflicts,
-                "seed": keeping.seed,
-                "weights_dtype": keeping.weights_dtype,
-                **{name: value for name, value in own.items() if value != _DEFAULTS[name]},
+                "conflicts": learning.conflicts,
+                "seed": run.seed,
+                "weights_dtype": run.weights_dtype,
+                **{
+                    name: value for name, value in later_options.items() if value != _DEFAULTS[name]
+                },
             }
         )
 
     def repeatable(self) -> dict[str, Any]:
-        """The options that somebody else would give, with names in place of our places."""
+        """The options for repeating it elsewhere: no URIs, bundles and runs by their ids."""
         chosen = configuration.to_json(self.options)
         for name in ("manifest", "output", "cache", "mlflow_uri", "list_presets"):
             chosen.pop(name, None)
@@ -121,7 +120,7 @@ class TrainingJob:
         return {"preset": self.options.preset, **chosen}
 
 
-def settle(options: TrainOptions, recipe: Recipe | None = None) -> TrainingJob:
+def resolve(options: TrainOptions, recipe: Recipe | None = None) -> TrainingJob:
     """The training that options mean.
 
     Args:
@@ -134,11 +133,11 @@ def settle(options: TrainOptions, recipe: Recipe | None = None) -> TrainingJob:
     recipe = recipe or options.recipe()
     manifest, output = options.uri("manifest"), options.uri("output")
     start = None
-    if options.lessons.start_from:
-        first = storage.normalize(options.lessons.start_from)
-        storage.require_readable(first, "`start_from`")
-        start = open_start(first, recipe)
-    teachers = tuple(open_bundle(uri) for uri in options.lessons.teachers)
+    if options.learning.start_from:
+        start_uri = storage.normalize(options.learning.start_from)
+        storage.require_readable(start_uri, "`start_from`")
+        start = open_start(start_uri, recipe)
+    teachers = tuple(open_bundle(uri) for uri in options.learning.teachers)
     job = TrainingJob(options, recipe, manifest, output, teachers, start)
     check(job)
     return job
@@ -174,8 +173,8 @@ def _check_teacher(recipe: Recipe, teacher: Bundle) -> None:
             f"{recipe.name} takes {recipe.input.color} ones: a teacher must see the "
             "same picture, of whatever size"
         )
-    own = {(head.name, head.kind, head.classes) for head in recipe.heads}
-    strange = [h.name for h in teacher.heads if (h.name, h.kind, h.classes) not in own]
+    own_heads = {(head.name, head.kind, head.classes) for head in recipe.heads}
+    strange = [h.name for h in teacher.heads if (h.name, h.kind, h.classes) not in own_heads]
     if strange:
         raise UsageError(
             f"`teachers` {teacher.name} ({teacher.id}) has heads that {recipe.name} has "
@@ -203,9 +202,9 @@ def claim(job: TrainingJob, fingerprint: str) -> Trained | None:
         UsageError: it holds another run; the differing settings are named.
     """
     identity = job.identity(fingerprint)
-    mine = Claim(job.output, TrainOptions.SAVED_IN, "training run", identity, _DEFAULTS)
-    before = mine.record()
-    record = mine.take(
+    output_claim = Claim(job.output, layout.RECORD, "training run", identity, _DEFAULTS)
+    before = output_claim.record()
+    record = output_claim.take(
         lambda: {
             "manifest": job.manifest,
             "run_id": phases.run_id(),
@@ -215,11 +214,16 @@ def claim(job: TrainingJob, fingerprint: str) -> Trained | None:
     if before is None:
         return None
     phases.adopt_run(record.get("run_id", ""))
-    bundle_uri = storage.join(job.output, BUNDLE)
+    bundle_uri = storage.join(job.output, layout.BUNDLE)
     record_uri = storage.join(bundle_uri, RECORD_FILE)
     if not storage.exists(record_uri):
         return None
-    made = tables.read_json(record_uri)
+    bundle_record = tables.read_json(record_uri)
     return Trained(
-        bundle_uri, made["bundle_id"], tuple(made["history"]), (), made["best_epoch"], True
+        bundle_uri,
+        bundle_record["bundle_id"],
+        tuple(bundle_record["history"]),
+        (),
+        bundle_record["best_epoch"],
+        True,
     )

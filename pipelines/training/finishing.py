@@ -17,8 +17,9 @@ from pipelines.bundles.opening import copy_bundle
 from pipelines.figures.curves import curves_png
 from pipelines.figures.network import network_png
 from pipelines.storage import tables
+from pipelines.training import layout
 from pipelines.training.checkpoints import packed
-from pipelines.training.claim import BUNDLE, WEIGHTS_FILE, TrainingJob
+from pipelines.training.claim import TrainingJob
 
 
 def finish(
@@ -46,20 +47,20 @@ def finish(
     trained.set_weights(list(weights))
     network = folded(trained, recipe.network, recipe.kept_heads)
     history = list(details["history"])
-    storage.write_bytes(storage.join(output, WEIGHTS_FILE), packed(weights))
-    tables.write_table(storage.join(output, "history.parquet"), pa.Table.from_pylist(history))
+    storage.write_bytes(storage.join(output, layout.WEIGHTS), packed(weights))
+    tables.write_table(storage.join(output, layout.HISTORY), pa.Table.from_pylist(history))
     picture = curves_png(history, recipe.name)
-    storage.write_bytes(storage.join(output, "curves.png"), picture)
+    storage.write_bytes(storage.join(output, layout.CURVES), picture)
 
     with tempfile.TemporaryDirectory() as folder:
         # Written, read back and measured: the figures are those of the file that scoring loads.
         plain = write_bundle(
             Path(folder), network, name=recipe.name, input_spec=recipe.input,
             heads=recipe.kept_heads,
-            details=details, storage_dtype=job.options.keeping.weights_dtype,
+            details=details, storage_dtype=job.options.run.weights_dtype,
         )  # fmt: skip
         graph = network_png(layers_of(plain), f"{recipe.name}: layers")
-        storage.write_bytes(storage.join(output, "network.png"), graph)
+        storage.write_bytes(storage.join(output, layout.NETWORK), graph)
         bundle = complete(plain, images, Path(folder) / "complete")
-        copy_bundle(bundle, storage.join(output, BUNDLE))
+        copy_bundle(bundle, storage.join(output, layout.BUNDLE))
     return bundle

@@ -14,8 +14,9 @@ from pipelines.cluster.private import GROUP_START_TIMEOUT
 from pipelines.cluster.resources import Ask
 from pipelines.environment import seconds
 from pipelines.storage.lease import Lease
-from pipelines.training.checkpoint_list import mend_checkpoint_list
-from pipelines.training.claim import CHECKPOINTS, TrainingJob
+from pipelines.training import layout
+from pipelines.training.checkpoint_list import repair_checkpoint_list
+from pipelines.training.claim import TrainingJob
 from pipelines.training.guard import Guard
 from pipelines.training.progress import Watcher
 from pipelines.training.trackers import Trackers
@@ -32,7 +33,7 @@ def fit(job: TrainingJob, config: WorkerConfig, trackers: Trackers, lease: Lease
         StorageError: the output cannot hold checkpoints.
     """
     trainer = _trainer(job, config)
-    mend_checkpoint_list(storage.join(job.output, CHECKPOINTS))
+    repair_checkpoint_list(storage.join(job.output, layout.CHECKPOINTS))
     workers = job.options.workers
     guard = Guard(Ask(_resources(config), workers.least), lease)
     watcher = Watcher(config.board, job.recipe, trackers.epoch, guard, workers.num_workers)
@@ -49,7 +50,7 @@ def fit(job: TrainingJob, config: WorkerConfig, trackers: Trackers, lease: Lease
     if failure:
         raise TrainingError(
             f"{failure}; the last good checkpoint, if there is one, is below "
-            f"{storage.join(job.output, CHECKPOINTS)}"
+            f"{storage.join(job.output, layout.CHECKPOINTS)}"
         )
     if result.checkpoint is None:
         raise TrainingError("the workers ended without a checkpoint: see the log above")
@@ -83,16 +84,16 @@ def _trainer(job: TrainingJob, config: WorkerConfig) -> Any:
             resources_per_worker=_resources(config),
         ),
         run_config=ray.train.RunConfig(
-            name=CHECKPOINTS,
+            name=layout.CHECKPOINTS,
             storage_path=path,
             storage_filesystem=filesystem,
             failure_config=ray.train.FailureConfig(max_failures=workers.max_failures),
-            checkpoint_config=_kept(job.options.keeping.keep_best),
+            checkpoint_config=_checkpoint_config(job.options.run.keep_best),
         ),
     )
 
 
-def _kept(best: int | None) -> ray.train.CheckpointConfig:
+def _checkpoint_config(best: int | None) -> ray.train.CheckpointConfig:
     """The last two checkpoints, or the best ones beside the last, which Ray always keeps."""
     if best is None:
         return ray.train.CheckpointConfig(num_to_keep=2)

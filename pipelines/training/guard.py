@@ -1,4 +1,4 @@
-"""Looks after a training while Ray's `fit` blocks: it says nothing of a wait and ends none."""
+"""Watches a training run while Ray's `fit` blocks: `fit` itself reports no wait and ends none."""
 
 import os
 import time
@@ -24,7 +24,7 @@ class Guard:
             lease: of the output; a driver that has lost it must not write there any more.
         """
         self.ask, self.lease = ask, lease
-        self._moved = self._fine = time.monotonic()
+        self._moved_at = self._well_at = time.monotonic()
 
     def look(self, failure: str, is_silent: bool, say: Callable[[str], None]) -> None:
         """One look, every half second.
@@ -36,21 +36,21 @@ class Guard:
         """
         now = time.monotonic()
         if self.lease and self.lease.lost:
-            _end(_whose(self.lease))
+            _end(_new_owner(self.lease))
         if not failure:
-            self._fine = now
-        elif now - self._fine > _HANGS_S:  # the others wait for the one that ended
+            self._well_at = now
+        elif now - self._well_at > _HANGS_S:  # the others wait for the one that ended
             _end(failure)
         if not is_silent:
-            self._moved = now
-        elif now - self._moved > _SILENT_S:
-            self._moved = now
+            self._moved_at = now
+        elif now - self._moved_at > _SILENT_S:
+            self._moved_at = now
             cluster = supply()
             if cluster.room(self.ask.each) < self.ask.workers:
                 say(f"waiting for {self.ask.text()}: {cluster.text()}")
 
 
-def _whose(lease: Lease) -> str:
+def _new_owner(lease: Lease) -> str:
     """Who has the output now, beside whose checkpoints `fit` would go on writing its own."""
     try:
         lease.check()

@@ -1,4 +1,4 @@
-"""The options of a training, declared once: for the command line, train.json and the code."""
+"""The options of a training run, declared once: for the command line, train.json and the code."""
 
 import dataclasses
 from typing import Annotated, ClassVar, Literal
@@ -9,6 +9,7 @@ from model.precision import Precision
 from model.presets import preset
 from model.recipes import Recipe
 from pipelines import storage
+from pipelines.training import layout
 
 Balance = Literal["none", "age", "gender"]
 Conflicts = Literal["drop", "median", "keep"]
@@ -16,22 +17,23 @@ Conflicts = Literal["drop", "median", "keep"]
 
 @dataclasses.dataclass(frozen=True)
 class Changes:
-    """What to change of the preset."""
+    """What to change in the preset."""
 
     epochs: int | None = None
     """Passes over the train split; default: the preset's."""
     global_batch_size: int | None = None
-    """Images a step over all workers; default: the preset's."""
+    """Images of each step, over all workers; default: the preset's."""
     learning_rate: float | None = None
     """Peak learning rate; default: the preset's."""
     clip_norm: float | None = None
-    """Largest norm of a step's gradient over all workers; default: the preset's, none in ours."""
+    """Largest norm of the gradient of a whole global batch; default: the preset's, if it has
+    one."""
     age_head: Literal["preset", "groups"] = "preset"
-    """groups: a softmax over 0-10, 11-20, … in place of the age in years (the seed's proposal)."""
+    """groups: a softmax over the age groups 0-10, 11-20, … in place of the age in years."""
     race_head: Literal["preset", "auxiliary", "kept"] = "preset"
-    """auxiliary: learn UTKFace's five race labels for what they teach the network, and leave that
-    head out of the bundle; kept: keep it. The labels are other people's guesses, and predicting
-    them of a person is not a use we support: scoring writes no such column; see the model card."""
+    """auxiliary: train a head on UTKFace's five race labels for what they teach the network, and
+    leave it out of the bundle; kept: keep it in the bundle, though predicting race of a person is
+    no supported use and scoring writes no such column (see the model card)."""
 
     def __post_init__(self) -> None:
         """Check the numbers.
@@ -47,41 +49,43 @@ class Changes:
 
 
 @dataclasses.dataclass(frozen=True)
-class Lessons:
+class Learning:
     """What the network learns from."""
 
     conflicts: Conflicts = "drop"
-    """Identical train images with contradicting labels: drop teaches nothing known to be wrong and
-    costs about 2 % of UTKFace; median gives them the group's median; keep keeps them."""
+    """Identical train images with contradicting labels: drop leaves them out (about 2 % of
+    UTKFace), median gives them the group's median age and most frequent gender, keep keeps them."""
     balance: Balance = "none"
-    """Weigh train examples by the rarity of their decade of age or of their gender, up to 10:1."""
+    """Weigh train examples by the rarity of their decade of age or of their gender, at most
+    10:1."""
     teachers: Annotated[tuple[str, ...], "URI ..."] = ()
-    """Bundles whose mean answer each augmented image is to be given, beside its label: several
-    networks distilled into one. They must take the same colours; a size of their own is made."""
+    """Bundles whose mean output for each augmented image is learned beside its label
+    (distillation); they must take the same colours, of any size."""
     start_from: Annotated[str | None, "URI"] = None
-    """Output of a finished run to begin with in place of random weights, to train it for longer
-    or on faces of your own; the same preset, and usually a lower `learning_rate`. Pictures have
-    their full size from the first epoch on."""
+    """Output of a finished run of the same preset, whose weights to begin with in place of random
+    ones, usually at a lower `learning_rate`; pictures then have their full size from the first
+    epoch on."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Workers:
-    """Where it runs."""
+    """Where the run computes."""
 
     num_workers: int = 1
-    """Data-parallel workers; the global batch is split among them."""
+    """Data-parallel workers, which share each global batch equally."""
     min_workers: int | None = None
-    """Go on with as few workers when the cluster shrinks, and with more when it grows again."""
+    """Go on with as few workers as this when the cluster shrinks, and with more when it grows
+    again; default: `num_workers`."""
     cpus_per_worker: int = 0
-    """Cores of each worker; 0 shares out those of the machine or the cluster."""
+    """Cores of each worker; 0 shares out all cores of the machine or the cluster."""
     use_gpu: bool = False
-    """One GPU a worker."""
+    """Give each worker one GPU."""
     precision: Precision = "float32"
-    """Of the network's body; the heads stay in float32. float16 scales the loss and gives up
-    steps that overflow; it is for GPUs without bfloat16."""
+    """Precision of the network's body, whose heads stay in float32; float16, for GPUs without
+    bfloat16, scales the loss and skips steps that overflow."""
     accumulate: int = 1
-    """Micro-batches in which each worker takes its part of a step, to save memory; the step stays
-    one of `global_batch_size` images (batch norm sees the micro-batches)."""
+    """Micro-batches into which each worker cuts its part of a step, to save memory; a step stays
+    one of `global_batch_size` images, and batch norm sees the micro-batches."""
     max_failures: int = 3
     """Restarts of the worker group before the run gives up."""
 
@@ -109,24 +113,25 @@ class Workers:
 
 
 @dataclasses.dataclass(frozen=True)
-class Keeping:
-    """When it ends, and what it leaves."""
+class RunSettings:
+    """The run's random seed, when it ends and what it leaves."""
 
     seed: int = 0
-    """Of initialisation, order and augmentation."""
+    """Random seed of initialisation, order and augmentation, 0 to 4294967295."""
     early_stopping: int | None = None
-    """End after so many epochs without a better validation loss."""
+    """End after this many epochs without a better validation loss; default: never."""
     checkpoint_every_steps: int | None = None
-    """Checkpoints beside the one at each epoch's end, for very long epochs."""
+    """Steps between checkpoints within an epoch, beside the one at its end; default: none."""
     keep_best: int | None = None
-    """Checkpoints kept by validation loss, beside the last; default: the last two."""
+    """Checkpoints to keep by lowest validation loss, beside the last; default: the last two
+    alone."""
     weights_dtype: Literal["float32", "float16"] = "float32"
-    """float16 halves the bundle on disk."""
+    """Type of the bundle's weights on disk; float16 halves them."""
     cache: Annotated[str | None, "URI"] = None
-    """Folder or s3:// prefix of decoded images, which later runs with the same images and input
-    size reuse; default: below the output, while the run lasts."""
+    """Folder or s3:// prefix for decoded images, which later runs with the same images and input
+    size reuse; default: below the output, removed at the end."""
     mlflow_uri: Annotated[str | None, "URI"] = None
-    """MLflow tracking server or folder (extra `mlflow`)."""
+    """MLflow tracking server or folder to log to (needs the package mlflow-skinny)."""
 
     def __post_init__(self) -> None:
         """Check the numbers.
@@ -143,20 +148,20 @@ class Keeping:
 class TrainOptions:
     """What to train, on what, where."""
 
-    SAVED_IN: ClassVar[str] = "train.json"
+    SAVED_IN: ClassVar[str] = layout.RECORD
 
     manifest: Annotated[str, "URI"] = ""
     """Output of jobs.ingest, or a labelled Parquet."""
     output: Annotated[str, "URI"] = ""
     """Folder or s3:// prefix for the bundle, checkpoints, history and curves."""
     preset: Annotated[str, "NAME"] = "seed-final"
-    """Recipe to train; see `list_presets`."""
+    """Recipe to train, one of those that `list_presets` prints."""
     list_presets: bool = False
-    """Print the presets with weights, GFLOP an image and what to expect, and stop."""
+    """Print every preset with its weights, GFLOP an image and expected accuracy, and stop."""
     changes: Changes = dataclasses.field(default_factory=Changes)
-    lessons: Lessons = dataclasses.field(default_factory=Lessons)
+    learning: Learning = dataclasses.field(default_factory=Learning)
     workers: Workers = dataclasses.field(default_factory=Workers)
-    keeping: Keeping = dataclasses.field(default_factory=Keeping)
+    run: RunSettings = dataclasses.field(default_factory=RunSettings)
 
     def uri(self, name: Literal["manifest", "output"]) -> str:
         """A normalized URI.
@@ -174,27 +179,27 @@ class TrainOptions:
         Raises:
             UsageError: there is no such preset, or it has no head that could be replaced.
         """
-        changes, start = self.changes, self.lessons.start_from
-        given = preset(self.preset)
-        auxiliary = {"preset": given.auxiliary, "auxiliary": ("race",), "kept": ()}
+        changes, start = self.changes, self.learning.start_from
+        base = preset(self.preset)
+        auxiliary = {"preset": base.auxiliary, "auxiliary": ("race",), "kept": ()}
         rates = {"learning_rate": changes.learning_rate, "clip_norm": changes.clip_norm}
         chosen = {name: value for name, value in rates.items() if value is not None}
         return dataclasses.replace(
-            given,
-            epochs=changes.epochs or given.epochs,
-            global_batch_size=changes.global_batch_size or given.global_batch_size,
-            optimizer=dataclasses.replace(given.optimizer, **chosen),
-            heads=_heads(self.preset, changes, given.heads),
+            base,
+            epochs=changes.epochs or base.epochs,
+            global_batch_size=changes.global_batch_size or base.global_batch_size,
+            optimizer=dataclasses.replace(base.optimizer, **chosen),
+            heads=_heads(self.preset, changes, base.heads),
             auxiliary=auxiliary[changes.race_head],
-            sides=() if start else given.sides,
+            sides=() if start else base.sides,
         )
 
 
-def _heads(name: str, changes: Changes, given: tuple[heads.Head, ...]) -> tuple[heads.Head, ...]:
+def _heads(name: str, changes: Changes, base: tuple[heads.Head, ...]) -> tuple[heads.Head, ...]:
     """The preset's heads with `age_head` and `race_head` applied."""
-    chosen = list(given)
+    chosen = list(base)
     if changes.age_head == "groups":
-        if not any(head.label == "age_years" for head in given):
+        if not any(head.label == "age_years" for head in base):
             raise UsageError(
                 f"`age_head` groups: {name} has no age head that it could replace; choose a preset "
                 "that reads ages, for example seed-final"

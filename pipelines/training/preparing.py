@@ -15,6 +15,7 @@ from pipelines.bundles.calibrating import LabelledImages
 from pipelines.bundles.opening import copy_bundle
 from pipelines.images.pixel_cache import CachedPixels, decoded, local_folder
 from pipelines.manifests import manifest
+from pipelines.training import layout
 from pipelines.training.claim import TrainingJob
 from pipelines.training.feeding import Split
 
@@ -55,21 +56,23 @@ def prepare(job: TrainingJob, table: pa.Table) -> Prepared:
 
 def _split(job: TrainingJob, rows: pa.Table, pixels: CachedPixels, is_train: bool) -> Split:
     """The rows that are learned from or measured on, with targets and weights."""
-    conflicts = job.options.lessons.conflicts if is_train else "keep"
+    conflicts = job.options.learning.conflicts if is_train else "keep"
     frame: Any = rows.to_pandas()
     usable = np.zeros(rows.num_rows, dtype=bool)
     usable[pixels.rows] = True
-    usable &= manifest.kept(frame, conflicts).to_numpy()
+    usable &= manifest.kept_rows(frame, conflicts).to_numpy()
     index = np.flatnonzero(usable)
     if is_train:
         _require_a_batch(job, len(index))  # what cannot be decoded is gone
-    good = manifest.from_frame(manifest.settled(frame, conflicts)).take(pa.array(index, pa.int64()))
+    good = manifest.from_frame(manifest.with_conflicts_resolved(frame, conflicts)).take(
+        pa.array(index, pa.int64())
+    )
     targets = {
         head.name: encode_target(head, manifest.codes(good, head.label))
         for head in job.recipe.heads
     }
     weights = example_weights(
-        job.options.lessons.balance if is_train else "none",
+        job.options.learning.balance if is_train else "none",
         manifest.codes(good, "age_years"),
         manifest.codes(good, "gender"),
     )
@@ -85,7 +88,7 @@ def require_labels(job: TrainingJob, table: pa.Table) -> None:
             there are too few images for one batch.
     """
     for split in ("train", "val"):
-        conflicts = job.options.lessons.conflicts if split == "train" else "keep"
+        conflicts = job.options.learning.conflicts if split == "train" else "keep"
         rows = manifest.labelled(table, split, conflicts)
         for head in job.recipe.kept_heads:
             if np.isnan(manifest.codes(rows, head.label)).all():
@@ -109,16 +112,16 @@ def _require_a_batch(job: TrainingJob, usable: int) -> None:
 
 def cache_of(job: TrainingJob) -> str:
     """Where decoded images go: `cache`, or beside the run while it lasts, always on a disk."""
-    if job.options.keeping.cache:
-        return storage.normalize(job.options.keeping.cache)
+    if job.options.run.cache:
+        return storage.normalize(job.options.run.cache)
     if storage.is_local(job.output):
-        return storage.join(job.output, "decoded")
+        return storage.join(job.output, layout.DECODED)
     return str(local_folder(job.output))
 
 
 def drop_decoded(job: TrainingJob) -> None:
     """Remove the decoded images of a run that is over, unless a cache was asked for."""
-    if not job.options.keeping.cache:
+    if not job.options.run.cache:
         storage.delete_tree(cache_of(job))
 
 
@@ -126,6 +129,6 @@ def place_teachers(job: TrainingJob) -> tuple[str, ...]:
     """Copy the teachers beside the run, where every worker can read them; their URIs."""
     uris: list[str] = []
     for teacher in job.teachers:
-        uris.append(storage.join(job.output, "teachers", teacher.id))
+        uris.append(storage.join(job.output, layout.TEACHERS, teacher.id))
         copy_bundle(teacher, uris[-1])
     return tuple(uris)

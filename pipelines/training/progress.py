@@ -7,7 +7,7 @@ from typing import Any
 import ray
 
 from model.recipes import Recipe
-from pipelines.cluster.actors import beside_driver
+from pipelines.cluster.actors import start_on_driver_node
 from pipelines.telemetry.progress import Progress
 from pipelines.training.guard import Guard
 
@@ -46,7 +46,7 @@ class Board:
 
 def open_board() -> Any:
     """A board on the driver's own node: elsewhere, losing that node would end the run."""
-    return beside_driver(Board)
+    return start_on_driver_node(Board)
 
 
 class Watcher(threading.Thread):
@@ -93,7 +93,7 @@ class Watcher(threading.Thread):
         done = (epoch - 1) * steps + step
         progress.total = self.recipe.epochs * steps
         if not progress.done:
-            progress.go_on_from(done - 1)  # a resumed run starts in the middle
+            progress.resume_at(done - 1)  # a resumed run starts in the middle
         progress.advance(done - progress.done, f"epoch {epoch}/{self.recipe.epochs}")
 
     def stop(self) -> None:

@@ -112,7 +112,7 @@ class Replica:
         else:
             # Put back afterwards rather than left out by tf.cond: under the strategy an all-reduce
             # cannot stand in a branch.
-            # Batch norm's moving statistics too: an overflow would stay in them for ever.
+            # Batch norm's moving statistics too: an overflow would never leave them.
             kept = [*self.network.variables, *self.optimizer.variables]
             before = [self.tf.convert_to_tensor(v) for v in kept]
             sums, finite = self.strategy.run(self._whole_step, args=batch)
@@ -235,12 +235,12 @@ class Replica:
         return losses.scores_from_sums(self.recipe.heads, sums, prefix)
 
     def validate(
-        self, val: Feed, beat: list[float], side: int | None = None
+        self, val: Feed, heartbeat: list[float], side: int | None = None
     ) -> npt.NDArray[np.float64]:
         """Score this worker's share of val, with averaged weights if there are any.
 
-        `beat` gets the time of each batch's end, for the watchdog. `side` is what the pictures are
-        shrunk to, as in training: at another size a network does worse.
+        `heartbeat` gets the time of each batch's end, for the watchdog. `side` is what the pictures
+        are shrunk to, as in training: at another size a network does worse.
         """
         mine = np.arange(len(val))[self.rank :: self.workers]
         total = np.zeros((len(self.recipe.heads), 3))
@@ -256,7 +256,7 @@ class Replica:
             batch = val.take(index)
             scored = self._score_step(batch.pixels, dict(batch.targets), weights, side)
             total += np.asarray(scored)
-            beat[0] = time.monotonic()
+            heartbeat[0] = time.monotonic()
         self.evaluated = [np.asarray(v) for v in self.network.get_weights()]
         if live:
             assign_all(variables, live)
@@ -288,8 +288,8 @@ class Replica:
             "best": self.best,
         }
 
-    def take_up(self, arrays: dict[str, Arrays]) -> None:
-        """Go on from what `arrays` gave."""
+    def restore(self, arrays: dict[str, Arrays]) -> None:
+        """Set all state to what `arrays` returned."""
         assign_all([*self.network.variables, *self.optimizer.variables], arrays["state"])
         assign_all(self.averaged, arrays["averaged"])
         assign_all(self.scaling, arrays["scaling"])

@@ -5,13 +5,13 @@ from typing import Any
 
 from model.runtime import machine
 from pipelines import storage
-from pipelines.cluster.errors import going_on_later
+from pipelines.cluster.errors import as_resumable_failure
 from pipelines.manifests import manifest
 from pipelines.storage.lease import Lease
 from pipelines.telemetry.phases import phase, run_id
-from pipelines.training import checkpoints
+from pipelines.training import checkpoints, layout
 from pipelines.training.checkpoints import TrainState
-from pipelines.training.claim import BUNDLE, WEIGHTS_FILE, Trained, TrainingJob, claim
+from pipelines.training.claim import Trained, TrainingJob, claim
 from pipelines.training.finishing import finish
 from pipelines.training.fitting import fit
 from pipelines.training.preparing import drop_decoded, place_teachers, prepare, require_labels
@@ -34,7 +34,7 @@ def train(job: TrainingJob, cpus_per_worker: int = 1) -> Trained:
             at work in the output.
         TrainingError: the loss became NaN, or the workers failed too often.
     """
-    with going_on_later("trained"), Lease(job.output) as lease:
+    with as_resumable_failure("trained"), Lease(job.output) as lease:
         table = manifest.read_manifest(job.manifest, ["uri", "age_years", "gender", "split"])
         fingerprint = manifest.fingerprint(table)
         require_labels(job, table)
@@ -46,7 +46,7 @@ def train(job: TrainingJob, cpus_per_worker: int = 1) -> Trained:
             prepared = prepare(job, table)
             facts["images"], facts["not_decodable"] = table.num_rows, len(prepared.rejects)
         cpus = job.options.workers.cpus_per_worker or cpus_per_worker
-        start = storage.join(job.start.output, WEIGHTS_FILE) if job.start else None
+        start = storage.join(job.start.output, layout.WEIGHTS) if job.start else None
         config = WorkerConfig(
             job.options, job.recipe, prepared.train, prepared.val, cpus, open_board(),
             place_teachers(job), start,
@@ -65,7 +65,7 @@ def train(job: TrainingJob, cpus_per_worker: int = 1) -> Trained:
                 facts["bundle_id"] = written.id
             trackers.finish(written.record["metrics"])
         drop_decoded(job)
-    uri = storage.join(job.output, BUNDLE)
+    uri = storage.join(job.output, layout.BUNDLE)
     return Trained(uri, written.id, tuple(state.history), prepared.rejects, state.best_epoch)
 
 
@@ -86,10 +86,10 @@ def _details(job: TrainingJob, cpus: int, state: TrainState, fingerprint: str) -
             "use_gpu": options.workers.use_gpu,
             "precision": options.workers.precision,
             "accumulate": options.workers.accumulate,
-            "conflicts": options.lessons.conflicts,
-            "balance": options.lessons.balance,
-            "seed": options.keeping.seed,
-            "early_stopping": options.keeping.early_stopping,
+            "conflicts": options.learning.conflicts,
+            "balance": options.learning.balance,
+            "seed": options.run.seed,
+            "early_stopping": options.run.early_stopping,
             "teachers": [teacher.id for teacher in job.teachers],
             "start": start and start.sha256[:16],
             "start_training": start and dict(start.training),

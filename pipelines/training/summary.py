@@ -1,8 +1,9 @@
-"""What a person is told of a finished training."""
+"""The summary of a finished training run, for people."""
 
 import statistics
 
 from pipelines import storage
+from pipelines.training import layout
 from pipelines.training.claim import Trained, TrainingJob
 
 
@@ -19,20 +20,20 @@ def summary(job: TrainingJob, trained: Trained, cpus: int) -> list[tuple[str, ob
     epochs, planned = len(trained.history), job.recipe.epochs
     early = f" of {planned}, stopped early" if epochs < planned else ""
     seconds = sum(row["seconds"] for row in trained.history)
-    # An elastic group may have shrunk meanwhile; rows of older runs do not say.
+    # An elastic group may shrink; rows without `workers` had all of them.
     worked = sum(
         row["seconds"] * row.get("workers", workers.num_workers) for row in trained.history
     )
     waited = sum(row["seconds"] * row.get("data_wait_share", 0.0) for row in trained.history)
     speed = statistics.median(row["images_per_s"] for row in trained.history)
-    what = "GPU" if workers.use_gpu else "core"
-    units = 1 if workers.use_gpu else cpus
+    unit = "GPU" if workers.use_gpu else "core"
+    units_per_worker = 1 if workers.use_gpu else cpus
     return [
         ("epochs", f"{epochs}{early}, best by val loss: {best['epoch']:.0f}"),
         *((name, f"{value:.4f}") for name, value in best.items() if name.startswith("val_")),
         ("speed", f"{speed:,.0f} images/s, {waited / seconds:.1%} of the time waiting for data"),
-        ("cost", f"{worked * units / 3600:.2f} {what} hours of training steps"),
+        ("cost", f"{worked * units_per_worker / 3600:.2f} {unit} hours of training steps"),
         ("not decodable", f"{len(trained.rejects)} images left out"),
         ("bundle", f"{trained.bundle_uri} ({trained.bundle_id})"),
-        ("curves", storage.join(job.output, "curves.png")),
+        ("curves", storage.join(job.output, layout.CURVES)),
     ]

@@ -1,4 +1,4 @@
-"""Bundles that a network learns from: what they say of the pictures that it is shown."""
+"""Bundles that a network learns from, and their outputs for the pictures that it is shown."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -28,9 +28,13 @@ class Teachers:
         """
         from model.augmentation import resized
 
-        said = [
+        outputs = [
             teacher(resized(images, *teacher.input_shape[1:3]), training=False)
             for teacher in self.networks
         ]
-        each = {name: [s[name] for s in said if name in s] for s in said for name in s}
-        return {name: sum(values) / len(values) for name, values in each.items()}
+        by_head = {
+            name: [output[name] for output in outputs if name in output]
+            for output in outputs
+            for name in output
+        }
+        return {name: sum(values) / len(values) for name, values in by_head.items()}

@@ -1,4 +1,4 @@
-"""Who else hears of a training run: TensorBoard events beside it, MLflow if asked."""
+"""Sends a training run's figures to TensorBoard, and to MLflow if asked for."""
 
 import contextlib
 import shutil
@@ -11,11 +11,12 @@ from model.errors import UsageError
 from pipelines import storage
 from pipelines.storage import tables
 from pipelines.telemetry.log import note
+from pipelines.training import layout
 from pipelines.training.claim import TrainingJob
 
 
 class Tracker(Protocol):
-    """Hears of every epoch and of the end."""
+    """Takes the figures of every epoch and of the end."""
 
     def epoch(self, row: Mapping[str, float]) -> None:
         """A history row."""
@@ -37,7 +38,7 @@ class TensorBoard:
         """Write to `output`, a local folder or an s3:// prefix."""
         from tensorboardX import SummaryWriter  # half a second to import
 
-        self.uri = storage.join(output, "tensorboard")
+        self.uri = storage.join(output, layout.TENSORBOARD)
         self.remote = not storage.is_local(output)
         self.folder = tempfile.mkdtemp(prefix="facemill-events-") if self.remote else self.uri
         self._writer: Any = SummaryWriter(self.folder)
@@ -75,7 +76,7 @@ class MlFlow:
     """One MLflow run a training output; a resumed training goes on in it."""
 
     def __init__(self, job: TrainingJob, identity: Mapping[str, Any]) -> None:
-        """Start the run, or take it up again.
+        """Start the run, or resume it.
 
         Raises:
             UsageError: MLflow is not installed, or the server cannot be reached.
@@ -86,28 +87,32 @@ class MlFlow:
             raise UsageError(
                 "`mlflow_uri` needs the package mlflow-skinny: pip install 'mlflow-skinny>=3'"
             ) from None
-        uri = job.options.keeping.mlflow_uri or ""
+        uri = job.options.run.mlflow_uri or ""
         if "@" in uri.partition("://")[2].partition("/")[0]:
             raise UsageError(
                 "`mlflow_uri` holds a credential: give it as MLFLOW_TRACKING_USERNAME and "
                 "MLFLOW_TRACKING_PASSWORD"
             )
-        note = storage.join(job.output, "mlflow.json")
+        record_uri = storage.join(job.output, layout.MLFLOW)
         try:
             self._client: Any = mlflow.MlflowClient(tracking_uri=uri)
-            if storage.exists(note):
-                self.run = str(tables.read_json(note)["run_id"])
+            if storage.exists(record_uri):
+                self.run = str(tables.read_json(record_uri)["run_id"])
                 self._client.update_run(self.run, status="RUNNING")
                 return
-            found = self._client.get_experiment_by_name("facemill")
-            number = found.experiment_id if found else self._client.create_experiment("facemill")
-            self.run = self._client.create_run(number, run_name=job.recipe.name).info.run_id
+            experiment = self._client.get_experiment_by_name("facemill")
+            experiment_id = (
+                experiment.experiment_id
+                if experiment
+                else self._client.create_experiment("facemill")
+            )
+            self.run = self._client.create_run(experiment_id, run_name=job.recipe.name).info.run_id
             for name, value in _flat(identity):
                 self._client.log_param(self.run, name, str(value)[:500])
         except Exception as error:  # MLflow's own tree and requests' and SQLAlchemy's
             line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             raise UsageError(f"`mlflow_uri` {uri} cannot be used: {line}") from None
-        tables.write_json(note, {"run_id": self.run, "mlflow_uri": uri})
+        tables.write_json(record_uri, {"run_id": self.run, "mlflow_uri": uri})
 
     def epoch(self, row: Mapping[str, float]) -> None:
         """One point in each curve."""
@@ -129,38 +134,38 @@ class MlFlow:
 
 
 class Trackers:
-    """All who hear of a run; what one of them cannot do stops no training."""
+    """All trackers of a run; one that fails is noted and stops no training."""
 
     def __init__(self, each: Sequence[Tracker]) -> None:
-        """Tell each of `each`."""
+        """Pass everything on to each of `each`."""
         self.each = list(each)
 
     def epoch(self, row: Mapping[str, float]) -> None:
-        """Tell of an epoch."""
+        """Pass an epoch on."""
         for tracker in self.each:
-            with _said(tracker):
+            with _failure_is_noted(tracker):
                 tracker.epoch(row)
 
     def finish(self, metrics: Mapping[str, Any]) -> None:
-        """Tell of the bundle's metrics by split, each {value, low, high, images}."""
+        """Pass the bundle's metrics on, by split, each {value, low, high, images}."""
         flat = {
-            f"{split}/{name}": float(found["value"] if isinstance(found, dict) else found)
+            f"{split}/{name}": float(value["value"] if isinstance(value, dict) else value)
             for split, measured in metrics.items()
-            for name, found in measured.items()
+            for name, value in measured.items()
         }
         for tracker in self.each:
-            with _said(tracker):
+            with _failure_is_noted(tracker):
                 tracker.finish(flat)
 
     def close(self) -> None:
         """End."""
         for tracker in self.each:
-            with _said(tracker):
+            with _failure_is_noted(tracker):
                 tracker.close()
 
 
 @contextlib.contextmanager
-def _said(tracker: Tracker) -> Generator[None]:
+def _failure_is_noted(tracker: Tracker) -> Generator[None]:
     try:
         yield
     except Exception as error:
@@ -176,7 +181,7 @@ def open_trackers(job: TrainingJob, identity: Mapping[str, Any]) -> Generator[Tr
         UsageError: `mlflow_uri` cannot be used.
     """
     each: list[Tracker] = [TensorBoard(job.output)]
-    if job.options.keeping.mlflow_uri:
+    if job.options.run.mlflow_uri:
         each.append(MlFlow(job, identity))
     trackers = Trackers(each)
     try:
@@ -187,8 +192,8 @@ def open_trackers(job: TrainingJob, identity: Mapping[str, Any]) -> Generator[Tr
 
 def _flat(data: Mapping[str, Any], path: str = "") -> list[tuple[str, Any]]:
     """`recipe.optimizer.name` and its value for every leaf."""
-    found: list[tuple[str, Any]] = []
+    leaves: list[tuple[str, Any]] = []
     for key, value in data.items():
         name = f"{path}{key}"
-        found += _flat(value, f"{name}.") if isinstance(value, dict) else [(name, value)]  # type: ignore[arg-type]
-    return found
+        leaves += _flat(value, f"{name}.") if isinstance(value, dict) else [(name, value)]  # type: ignore[arg-type]
+    return leaves

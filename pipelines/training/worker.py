@@ -111,14 +111,15 @@ class _Run:
     """One worker's run: the feeds, the replica and where they stand."""
 
     def __init__(
-        self, config: WorkerConfig, strategy: Any, feeds: tuple[Feed, Feed], beat: list[float]
+        self, config: WorkerConfig, strategy: Any, feeds: tuple[Feed, Feed], heartbeat: list[float]
     ) -> None:
-        """Build all, and take up the latest checkpoint if there is one."""
+        """Build all, and restore the latest checkpoint if there is one."""
         context = ray.train.get_context()
         self.rank, workers = context.get_world_rank(), context.get_world_size()
-        self.config, self.recipe, self.beat = config, config.recipe, beat
+        self.config, self.recipe = config, config.recipe
+        self.heartbeat = heartbeat
         self.train, self.val = feeds
-        self.seed = config.options.keeping.seed
+        self.seed = config.options.run.seed
         self.steps = len(self.train) // self.recipe.global_batch_size
         self.replica = Replica(
             config.recipe, strategy, self.rank, workers, steps=self.steps * config.recipe.epochs,
@@ -132,12 +133,12 @@ class _Run:
         if checkpoint is not None:
             with checkpoint.as_directory() as folder:
                 names = self.replica.arrays()
-                self.replica.take_up({n: checkpoints.load_arrays(folder, n) for n in names})
+                self.replica.restore({n: checkpoints.load_arrays(folder, n) for n in names})
                 self.state = checkpoints.load_state(folder)
 
     def is_over(self) -> bool:
         """Whether the last epoch is done, or the validation loss has long stopped falling."""
-        patience = self.config.options.keeping.early_stopping
+        patience = self.config.options.run.early_stopping
         small = self.recipe.side_at(self.state.epoch - 1) is not None
         done = self.state.epoch >= self.recipe.epochs
         return done or self.state.stopped_early(patience, small)
@@ -155,7 +156,7 @@ class _Run:
         if replica.workers > 1 and replica.weights_differ():
             raise CannotGoOn(_DRIFTED.format(state.epoch + 1))
         side = self.recipe.side_at(state.epoch)
-        val_sums = replica.merged(replica.validate(self.val, self.beat, side))
+        val_sums = replica.merged(replica.validate(self.val, self.heartbeat, side))
         scores |= replica.scores(val_sums, "val")
         # The loss above was measured before the last step: that step may have broken the weights.
         self._require_finite("validation loss", scores["val_loss"])
@@ -169,9 +170,9 @@ class _Run:
         # Of small pictures no epoch is a best one that `keep_best` would keep.
         self._report(row if side is None else {**row, "val_loss": sys.float_info.max}, row)
 
-    def _require_finite(self, what: str, value: float) -> None:
+    def _require_finite(self, name: str, value: float) -> None:
         if not np.isfinite(value):
-            raise CannotGoOn(_NOT_FINITE.format(what, value, self.state.epoch + 1))
+            raise CannotGoOn(_NOT_FINITE.format(name, value, self.state.epoch + 1))
 
     def _pace(self) -> dict[str, float]:
         """Seconds of the epoch, speed, and the share of the time that waited for data."""
@@ -212,9 +213,13 @@ class _Run:
         for batch in batches:
             total = total + self.replica.train_step(batch, side)
             state.step += 1
-            self.beat[0] = time.monotonic()
-            if self.rank == 0 and config.board is not None and self.beat[0] - shown > _PROGRESS_S:
-                shown = self.beat[0]
+            self.heartbeat[0] = time.monotonic()
+            if (
+                self.rank == 0
+                and config.board is not None
+                and self.heartbeat[0] - shown > _PROGRESS_S
+            ):
+                shown = self.heartbeat[0]
                 config.board.step_done.remote(state.epoch + 1, state.step, self.steps)
             if self._checkpoint_due():
                 state.sums = self.replica.merged(np.asarray(total) + before).tolist()
@@ -223,7 +228,8 @@ class _Run:
                 # A broken state is not kept; the same on all ranks, and the epoch's end says it.
                 if np.isfinite(state.sums).all() and self.replica.is_finite():
                     self._report({"val_loss": sys.float_info.max})  # the worst of all to keep
-                before, total = (np.array(state.sums) if self.rank == 0 else 0.0), 0.0
+                before = np.array(state.sums) if self.rank == 0 else 0.0
+                total = 0.0
                 started, waited_s = time.monotonic(), self.train.waited_s
         total = np.asarray(total, dtype=np.float64) + before
         state.seconds += time.monotonic() - started
@@ -231,7 +237,7 @@ class _Run:
         return total + np.zeros((len(self.recipe.heads), 3))
 
     def _checkpoint_due(self) -> bool:
-        every = self.config.options.keeping.checkpoint_every_steps
+        every = self.config.options.run.checkpoint_every_steps
         return bool(every) and self.state.step % (every or 1) == 0 and self.state.step < self.steps
 
     def _report(self, rank_by: dict[str, float], row: dict[str, float] | None = None) -> None:
@@ -248,23 +254,25 @@ class _Run:
                 if board is not None and row:
                     ray.get(board.epoch_done.remote(row))
             ray.train.report(rank_by, checkpoint=checkpoint)
-        self.beat[0] = time.monotonic()
+        self.heartbeat[0] = time.monotonic()
 
 
 def start_watchdog(timeout_s: float) -> list[float]:
-    """Exit the process if no step ends for `timeout_s`: a stuck collective hangs for ever.
+    """Exit the process if no step ends for `timeout_s`: a stuck collective never returns.
 
     Returns:
-        A one-item list; the loop writes the time of its last sign of life into it.
+        A list of one item, into which the loop writes the time at which it last ended a step.
     """
-    beat = [time.monotonic()]
+    heartbeat = [time.monotonic()]
 
     def watch() -> None:
-        while time.monotonic() - beat[0] < timeout_s:
+        while time.monotonic() - heartbeat[0] < timeout_s:
             time.sleep(min(5.0, timeout_s / 4))
-        why = f"no step ended in {timeout_s:g} s: this worker exits, so that Ray restarts the group"
-        print(why, file=sys.stderr, flush=True)
+        message = (
+            f"no step ended in {timeout_s:g} s: this worker exits, so that Ray restarts the group"
+        )
+        print(message, file=sys.stderr, flush=True)
         os._exit(70)
 
     threading.Thread(target=watch, daemon=True).start()
-    return beat
+    return heartbeat

@@ -40,7 +40,7 @@ def run_job(capfd: pytest.CaptureFixture[str]) -> RunJob:
             except SystemExit as ended:
                 code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
             finally:
-                log.speak(str)  # notes of later tests are in no job's terms
+                log.reword_notes(str)  # notes of later tests are in no job's terms
         printed = capfd.readouterr()
         return Ended(code, printed.out, printed.err)
 

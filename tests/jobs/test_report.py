@@ -74,7 +74,7 @@ def test_calibrate_score_and_report_on_drawn_faces(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--output", "{tmp}/r.html"], "error: --predictions is missing: give the --output of "),
+        (["--output", "{tmp}/r.html"], "error: --predictions is missing: give the --output of"),
         (["--predictions", "{tmp}/none"], "error: --predictions {tmp}/none does not exist"),
         (["--predictions", "{tmp}/run", "--labels", "{tmp}/no.csv", "--output", "{tmp}/r.html"],
          "error: --labels {tmp}/no.csv does not exist"),

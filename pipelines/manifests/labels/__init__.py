@@ -1,1 +1,1 @@
-"""Where labels come from: one file a data set's convention."""
+"""Reads labels: one file for each data set's convention."""

@@ -34,7 +34,8 @@ class Images:
         Raises:
             ManifestError: none of them is named like an image.
         """
-        progress, named = Progress("list", None, "files"), False
+        progress = Progress("list", None, "files")
+        named = False
         for part in self._listed():
             uris: list[Any] = part["uri"].to_pylist()
             named = named or any(map(listing.has_image_name, uris))
@@ -69,10 +70,9 @@ class Images:
 
 def no_images(uri: str, files: int) -> ManifestError:
     """What to say where a listing holds no image."""
-    what = f"{files} files, none of them" if files else "no files, so no"
-    return ManifestError(
-        f"`images` {uri} holds {what} images: looked for {' '.join(sorted(listing.IMAGE_SUFFIXES))}"
-    )
+    count = f"{files} files, none of them" if files else "no files, so no"
+    suffixes = " ".join(sorted(listing.IMAGE_SUFFIXES))
+    return ManifestError(f"`images` {uri} holds {count} images: looked for {suffixes}")
 
 
 def list_entries(batch: dict[str, Any]) -> Iterator[pa.Table]:

@@ -31,7 +31,7 @@ class Inventory:
 
     def identity(self) -> dict[str, Any]:
         """What all reports of one inventory share."""
-        return {"manifest": lasting_name(self.uri)}
+        return {"manifest": inventory_uri(self.uri)}
 
     def parts(self) -> Iterator[pa.Table]:
         """The objects, one data file at a time; jobs.verify finds keys that are named twice."""
@@ -59,7 +59,7 @@ def is_inventory(uri: str) -> bool:
     return "fileFormat" in report and "destinationBucket" in report
 
 
-def lasting_name(uri: str) -> str:
+def inventory_uri(uri: str) -> str:
     """What all reports of one inventory share: `…/2026-11-02T01-00Z/manifest.json` less its end.
 
     Any other URI is returned as it is.
@@ -96,21 +96,21 @@ def _data_uri(uri: str, report: dict[str, Any], key: str) -> str:
 
 def _objects(uri: str) -> pa.Table:
     """The rows of one data file that are images to be: no delete markers, no old versions."""
-    found = tables.read_table(uri)
-    missing = [name for name in ("bucket", "key") if name not in found.column_names]
+    objects = tables.read_table(uri)
+    missing = [name for name in ("bucket", "key") if name not in objects.column_names]
     if missing:
         raise ManifestError(f"inventory file {uri} lacks the column {', '.join(missing)}")
     for name, wanted in (("is_latest", True), ("is_delete_marker", False)):
-        if name in found.column_names:
-            flags = pc.fill_null(found[name].cast(pa.bool_()), wanted)
-            found = found.filter(flags if wanted else pc.invert(flags))
-    folders = pc.ends_with(found["key"], "/")
-    found = found.filter(pc.invert(folders))
+        if name in objects.column_names:
+            flags = pc.fill_null(objects[name].cast(pa.bool_()), wanted)
+            objects = objects.filter(flags if wanted else pc.invert(flags))
+    folders = pc.ends_with(objects["key"], "/")
+    objects = objects.filter(pc.invert(folders))
     # Keys are URL-encoded in CSV reports only (same source, "Inventory list").
-    uris = pc.binary_join_element_wise("s3:/", found["bucket"], found["key"], "/")
-    none = pa.nulls(found.num_rows)
-    size: Any = found["size"] if "size" in found.column_names else none
-    etag: Any = found["e_tag"] if "e_tag" in found.column_names else none
+    uris = pc.binary_join_element_wise("s3:/", objects["bucket"], objects["key"], "/")
+    nulls = pa.nulls(objects.num_rows)
+    size: Any = objects["size"] if "size" in objects.column_names else nulls
+    etag: Any = objects["e_tag"] if "e_tag" in objects.column_names else nulls
     etag = pc.utf8_trim(etag.cast(pa.string()), '"')
     columns = [uris, size.cast(pa.int64()), etag]
     return pa.Table.from_arrays(columns, names=["uri", "bytes", "etag"])

@@ -25,7 +25,7 @@ class ManifestRows:
 
     def parts(self) -> Iterator[pa.Table]:
         """All rows, in one table."""
-        yield once_each(read_manifest(self.uri), self.uri)
+        yield require_unique_uris(read_manifest(self.uri), self.uri)
 
     def preview(self, most: int | None = None) -> Iterator[pa.Table]:
         """All rows."""
@@ -38,7 +38,7 @@ class ManifestRows:
         storage.require_readable(self.uri, "`manifest`")
 
 
-def once_each(table: pa.Table, where: str) -> pa.Table:
+def require_unique_uris(table: pa.Table, source_uri: str) -> pa.Table:
     """The table, if it names no uri twice.
 
     Raises:
@@ -47,7 +47,7 @@ def once_each(table: pa.Table, where: str) -> pa.Table:
     count = len(pc.unique(table["uri"]))
     if count < table.num_rows:
         raise ManifestError(
-            f"{where} names {table.num_rows - count:,} of its {table.num_rows:,} uris more than "
-            "once, and each input is one row: drop the duplicates"
+            f"{source_uri} names {table.num_rows - count:,} of its {table.num_rows:,} uris more "
+            "than once, and each input is one row: drop the duplicates"
         )
     return table

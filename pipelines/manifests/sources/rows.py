@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.manifests.manifest import fingerprint
-from pipelines.manifests.sources.manifest import once_each
+from pipelines.manifests.sources.manifest import require_unique_uris
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Rows:
 
     def parts(self) -> Iterator[pa.Table]:
         """All rows, in one table."""
-        yield once_each(self.table, self.uri)
+        yield require_unique_uris(self.table, self.uri)
 
     def preview(self, most: int | None = None) -> Iterator[pa.Table]:
         """All rows."""

@@ -4,7 +4,7 @@ import pytest
 import ray.exceptions
 
 from model.errors import FacemillError
-from pipelines.cluster.errors import going_on_later, reason_of
+from pipelines.cluster.errors import as_resumable_failure, reason_of
 
 
 def test_a_failure_names_its_cause_and_not_a_hint_of_ray() -> None:
@@ -19,10 +19,10 @@ def test_a_failure_names_its_cause_and_not_a_hint_of_ray() -> None:
 @pytest.mark.parametrize("error", [OSError("the disk is full"), ray.exceptions.RayError("it died")])
 def test_what_a_second_try_may_mend_says_that_the_same_command_continues(error: Exception) -> None:
     told = rf"^{error}; what is scored is safe: the same command"
-    with pytest.raises(FacemillError, match=told), going_on_later("scored"):
+    with pytest.raises(FacemillError, match=told), as_resumable_failure("scored"):
         raise error
 
 
 def test_a_bug_of_ours_keeps_its_traceback() -> None:
-    with pytest.raises(ZeroDivisionError), going_on_later("scored"):
+    with pytest.raises(ZeroDivisionError), as_resumable_failure("scored"):
         raise ZeroDivisionError

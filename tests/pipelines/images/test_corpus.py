@@ -12,7 +12,7 @@ from model.errors import DecodeError
 from model.predictor import Predictor
 from model.preprocessing import InputSpec, decode_image
 from pipelines import storage
-from pipelines.images.batches import decoded_by
+from pipelines.images.batches import decode_entries_with
 from pipelines.images.guarded_decoder import IsolatedDecoder
 from pipelines.scoring import rows
 from pipelines.storage import listing
@@ -58,7 +58,7 @@ def test_every_kind_of_input_becomes_the_row_it_should(
     monkeypatch.setattr(storage, "read_bytes", denying)
     entries = _entries(tmp_path)
     predictor = Predictor(untrained, batch_size=32)
-    good, bad = rows.score_entries(entries, predictor, decode=decoded_by(apart))
+    good, bad = rows.score_entries(entries, predictor, decode=decode_entries_with(apart))
     found = dict.fromkeys(good["uri"].to_pylist(), "scored")
     for row in bad.to_pylist():
         assert row["uri"] not in found

@@ -11,7 +11,7 @@ import pytest
 from model.preprocessing import InputSpec
 from pipelines import storage
 from pipelines.images.decoding import decode_manifest
-from pipelines.images.pixel_cache import PixelFile, decoded, fetch, key_of, local_folder
+from pipelines.images.pixel_cache import PixelFile, decoded, fetch_pixels, key_of, local_folder
 from pipelines.manifests.ingest import ingest
 from pipelines.manifests.options import IngestOptions
 from pipelines.training.feeding import Feed, Split
@@ -65,7 +65,7 @@ def test_a_file_that_is_not_whole_is_decoded_again(table: pa.Table, tmp_path: Pa
 
 def test_a_worker_without_that_disk_fetches_the_file(table: pa.Table, tmp_path: Path) -> None:
     file = decoded(table, SPEC, str(tmp_path), "decode").file
-    there = fetch(file, tmp_path / "elsewhere")
+    there = fetch_pixels(file, tmp_path / "elsewhere")
     assert there.read_bytes() == Path(file.path).read_bytes()
 
 
@@ -103,7 +103,7 @@ def test_what_a_node_fetched_is_removed_there_and_nowhere_else(
 ) -> None:
     file = decoded(table, SPEC, str(tmp_path / "run"), "decode").file
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "node"))
-    copy = fetch(file, local_folder("s3://any").parent)
+    copy = fetch_pixels(file, local_folder("s3://any").parent)
     assert tmp_path / "node" in copy.parents
     file.drop_copy()
     assert list(copy.parent.iterdir()) == []

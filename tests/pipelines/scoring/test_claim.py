@@ -10,7 +10,7 @@ from model.errors import ManifestError, UsageError
 from model.precision import fastest_precision
 from pipelines.configuration import build, changed
 from pipelines.manifests.sources import open_source
-from pipelines.scoring.claim import ScoringJob, claim, new_version, settle
+from pipelines.scoring.claim import ScoringJob, claim, new_version, resolve
 from pipelines.scoring.dry_run import plan
 from pipelines.scoring.options import ScoreOptions
 from pipelines.storage import tables
@@ -28,7 +28,7 @@ def options(faces_dir: Path, tmp_path: Path) -> ScoreOptions:
 def _job(options: ScoreOptions, bundle: Bundle, **values: Any) -> ScoringJob:
     """The job that the options with some values changed mean."""
     options = changed(options, **values)
-    return settle(options, bundle, open_source(options.images, options.manifest))
+    return resolve(options, bundle, open_source(options.images, options.manifest))
 
 
 def test_auto_is_the_fastest_here_and_a_resume_keeps_it(

@@ -17,7 +17,7 @@ from pipelines.predictions.verification import verify
 from pipelines.scoring.claim import ScoringJob, claim
 from pipelines.scoring.options import ScoreOptions
 from pipelines.scoring.placement import Placement
-from pipelines.scoring.worker import ShardRecord, ShardScorer, patiently
+from pipelines.scoring.worker import ShardRecord, ShardScorer, with_retries
 from tests.fault_proxy import FAULTS, faulty
 from tests.runs import scoring_job
 from tests.s3_server import S3Server
@@ -104,7 +104,7 @@ def test_an_outage_is_sat_out(
     with faulty(s3.endpoint, every=10**9) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
         proxy.outage_until = time.monotonic() + 3
-        data = patiently(lambda: storage.read_bytes(faces[0]), patience_s=60)
+        data = with_retries(lambda: storage.read_bytes(faces[0]), patience_s=60)
         assert proxy.count["503"] > 3
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3.endpoint)
     assert data == storage.read_bytes(faces[0])
@@ -118,7 +118,7 @@ def test_patience_ends_and_denied_access_is_not_waited_for() -> None:
         raise OSError("503")
 
     with pytest.raises(OSError, match="503"):
-        patiently(fails, patience_s=1.0)
+        with_retries(fails, patience_s=1.0)
     assert len(calls) > 1
 
     def denied() -> None:
@@ -127,5 +127,5 @@ def test_patience_ends_and_denied_access_is_not_waited_for() -> None:
 
     calls.clear()
     with pytest.raises(PermissionError):
-        patiently(denied, patience_s=60)
+        with_retries(denied, patience_s=60)
     assert len(calls) == 1

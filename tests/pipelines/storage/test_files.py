@@ -142,7 +142,7 @@ def test_every_write_passes_one_door_and_can_be_stopped_before_amid_and_after(
 ) -> None:
     uri, seen = str(tmp_path / "run.json"), list[tuple[str, str]]()
 
-    def stop(at: str) -> writes.Watcher:
+    def stop(at: str) -> writes.WriteWatcher:
         def watcher(moment: writes.Moment, operation: str, where: str) -> None:
             seen.append((moment, operation))
             assert where.startswith(str(tmp_path))

@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.cluster.private import CHECKPOINT_LIST
 from pipelines.training import checkpoints
-from pipelines.training.checkpoint_list import mend_checkpoint_list
+from pipelines.training.checkpoint_list import repair_checkpoint_list
 from pipelines.training.checkpoints import TrainState
 
 
@@ -45,7 +45,7 @@ def test_a_checkpoint_that_is_not_whole_is_removed_and_the_one_before_it_is_name
     else:
         (last / "state.json").write_text("{}"[:1])
     path = broken(tmp_path)
-    mend_checkpoint_list(str(tmp_path))
+    repair_checkpoint_list(str(tmp_path))
     assert [found.name for found in tmp_path.glob("checkpoint_*/")] == ["checkpoint_2"]
     listed = json.loads(path.read_text())
     assert "checkpoint_2" in json.dumps(listed)
@@ -57,16 +57,18 @@ def test_without_one_whole_checkpoint_there_is_no_list_so_training_starts_anew(
 ) -> None:
     (checkpoint(tmp_path, 1) / "state.json").unlink()
     path = broken(tmp_path)
-    mend_checkpoint_list(str(tmp_path))
+    repair_checkpoint_list(str(tmp_path))
     assert list(tmp_path.iterdir()) == []
     assert f"{path} was half written" in capsys.readouterr().err
 
 
 def test_a_whole_list_and_none_at_all_are_left_alone(tmp_path: Path) -> None:
-    mend_checkpoint_list(str(tmp_path / "no such run"))
-    mend_checkpoint_list("s3://bucket/run/checkpoints")  # a store takes a file whole or not at all
+    repair_checkpoint_list(str(tmp_path / "no such run"))
+    repair_checkpoint_list(
+        "s3://bucket/run/checkpoints"
+    )  # a store takes a file whole or not at all
     half = checkpoint(tmp_path, 1)
     (half / "state.json").unlink()
     (tmp_path / CHECKPOINT_LIST).write_text("{}")
-    mend_checkpoint_list(str(tmp_path))
+    repair_checkpoint_list(str(tmp_path))
     assert half.exists()

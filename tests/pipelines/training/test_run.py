@@ -34,7 +34,7 @@ from pipelines.scoring.evaluation import evaluate
 from pipelines.scoring.options import ScoreOptions
 from pipelines.storage import tables
 from pipelines.training.checkpoints import load_arrays
-from pipelines.training.claim import Trained, TrainingJob, check, claim, open_start, settle
+from pipelines.training.claim import Trained, TrainingJob, check, claim, open_start, resolve
 from pipelines.training.feeding import epoch_order
 from pipelines.training.options import TrainOptions
 from pipelines.training.run import train
@@ -322,7 +322,7 @@ def test_the_card_of_a_run_holds_all_that_differs_from_its_preset_and_can_be_giv
         TrainOptions, preset="seed-final", manifest="m", output="o", global_batch_size=64,
         learning_rate=3e-4, clip_norm=1.0, age_head="groups", race_head="auxiliary",
     )  # fmt: skip
-    repeated = settle(options).repeatable()
+    repeated = resolve(options).repeatable()
     assert repeated == {
         "preset": "seed-final", "global_batch_size": 64, "learning_rate": 0.0003, "clip_norm": 1.0,
         "age_head": "groups", "race_head": "auxiliary",
@@ -330,7 +330,7 @@ def test_the_card_of_a_run_holds_all_that_differs_from_its_preset_and_can_be_giv
     assert build(TrainOptions, manifest="m", output="o", **repeated) == options
     for name in PRESETS:
         plain = build(TrainOptions, preset=name, manifest="m", output="o")
-        assert settle(plain).repeatable() == {"preset": name}
+        assert resolve(plain).repeatable() == {"preset": name}
 
 
 def test_heads_are_replaced_added_and_kept_as_asked() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from model.errors import ManifestError
 from pipelines.manifests.sources import open_source
-from pipelines.manifests.sources.inventory import is_inventory, lasting_name, read_inventory
+from pipelines.manifests.sources.inventory import inventory_uri, is_inventory, read_inventory
 from pipelines.storage import tables
 
 
@@ -47,11 +47,11 @@ def test_every_current_object_is_one_input(tmp_path: Path) -> None:
 
 
 def test_the_reports_of_one_inventory_share_a_name() -> None:
-    one = lasting_name("s3://reports/faces/daily/2026-11-02T01-00Z/manifest.json")
-    assert one == lasting_name("s3://reports/faces/daily/2026-11-09T01-00Z/manifest.json")
+    one = inventory_uri("s3://reports/faces/daily/2026-11-02T01-00Z/manifest.json")
+    assert one == inventory_uri("s3://reports/faces/daily/2026-11-09T01-00Z/manifest.json")
     assert one == "s3://reports/faces/daily"
     for other in ("s3://b/manifests/manifest.json", "/faces/list.parquet", "s3://b/faces"):
-        assert lasting_name(other) == other
+        assert inventory_uri(other) == other
 
 
 def test_old_versions_delete_markers_and_folders_are_no_inputs(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_scoring_takes_an_inventory_for_a_manifest(tmp_path: Path) -> None:
     uri = report(tmp_path, objects("a.jpg", "b.jpg"))
     source = open_source((), uri)
     assert [part.num_rows for part in source.parts()] == [2]
-    assert (source.by_name, source.identity()) == (False, {"manifest": lasting_name(uri)})
+    assert (source.by_name, source.identity()) == (False, {"manifest": inventory_uri(uri)})
 
 
 def test_our_own_manifest_json_is_not_taken_for_one(tmp_path: Path) -> None:
