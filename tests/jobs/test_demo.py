@@ -25,7 +25,7 @@ def ended(*arguments: object) -> str:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a small demo leaves."""
     folder = tmp_path_factory.mktemp("demo")
-    said = ended("jobs.demo", "--output", folder, "--faces", "150", "--epochs", "2")
+    said = ended("jobs.demo", "--output", folder, "--faces", "220", "--epochs", "2")
     for name in ("ingest", "train", "evaluate", "score", "report"):
         assert f"\n$ python -m jobs.{name} " in said
     assert (folder / "report.html").is_file()
@@ -37,7 +37,7 @@ def test_the_demo_leaves_a_bundle_predictions_of_two_networks_and_a_proof_of_bot
 ) -> None:
     assert len(read_bundle(demo / "train" / "bundle").record["history"]) == 2
     for name in ("score", "score-shipped"):
-        assert "inputs  156 = 150 scored + 6 quarantined" in ended(
+        assert "inputs  226 = 220 scored + 6 quarantined" in ended(
             "jobs.verify", "--output", demo / name
         )
 
@@ -53,6 +53,6 @@ def test_calibrate_report_and_export_take_what_the_demo_leaves(demo: Path, tmp_p
         "jobs.report", "--predictions", demo / "score", "--labels", demo / "manifest",
         "--output", tmp_path / "report.html", "--json", tmp_path / "report.json",
     )  # fmt: skip
-    assert tables.read_json(str(tmp_path / "report.json"))["counts"]["scored"] == 150
+    assert tables.read_json(str(tmp_path / "report.json"))["counts"]["scored"] == 220
     ended("jobs.export", "--bundle", bundle, "--output", tmp_path / "exported")
     assert (tmp_path / "exported" / "network.onnx").exists()
