@@ -127,6 +127,15 @@ def sixteen_bit(path: Path) -> None:
     path.write_bytes(encoded(Image.fromarray(grey), "PNG"))
 
 
+def twelve_bit(path: Path) -> None:
+    """A grey PNG of 12 bits in 16, which its sBIT chunk declares."""
+    grey = np.asarray(face().convert("L")).astype(np.uint16) * 16
+    data, body = encoded(Image.fromarray(grey), "PNG"), b"sBIT\x0c"
+    at = data.index(b"IDAT") - 4
+    whole = struct.pack(">I", 1) + body + struct.pack(">I", zlib.crc32(body))
+    path.write_bytes(data[:at] + whole + data[at:])
+
+
 def png(width: int, height: int, depth: int, color: int, raw: bytes) -> bytes:
     """A PNG from its raw scan lines."""
 
@@ -228,7 +237,14 @@ def _good() -> Iterator[Kind]:
         yield Kind(f"PNG, mode {mode}", f"{mode}.png", SCORED, saved(as_mode(mode), "PNG"), note)
     clear = saved(as_mode("P"), "PNG", transparency=0)
     yield Kind("palette with transparency", "clear.png", SCORED, clear, "on white")
-    yield Kind("16-bit grey PNG", "deep.png", SCORED, sixteen_bit, "the high byte counts")
+    yield Kind("16-bit grey PNG", "deep.png", SCORED, sixteen_bit, "0 to 65,535 as 0 to 255")
+    yield Kind(
+        "12-bit grey PNG (sBIT)", "twelve.png", SCORED, twelve_bit, "by the bits it declares"
+    )
+    yield Kind(
+        "PNG with a text of wrong checksum", "text.png", SCORED,
+        damaged(lambda data: data[:33] + b"\0\0\0\4tEXtabcd\0\0\0\7" + data[33:], "PNG"), "ignored",
+    )  # fmt: skip
     rgb48 = png(16, 16, 16, 2, (b"\0" + b"\x80\x01" * 48) * 16)
     yield Kind("16-bit RGB PNG", "deep-rgb.png", SCORED, content(rgb48), "the high byte counts")
     for kind, name in (("GIF", "moving.gif"), ("WEBP", "moving.webp"), ("PNG", "moving.png")):
@@ -268,6 +284,17 @@ def _bad() -> Iterator[Kind]:
     yield Kind("12-bit JPEG", "deep.jpg", unsupported, damaged(after_header(12, 4)))
     yield Kind("lossless JPEG", "lossless.jpg", corrupt, damaged(after_header(0xC3, 1)))
     yield Kind("float TIFF", "float.tif", unsupported, tiff_float, "no known white level")
+    yield Kind(
+        "32-bit integer TIFF", "integer.tif", unsupported,
+        saved(lambda image: image.convert("I"), "TIFF"), "no known white level",
+    )  # fmt: skip
+    for title, kind in (("JPEG 2000", "JPEG2000"), ("PPM", "PPM"), ("icon (ICO)", "ICO")):
+        yield Kind(title, f"{kind.lower()}.png", unsupported, saved(same, kind), "named in the row")
+    yield Kind(
+        "PNG whose stream ends early", "short.png", truncated,
+        content(png(48, 48, 8, 2, (b"\0" + b"\x80" * 144) * 20)),
+        "its rows after the 20th were never written",
+    )  # fmt: skip
     half = damaged(lambda data: data[: len(data) // 2], "PNG")
     yield Kind("PNG cut in half", "half.png", truncated, half)
     gif = damaged(lambda data: data[: len(data) // 2], "GIF")

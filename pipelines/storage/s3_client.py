@@ -11,6 +11,7 @@ from typing import Any
 from obstore import exceptions as obstore_errors
 from obstore.store import S3Store
 
+from model.errors import StorageError
 from pipelines.environment import seconds
 from pipelines.storage.uris import split_s3
 
@@ -18,8 +19,20 @@ _SHORTEST_WAIT, _LONGEST_WAIT = timedelta(milliseconds=200), timedelta(seconds=1
 
 
 def endpoint() -> str | None:
-    """The endpoint that the AWS variables name, or None for Amazon's own."""
-    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    """The endpoint that the AWS variables name, or None for Amazon's own.
+
+    Raises:
+        StorageError: it has no scheme, of which obstore would panic.
+    """
+    for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
+        address = os.environ.get(name)
+        if address and not re.match(r"https?://[^/]", address):
+            raise StorageError(
+                f"{name}={address} is no URL: write http://{address} or https://{address}"
+            )
+        if address:
+            return address
+    return None
 
 
 def region() -> str:

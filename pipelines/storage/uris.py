@@ -18,6 +18,8 @@ def normalize(uri: str) -> str:
     """
     if _CREDENTIAL.search(uri):  # it would end up in lineage and logs
         raise StorageError("a URI holds a credential: give it as AWS_ACCESS_KEY_ID and the like")
+    if re.match(r"s3:/?(?!/)", uri):
+        raise StorageError(f"{uri!r} lacks a slash: write s3://bucket/prefix")
     if uri.startswith("s3://"):
         bucket, _ = split_s3(uri)
         if not bucket:

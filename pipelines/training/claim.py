@@ -130,8 +130,8 @@ def resolve(options: TrainOptions, recipe: Recipe | None = None) -> TrainingJob:
     Raises:
         UsageError: something is missing, or does not fit together.
     """
-    recipe = recipe or options.recipe()
     manifest, output = options.uri("manifest"), options.uri("output")
+    recipe = _as_begun(recipe or options.recipe(), output)
     start = None
     if options.learning.start_from:
         start_uri = storage.normalize(options.learning.start_from)
@@ -141,6 +141,17 @@ def resolve(options: TrainOptions, recipe: Recipe | None = None) -> TrainingJob:
     job = TrainingJob(options, recipe, manifest, output, teachers, start)
     check(job)
     return job
+
+
+def _as_begun(recipe: Recipe, output: str) -> Recipe:
+    """The recipe with the version of the pixels that a run begun earlier in the output has."""
+    try:
+        version = tables.read_json(storage.join(output, layout.RECORD))["recipe"]["input"][
+            "version"
+        ]
+    except (FileNotFoundError, KeyError):
+        return recipe
+    return dataclasses.replace(recipe, input=dataclasses.replace(recipe.input, version=version))
 
 
 def check(job: TrainingJob) -> None:

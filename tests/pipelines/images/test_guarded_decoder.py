@@ -1,10 +1,12 @@
 """Decoding apart: a real crash, hang or hog costs the image that did it, and no other."""
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from model.errors import DecodeError
 from model.preprocessing import InputSpec, decode_image
@@ -59,3 +61,24 @@ def test_what_kills_a_decoder_costs_one_image(
 def test_a_decoder_that_cannot_start_is_no_image_s_fault(face: bytes) -> None:
     with pytest.raises(RuntimeError, match=r"^the decoder process ended with code 1 before any"):
         IsolatedDecoder("tests.nowhere:decode_image")(face, SPEC)
+
+
+def of_many_scans(scans: int) -> bytes:
+    """A small progressive JPEG of 3000x3000 whose last scan is repeated: minutes of decoding."""
+    buffer = io.BytesIO()
+    Image.new("L", (3000, 3000), 128).save(buffer, "JPEG", progressive=True)
+    data = buffer.getvalue()
+    last = data.rindex(b"\xff\xda")
+    return data[:last] + data[last:-2] * scans + data[-2:]
+
+
+def test_a_progressive_jpeg_of_thousands_of_scans_ends_in_time() -> None:
+    data = of_many_scans(3000)
+    assert len(data) < 20_000_000
+    apart = IsolatedDecoder(timeout_s=1.0)
+    try:
+        with pytest.raises(DecodeError, match="took longer than 1 s") as error:
+            apart(data, InputSpec(32, 32))
+    finally:
+        apart.close()
+    assert error.value.reason == "timeout"

@@ -137,6 +137,21 @@ def test_failed_write_leaves_the_old_file_and_no_temporary_one(
     assert os.listdir(tmp_path) == ["run.json"]
 
 
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
+def test_an_endpoint_without_a_scheme_is_a_sentence_and_no_panic(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "minio.local:9000")
+    sentence = (
+        f"{name}=minio.local:9000 is no URL: write http://minio.local:9000 or "
+        "https://minio.local:9000"
+    )
+    with pytest.raises(StorageError, match=f"^{re.escape(sentence)}$"):
+        storage.require_readable("s3://bucket/faces", "`images`")
+    with pytest.raises(StorageError, match=f"^{re.escape(sentence)}$"):
+        storage.read_bytes("s3://bucket/faces/1.jpg")
+
+
 def test_every_write_passes_one_door_and_can_be_stopped_before_amid_and_after(
     tmp_path: Path,
 ) -> None:
@@ -182,6 +197,8 @@ def test_uri_is_made_absolute_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     [
         ("gs://b/x", "gs:// is not supported: use a local path or s3://bucket/prefix"),
         ("s3://", "'s3://' names no bucket: write s3://bucket/prefix"),
+        ("s3:/bucket/x", "'s3:/bucket/x' lacks a slash: write s3://bucket/prefix"),
+        ("s3:bucket/x", "'s3:bucket/x' lacks a slash: write s3://bucket/prefix"),
     ],
 )
 def test_uri_of_another_kind_is_refused(uri: str, message: str) -> None:

@@ -1,0 +1,67 @@
+"""What a file is, where no decoder takes it."""
+
+import io
+import struct
+
+import pytest
+from PIL import Image
+
+from model.errors import DecodeError
+from model.preprocessing import InputSpec, decode_image
+
+
+def ftyp(brand: bytes) -> bytes:
+    return struct.pack(">I", 24) + b"ftyp" + brand + bytes(4) + brand + b"mif1" + bytes(40)
+
+
+def told(data: bytes) -> tuple[str, str]:
+    with pytest.raises(DecodeError) as error:
+        decode_image(data, InputSpec(32, 32))
+    return error.value.reason, str(error.value)
+
+
+def saved(kind: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (32, 32), "red").save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (saved("JPEG2000"), "JPEG 2000"),
+        (b"\xff\x4f\xff\x51" + bytes(60), "a JPEG 2000 codestream"),
+        (saved("PPM"), "PPM"),
+        (b"P5\n# made by a scanner\n4 4\n255\n" + bytes(16), "PGM"),
+        (b"P2 2 2 255 0 0 0 0", "PGM"),
+        (saved("ICO"), "an icon (ICO)"),
+        (saved("PCX"), "PCX"),
+        (saved("SGI"), "SGI"),
+        (saved("DDS"), "DDS"),
+        (ftyp(b"heix"), "HEIC"),
+        (ftyp(b"mif1"), "HEIF"),
+        (ftyp(b"msf1"), "HEIF sequence"),
+        (ftyp(b"avci"), "HEIF of AVC"),
+        (ftyp(b"crx "), "a Canon CR3 raw picture"),
+        (b"%PDF-1.7\n" + bytes(100), "PDF"),
+    ],
+)
+def test_a_known_format_that_is_not_read_is_named(data: bytes, name: str) -> None:
+    assert told(data) == ("unsupported", f"it is {name}, which no decoder here reads")
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"<!DOCTYPE html><title>404", "it is a web page: the download went wrong"),
+        (b"<?xml version='1.0'?><Error><Code>NoSuchKey</Code></Error>",
+         "it is XML: a drawing, or a store's error in place of the file"),
+        (b"\x1f\x8b\x08" + bytes(30), "it is compressed by gzip: unpack it"),
+        (b"version https://git-lfs.github.com/spec/v1\n",
+         "it is a Git LFS pointer and not the file: run `git lfs pull`"),
+        (ftyp(b"isom"), "it is a film (MP4 or QuickTime)"),
+        (b"hello, world", "no image format starts with 68 65 6c 6c 6f 2c 20 77 6f 72 6c 64"),
+    ],
+)  # fmt: skip
+def test_what_is_no_picture_is_told_for_what_it_is(data: bytes, text: str) -> None:
+    assert told(data) == ("not_an_image", text)
