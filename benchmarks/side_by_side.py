@@ -1,8 +1,8 @@
 """Two checkouts side by side: `python -m benchmarks.side_by_side --before FOLDER`.
 
-Runs `jobs.score` (the shipped bundle on a folder of images) and `jobs.train` (one epoch of 4,000 of them) of another
-checkout and of this one in turns, A B A B, and writes docs/benchmarks/side-by-side.md: medians and
-their ratios. The other checkout needs a `.venv` (`make setup`), or a link to one.
+Runs `jobs.score` (the shipped bundle on a folder of images) and `jobs.train` (one epoch of 4,000
+of them) of another checkout and of this one in turns, A B A B, and writes
+docs/benchmarks/side-by-side.md: medians and their ratios. Both run in this environment.
 """
 
 import argparse
