@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = ("model", "pipelines", "jobs")
 FILE_LINES, FUNCTION_LINES, JOB_LINES = 300, 60, 80
-OTHER_PROGRAMS = {"--runtime-env-json", "--muted"}  # a flag of Ray's; a variable of CSS
+OTHER_PROGRAMS = {"--runtime-env-json", "--format", "--muted"}  # Ray's, aws's; a CSS variable
 EXCUSE = re.compile(r"#.*\blong: \S")  # a comment that says why
 
 sources = pytest.mark.parametrize(

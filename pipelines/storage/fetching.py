@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import errno
+import functools
 import os
 import stat
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -21,6 +22,7 @@ MOST_BYTES = 256 * 2**20
 # 16 GETs in flight hide 40 ms of latency at 400 images/s; each holds one file in memory.
 _READ_AHEAD = 16
 
+_TRIED_OTHERS = 8  # objects that are read to learn whether a bucket is shut
 _READABLE: dict[str, str] = {}  # bucket -> an object of it that this process has read
 
 Item = TypeVar("Item")
@@ -40,11 +42,17 @@ class ReadFailure(Exception):
         self.reason = reason
 
 
-def fetch(entry: Mapping[str, Any]) -> bytes | ReadFailure:
+def fetch(
+    entry: Mapping[str, Any], others: Sequence[Mapping[str, Any]] = ()
+) -> bytes | ReadFailure:
     """The bytes of one manifest row (uri, offset, bytes).
 
     What is wrong with this one file comes back as a `ReadFailure`; a failing store raises,
     because an outage must never turn into bad images.
+
+    Args:
+        entry: the row.
+        others: rows by which is told whether a denial is about this object or the whole bucket.
 
     Raises:
         OSError: the store could not answer.
@@ -58,7 +66,7 @@ def fetch(entry: Mapping[str, Any]) -> bytes | ReadFailure:
     except (FileNotFoundError, NotADirectoryError):
         return ReadFailure("not_found", f"{uri} does not exist")
     except PermissionError as error:
-        if not storage.is_local(uri) and not _is_bucket_readable(storage.split_s3(uri)[0]):
+        if not storage.is_local(uri) and not _is_bucket_readable(uri, others):
             raise
         return ReadFailure("denied", str(error))
     except OSError as error:
@@ -116,20 +124,26 @@ def _bad_key(uri: str) -> ReadFailure:
     return ReadFailure("bad_key", f"{uri!r}: {why}outer slash: copy the object to another key")
 
 
-def _is_bucket_readable(bucket: str) -> bool:
-    """Whether an object of the bucket that was read earlier can still be read.
+def _is_bucket_readable(denied_uri: str, others: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether another object of the bucket can be read now: one that was, else a few of `others`.
 
     Then a denial is about the one object (its own policy or key), a row; else the whole bucket is
     shut, as with a revoked key, and that must not turn into bad images.
     """
+    bucket = storage.split_s3(denied_uri)[0]
     known_uri = _READABLE.get(bucket)
-    if known_uri is None:
-        return False
-    try:
-        get_object(known_uri)
-    except OSError:
-        return False
-    return True
+    step = max(1, len(others) // _TRIED_OTHERS)
+    tried = [known_uri] if known_uri else [str(other["uri"]) for other in others[::step]]
+    for uri in tried:
+        if uri == denied_uri or storage.is_local(uri) or storage.split_s3(uri)[0] != bucket:
+            continue
+        try:
+            get_object(uri)
+        except (OSError, ReadFailure):
+            continue
+        _READABLE[bucket] = uri
+        return True
+    return False
 
 
 def fetch_all(entries: Sequence[Mapping[str, Any]]) -> Generator[bytes | ReadFailure]:
@@ -137,7 +151,7 @@ def fetch_all(entries: Sequence[Mapping[str, Any]]) -> Generator[bytes | ReadFai
     if not entries or not storage.store_of(str(entries[0]["uri"])).READS_AHEAD:
         yield from map(fetch, entries)
         return
-    yield from read_ahead(fetch, entries, _READ_AHEAD)
+    yield from read_ahead(functools.partial(fetch, others=entries), entries, _READ_AHEAD)
 
 
 def read_ahead(

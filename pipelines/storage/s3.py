@@ -15,7 +15,7 @@ import obstore
 from obstore.store import S3Store
 
 from model.errors import StorageError
-from pipelines.storage.s3_client import as_os_errors, endpoint, region, s3_store
+from pipelines.storage.s3_client import as_os_errors, endpoint, region, s3_store, told_code
 from pipelines.storage.s3_listing import files, folders, is_folder
 from pipelines.storage.uris import split_s3
 
@@ -156,7 +156,9 @@ def _probe(uri: str, argument: str) -> bool:
             return bool(next(iter(obstore.list(store, prefix or None, chunk_size=1)), None))
     except OSError as error:
         text = str(error).removeprefix(uri)
-        if isinstance(error, FileNotFoundError) or "NoSuchBucket" in text:
+        if (known := told_code(text)) is not None:
+            reason = known
+        elif isinstance(error, FileNotFoundError) or "NoSuchBucket" in text:
             reason = f"there is no bucket {bucket!r}{at_endpoint}: check the name or create it"
         elif isinstance(error, PermissionError) or _REFUSED.search(text):
             reason = _denied(bucket, at_endpoint)
@@ -176,5 +178,5 @@ def _denied(bucket: str, at_endpoint: str) -> str:
     text = f"access to bucket {bucket!r}{at_endpoint} is denied: check AWS_ACCESS_KEY_ID, "
     text += "AWS_SECRET_ACCESS_KEY and the bucket's policy"
     if "AWS_ACCESS_KEY_ID" not in os.environ and Path("~/.aws/credentials").expanduser().exists():
-        text += "; profiles are not read: eval $(aws configure export-credentials `format` env)"
+        text += "; profiles are not read: eval $(aws configure export-credentials --format env)"
     return text

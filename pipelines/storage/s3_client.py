@@ -73,6 +73,33 @@ def s3_files() -> Any:
     return s3fs.S3FileSystem(endpoint_url=endpoint(), client_kwargs={"region_name": region()})
 
 
+# S3's own codes (Amazon S3 API reference, "Error responses") whose cure the name does not tell.
+_CODES = {
+    "ExpiredToken": "the credentials have expired: renew them, and the same command continues",
+    "TokenRefreshRequired": "the credentials have expired: renew them, and the same command "
+    "continues",
+    "InvalidToken": "AWS_SESSION_TOKEN does not belong to AWS_ACCESS_KEY_ID: set both anew",
+    "RequestTimeTooSkewed": "this machine's clock is more than 15 minutes off: set it, and the "
+    "same command continues",
+    "RequestExpired": "this machine's clock is more than 15 minutes off: set it, and the "
+    "same command continues",
+    "InvalidObjectState": "the object is archived (Glacier): restore it first",
+    "AllAccessDisabled": "the store has shut this bucket for everybody",
+    "AccountProblem": "the store has shut this account",
+}
+
+
+# What is wrong with the one object that was asked for, whatever the status: a key of its own
+# (SSE-C, KMS) that nobody has given, an archive.
+_OF_ONE_OBJECT = re.compile(r"<Code>(InvalidRequest|InvalidObjectState|KMS\.[\w.]+)</Code>")
+
+
+def told_code(text: str) -> str | None:
+    """What a store's answer means, by the code in it; None for the codes that say it themselves."""
+    code = re.search(r"<Code>([\w.]+)</Code>", text)
+    return _CODES.get(code[1]) if code else None
+
+
 @contextlib.contextmanager
 def as_os_errors(uri: str) -> Generator[None]:
     """Turn obstore's errors into Python's own: FileNotFoundError, PermissionError, OSError."""
@@ -82,11 +109,23 @@ def as_os_errors(uri: str) -> Generator[None]:
         raise FileNotFoundError(f"{uri} does not exist") from None
     except obstore_errors.AlreadyExistsError:
         raise FileExistsError(f"{uri} exists already") from None
-    except (obstore_errors.PermissionDeniedError, obstore_errors.UnauthenticatedError):
+    except (obstore_errors.PermissionDeniedError, obstore_errors.UnauthenticatedError) as error:
+        known = told_code(str(error))
+        if known is not None:
+            raise PermissionError(f"{uri}: {known}{_code(str(error))}") from None
         raise PermissionError(f"access to {uri} is denied") from None
     except obstore_errors.BaseError as error:
         # obstore's text goes on with the server's XML and a Rust debug dump; S3's code matters.
         text = str(error)
-        code = re.search(r"<Code>\w+</Code>", text)
+        if _OF_ONE_OBJECT.search(text):
+            said = re.search(r"<Message>(.*?)</Message>", text)
+            reason = told_code(text) or (said[1][:200] if said else "it cannot be read")
+            raise PermissionError(f"{uri}: {reason}{_code(text)}") from None
         first = re.sub(r" https?://\S+", "", text.partition("\n")[0].partition("<?xml")[0])
-        raise OSError(f"{uri}: {first[:200]}{code[0] if code else ''}") from None
+        raise OSError(f"{uri}: {told_code(text) or first[:200]}{_code(text)}") from None
+
+
+def _code(text: str) -> str:
+    """` <Code>ExpiredToken</Code>` of a store's answer, or ''."""
+    code = re.search(r"<Code>[\w.]+</Code>", text)
+    return f" {code[0]}" if code else ""

@@ -31,6 +31,22 @@ def test_a_denial_is_a_row_only_while_the_bucket_is_readable(
         fetch({"uri": "s3://witness-bucket/secret.jpg"})
 
 
+def test_a_first_object_that_is_denied_is_a_row_where_another_of_its_shard_can_be_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def read(uri: str) -> bytes:
+        if uri.endswith(("/0.jpg", "/1.jpg")) or "shut" in uri:
+            raise PermissionError(f"{uri}: it has a key of its own")
+        return b"image"
+
+    monkeypatch.setattr(fetching, "get_object", read)
+    rows = list(fetching.fetch_all([{"uri": f"s3://some/{n}.jpg"} for n in range(5)]))
+    assert [getattr(row, "reason", row) for row in rows] == ["denied"] * 2 + [b"image"] * 3
+    assert str(rows[0]) == "s3://some/0.jpg: it has a key of its own"
+    with pytest.raises(PermissionError):
+        list(fetching.fetch_all([{"uri": f"s3://shut/{n}.jpg"} for n in range(5)]))
+
+
 def test_read_ahead_keeps_order_and_holds_only_a_few() -> None:
     asked: list[int] = []
 

@@ -300,22 +300,9 @@ def served(
         server.shutdown()
 
 
-@pytest.mark.parametrize(
-    ("status", "code", "reason"),
-    [
-        (301, "PermanentRedirect", "bucket 'faces' is not in region us-east-1: set AWS_REGION to "
-         "its region, on a cluster on every node"),
-        (403, "AccessDenied", "access to bucket 'faces' at ENDPOINT is denied: check "
-         "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy"),
-        (403, "", "access to bucket 'faces' at ENDPOINT is denied: check "
-         "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy"),
-        (400, "Strange", "the store at ENDPOINT cannot be reached: check AWS_ENDPOINT_URL and the "
-         "network"),
-    ],
-)  # fmt: skip
-def test_what_a_store_answers_is_told_by_its_status_not_by_what_the_url_holds(
-    status: int, code: str, reason: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def answering(status: int, code: str) -> type[BaseHTTPRequestHandler]:
+    """A store that answers every request so."""
+
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             body = f"<Error><Code>{code}</Code><Message>no</Message></Error>" if code else ""
@@ -327,8 +314,51 @@ def test_what_a_store_answers_is_told_by_its_status_not_by_what_the_url_holds(
         def log_message(self, *_: object) -> None:
             pass
 
+    return Answer
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "reason"),
+    [
+        (301, "PermanentRedirect", "bucket 'faces' is not in region us-east-1: set AWS_REGION to "
+         "its region, on a cluster on every node"),
+        (403, "AccessDenied", "access to bucket 'faces' at ENDPOINT is denied: check "
+         "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy"),
+        (403, "", "access to bucket 'faces' at ENDPOINT is denied: check "
+         "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy"),
+        (400, "ExpiredToken",
+         "the credentials have expired: renew them, and the same command continues"),
+        (403, "RequestTimeTooSkewed", "this machine's clock is more than 15 minutes off: set it, "
+         "and the same command continues"),
+        (400, "Strange", "the store at ENDPOINT cannot be reached: check AWS_ENDPOINT_URL and the "
+         "network"),
+    ],
+)  # fmt: skip
+def test_what_a_store_answers_is_told_by_its_status_not_by_what_the_url_holds(
+    status: int, code: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     prefix = "s3://faces/redirect/403" + "x" * 200  # and obstore's text begins with the URL
-    with served(Answer, monkeypatch), pytest.raises(StorageError) as error:
+    with served(answering(status, code), monkeypatch), pytest.raises(StorageError) as error:
         storage.require_readable(prefix, "`images`")
     told = re.sub(r"http://127.0.0.1:\d+", "ENDPOINT", str(error.value))
     assert told == f"`images` {prefix}: {reason}"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind", "reason"),
+    [
+        (400, "ExpiredToken", OSError, "the credentials have expired: renew them, and the same"),
+        (400, "InvalidRequest", PermissionError, "no"),
+        (400, "KMS.DisabledException", PermissionError, "no"),
+        (403, "InvalidObjectState", PermissionError, "the object is archived (Glacier): restore"),
+        (403, "RequestTimeTooSkewed", PermissionError, "this machine's clock is more than 15"),
+    ],
+)
+def test_what_a_store_says_of_one_object_is_told_with_its_cure(
+    status: int, code: str, kind: type[OSError], reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        served(answering(status, code), monkeypatch),
+        pytest.raises(kind, match=rf"^s3://faces/1.jpg: {re.escape(reason)}.*<Code>{code}</Code>$"),
+    ):
+        storage.read_bytes("s3://faces/1.jpg")
