@@ -27,7 +27,10 @@ _QUIET = {
 }
 # What a driver's environment says and workers on other nodes must know too. Never a key: Ray shows
 # a runtime environment to whoever may see its dashboard (docs/security.md).
-_PASSED_ON = re.compile(r"FACEMILL_\w+|AWS_ENDPOINT_URL(_S3)?|AWS_(DEFAULT_)?REGION|AWS_ALLOW_HTTP")
+_PASSED_ON = re.compile(
+    r"FACEMILL_\w+|AWS_ENDPOINT_URL(_S3)?|AWS_(DEFAULT_)?REGION|AWS_ALLOW_HTTP"
+    r"|AWS_SKIP_SIGNATURE|AWS_REQUEST_PAYER"
+)
 
 
 def quiet_libraries() -> None:

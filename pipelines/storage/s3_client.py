@@ -67,10 +67,13 @@ def s3_store(uri: str) -> tuple[S3Store, str]:
 
 
 def s3_files() -> Any:
-    """S3 through s3fs, for what obstore cannot do."""
+    """S3 through s3fs, for what obstore cannot do; without a signature where obstore signs none."""
     import s3fs  # a second to import, and few need it
 
-    return s3fs.S3FileSystem(endpoint_url=endpoint(), client_kwargs={"region_name": region()})
+    unsigned = os.environ.get("AWS_SKIP_SIGNATURE", "").lower() in ("1", "true", "yes", "on")
+    return s3fs.S3FileSystem(
+        anon=unsigned, endpoint_url=endpoint(), client_kwargs={"region_name": region()}
+    )
 
 
 # S3's own codes (Amazon S3 API reference, "Error responses") whose cure the name does not tell.

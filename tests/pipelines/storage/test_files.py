@@ -137,6 +137,68 @@ def test_failed_write_leaves_the_old_file_and_no_temporary_one(
     assert os.listdir(tmp_path) == ["run.json"]
 
 
+ONE_KEY = (
+    "<Contents><Key>1.jpg</Key><Size>3</Size><ETag>e</ETag>"
+    "<LastModified>2026-01-01T00:00:00.000Z</LastModified></Contents>"
+)
+
+
+class Public(BaseHTTPRequestHandler):
+    """A bucket that anybody may read, and that refuses whoever signs."""
+
+    def do_GET(self) -> None:
+        keys = "" if "prefix=%2F" in self.path else ONE_KEY
+        listed = f"<ListBucketResult><IsTruncated>false</IsTruncated>{keys}</ListBucketResult>"
+        body = listed if "list-type=2" in self.path else "jpg"
+        self.send_response(403 if "Authorization" in self.headers else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("ETag", "e")
+        self.send_header("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT")
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class PaidByReader(BaseHTTPRequestHandler):
+    """A bucket whose reader must say that he pays."""
+
+    def do_GET(self) -> None:
+        pays = self.headers.get("x-amz-request-payer") == "requester"
+        self.send_response(200 if pays else 403)
+        self.send_header("Content-Length", "3")
+        self.send_header("ETag", "e")
+        self.send_header("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT")
+        self.end_headers()
+        self.wfile.write(b"jpg")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_bucket_whose_reader_pays_is_read_where_the_environment_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with served(PaidByReader, monkeypatch):
+        with pytest.raises(PermissionError):
+            storage.read_bytes("s3://nobody-pays/1.jpg")
+        monkeypatch.setenv("AWS_REQUEST_PAYER", "true")
+        assert storage.read_bytes("s3://i-pay/1.jpg") == b"jpg"
+
+
+def test_a_public_bucket_is_listed_and_read_without_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    with served(Public, monkeypatch):
+        with pytest.raises(PermissionError):
+            storage.read_bytes("s3://signed/1.jpg")
+        monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.delenv(name)
+        storage.require_readable("s3://public", "`images`")
+        assert [entry.uri for entry in listing.list_files("s3://public")] == ["s3://public/1.jpg"]
+        assert storage.read_bytes("s3://public/1.jpg") == b"jpg"
+
+
 @pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
 def test_an_endpoint_without_a_scheme_is_a_sentence_and_no_panic(
     monkeypatch: pytest.MonkeyPatch, name: str
