@@ -27,9 +27,9 @@ def open_bundle(uri: str | None) -> Bundle:
                 return read_bundle(SHIPPED / name)
         raise BundleError(f"no bundle is shipped below {SHIPPED}: give `bundle`")
     uri = storage.normalize(uri)
+    storage.require_readable(uri, "`bundle`")
     if storage.is_local(uri):
         return read_bundle(uri)
-    storage.require_readable(uri, "`bundle`")
     # The folder lives as long as the process: a Predictor loads from it later.
     folder = Path(tempfile.mkdtemp(prefix="facemill-bundle-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)

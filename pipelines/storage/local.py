@@ -163,9 +163,19 @@ def require_readable(uri: str, argument: str) -> None:
         StorageError: it does not exist, or its permissions forbid it.
     """
     if not os.path.exists(uri):
-        raise StorageError(f"{argument} {uri} does not exist: check the path")
+        raise StorageError(f"{argument} {uri} does not exist: check the path{_left_at_home()}")
     if os.path.isdir(uri) and not os.access(uri, os.R_OK | os.X_OK):
         raise StorageError(f"{argument} {uri} cannot be read: check its permissions")
+
+
+def _left_at_home() -> str:
+    """In a submitted job, why a path of the submitter's may be missing here; else nothing."""
+    if "/working_dir_files/" not in f"{os.getcwd()}/":  # where Ray unpacks a job's code
+        return ""
+    return (
+        "; `ray job submit` takes along only what .gitignore and .rayignore leave of the working "
+        "directory: put it into a store that the nodes reach, and give that URI"
+    )
 
 
 def require_store(uri: str, argument: str) -> None:

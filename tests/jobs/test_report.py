@@ -78,7 +78,7 @@ def test_calibrate_score_and_report_on_drawn_faces(
         (["--predictions", "{tmp}/none"], "error: --predictions {tmp}/none does not exist"),
         (["--predictions", "{tmp}/run", "--labels", "{tmp}/no.csv", "--output", "{tmp}/r.html"],
          "error: --labels {tmp}/no.csv does not exist"),
-        (["--card", "--bundle", "{tmp}/none"], "error: {tmp}/none is no bundle"),
+        (["--card", "--bundle", "{tmp}/none"], "error: --bundle {tmp}/none does not"),
     ],
 )  # fmt: skip
 def test_a_bad_argument_is_one_sentence(

@@ -143,6 +143,16 @@ ONE_KEY = (
 )
 
 
+def test_in_a_submitted_job_a_missing_path_says_what_stays_at_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unpacked = tmp_path / "working_dir_files" / "_ray_pkg_1"
+    unpacked.mkdir(parents=True)
+    monkeypatch.chdir(unpacked)
+    with pytest.raises(StorageError, match=r"takes along only what \.gitignore and \.rayignore"):
+        storage.require_readable(storage.normalize("runs/train/bundle"), "`bundle`")
+
+
 class Public(BaseHTTPRequestHandler):
     """A bucket that anybody may read, and that refuses whoever signs."""
 
