@@ -127,6 +127,9 @@ def test_a_finished_run_does_nothing_and_other_arguments_are_refused(
         "decode", "train", "measure_train", "measure_val", "measure_test", "finish",
     ]  # fmt: skip
     assert {line["run_id"] for line in lines} == {"5f0c"}
+    after = one_epoch.said.partition('"phase": "train"')[2]
+    assert "decode test: " in after  # what was learned from and validated on is decoded already
+    assert "decode train: " not in after and "decode val: " not in after
     assert one_epoch.bundle.record["training"]["run_id"] == "5f0c"
     monkeypatch.setenv("FACEMILL_RUN_ID", "another")  # of the process; the run keeps its own
     again = train(options)
