@@ -5,7 +5,7 @@ in the text of an error (`` `shard_rows` ``), whatever group it is in.
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from model.errors import UsageError
@@ -61,6 +61,19 @@ def to_json(options: Any) -> dict[str, Any]:
         for name, value in flat(options).items()
         if name not in usual or value != usual[name]
     }
+
+
+def with_places(options: Options, place: Callable[[str], str], *uris: str) -> Options:
+    """The options with every URI among them put through `place`, by the names of their fields."""
+    values = flat(options)
+    placed: dict[str, Any] = {}
+    for name in uris:
+        value = values[name]
+        if isinstance(value, tuple):
+            placed[name] = tuple(map(place, value))  # type: ignore[arg-type]
+        elif value:
+            placed[name] = place(value)
+    return changed(options, **placed)
 
 
 def _defaults(kind: Any) -> Iterator[tuple[str, Any]]:

@@ -8,7 +8,7 @@ from model.bundle import Bundle
 from model.calibration import Reading, chosen_bins
 from model.errors import UsageError
 from model.precision import Precision, fastest_precision
-from pipelines import configuration
+from pipelines import configuration, storage
 from pipelines.manifests.sources import Source
 from pipelines.predictions import layout
 from pipelines.scoring.options import ScoreOptions
@@ -20,6 +20,7 @@ from pipelines.telemetry.phases import run_id
 # record without `views` took one view.
 _BEFORE = {"views": 1, "images": None, "manifest": None, "table": None, "fingerprint": None}
 _MOST_VERSIONS = 1000
+_URIS = ("images", "manifest", "bundle", "output")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +117,9 @@ def claim(job: ScoringJob) -> ScoringJob:
             "format": 1,
             **job.lineage(),
             "run_id": run_id() or uuid.uuid4().hex[:12],
-            "options": configuration.to_json(job.settings.options),
+            "options": configuration.to_json(
+                configuration.with_places(job.settings.options, storage.normalize, *_URIS)
+            ),
         }
     )
     settings = dataclasses.replace(job.settings, run_id=record.get("run_id", ""))

@@ -16,6 +16,7 @@ from pipelines.telemetry import phases
 from pipelines.training import layout
 from pipelines.training.options import TrainOptions
 
+_URIS = ("manifest", "output", "teachers", "start_from", "cache")
 # Left out of the identity at these values, so that outputs whose record lacks them stay resumable.
 _DEFAULTS: dict[str, Any] = {
     "accumulate": 1, "early_stopping": None, "balance": "none", "teachers": [], "start": None,
@@ -219,7 +220,9 @@ def claim(job: TrainingJob, fingerprint: str) -> Trained | None:
         lambda: {
             "manifest": job.manifest,
             "run_id": phases.run_id(),
-            "options": configuration.to_json(job.options),
+            "options": configuration.to_json(
+                configuration.with_places(job.options, storage.normalize, *_URIS)
+            ),
         }
     )
     if before is None:

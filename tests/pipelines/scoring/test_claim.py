@@ -73,6 +73,15 @@ def test_the_options_of_a_run_are_saved_and_can_be_given_back(
     assert "coverage" not in saved  # what was not chosen may get a better default
 
 
+def test_saved_places_hold_from_whatever_folder_they_are_given_back(
+    options: ScoreOptions, untrained: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    claim(_job(changed(options, output="here", bundle="runs/bundle"), untrained))
+    saved = tables.read_json(f"{tmp_path}/here/job.json")["options"]
+    assert (saved["output"], saved["bundle"]) == (f"{tmp_path}/here", f"{tmp_path}/runs/bundle")
+
+
 def test_a_plan_counts_and_writes_nothing(options: ScoreOptions, untrained: Bundle) -> None:
     found = plan(_job(options, untrained))
     files = len(list(Path(options.images[0]).iterdir()))
