@@ -3,8 +3,8 @@
 _HEIF_BRANDS = {
     b"heic": "HEIC", b"heix": "HEIC", b"heim": "HEIC", b"heis": "HEIC", b"hevc": "HEIC sequence",
     b"hevx": "HEIC sequence", b"hevm": "HEIC sequence", b"hevs": "HEIC sequence",
-    b"mif1": "HEIF", b"mif2": "HEIF", b"msf1": "HEIF sequence", b"avif": "AVIF",
-    b"avis": "AVIF sequence", b"jpeg": "HEIF of JPEG", b"jpgs": "HEIF sequence of JPEG",
+    b"mif1": "HEIF", b"mif2": "HEIF", b"msf1": "HEIF sequence",
+    b"jpeg": "HEIF of JPEG", b"jpgs": "HEIF sequence of JPEG",
     b"avci": "HEIF of AVC", b"avcs": "HEIF sequence of AVC", b"j2ki": "HEIF of JPEG 2000",
     b"crx ": "a Canon CR3 raw picture",
 }  # fmt: skip
@@ -58,6 +58,10 @@ _OTHERS = (
     (0, b"ID3", "sound (MP3)"),
     (0, b"OggS", "sound or a film (Ogg)"),
 )
+_FILM_BRANDS = (
+    b"iso", b"mp4", b"mp7", b"avc", b"qt", b"M4V", b"M4A", b"3gp", b"3g2", b"das", b"MSN",
+)  # fmt: skip
+_MOST_BRAND_BYTES = 256
 _NETPBM = {
     b"1": "PBM",
     b"2": "PGM",
@@ -71,8 +75,11 @@ _NETPBM = {
 
 def picture_format(data: bytes) -> str | None:
     """The name of the picture format that the bytes begin like, of those that are not decoded."""
-    if data[4:8] == b"ftyp":
-        return _HEIF_BRANDS.get(data[8:12])
+    brands = _brands(data)
+    # A film may name a still's brand among those that it is compatible with.
+    for brand in brands[:1] if _is_film(brands) else brands:
+        if brand in _HEIF_BRANDS:
+            return _HEIF_BRANDS[brand]
     if data[:1] == b"P" and data[1:2] in _NETPBM and data[2:3].isspace():
         return _NETPBM[data[1:2]]
     return _named(data, _PICTURES)
@@ -80,9 +87,28 @@ def picture_format(data: bytes) -> str | None:
 
 def other_kind(data: bytes) -> str | None:
     """What else the bytes are, as the end of a sentence that begins with "it is"."""
-    if data[4:8] == b"ftyp":
-        return "a film (MP4 or QuickTime)"
+    if brands := _brands(data):
+        if _is_film(brands):
+            return "a film (MP4 or QuickTime)"
+        return f"a media file of brand {brands[0].decode('latin-1').strip()!r}"
     return _named(data, _OTHERS)
+
+
+def is_avif(data: bytes) -> bool:
+    """Whether the bytes begin like AVIF, which is decoded where its header is sound."""
+    return _brands(data)[:1] in ([b"avif"], [b"avis"])
+
+
+def _is_film(brands: list[bytes]) -> bool:
+    return bool(brands) and brands[0].startswith(_FILM_BRANDS)
+
+
+def _brands(data: bytes) -> list[bytes]:
+    """Major and compatible brands of an ISO media file (ISO 14496-12, 4.3); none of others."""
+    if data[4:8] != b"ftyp":
+        return []
+    box = data[: min(int.from_bytes(data[:4], "big"), _MOST_BRAND_BYTES)]
+    return [data[8:12], *(box[at : at + 4] for at in range(16, len(box) - 3, 4))]
 
 
 def _named(data: bytes, kinds: tuple[tuple[int, bytes, str], ...]) -> str | None:

@@ -17,7 +17,7 @@ from PIL import Image
 
 from model import png
 from model.errors import DecodeError
-from model.formats import other_kind, picture_format
+from model.formats import is_avif, other_kind, picture_format
 
 # Raised whenever the same bytes could give other pixels; a bundle keeps its own. 2: the scale of
 # deep grey samples is what the file declares, else the range of their type.
@@ -198,6 +198,8 @@ def _unidentified(data: bytes) -> DecodeError:
         return DecodeError("unsupported", f"it is a JPEG of {bits}-bit samples")
     if data.startswith(png.SIGNATURE):
         return DecodeError("corrupt", "it is a PNG whose header or palette is damaged")
+    if is_avif(data):
+        return DecodeError("corrupt", "it is an AVIF whose header is damaged")
     kind = other_kind(data)
     if kind is not None:
         return DecodeError("not_an_image", f"it is {kind}")

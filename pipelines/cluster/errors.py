@@ -6,7 +6,7 @@ from collections.abc import Generator
 
 from ray.exceptions import RayError, RayTaskError
 
-from model.errors import FacemillError, StorageError
+from model.errors import FacemillError, StorageError, UsageError
 
 _NAMES_AN_ERROR = re.compile(r"[\w.]*(Error|Exception)[^:]*: \S")
 
@@ -54,11 +54,14 @@ def as_resumable_failure(done: str) -> Generator[None]:
         done: what is safe: `scored`, `trained`.
 
     Raises:
-        FacemillError: in place of an OSError or RayError.
+        UsageError: as a task raised it: the same command cannot mend that.
+        FacemillError: in place of any other RayError, or an OSError.
     """
     try:
         yield
     except (OSError, RayError) as error:
+        if isinstance(cause := cause_of(error), UsageError):
+            raise cause from None
         raise FacemillError(
             f"{reason_of(error)}; what is {done} is safe: the same command continues from there"
         ) from error

@@ -120,7 +120,11 @@ def delete(uri: str) -> None:
 
 
 def delete_tree(uri: str) -> None:
-    """Remove a folder or a prefix and all that is in it."""
+    """Remove a folder or a prefix and all that is in it; nothing happens if it is not there.
+
+    Raises:
+        OSError: something in it cannot be removed.
+    """
     with announced("delete_tree", uri):
         store_of(uri).delete_tree(uri)
 

@@ -40,7 +40,9 @@ class Claim:
 
     def differences(self) -> list[str]:
         """`recipe.epochs was 12, is 3` for whatever the run in the output did otherwise."""
-        record = self.record()
+        return self._differences_from(self.record())
+
+    def _differences_from(self, record: Mapping[str, Any] | None) -> list[str]:
         if record is None:
             return []
         stated = record.get(self.under, {}) if self.under else record
@@ -53,13 +55,14 @@ class Claim:
         Raises:
             UsageError: another run is there; the message names what differs.
         """
-        different = self.differences()
+        record = self.record()
+        different = self._differences_from(record)
         if different:
             raise UsageError(
                 f"`output` {self.output} holds another {self.kind} ({'; '.join(different)}): "
                 f"choose another `output`{self.advice and f', or {self.advice}'}"
             )
-        return self.record()
+        return record
 
     def take(self, more: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
         """The record: of the same run begun earlier, or written now with `more` beside it.

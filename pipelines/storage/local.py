@@ -83,8 +83,13 @@ def delete(uri: str) -> None:
 
 
 def delete_tree(uri: str) -> None:
-    """Remove a folder and all that is in it."""
-    shutil.rmtree(uri, ignore_errors=True)
+    """Remove a folder and all that is in it; nothing happens if it is not there.
+
+    Raises:
+        OSError: something in it cannot be removed.
+    """
+    if os.path.lexists(uri):
+        shutil.rmtree(uri)
 
 
 def upload(uri: str, path: Path) -> None:

@@ -15,16 +15,15 @@ import obstore
 from obstore.store import S3Store
 
 from model.errors import StorageError
-from pipelines.storage.s3_client import as_os_errors, endpoint, region, s3_store, told_code
+from pipelines.storage.s3_client import as_os_errors, cure_of, endpoint, region, s3_store
 from pipelines.storage.s3_listing import files, folders, is_folder
 from pipelines.storage.uris import split_s3
 
 __all__ = ["files", "folders", "is_folder"]
 
 READS_AHEAD: bool = True
-SETTLE_S: float = (
-    0.5  # not every store honours "only if it is not there"; two writers see each other then
-)
+# Not every store honours "only if it is not there"; two writers see each other's object then.
+SETTLE_S: float = 0.5
 _REFUSED = re.compile("SignatureDoesNotMatch|InvalidAccessKeyId|AccessDenied|status code: 40[13]")
 _ONE_PUT_BYTES = 32 * 2**20  # 120 s at 2 Mbit/s; shards are smaller, data set files are not
 _CHUNK_BYTES = 32 * 2**20
@@ -41,7 +40,7 @@ def read(uri: str, offset: int | None, length: int | None) -> bytes:
 
 def write(uri: str, data: bytes, half: Callable[[], None]) -> None:
     """There at once and whole, with the one request or the one that ends its parts."""
-    half()
+    del half  # an object is never half there
     with as_os_errors(uri):
         store, key = s3_store(uri)
         obstore.put(store, key, data, use_multipart=len(data) > _ONE_PUT_BYTES)
@@ -156,7 +155,7 @@ def _probe(uri: str, argument: str) -> bool:
             return bool(next(iter(obstore.list(store, prefix or None, chunk_size=1)), None))
     except OSError as error:
         text = str(error).removeprefix(uri)
-        if (known := told_code(text)) is not None:
+        if (known := cure_of(text)) is not None:
             reason = known
         elif isinstance(error, FileNotFoundError) or "NoSuchBucket" in text:
             reason = f"there is no bucket {bucket!r}{at_endpoint}: check the name or create it"

@@ -77,7 +77,7 @@ def s3_files() -> Any:
 
 
 # S3's own codes (Amazon S3 API reference, "Error responses") whose cure the name does not tell.
-_CODES = {
+_CURES = {
     "ExpiredToken": "the credentials have expired: renew them, and the same command continues",
     "TokenRefreshRequired": "the credentials have expired: renew them, and the same command "
     "continues",
@@ -90,17 +90,15 @@ _CODES = {
     "AllAccessDisabled": "the store has shut this bucket for everybody",
     "AccountProblem": "the store has shut this account",
 }
-
-
 # What is wrong with the one object that was asked for, whatever the status: a key of its own
 # (SSE-C, KMS) that nobody has given, an archive.
 _OF_ONE_OBJECT = re.compile(r"<Code>(InvalidRequest|InvalidObjectState|KMS\.[\w.]+)</Code>")
 
 
-def told_code(text: str) -> str | None:
-    """What a store's answer means, by the code in it; None for the codes that say it themselves."""
+def cure_of(text: str) -> str | None:
+    """What to do about a store's answer, by the code in it; None where the code itself says it."""
     code = re.search(r"<Code>([\w.]+)</Code>", text)
-    return _CODES.get(code[1]) if code else None
+    return _CURES.get(code[1]) if code else None
 
 
 @contextlib.contextmanager
@@ -113,7 +111,7 @@ def as_os_errors(uri: str) -> Generator[None]:
     except obstore_errors.AlreadyExistsError:
         raise FileExistsError(f"{uri} exists already") from None
     except (obstore_errors.PermissionDeniedError, obstore_errors.UnauthenticatedError) as error:
-        known = told_code(str(error))
+        known = cure_of(str(error))
         if known is not None:
             raise PermissionError(f"{uri}: {known}{_code(str(error))}") from None
         raise PermissionError(f"access to {uri} is denied") from None
@@ -122,10 +120,10 @@ def as_os_errors(uri: str) -> Generator[None]:
         text = str(error)
         if _OF_ONE_OBJECT.search(text):
             said = re.search(r"<Message>(.*?)</Message>", text)
-            reason = told_code(text) or (said[1][:200] if said else "it cannot be read")
+            reason = cure_of(text) or (said[1][:200] if said else "it cannot be read")
             raise PermissionError(f"{uri}: {reason}{_code(text)}") from None
         first = re.sub(r" https?://\S+", "", text.partition("\n")[0].partition("<?xml")[0])
-        raise OSError(f"{uri}: {told_code(text) or first[:200]}{_code(text)}") from None
+        raise OSError(f"{uri}: {cure_of(text) or first[:200]}{_code(text)}") from None
 
 
 def _code(text: str) -> str:

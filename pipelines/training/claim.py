@@ -7,6 +7,7 @@ from typing import Any
 
 from model.bundle import RECORD_FILE, Bundle
 from model.errors import UsageError
+from model.preprocessing import PREPROCESSING_VERSION
 from model.recipes import Recipe
 from pipelines import configuration, storage
 from pipelines.bundles.opening import open_bundle
@@ -145,13 +146,18 @@ def resolve(options: TrainOptions, recipe: Recipe | None = None) -> TrainingJob:
 
 
 def _as_begun(recipe: Recipe, output: str) -> Recipe:
-    """The recipe with the version of the pixels that a run begun earlier in the output has."""
+    """The recipe with the version of the pixels that a run begun earlier in the output has.
+
+    Raises:
+        UsageError: this checkout does not know that version.
+    """
     try:
-        version = tables.read_json(storage.join(output, layout.RECORD))["recipe"]["input"][
-            "version"
-        ]
+        begun = tables.read_json(storage.join(output, layout.RECORD))["recipe"]["input"]
+        version = int(begun["version"])
     except (FileNotFoundError, KeyError):
         return recipe
+    if version > PREPROCESSING_VERSION:
+        raise UsageError(f"`output` {output} was begun by a newer facemill: update this checkout")
     return dataclasses.replace(recipe, input=dataclasses.replace(recipe.input, version=version))
 
 

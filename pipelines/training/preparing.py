@@ -1,5 +1,6 @@
 """Before the first step: what the manifest must have, and its images as files that workers map."""
 
+import contextlib
 import dataclasses
 from typing import Any
 
@@ -122,7 +123,8 @@ def cache_of(job: TrainingJob) -> str:
 def drop_decoded(job: TrainingJob) -> None:
     """Remove the decoded images of a run that is over, unless a cache was asked for."""
     if not job.options.run.cache:
-        storage.delete_tree(cache_of(job))
+        with contextlib.suppress(OSError):  # what is left costs disk and nothing else
+            storage.delete_tree(cache_of(job))
 
 
 def place_teachers(job: TrainingJob) -> tuple[str, ...]:

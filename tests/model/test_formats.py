@@ -14,6 +14,10 @@ def ftyp(brand: bytes) -> bytes:
     return struct.pack(">I", 24) + b"ftyp" + brand + bytes(4) + brand + b"mif1" + bytes(40)
 
 
+def with_compatible(brand: bytes, compatible: bytes) -> bytes:
+    return ftyp(brand).replace(b"mif1", compatible)
+
+
 def told(data: bytes) -> tuple[str, str]:
     with pytest.raises(DecodeError) as error:
         decode_image(data, InputSpec(32, 32))
@@ -42,6 +46,7 @@ def saved(kind: str) -> bytes:
         (ftyp(b"mif1"), "HEIF"),
         (ftyp(b"msf1"), "HEIF sequence"),
         (ftyp(b"avci"), "HEIF of AVC"),
+        (ftyp(b"vnew"), "HEIF"),
         (ftyp(b"crx "), "a Canon CR3 raw picture"),
         (b"%PDF-1.7\n" + bytes(100), "PDF"),
     ],
@@ -60,8 +65,14 @@ def test_a_known_format_that_is_not_read_is_named(data: bytes, name: str) -> Non
         (b"version https://git-lfs.github.com/spec/v1\n",
          "it is a Git LFS pointer and not the file: run `git lfs pull`"),
         (ftyp(b"isom"), "it is a film (MP4 or QuickTime)"),
+        (with_compatible(b"vnew", b"vold"), "it is a media file of brand 'vnew'"),
         (b"hello, world", "no image format starts with 68 65 6c 6c 6f 2c 20 77 6f 72 6c 64"),
     ],
 )  # fmt: skip
 def test_what_is_no_picture_is_told_for_what_it_is(data: bytes, text: str) -> None:
     assert told(data) == ("not_an_image", text)
+
+
+def test_avif_is_read_where_its_header_is_sound_and_damaged_where_it_is_not() -> None:
+    decode_image(saved("AVIF"), InputSpec(32, 32))
+    assert told(ftyp(b"avif")) == ("corrupt", "it is an AVIF whose header is damaged")

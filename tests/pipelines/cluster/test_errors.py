@@ -3,7 +3,7 @@
 import pytest
 import ray.exceptions
 
-from model.errors import FacemillError
+from model.errors import FacemillError, UsageError
 from pipelines.cluster.errors import as_resumable_failure, reason_of
 
 
@@ -26,3 +26,13 @@ def test_what_a_second_try_may_mend_says_that_the_same_command_continues(error: 
 def test_a_bug_of_ours_keeps_its_traceback() -> None:
     with pytest.raises(ZeroDivisionError), as_resumable_failure("scored"):
         raise ZeroDivisionError
+
+
+def test_what_the_same_command_cannot_mend_is_raised_as_a_task_raised_it() -> None:
+    refused = UsageError("`bundle` is of another model")
+    task = ray.exceptions.RayTaskError("scorer", "a long traceback", refused)
+    with (
+        pytest.raises(UsageError, match="is of another model"),
+        as_resumable_failure("scored"),
+    ):
+        raise task

@@ -38,6 +38,21 @@ def test_any_name_is_written_listed_read_and_deleted(place: str, name: str) -> N
     storage.delete(uri)  # a second time is no error
 
 
+def test_a_folder_is_removed_whole_and_an_absent_one_is_no_error(place: str) -> None:
+    uri = storage.join(place, "sub")
+    storage.write_bytes(storage.join(uri, "deep", "face.jpg"), b"face")
+    storage.delete_tree(uri)
+    assert not list(listing.list_files(place))
+    storage.delete_tree(uri)
+
+
+def test_a_folder_that_cannot_be_removed_is_told(tmp_path: Path) -> None:
+    in_the_way = tmp_path / "sub"
+    in_the_way.write_bytes(b"")
+    with pytest.raises(NotADirectoryError, match="sub"):
+        storage.delete_tree(str(in_the_way))
+
+
 def test_range_is_read_alone(place: str) -> None:
     uri = storage.join(place, "faces.bin")
     storage.write_bytes(uri, b"0123456789")
