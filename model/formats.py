@@ -96,7 +96,7 @@ def other_kind(data: bytes) -> str | None:
 
 def is_avif(data: bytes) -> bool:
     """Whether the bytes begin like AVIF, which is decoded where its header is sound."""
-    return _brands(data)[:1] in ([b"avif"], [b"avis"])
+    return not {b"avif", b"avis"}.isdisjoint(_brands(data))
 
 
 def _is_film(brands: list[bytes]) -> bool:

@@ -190,6 +190,8 @@ def _may_be_cut_short(image: Image.Image) -> bool:
 
 def _unidentified(data: bytes) -> DecodeError:
     """What to say of bytes that no decoder takes."""
+    if is_avif(data):
+        return DecodeError("corrupt", "it is an AVIF whose header is damaged")
     name = picture_format(data)
     if name is not None:
         return DecodeError("unsupported", f"it is {name}, which no decoder here reads")
@@ -198,8 +200,6 @@ def _unidentified(data: bytes) -> DecodeError:
         return DecodeError("unsupported", f"it is a JPEG of {bits}-bit samples")
     if data.startswith(png.SIGNATURE):
         return DecodeError("corrupt", "it is a PNG whose header or palette is damaged")
-    if is_avif(data):
-        return DecodeError("corrupt", "it is an AVIF whose header is damaged")
     kind = other_kind(data)
     if kind is not None:
         return DecodeError("not_an_image", f"it is {kind}")

@@ -75,4 +75,6 @@ def test_what_is_no_picture_is_told_for_what_it_is(data: bytes, text: str) -> No
 
 def test_avif_is_read_where_its_header_is_sound_and_damaged_where_it_is_not() -> None:
     decode_image(saved("AVIF"), InputSpec(32, 32))
-    assert told(ftyp(b"avif")) == ("corrupt", "it is an AVIF whose header is damaged")
+    damaged = ("corrupt", "it is an AVIF whose header is damaged")
+    assert told(ftyp(b"avif")) == damaged
+    assert told(with_compatible(b"mif1", b"avif")) == damaged

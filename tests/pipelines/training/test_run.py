@@ -20,7 +20,7 @@ import ray
 
 from model.bundle import Bundle, read_bundle
 from model.errors import TrainingError, UsageError
-from model.preprocessing import InputSpec
+from model.preprocessing import PREPROCESSING_VERSION, InputSpec
 from model.presets import PRESETS, preset
 from model.recipes import Recipe, Residual
 from pipelines.bundles.opening import open_bundle
@@ -33,6 +33,7 @@ from pipelines.reporting.model_card import write_card
 from pipelines.scoring.evaluation import evaluate
 from pipelines.scoring.options import ScoreOptions
 from pipelines.storage import tables
+from pipelines.training import layout
 from pipelines.training.checkpoints import load_arrays
 from pipelines.training.claim import Trained, TrainingJob, check, claim, open_start, resolve
 from pipelines.training.feeding import epoch_order
@@ -381,3 +382,11 @@ def test_ingest_train_evaluate_on_s3_equals_the_local_run(
         if name.startswith(("train_", "val_")):
             assert remote.history[0][name] == pytest.approx(value, rel=1e-4), name
     assert open_bundle(remote.bundle_uri).id == remote.bundle_id
+
+
+def test_a_training_begun_by_a_newer_version_of_the_pixels_is_refused(tmp_path: Path) -> None:
+    begun = {"recipe": {"input": {"version": PREPROCESSING_VERSION + 1}}}
+    (tmp_path / layout.RECORD).write_text(json.dumps(begun))
+    options = build(TrainOptions, manifest=str(tmp_path), output=str(tmp_path), preset="demo")
+    with pytest.raises(UsageError, match="begun by a newer facemill: update this checkout"):
+        resolve(options)
