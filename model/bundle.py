@@ -18,7 +18,8 @@ import numpy as np
 from model import labels
 from model.errors import BundleError
 from model.heads import Head
-from model.preprocessing import PREPROCESSING_VERSION, InputSpec
+from model.pictures import PREPROCESSING_VERSION
+from model.preprocessing import InputSpec
 
 if TYPE_CHECKING:
     import keras

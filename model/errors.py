@@ -50,7 +50,7 @@ class DecodeError(FacemillError):
     """One image cannot become pixels.
 
     Attributes:
-        reason: a short class for the quarantine table, one of `model.preprocessing.DECODE_REASONS`.
+        reason: a short class for the quarantine table, one of `model.pictures.DECODE_REASONS`.
     """
 
     def __init__(self, reason: str, message: str) -> None:

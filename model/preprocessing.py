@@ -7,7 +7,6 @@ Never imports TensorFlow: a decode worker that loads it costs 500 MB.
 
 import dataclasses
 import hashlib
-import io
 import json
 from typing import Any, Literal
 
@@ -15,36 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from model import png
-from model.errors import DecodeError
-from model.formats import is_avif, other_kind, picture_format
+from model.pictures import PREPROCESSING_VERSION, decode_picture
 
-# Raised whenever the same bytes could give other pixels; a bundle keeps its own. 2: the scale of
-# deep grey samples is what the file declares, else the range of their type.
-PREPROCESSING_VERSION = 2
-# MPO comes with JPEG; Pillow registers no opener for it, and asking for one is a KeyError.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
-MAX_PIXELS = 89_000_000  # just under Pillow's own bomb warning; 89 Mpx of RGB is 267 MB
-MIN_SIDE_PX = 8
-DECODE_REASONS = (
-    "empty", "not_an_image", "unsupported", "truncated", "corrupt", "too_large", "too_small",
-    "out_of_memory",
-)  # fmt: skip
-
-_EXIF_ORIENTATION = 0x0112
-_BITS_PER_SAMPLE, _MAX_SAMPLE_VALUE = 258, 281
-_TURNS = {  # EXIF orientation -> what makes the picture upright
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_SIDEWAYS = [_TURNS[value] for value in (5, 6, 7, 8)]
 _USUAL_OVERSAMPLE = 4
-_JPEG_START, _JPEG_FRAMES = b"\xff\xd8", range(0xC0, 0xD0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,14 +70,11 @@ class DecodedImage:
 
 
 def decode_image(data: bytes, spec: InputSpec) -> DecodedImage:
-    """Decode, turn upright, flatten, convert to grey or RGB and resize.
+    """Decode as `decode_picture` does, and resize.
 
-    Grey is ITU-R 601 luma as Pillow's mode L; alpha is flattened on white; samples of more than 8
-    bits are scaled by the bits that the file declares, else by 16; of an animation the first frame
-    counts; colour profiles are ignored. A JPEG far larger than the target is decoded at a reduced
-    scale (1/2, 1/4, 1/8), which keeps a 12-megapixel photo affordable: see
-    `InputSpec.jpeg_oversample`. UTKFace's 200x200 files decode whole for the notebook's networks,
-    and at half scale for a 96x96 network that asks for 1x.
+    A JPEG far larger than the target is decoded at a reduced scale (1/2, 1/4, 1/8), which keeps a
+    12-megapixel photo affordable: see `InputSpec.jpeg_oversample`. UTKFace's 200x200 files decode
+    whole for the notebook's networks, and at half scale for a 96x96 network that asks for 1x.
 
     Args:
         data: the whole file.
@@ -115,151 +84,11 @@ def decode_image(data: bytes, spec: InputSpec) -> DecodedImage:
         A `DecodedImage` with pixels of shape `spec.shape`.
 
     Raises:
-        DecodeError: the bytes are no image of `FORMATS`; `.reason` is in `DECODE_REASONS`.
+        DecodeError: as `decode_picture`.
     """
-    if not data:
-        raise DecodeError("empty", "the file has no bytes")
-    try:
-        return _decode(data, spec)
-    except DecodeError as error:
-        if error.reason not in ("not_an_image", "corrupt") or not data.startswith(png.SIGNATURE):
-            raise
-        # Viewers ignore a broken text or colour chunk; Pillow refuses the picture for it.
-        return _decode(png.without_bad_extras(data), spec)
-
-
-def _decode(data: bytes, spec: InputSpec) -> DecodedImage:
-    try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return _decode_opened(image, spec, data)
-    except DecodeError:
-        raise
-    except Image.UnidentifiedImageError:
-        raise _unidentified(data) from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DecodeError("too_large", str(error)) from None
-    except MemoryError:
-        raise DecodeError("out_of_memory", "there was not enough memory to decode it") from None
-    except Exception as error:  # Pillow's plugins raise nearly anything on damaged files
-        reason = "truncated" if "truncat" in str(error).lower() else "corrupt"
-        raise DecodeError(reason, f"{type(error).__name__}: {error}"[:300]) from None
-
-
-def _decode_opened(image: Image.Image, spec: InputSpec, data: bytes) -> DecodedImage:
-    """The part of `decode_image` after the header is known to be good."""
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise DecodeError("too_large", f"{width}x{height} is over {MAX_PIXELS:,} pixels")
-    if min(width, height) < MIN_SIDE_PX:
-        raise DecodeError("too_small", f"{width}x{height}: a side is under {MIN_SIDE_PX} pixels")
     side = spec.jpeg_oversample * max(spec.width, spec.height)
-    image.draft(None, (side, side))  # a no-op on anything but a JPEG of at least twice that side
-    image.load()  # here, where what is wrong with the pixels is not taken for a damaged EXIF
-    if image.format == "PNG" and _may_be_cut_short(image) and png.is_cut_short(data):
-        raise DecodeError("truncated", "its compressed stream ends before the last row")
-    turn = _TURNS.get(_orientation(image))
-    if turn is not None:
-        image = image.transpose(turn)
-        if turn in _SIDEWAYS:
-            width, height = height, width
-    image = _flatten(image, spec, data)
-    mode = "L" if spec.color == "grey" else "RGB"
-    if image.mode != mode:  # converting to the same mode would be a copy
-        image = image.convert(mode)
+    picture = decode_picture(data, spec.color, spec.version, lambda width, height: (side, side))
+    image = picture.image
     if image.size != (spec.width, spec.height):
         image = image.resize((spec.width, spec.height), Image.Resampling[spec.resample.upper()])
-    return DecodedImage(np.asarray(image).reshape(spec.shape), width, height)
-
-
-def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation; 1 (upright) where the EXIF is damaged, as the picture may be good."""
-    try:
-        return image.getexif().get(_EXIF_ORIENTATION, 1)
-    except Exception:  # the EXIF reader raises nearly anything
-        return 1
-
-
-def _may_be_cut_short(image: Image.Image) -> bool:
-    """Whether the last row is empty, as where a stream ended early; if interlaced, always."""
-    if image.info.get("interlace"):
-        return True
-    width, height = image.size
-    extrema = image.crop((0, height - 1, width, height)).getextrema()
-    return all(high == 0 for _, high in (extrema if isinstance(extrema[0], tuple) else [extrema]))  # type: ignore[misc]
-
-
-def _unidentified(data: bytes) -> DecodeError:
-    """What to say of bytes that no decoder takes."""
-    if is_avif(data):
-        return DecodeError("corrupt", "it is an AVIF whose header is damaged")
-    name = picture_format(data)
-    if name is not None:
-        return DecodeError("unsupported", f"it is {name}, which no decoder here reads")
-    bits = _jpeg_bits(data)
-    if bits not in (None, 8):
-        return DecodeError("unsupported", f"it is a JPEG of {bits}-bit samples")
-    if data.startswith(png.SIGNATURE):
-        return DecodeError("corrupt", "it is a PNG whose header or palette is damaged")
-    kind = other_kind(data)
-    if kind is not None:
-        return DecodeError("not_an_image", f"it is {kind}")
-    return DecodeError("not_an_image", f"no image format starts with {data[:12].hex(' ')}")
-
-
-def _jpeg_bits(data: bytes) -> int | None:
-    """Bits a sample of a JPEG, from its frame header; None if it has none."""
-    at = 2 if data.startswith(_JPEG_START) else len(data)
-    while at + 5 <= len(data) and data[at] == 0xFF:
-        # C4, C8 and CC are tables, not frames
-        if data[at + 1] in _JPEG_FRAMES and data[at + 1] not in (0xC4, 0xC8, 0xCC):
-            return data[at + 4]
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return None
-
-
-def _in_eight_bits(image: Image.Image, spec: InputSpec, data: bytes) -> Image.Image:
-    """Samples of more than 8 bits scaled to 0-255 by the bits that the file declares, else 16."""
-    samples = np.asarray(image)
-    if spec.version < 2:  # by what is in the picture: a dark one is read as 8-bit
-        if samples.max(initial=0) > 255:
-            samples = samples >> 8
-        return Image.fromarray(samples.clip(0, 255).astype(np.uint8))
-    bits = _declared_bits(image, data)
-    spare = 16 - bits
-    # Left-justified samples leave the spare bits empty: their range is that of the type.
-    if samples.max(initial=0) >= 1 << bits or not (samples & ((1 << spare) - 1)).any():
-        bits = 16
-    return Image.fromarray((samples.clip(0, (1 << bits) - 1) >> (bits - 8)).astype(np.uint8))
-
-
-def _declared_bits(image: Image.Image, data: bytes) -> int:
-    """Bits of a deep grey sample: a PNG's sBIT, a TIFF's MaxSampleValue or BitsPerSample, else 16.
-
-    Raises:
-        DecodeError: a TIFF's samples are signed, or integers of 32 bits.
-    """
-    bits: int | None = None
-    if image.format == "PNG":
-        bits = png.significant_bits(data)
-    elif image.format == "TIFF":
-        if image.mode == "I":
-            text = "signed and 32-bit integer samples have no known white level"
-            raise DecodeError("unsupported", text)
-        tags: Any = getattr(image, "tag_v2", {})
-        most = tags.get(_MAX_SAMPLE_VALUE)
-        most = most[0] if isinstance(most, tuple) else most
-        bits = int(most).bit_length() if most else int((tags.get(_BITS_PER_SAMPLE) or (16,))[0])
-    return bits if bits and 8 < bits <= 16 else 16
-
-
-def _flatten(image: Image.Image, spec: InputSpec, data: bytes) -> Image.Image:
-    """Reduce deep grey samples to 8 bits and alpha to white background."""
-    if image.mode.startswith("I"):
-        return _in_eight_bits(image, spec, data)
-    if image.mode == "F":
-        raise DecodeError("unsupported", "32-bit float samples have no known white level")
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, rgba)
-    return image
+    return DecodedImage(np.asarray(image).reshape(spec.shape), picture.width, picture.height)

@@ -7,7 +7,7 @@ from typing import Any
 
 from model.bundle import RECORD_FILE, Bundle
 from model.errors import UsageError
-from model.preprocessing import PREPROCESSING_VERSION
+from model.pictures import PREPROCESSING_VERSION
 from model.recipes import Recipe
 from pipelines import configuration, storage
 from pipelines.bundles.opening import open_bundle

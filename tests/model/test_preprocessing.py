@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from model.errors import DecodeError
-from model.preprocessing import DECODE_REASONS, MAX_PIXELS, InputSpec, decode_image
+from model.pictures import DECODE_REASONS, MAX_PIXELS
+from model.preprocessing import InputSpec, decode_image
 from pipelines.images.drawn_faces import BREAKAGES, draw_face
 
 ROOT = Path(__file__).parents[2]
