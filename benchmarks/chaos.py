@@ -152,6 +152,7 @@ def main() -> None:
     parser.add_argument("--shard-rows", type=int, default=128)
     parser.add_argument("--pause-s", type=float, default=0.8, help="at most, before a kill")
     parser.add_argument("--bundle", default=str(ROOT / "bundles" / "seed-final"))
+    parser.add_argument("--faces", default="auto", help="find for photographs")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     if not Path(arguments.images).is_dir():
@@ -162,7 +163,8 @@ def main() -> None:
     rng.shuffle(kills)
     from ray.cluster_utils import Cluster
 
-    extra = ["--bundle", arguments.bundle, "--shard-rows", str(arguments.shard_rows)]
+    extra = ["--bundle", arguments.bundle, "--shard-rows", str(arguments.shard_rows),
+             "--faces", arguments.faces]  # fmt: skip
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="facemill-chaos-") as folder:
         images = _linked(arguments.images, arguments.limit, folder)

@@ -1,8 +1,8 @@
 """Images -> Parquet predictions: `python -m jobs.score --images URI --output URI`.
 
-Leaves below --output: predictions/*.parquet (one row an image), quarantine/*.parquet (one row an
-input that could not be scored, and why), inputs/ (the frozen list) and, last, run.json. Killed?
-The same command continues. `--images one.jpg` without --output prints one line a picture.
+Leaves below --output: predictions/*.parquet (one row a face, or a picture), quarantine/*.parquet
+(one row an input that has none, and why), inputs/ (the frozen list) and, last, run.json. Killed?
+The same command continues. `--images one.jpg` without --output prints one line a face.
 """
 
 from collections.abc import Sequence
@@ -28,6 +28,8 @@ def job(options: ScoreOptions) -> None:
     if options.output is None:
         print_pictures(options, bundle)
         return
+    if options.draw is not None:
+        raise UsageError("`draw` is for one picture in print: leave `output` out")
     # Imported here: a single picture shall not wait for Ray and pandas.
     from pipelines.cluster.session import start_ray
     from pipelines.manifests.sources import open_source

@@ -39,7 +39,9 @@ def job(options: VerifyOptions) -> None:
                 "inputs",
                 f"{proof.inputs:,} = {proof.scored:,} scored + {proof.quarantined:,} quarantined",
             ),
-            ("uris", "each in exactly one row of its own shard, none twice"),
+            ("uris", "each in exactly one row of its own shard, none twice")
+            if proof.rows == proof.scored
+            else ("faces", f"{proof.rows:,}, numbered without a gap in each picture, none twice"),
             ("files", f"{proof.files:,}, rows and SHA-256 as committed"),
             ("bundle", f"{proof.bundle_id}, in every row"),
         ],

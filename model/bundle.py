@@ -191,7 +191,7 @@ def read_bundle(folder: str | Path) -> Bundle:
     if _identity(record) != bundle_id:
         raise BundleError(f"{folder / RECORD_FILE} was changed after it was written: copy it again")
     stored_hash = stored.pop("hash")
-    spec = InputSpec(**stored)
+    spec = InputSpec.from_json(stored)
     if spec.hash != stored_hash:
         raise BundleError(f"{folder}: this facemill preprocesses otherwise than the bundle expects")
     heads = tuple(_head_from_json(head) for head in record["heads"])

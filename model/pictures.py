@@ -62,8 +62,11 @@ class Picture:
 
     @property
     def scale(self) -> float:
-        """Pixels of `image` for one of the picture itself, at most 1."""
-        return self.image.width / self.width
+        """Pixels of `image` for one of the picture itself: 1, 1/2, 1/4 or 1/8.
+
+        Not the ratio of the widths: the last column may stand for a part of a pixel.
+        """
+        return 1 / round(self.width / self.image.width)
 
 
 def decode_picture(

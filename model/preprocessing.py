@@ -8,12 +8,14 @@ Never imports TensorFlow: a decode worker that loads it costs 500 MB.
 import dataclasses
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from model.faces.alignment import Alignment
 from model.pictures import PREPROCESSING_VERSION, decode_picture
 
 _USUAL_OVERSAMPLE = 4
@@ -32,6 +34,8 @@ class InputSpec:
         jpeg_oversample: a JPEG is decoded at the smallest scale of 1, 1/2, 1/4 and 1/8 that keeps
             so many times the larger side of this size. At 1 most of the shrinking is the JPEG
             decoder's, which is cheaper than a filter over all pixels: docs/benchmarks/decoding.md.
+        alignment: where the points of a face lie; None for a network that learned from pictures
+            as they are, to which faces are given as UTKFace's chips show them.
     """
 
     height: int = 128
@@ -40,6 +44,7 @@ class InputSpec:
     resample: Literal["lanczos", "bilinear"] = "lanczos"
     version: int = PREPROCESSING_VERSION
     jpeg_oversample: int = _USUAL_OVERSAMPLE
+    alignment: Alignment | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -53,11 +58,22 @@ class InputSpec:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data that `InputSpec(**data)` takes back."""
+        """Plain data that `from_json` takes back."""
         data = dataclasses.asdict(self)
+        # Left out where they are as ever, so that specs without them keep their hash.
         if self.jpeg_oversample == _USUAL_OVERSAMPLE:
-            del data["jpeg_oversample"]  # left out, so that specs without it keep their hash
+            del data["jpeg_oversample"]
+        if self.alignment is None:
+            del data["alignment"]
         return data
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "InputSpec":
+        """The spec that `to_json` described."""
+        fields = dict(data)
+        if (alignment := fields.get("alignment")) is not None:
+            fields["alignment"] = Alignment.from_json(alignment)
+        return cls(**fields)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,10 +10,10 @@ import os
 import signal
 import time
 
-from model.preprocessing import DecodedImage, InputSpec
-from model.preprocessing import decode_image as decode_safely
+from model.faces.crops import Crops, Wanted, crops_of
+from model.preprocessing import InputSpec
 
-DECODER = "tests.deadly:decode_image"
+DECODER = "tests.deadly:crops_or_death"
 
 
 def poisoned(face: bytes, how: str) -> bytes:
@@ -21,7 +21,7 @@ def poisoned(face: bytes, how: str) -> bytes:
     return face + f"DIE:{how}".encode()
 
 
-def decode_image(data: bytes, spec: InputSpec) -> DecodedImage:
+def crops_or_death(data: bytes, spec: InputSpec, wanted: Wanted = None) -> Crops:
     """Decode, or die."""
     if b"DIE:segv" in data:
         os.kill(os.getpid(), signal.SIGSEGV)
@@ -35,4 +35,4 @@ def decode_image(data: bytes, spec: InputSpec) -> DecodedImage:
         raise ZeroDivisionError("a bug of ours")
     if b"DIE:slow" in data:
         time.sleep(0.025)
-    return decode_safely(data, spec)
+    return crops_of(data, spec, wanted)

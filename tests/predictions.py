@@ -34,7 +34,12 @@ def random_predictions(seed: int, count: int, **columns: Any) -> pa.Table:
         "bundle_id": [bundle] * count,
         **columns,
     }
-    arrays = [pa.array(values[field.name]).cast(field.type) for field in PREDICTIONS_SCHEMA]
+    arrays = [
+        pa.array(values[field.name]).cast(field.type)
+        if field.name in values
+        else pa.nulls(count, field.type)
+        for field in PREDICTIONS_SCHEMA
+    ]
     return pa.Table.from_arrays(arrays, schema=PREDICTIONS_SCHEMA)
 
 

@@ -10,6 +10,7 @@ from model.bundle import Bundle
 from model.recipes import Recipe
 from pipelines.bundles.opening import copy_bundle
 from pipelines.configuration import build
+from pipelines.images.batches import Crop
 from pipelines.manifests.sources.images import Images
 from pipelines.predictions import frozen_inputs, layout, schemas
 from pipelines.predictions.run_record import write_run
@@ -26,6 +27,11 @@ def training_job(
     """A training of a recipe that no preset has; options by their flat names."""
     chosen = build(TrainOptions, manifest=manifest, output=output, **options)
     return training.resolve(chosen, recipe)
+
+
+def score_options(**values: Any) -> ScoreOptions:
+    """Options by their flat names, for our drawn faces, which fill their pictures."""
+    return build(ScoreOptions, **{"faces": "whole", **values})
 
 
 def scoring_job(options: ScoreOptions, bundle: Bundle) -> ScoringJob:
@@ -49,7 +55,7 @@ def finished_run(
 
 def _job(output: str, bundle: Bundle) -> ScoringJob:
     faces = str(Path(output).parent / "faces")
-    options = build(ScoreOptions, images=(faces,), output=output, precision="float32")
+    options = score_options(images=(faces,), output=output, precision="float32")
     return scoring_job(options, bundle)
 
 
@@ -66,7 +72,7 @@ def write_shard(
     """Write the two files of one shard."""
     ages = np.full(len(good), 30, dtype=np.float32)
     columns = {"age_years": ages, "p_female": ages / 100}
-    rows = schemas.predictions_table(good, [(200, 200)] * len(good), columns, bundle.id)
+    rows = schemas.predictions_table([Crop(u, 200, 200) for u in good], columns, bundle.id)
     reasons = [{"uri": uri, "stage": "read", "error": "not_found"} for uri in rejected]
     quarantine = pa.Table.from_pylist(reasons, schema=schemas.QUARANTINE_SCHEMA)
     for kind, table in (("quarantine", quarantine), ("predictions", rows)):

@@ -9,73 +9,142 @@ import numpy as np
 import numpy.typing as npt
 
 from model.errors import DecodeError
-from model.preprocessing import InputSpec, decode_image
+from model.faces.crops import Crops, Wanted, crops_of
+from model.faces.face import Face
+from model.preprocessing import InputSpec
 from pipelines.images.guarded_decoder import Decode
 from pipelines.storage.fetching import ReadFailure, fetch_all
 
+NO_FACE = "no_face"  # in the quarantine: a picture like any other, but of nobody
+
 
 @dataclasses.dataclass(frozen=True)
+class Crop:
+    """What is known of one of the images that go to the network.
+
+    Attributes:
+        uri: of the picture.
+        width: of the upright picture, pixels.
+        height: likewise.
+        face: None where the picture was taken whole.
+        number: of the face, 0 for the largest.
+        count: faces of the picture that go to the network.
+    """
+
+    uri: str
+    width: int
+    height: int
+    face: Face | None = None
+    number: int = 0
+    count: int = 1
+
+
+@dataclasses.dataclass
 class DecodedBatch:
-    """A batch on its way to the network: n images, and what could not be read or decoded.
+    """A batch on its way to the network, and what could not be read or decoded.
 
     Attributes:
         pixels: uint8 (n, height, width, channels).
-        uris: n of them.
-        sizes: (width, height) of each upright picture, pixels.
+        crops: n of them.
         rejected: rows of `QUARANTINE_SCHEMA`.
+        pictures: of which the last crop is in this batch.
+        left_out: faces of these pictures that do not count.
     """
 
     pixels: npt.NDArray[np.uint8]
-    uris: list[str]
-    sizes: list[tuple[int, int]]
-    rejected: list[dict[str, Any]]
+    crops: list[Crop] = dataclasses.field(default_factory=list[Crop])
+    rejected: list[dict[str, Any]] = dataclasses.field(default_factory=list[dict[str, Any]])
+    pictures: int = 0
+    left_out: int = 0
+
+    @property
+    def inputs(self) -> int:
+        """Inputs that are done with this batch."""
+        return self.pictures + len(self.rejected)
 
 
 # (manifest rows, what the network takes, images a batch) -> decoded batches, in order
 DecodeEntries = Callable[[list[dict[str, Any]], InputSpec, int], Iterator[DecodedBatch]]
 
 
-def decode_entries_with(decode: Decode) -> DecodeEntries:
-    """`decode_entries` with another decoder."""
-    return functools.partial(decode_entries, decode=decode)
+def decode_entries_with(decode: Decode, wanted: Wanted = None) -> DecodeEntries:
+    """`decode_entries` with another decoder, or for faces."""
+    return functools.partial(decode_entries, decode=decode, wanted=wanted)
 
 
 def decode_entries(
-    entries: list[dict[str, Any]], spec: InputSpec, batch_size: int, decode: Decode = decode_image
+    entries: list[dict[str, Any]],
+    spec: InputSpec,
+    batch_size: int,
+    decode: Decode = crops_of,
+    wanted: Wanted = None,
 ) -> Iterator[DecodedBatch]:
     """Fetch and decode manifest rows, in order, in this process.
 
     Args:
         entries: rows with uri and maybe offset, bytes.
         spec: what the network takes.
-        batch_size: images of each batch; the last has what is left, maybe none.
-        decode: `decode_image`, or the same with a guard around it.
+        batch_size: images of each batch; the last has what is left, maybe none. The faces of a
+            picture may go on in the next batch.
+        decode: `crops_of`, or the same with a guard around it.
+        wanted: what of each picture.
 
     Raises:
         OSError: the store fails; no row is made of that.
     """
     batch = _empty_batch(spec, batch_size)
     for entry, data in zip(entries, fetch_all(entries), strict=True):
-        if isinstance(data, ReadFailure):
-            batch.rejected.append(rejection(entry, "read", data.reason, str(data)))
-            continue
         try:
-            image = decode(data, spec)
-        except DecodeError as error:
-            entry = entry | {"bytes": len(data)}
-            batch.rejected.append(rejection(entry, "decode", error.reason, str(error)))
+            if isinstance(data, ReadFailure):
+                raise data
+            crops = decode(data, spec, wanted)
+        except ReadFailure as error:
+            batch.rejected.append(rejection(entry, "read", error.reason, str(error)))
             continue
-        batch.pixels[len(batch.uris)] = image.pixels
-        batch.uris.append(entry["uri"])
-        batch.sizes.append((image.width, image.height))
-        if len(batch.uris) == batch_size:
-            yield batch
-            batch = _empty_batch(spec, batch_size)
-    yield dataclasses.replace(batch, pixels=batch.pixels[: len(batch.uris)])
+        except DecodeError as error:
+            batch.rejected.append(
+                rejection(entry | _size(data), "decode", error.reason, str(error))
+            )
+            continue
+        batch.left_out += crops.left_out
+        if crops.faces == ():
+            entry = entry | _size(data)
+            batch.rejected.append(rejection(entry, "find", NO_FACE, _why_none(crops)))
+            continue
+        described = _described(entry["uri"], crops)
+        for pixels, crop in zip(crops.pixels, described, strict=True):
+            if len(batch.crops) == batch_size:
+                yield batch
+                batch = _empty_batch(spec, batch_size)
+            batch.pixels[len(batch.crops)] = pixels
+            batch.crops.append(crop)
+        batch.pictures += 1
+    batch.pixels = batch.pixels[: len(batch.crops)]
+    yield batch
+
+
+def _size(data: bytes | ReadFailure) -> dict[str, int]:
+    return {} if isinstance(data, ReadFailure) else {"bytes": len(data)}
+
+
+def _why_none(crops: Crops) -> str:
+    """What to say of a picture without a face that counts."""
+    if not crops.left_out:
+        return "no face was found in it"
+    those = "the only face in it is" if crops.left_out == 1 else f"all {crops.left_out} faces are"
+    return f"{those} smaller than the least size that was asked for"
+
+
+def _described(uri: str, crops: Crops) -> Iterator[Crop]:
+    if crops.faces is None:
+        yield Crop(uri, crops.width, crops.height)
+        return
+    for number, face in enumerate(crops.faces):
+        yield Crop(uri, crops.width, crops.height, face, number, len(crops.faces))
 
 
 def _empty_batch(spec: InputSpec, batch_size: int) -> DecodedBatch:
-    return DecodedBatch(np.empty((batch_size, *spec.shape), dtype=np.uint8), [], [], [])
+    return DecodedBatch(np.empty((batch_size, *spec.shape), dtype=np.uint8))
 
 
 def rejection(entry: Mapping[str, Any], stage: str, error: str, message: str) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from pipelines.storage.fetching import ReadFailure, fetch_all
 from pipelines.telemetry.progress import Progress
 
 _PART_BYTES = 2**30  # UTKFace's train split at 96x96 RGB is a third of it
+_READ = ("uri", "offset", "bytes", "face_points")
 _QUIET_S = 10  # a cold Ray worker starts in some seconds
 _BLOCK_ROWS = 500  # about 0.2 s of decoding a task; 128x128 grey makes 8 MB
 
@@ -53,7 +54,7 @@ class DecodedImages:
 def decode_batch(
     batch: pa.Table, spec: InputSpec, decoder: str, timeout_s: float
 ) -> dict[str, npt.NDArray[Any]]:
-    """Fetch and decode: columns row, uri, offset, bytes -> row, pixels, size, error.
+    """Fetch and decode: columns row, uri, offset, bytes, face_points -> row, pixels, size, error.
 
     Args:
         batch: what to decode.
@@ -71,7 +72,7 @@ def decode_batch(
 
 
 def _decoded(batch: pa.Table, spec: InputSpec, decode: Decode) -> dict[str, npt.NDArray[Any]]:
-    entries = batch.to_pylist()
+    entries: list[dict[str, Any]] = batch.to_pylist()
     pixels = np.zeros((len(entries), *spec.shape), dtype=np.uint8)
     sizes = np.zeros((len(entries), 2), dtype=np.int32)
     errors = [""] * len(entries)
@@ -79,8 +80,9 @@ def _decoded(batch: pa.Table, spec: InputSpec, decode: Decode) -> dict[str, npt.
         try:
             if isinstance(data, ReadFailure):
                 raise data
-            image = decode(data, spec)
-            pixels[i], sizes[i] = image.pixels, (image.width, image.height)
+            points = entries[i].get("face_points")
+            crops = decode(data, spec, tuple(points) if points else None)
+            pixels[i], sizes[i] = crops.pixels[0], (crops.width, crops.height)
         except (DecodeError, ReadFailure) as error:
             errors[i] = f"{entries[i]['uri']}: {error.reason}: {error}"
     return {
@@ -129,9 +131,8 @@ def decode_into(
         StorageError: the images cannot be read.
     """
     count = table.num_rows
-    numbered = table.select(["uri", "offset", "bytes"]).append_column(
-        "row", pa.array(np.arange(count))
-    )
+    names = [name for name in _READ if name in table.column_names]
+    numbered = table.select(names).append_column("row", pa.array(np.arange(count)))
     blocks: list[Any] = [
         numbered.slice(start, _BLOCK_ROWS) for start in range(0, count, _BLOCK_ROWS)
     ]

@@ -23,11 +23,13 @@ from typing import IO, Any
 import numpy as np
 
 from model.errors import DecodeError
-from model.preprocessing import DecodedImage, InputSpec
+from model.faces.crops import Crops, FaceSearch, Wanted
+from model.faces.face import Face
+from model.preprocessing import InputSpec
 
-Decode = Callable[[bytes, InputSpec], DecodedImage]
+Decode = Callable[[bytes, InputSpec, Wanted], Crops]
 
-DECODER = "model.preprocessing:decode_image"  # named, because it must be found in other processes
+DECODER = "model.faces.crops:crops_of"  # named, because it must be found in other processes
 TIMEOUT_S = 30.0  # the largest picture taken, 89 megapixels, decodes in about 3 s
 MEMORY_BYTES = 4 << 30  # an 89-megapixel RGBA picture peaks at about 1.3 GB
 _GRACE_S = 10.0  # after which a child that not even its own alarm has ended is killed
@@ -47,10 +49,10 @@ def ended_by_alarm(decode: Decode, timeout_s: float) -> Decode:
     costs a microsecond.
     """
 
-    def decode_or_end(data: bytes, spec: InputSpec) -> DecodedImage:
+    def decode_or_end(data: bytes, spec: InputSpec, wanted: Wanted = None) -> Crops:
         signal.setitimer(signal.ITIMER_REAL, timeout_s)
         try:
-            return decode(data, spec)
+            return decode(data, spec, wanted)
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
@@ -58,7 +60,7 @@ def ended_by_alarm(decode: Decode, timeout_s: float) -> Decode:
 
 
 class IsolatedDecoder:
-    """Called like `decode_image`; its child process is started when needed and again if it dies."""
+    """Called like `crops_of`; its child process is started when needed and again if it dies."""
 
     def __init__(
         self,
@@ -70,24 +72,23 @@ class IsolatedDecoder:
         self._settings = (decoder, timeout_s, memory_bytes)
         self._child: subprocess.Popen[bytes] | None = None
 
-    def __call__(self, data: bytes, spec: InputSpec) -> DecodedImage:
-        """Decode in the child.
+    def __call__(self, data: bytes, spec: InputSpec, wanted: Wanted = None) -> Crops:
+        """Decode, and find faces, in the child.
 
         Raises:
-            DecodeError: as `decode_image`, or `crashed`, `timeout`, `out_of_memory`.
+            DecodeError: as `crops_of`, or `crashed`, `timeout`, `out_of_memory`.
             RuntimeError: the child cannot even be started; that is no image's fault.
         """
         child = self._running()
         header, body = None, b""
         with contextlib.suppress(BrokenPipeError):
-            _write(_pipe(child.stdin), dataclasses.asdict(spec), data)
-            header, body = self._answer(child)
+            _write(_pipe(child.stdin), _question(spec, wanted), data)
+            header, body = self._message(child)
         if header is None:
             raise self._post_mortem(child)
         if "reason" in header:
             raise DecodeError(header["reason"], header["message"])
-        pixels = np.frombuffer(body, dtype=np.uint8).reshape(spec.shape)
-        return DecodedImage(pixels, header["width"], header["height"])
+        return _crops(header, body, spec)
 
     def close(self) -> None:
         """End the child, if there is one."""
@@ -112,13 +113,13 @@ class IsolatedDecoder:
             cwd=root,
             env={**os.environ, "PYTHONPATH": os.pathsep.join([root, *sys.path])},
         )
-        if self._answer(self._child)[0] is None:
+        if self._message(self._child)[0] is None:
             code = self._child.wait()
             self.close()
             raise RuntimeError(f"the decoder process ended with code {code} before any image")
         return self._child
 
-    def _answer(self, child: subprocess.Popen[bytes]) -> tuple[dict[str, Any] | None, bytes]:
+    def _message(self, child: subprocess.Popen[bytes]) -> tuple[dict[str, Any] | None, bytes]:
         """The child's next message; (None, b"") if it died, or had to be killed."""
         pipe = _pipe(child.stdout)
         patience_s = self._settings[1] + _GRACE_S
@@ -168,6 +169,37 @@ def _read(pipe: IO[bytes]) -> tuple[dict[str, Any] | None, bytes]:
     return json.loads(text), body
 
 
+def _question(spec: InputSpec, wanted: Wanted) -> dict[str, Any]:
+    """What the child is asked, as JSON: `_asked` reads it."""
+    search = dataclasses.asdict(wanted) if isinstance(wanted, FaceSearch) else None
+    points = list(wanted) if isinstance(wanted, tuple) else None
+    return {"spec": spec.to_json(), "search": search, "points": points}
+
+
+def _asked(header: dict[str, Any]) -> tuple[InputSpec, Wanted]:
+    wanted: Wanted = None
+    if header["search"] is not None:
+        wanted = FaceSearch(**header["search"])
+    elif header["points"] is not None:
+        wanted = tuple(header["points"])
+    return InputSpec.from_json(header["spec"]), wanted
+
+
+def _answer(crops: Crops) -> dict[str, Any]:
+    """What the child says beside the pixels, as JSON: `_crops` reads it."""
+    faces = None if crops.faces is None else [dataclasses.astuple(face) for face in crops.faces]
+    known = {"width": crops.width, "height": crops.height, "left_out": crops.left_out}
+    return {**known, "faces": faces}
+
+
+def _crops(header: dict[str, Any], body: bytes, spec: InputSpec) -> Crops:
+    pixels = np.frombuffer(body, dtype=np.uint8).reshape(-1, *spec.shape)
+    faces = header.pop("faces")
+    if faces is not None:
+        faces = tuple(Face(*box, points=tuple(points), score=s) for *box, points, s in faces)
+    return Crops(pixels, faces, **header)
+
+
 def main() -> None:
     """The child: decode what comes in on stdin until it is closed."""
     decoder, timeout_s, memory_bytes = json.loads(sys.argv[1])
@@ -182,7 +214,7 @@ def main() -> None:
             if header is None:
                 return
             try:
-                image = decode(data, InputSpec(**header))
+                crops = decode(data, *_asked(header))
             except DecodeError as error:
                 _write(outbox, {"reason": error.reason, "message": str(error)}, b"")
                 continue
@@ -190,8 +222,7 @@ def main() -> None:
                 message = "there was not enough memory to decode it"
                 _write(outbox, {"reason": "out_of_memory", "message": message}, b"")
                 continue
-            answer = {"width": image.width, "height": image.height}
-            _write(outbox, answer, image.pixels.tobytes())
+            _write(outbox, _answer(crops), crops.pixels.tobytes())
 
 
 if __name__ == "__main__":

@@ -120,11 +120,12 @@ def write_dataset(output: str, partitioning: Partitioning) -> dict[str, Any]:
         raise UsageError(
             f"{output} holds no {layout.RUN}: finish the run first, then lay its data set out"
         ) from None
+    rows = run.get("rows", run["scored"])
     marker = layout.path(output, layout.DATASET_RECORD)
     wanted = tables.plain(
         {"format": 1, "layout": dataclasses.asdict(partitioning),
          "run_finished_at": run["finished_at"],
-         "bundle_id": run["bundle_id"], "rows": run["scored"]}
+         "bundle_id": run["bundle_id"], "rows": rows}
     )  # fmt: skip
     claim = Claim(output, layout.DATASET_RECORD, "data set", wanted)
     before = claim.record()
@@ -134,15 +135,15 @@ def write_dataset(output: str, partitioning: Partitioning) -> dict[str, Any]:
         storage.delete(marker)
         storage.delete_tree(layout.path(output, layout.DATASET))
         writer = _Writer(output, partitioning, run, scratch)
-        progress = Progress("lay out", run["scored"], "rows")
+        progress = Progress("lay out", rows, "rows")
         for part in _shards(output, run):
             writer.add(part)
             progress.advance(part.num_rows)
             lease.check()
         files = writer.close()
         progress.close()
-    if sum(file["rows"] for file in files.values()) != run["scored"]:
-        raise FacemillError(f"{output}/dataset has not the {run['scored']:,} rows of {layout.RUN}")
+    if sum(file["rows"] for file in files.values()) != rows:
+        raise FacemillError(f"{output}/dataset has not the {rows:,} rows of {layout.RUN}")
     record = {**wanted, "files": files}
     tables.write_json(marker, record)
     return record

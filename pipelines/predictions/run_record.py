@@ -19,6 +19,7 @@ from pipelines.predictions import frozen_inputs, layout
 from pipelines.storage import tables
 from pipelines.storage.fetching import read_ahead
 
+_NOTE_LEFT_OUT = "facemill.faces_left_out"
 _READERS = 8  # shards read at once to describe what an earlier run committed
 
 
@@ -26,8 +27,10 @@ _READERS = 8  # shards read at once to describe what an earlier run committed
 class ShardRecord:
     """What a committed shard is: rows and SHA-256 of its two files, and why rows were rejected.
 
-    `began` and `ended` are the worker's clock, seconds since 1970; 0 where an earlier run did it.
-    `device` is where the network ran, CPU or GPU; '' likewise.
+    `scored` counts inputs; `rows` are those of predictions, one a face where faces were looked for;
+    `left_out` are faces that an option left out. `began` and `ended` are the worker's clock,
+    seconds since 1970; 0 where an earlier run did it. `device` is where the network ran, CPU or
+    GPU; '' likewise.
     """
 
     shard: int
@@ -39,6 +42,8 @@ class ShardRecord:
     began: float = 0.0
     ended: float = 0.0
     device: str = ""
+    rows: int = 0
+    left_out: int = 0
 
     @classmethod
     def read(cls, output: str, index: int) -> "ShardRecord":
@@ -54,10 +59,28 @@ class ShardRecord:
         }
         sums = {kind: hashlib.sha256(content).hexdigest() for kind, content in data.items()}
         bad = pq.read_table(io.BytesIO(data["quarantine"]), columns=["stage", "error"])
-        scored = pq.read_metadata(io.BytesIO(data["predictions"])).num_rows
+        file = pq.ParquetFile(io.BytesIO(data["predictions"]))
+        rows = file.metadata.num_rows
+        scored = rows
+        if "face" in file.schema_arrow.names:  # of a picture's faces the first stands for it
+            faces: Any = file.read(["face"])["face"]
+            scored = int((faces.fill_null(0).to_numpy() == 0).sum())
+        notes: Mapping[bytes, bytes] = file.metadata.metadata or {}
         return cls(
-            index, scored, bad.num_rows, sums["predictions"], sums["quarantine"], reasons_of(bad)
+            index,
+            scored,
+            bad.num_rows,
+            sums["predictions"],
+            sums["quarantine"],
+            reasons_of(bad),
+            rows=rows,
+            left_out=int(notes.get(_NOTE_LEFT_OUT.encode(), 0)),
         )
+
+
+def notes_of(left_out: int) -> dict[str, str]:
+    """What a predictions file says beside its rows, so that `ShardRecord.read` finds it there."""
+    return {_NOTE_LEFT_OUT: str(left_out)}
 
 
 def reasons_of(quarantine: pa.Table) -> str:
@@ -89,33 +112,12 @@ def write_run(
     Raises:
         FacemillError: a shard has not as many rows as inputs.
     """
-
-    def described(index: int) -> ShardRecord:
-        return records.get(index) or ShardRecord.read(output, index)
-
-    files, reasons = dict[str, dict[str, Any]](), collections.Counter[str]()
-    scored = quarantined = 0
-    for index, record in enumerate(read_ahead(described, range(len(frozen.rows)), _READERS)):
-        row_count = record.scored + record.quarantined
-        if row_count != frozen.rows[index]:
-            raise FacemillError(
-                f"shard {index} has {row_count} rows for {frozen.rows[index]} inputs: delete "
-                f"{layout.shard(output, layout.PREDICTIONS, index)} and run "
-                "the same command again"
-            )
-        sums = record.predictions_sha256, record.quarantine_sha256
-        counts = record.scored, record.quarantined
-        for kind, rows, sha256 in zip(layout.ROWS, counts, sums, strict=True):
-            files[layout.shard_name(kind, index)] = {"rows": rows, "sha256": sha256}
-        reasons.update(json.loads(record.reasons))
-        scored, quarantined = scored + record.scored, quarantined + record.quarantined
+    files, totals = _added_up(output, frozen, records)
     run: dict[str, Any] = {
         "format": 2,
         **job,
         "inputs": frozen.total,
-        "scored": scored,
-        "quarantined": quarantined,
-        "quarantine_reasons": dict(sorted(reasons.items())),
+        **totals,
         "seconds": round(seconds, 2),
         **_speed(records, time.time() - seconds),
         "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -125,6 +127,41 @@ def write_run(
     confirm()
     tables.write_json(layout.path(output, layout.RUN), run)
     return run
+
+
+def _added_up(
+    output: str, frozen: frozen_inputs.FrozenInputs, records: Mapping[int, ShardRecord]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Rows and SHA-256 of each file, and the counts of all of them, checked shard by shard."""
+
+    def described(index: int) -> ShardRecord:
+        return records.get(index) or ShardRecord.read(output, index)
+
+    files, reasons = dict[str, dict[str, Any]](), collections.Counter[str]()
+    scored = rows = quarantined = left_out = 0
+    for index, record in enumerate(read_ahead(described, range(len(frozen.rows)), _READERS)):
+        done = record.scored + record.quarantined
+        if done != frozen.rows[index]:
+            raise FacemillError(
+                f"shard {index} has rows of {done} of {frozen.rows[index]} inputs: delete "
+                f"{layout.shard(output, layout.PREDICTIONS, index)} and run "
+                "the same command again"
+            )
+        sums = record.predictions_sha256, record.quarantine_sha256
+        counts = record.rows, record.quarantined
+        for kind, count, sha256 in zip(layout.ROWS, counts, sums, strict=True):
+            files[layout.shard_name(kind, index)] = {"rows": count, "sha256": sha256}
+        reasons.update(json.loads(record.reasons))
+        scored, rows = scored + record.scored, rows + record.rows
+        quarantined, left_out = quarantined + record.quarantined, left_out + record.left_out
+    totals = {
+        "scored": scored,
+        "rows": rows,
+        "faces_left_out": left_out,
+        "quarantined": quarantined,
+        "quarantine_reasons": dict(sorted(reasons.items())),
+    }
+    return files, totals
 
 
 def _speed(records: Mapping[int, ShardRecord], clock: float) -> dict[str, float | None]:

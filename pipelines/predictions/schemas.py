@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from model import labels, statistics
 from model.calibration import AGE_BINS, AgeBins
+from pipelines.images.batches import Crop
 from pipelines.predictions import layout
 from pipelines.storage import tables
 
@@ -17,6 +18,13 @@ _DICTIONARY = pa.dictionary(pa.int8(), pa.string())
 PREDICTIONS_SCHEMA = pa.schema(
     [
         tables.field("uri", pa.string(), "the image"),
+        tables.field(
+            "face",
+            pa.int32(),
+            "number of the face in the picture: 0 the largest, 1, …; null where "
+            "the picture was scored whole",
+        ),
+        tables.field("faces", pa.int32(), "faces of the picture that have rows"),
         tables.field(
             "age_years", pa.float32(), "predicted age, 0-116; null without an age head", "years"
         ),
@@ -46,13 +54,38 @@ PREDICTIONS_SCHEMA = pa.schema(
         ),
         tables.field("contrast", pa.float32(), "standard deviation of those pixels", "0-255"),
         tables.field("sharpness", pa.float32(), "mean difference of neighbouring pixels", "0-255"),
+        tables.field("face_score", pa.float32(), "how sure the detector is of the face, 0-1"),
+        tables.field(
+            "face_left", pa.float32(), "of the face's box in the upright picture", "pixels"
+        ),
+        tables.field("face_top", pa.float32(), "likewise", "pixels"),
+        tables.field("face_width", pa.float32(), "likewise", "pixels"),
+        tables.field("face_height", pa.float32(), "likewise", "pixels"),
+        tables.field(
+            "face_points",
+            pa.list_(pa.float32()),
+            "x and y of the left eye, right eye, nose, left "
+            "and right corner of the mouth, as seen in the upright picture",
+            "pixels",
+        ),
+        tables.field("eye_distance_px", pa.float32(), "from eye to eye", "pixels"),
+        tables.field(
+            "roll_degrees", pa.float32(), "how far the head leans clockwise, -180 to 180", "degrees"
+        ),
         tables.field("bundle_id", pa.dictionary(pa.int8(), pa.string()), "which network said so"),
     ]
 )
+FACE_COLUMNS = (
+    "face", "faces", "face_score", "face_left", "face_top", "face_width", "face_height",
+    "face_points", "eye_distance_px", "roll_degrees",
+)  # fmt: skip
+COLUMNS = tuple(PREDICTIONS_SCHEMA.names)
+# Of runs that were begun before pictures were searched for faces; such a run keeps its columns.
+COLUMNS_BEFORE_FACES = tuple(name for name in COLUMNS if name not in FACE_COLUMNS)
 QUARANTINE_SCHEMA = pa.schema(
     [
         tables.field("uri", pa.string(), "the input that could not be scored"),
-        tables.field("stage", pa.string(), "where it failed: list, read or decode"),
+        tables.field("stage", pa.string(), "where it ended: list, read, decode or find"),
         tables.field("error", pa.string(), "class of the error, to group by"),
         tables.field("message", pa.string(), "what happened, as a sentence"),
         tables.field("bytes", pa.int64(), "size of the file", "bytes"),
@@ -61,8 +94,7 @@ QUARANTINE_SCHEMA = pa.schema(
 
 
 def predictions_table(
-    uris: Sequence[str],
-    sizes: Sequence[tuple[int, int]],
+    crops: Sequence[Crop],
     columns: Mapping[str, npt.NDArray[np.float32]],
     bundle_id: str,
     age_bins: AgeBins = "decades",
@@ -70,13 +102,12 @@ def predictions_table(
     """Rows of `PREDICTIONS_SCHEMA`.
 
     Args:
-        uris: n of them.
-        sizes: (width, height) of each, pixels.
+        crops: n of them.
         columns: of `Predictor.answers` and `statistics.image_statistics`, float32 (n,).
         bundle_id: stands in every row.
         age_bins: what `age_group` is an index of.
     """
-    count = len(uris)
+    count = len(crops)
     age_group = pa.nulls(count, _DICTIONARY)
     if "age_group" in columns:
         index = pa.array(columns["age_group"].astype(np.int8))
@@ -87,24 +118,48 @@ def predictions_table(
     if p_female is not None:
         index: Any = pa.array(np.asarray(p_female >= 0.5, np.int8), pa.int8())
         gender = pa.DictionaryArray.from_arrays(index, pa.array(labels.GENDERS))
-    width, height = np.asarray(sizes, dtype=np.int32).reshape(count, 2).T
     one_bundle = pa.DictionaryArray.from_arrays(
         pa.array(np.zeros(count, dtype=np.int8), pa.int8()), pa.array([bundle_id])
     )
     arrays = {
-        "uri": pa.array(uris, pa.string()),
+        "uri": pa.array([crop.uri for crop in crops], pa.string()),
         "age_years": _or_null(columns.get("age_years"), count),
         "age_low_years": _or_null(columns.get("age_low_years"), count),
         "age_high_years": _or_null(columns.get("age_high_years"), count),
         "age_group": age_group,
         "gender": gender,
         "p_female": _or_null(p_female, count),
-        "width": pa.array(width),
-        "height": pa.array(height),
+        "width": pa.array([crop.width for crop in crops], pa.int32()),
+        "height": pa.array([crop.height for crop in crops], pa.int32()),
         **{name: _or_null(columns.get(name), count) for name in statistics.INPUTS[:3]},
+        **_face_arrays(crops),
         "bundle_id": one_bundle,
     }
-    return pa.Table.from_arrays(list(arrays.values()), schema=PREDICTIONS_SCHEMA)
+    return pa.Table.from_arrays([arrays[name] for name in COLUMNS], schema=PREDICTIONS_SCHEMA)
+
+
+def _face_arrays(crops: Sequence[Crop]) -> dict[str, Any]:
+    """The columns of `FACE_COLUMNS`, null where a picture was scored whole."""
+    count = len(crops)
+    if not count or crops[0].face is None:
+        kinds = {name: PREDICTIONS_SCHEMA.field(name).type for name in FACE_COLUMNS}
+        return {name: pa.nulls(count, kind) for name, kind in kinds.items()}
+    faces = [crop.face for crop in crops if crop.face is not None]
+    numbers = {
+        "face_score": [face.score for face in faces],
+        "face_left": [face.left for face in faces],
+        "face_top": [face.top for face in faces],
+        "face_width": [face.width for face in faces],
+        "face_height": [face.height for face in faces],
+        "eye_distance_px": [face.eye_distance_px for face in faces],
+        "roll_degrees": [face.roll_degrees for face in faces],
+    }
+    return {
+        "face": pa.array([crop.number for crop in crops], pa.int32()),
+        "faces": pa.array([crop.count for crop in crops], pa.int32()),
+        "face_points": pa.array([face.points for face in faces], pa.list_(pa.float32())),
+        **{name: pa.array(values, pa.float32()) for name, values in numbers.items()},
+    }
 
 
 def _or_null(values: npt.NDArray[np.float32] | None, count: int) -> Any:

@@ -31,6 +31,8 @@ from pipelines.telemetry.progress import Progress
 _READERS = 4
 _PARTS = 64  # files that hashes are spread over: a billion uris take 16 GB of disk, 250 MB at once
 _MOST_PROBLEMS = 20
+_COLUMNS = {"predictions": ["uri", "bundle_id", "face", "faces"], "quarantine": ["uri"],
+            "inputs": ["uri"]}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Verified:
     files: int
     bundle_id: str
     problems: tuple[str, ...]
+    rows: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +53,7 @@ class _Checked:
     """One shard."""
 
     uris: Column
-    rows: dict[str, int]
+    counts: dict[str, int]
     problems: list[str]
 
 
@@ -67,7 +70,7 @@ def verify(output: str) -> Verified:
         return Verified(0, 0, 0, 0, "", (text,))
     problems = [*_listing_problems(output, run), *_job_problems(output, run)]
     progress = Progress("verify", frozen.total)
-    rows = collections.Counter[str]()
+    counts = collections.Counter[str]()
     indices = range(len(frozen.rows))
 
     def checked(index: int) -> _Checked:
@@ -77,27 +80,31 @@ def verify(output: str) -> Verified:
         uris = _SpreadHashes(folder)
         for shard in read_ahead(checked, indices, _READERS):
             problems += shard.problems
-            rows.update(shard.rows)
+            counts.update(shard.counts)
             uris.add(shard.uris)
-            progress.advance(shard.rows["inputs"])
+            progress.advance(shard.counts["inputs"])
         progress.close()
         twice = uris.duplicates()
         if len(twice):
             problems.append(_name_duplicates(output, indices, twice))
+    claims = {"rows": run["scored"], **run}  # a run of 0.1.0 has one row a picture
     for counted, claimed in (
-        ("inputs", "inputs"), ("predictions", "scored"), ("quarantine", "quarantined"),
+        ("inputs", "inputs"), ("scored", "scored"), ("predictions", "rows"),
+        ("quarantine", "quarantined"),
     ):  # fmt: skip
-        if rows[counted] != run[claimed]:
+        if counts[counted] != claims[claimed]:
             problems.append(
-                f"{layout.RUN} says {run[claimed]:,} {claimed}, found {rows[counted]:,}"
+                f"{layout.RUN} says {claims[claimed]:,} {claimed}, found {counts[counted]:,}"
             )
-    if rows["inputs"] != rows["predictions"] + rows["quarantine"]:
+    if counts["inputs"] != counts["scored"] + counts["quarantine"]:
         problems.append(
-            f"{rows['inputs']:,} inputs are not {rows['predictions']:,} scored "
-            f"+ {rows['quarantine']:,} quarantined"
+            f"{counts['inputs']:,} inputs are not {counts['scored']:,} scored "
+            f"+ {counts['quarantine']:,} quarantined"
         )
-    counts = (rows["inputs"], rows["predictions"], rows["quarantine"])
-    return Verified(*counts, len(run["files"]), run["bundle_id"], _shortened(problems))
+    found = (counts["inputs"], counts["scored"], counts["quarantine"])
+    return Verified(
+        *found, len(run["files"]), run["bundle_id"], _shortened(problems), counts["predictions"]
+    )
 
 
 def _shortened(problems: list[str]) -> tuple[str, ...]:
@@ -144,20 +151,21 @@ def _check_shard(
         name = layout.shard_name(kind, index)
         entry = run["files"].get(name, {})
         expected[name] = (entry.get("rows", -1), entry.get("sha256", ""))
-    problems, uris, rows = list[str](), dict[str, Column](), dict[str, int]()
+    problems, uris, counts = list[str](), dict[str, Column](), dict[str, int]()
     for name, (count, sha256) in expected.items():
         kind = name.partition("/")[0]
-        uris[kind], rows[kind] = pa.chunked_array([], pa.string()), 0
+        uris[kind], counts[kind] = pa.chunked_array([], pa.string()), 0
         try:
             data = storage.read_bytes(storage.join(output, name))
-            table = pq.read_table(io.BytesIO(data), columns=_columns(kind))
+            file = pq.ParquetFile(io.BytesIO(data))
+            table = file.read([n for n in _COLUMNS[kind] if n in file.schema_arrow.names])
         except FileNotFoundError:
             problems.append(f"{name} is missing")
             continue
         except (pa.ArrowInvalid, OSError) as error:
             problems.append(f"{name} cannot be read: {str(error).splitlines()[0]}")
             continue
-        uris[kind], rows[kind] = table["uri"], table.num_rows
+        uris[kind], counts[kind] = table["uri"], table.num_rows
         if hashlib.sha256(data).hexdigest() != sha256:
             problems.append(f"{name} is not the file that was committed (SHA-256)")
         if table.num_rows != count:
@@ -167,15 +175,32 @@ def _check_shard(
             problems += [
                 f"{name} holds rows of bundle {other}" for other in sorted(strange, key=str)
             ]
+            if "face" in table.column_names and not table["face"].null_count:
+                uris[kind] = _pictures(table, name, problems)
+    counts["scored"] = len(uris["predictions"])
     both = pa.chunked_array([*uris["predictions"].chunks, *uris["quarantine"].chunks], pa.string())
     wanted, got = (_sorted(column) for column in (uris["inputs"], both))
     if not wanted.equals(got):
         problems.append(_difference(index, wanted, got))
-    return _Checked(both, rows, problems)
+    return _Checked(both, counts, problems)
 
 
-def _columns(kind: str) -> list[str]:
-    return ["uri", "bundle_id"] if kind == "predictions" else ["uri"]
+def _pictures(table: pa.Table, name: str, problems: list[str]) -> Column:
+    """The uri of each picture with faces: rows that follow one another, numbered without a gap."""
+    uris: Any = table["uri"].combine_chunks()
+    face, faces = table["face"].to_numpy(), table["faces"].to_numpy()
+    first = face == 0
+    last = np.append(first[1:], True)
+    follows = ~first[1:]
+    same: Any = pc.equal(uris[1:], uris[:-1]).to_numpy(zero_copy_only=False)
+    wrong = np.zeros(len(face), dtype=bool)
+    wrong[:1] = ~first[:1]
+    wrong[1:] |= follows & ~(same & (face[1:] == face[:-1] + 1) & (faces[1:] == faces[:-1]))
+    wrong |= last & (face + 1 != faces)
+    if wrong.any():
+        example = uris[int(wrong.argmax())].as_py()
+        problems.append(f"{name}: the faces of {example!r} are not numbered from 0 without a gap")
+    return pa.chunked_array([uris.filter(pa.array(first))], pa.string())
 
 
 def _sorted(column: Column) -> Any:

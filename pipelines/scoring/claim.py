@@ -2,23 +2,27 @@
 
 import dataclasses
 import uuid
-from typing import Any
+from typing import Any, Literal
 
 from model.bundle import Bundle
 from model.calibration import Reading, chosen_bins
 from model.errors import UsageError
+from model.faces.crops import FaceSearch, finding_id
 from model.precision import Precision, fastest_precision
 from pipelines import configuration, storage
 from pipelines.manifests.sources import Source
-from pipelines.predictions import layout
+from pipelines.predictions import layout, schemas
 from pipelines.scoring.options import ScoreOptions
 from pipelines.storage import tables
 from pipelines.storage.claims import Claim
 from pipelines.telemetry.phases import run_id
 
 # What a record has at a key that it lacks: each kind of source writes keys of its own, and a
-# record without `views` took one view.
-_BEFORE = {"views": 1, "images": None, "manifest": None, "table": None, "fingerprint": None}
+# record without `views` took one view, one without `faces` scored pictures whole.
+_BEFORE = {
+    "views": 1, "images": None, "manifest": None, "table": None, "fingerprint": None,
+    "faces": "whole", "finding": None,
+}  # fmt: skip
 _MOST_VERSIONS = 1000
 _URIS = ("images", "manifest", "bundle", "output")
 
@@ -33,7 +37,9 @@ class Settings:
         precision: of the network's body; never `auto`.
         reading: coverage of the age interval, binning of the age groups.
         by_name: see `Source`.
+        faces: what of each picture; `auto` until the inputs have been looked at.
         run_id: from job.json, shared by every continuation of the run; '' before the claim.
+        columns: of the predictions, from job.json.
     """
 
     options: ScoreOptions
@@ -41,7 +47,14 @@ class Settings:
     precision: Precision
     reading: Reading
     by_name: bool
+    faces: Literal["auto", "find", "whole"]
     run_id: str = ""
+    columns: tuple[str, ...] = schemas.COLUMNS
+
+    @property
+    def wanted(self) -> FaceSearch | None:
+        """What of each picture goes to the network: which faces, or None, the whole."""
+        return self.options.finding.search if self.faces == "find" else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,11 +70,20 @@ class ScoringJob:
         settings = self.settings
         return {
             **self.source.identity(),
+            "faces": settings.faces,
+            "finding": self._finding(),
             "bundle_id": self.bundle.id,
             "precision": settings.precision,
             "views": settings.options.answers.views,
             **dataclasses.asdict(settings.reading),
         }
+
+    def _finding(self) -> dict[str, Any] | None:
+        """Who looks for faces, and for which; None where pictures are scored whole."""
+        wanted = self.settings.wanted
+        if wanted is None:
+            return None
+        return {"by": finding_id(self.bundle.input), **dataclasses.asdict(wanted)}
 
     def lineage(self) -> dict[str, Any]:
         """What job.json and run.json say of the job: its id, and what was scored with what."""
@@ -78,13 +100,23 @@ def resolve(options: ScoreOptions, bundle: Bundle, source: Source) -> ScoringJob
     answers = options.answers
     output = options.place
     reading = Reading(answers.coverage, chosen_bins(answers.age_bins, bundle.heads))
+    before = _record(output)
     precision: Any = answers.precision
     if precision == "auto":
-        try:
-            precision = tables.read_json(layout.path(output, layout.JOB))["precision"]
-        except FileNotFoundError:
-            precision = fastest_precision()
-    return ScoringJob(Settings(options, output, precision, reading, source.by_name), source, bundle)
+        precision = before["precision"] if before else fastest_precision()
+    faces: Any = options.finding.faces
+    if faces == "auto" and before:
+        faces = before.get("faces", _BEFORE["faces"])
+    settings = Settings(options, output, precision, reading, source.by_name, faces)
+    return ScoringJob(settings, source, bundle)
+
+
+def _record(output: str) -> dict[str, Any]:
+    """job.json, or nothing."""
+    try:
+        return tables.read_json(layout.path(output, layout.JOB))
+    except FileNotFoundError:
+        return {}
 
 
 def _claim(job: ScoringJob) -> Claim:
@@ -117,13 +149,27 @@ def claim(job: ScoringJob) -> ScoringJob:
             "format": 1,
             **job.lineage(),
             "run_id": run_id() or uuid.uuid4().hex[:12],
+            "columns": job.settings.columns,
             "options": configuration.to_json(
                 configuration.with_places(job.settings.options, storage.normalize, *_URIS)
             ),
         }
     )
-    settings = dataclasses.replace(job.settings, run_id=record.get("run_id", ""))
+    columns = tuple(record.get("columns", schemas.COLUMNS_BEFORE_FACES))
+    settings = dataclasses.replace(job.settings, run_id=record.get("run_id", ""), columns=columns)
     return dataclasses.replace(job, settings=settings)
+
+
+def with_faces(job: ScoringJob, faces: Literal["find", "whole"]) -> ScoringJob:
+    """The job with `auto` decided."""
+    return dataclasses.replace(job, settings=dataclasses.replace(job.settings, faces=faces))
+
+
+def settle_faces(job: ScoringJob, because: str) -> None:
+    """Write what `auto` became into job.json, whose run is held by the caller's lease."""
+    output = job.settings.output
+    record = {**_record(output), **tables.plain(job.identity()), "faces_because": because}
+    tables.write_json(layout.path(output, layout.JOB), record)
 
 
 def new_version(options: ScoreOptions, bundle: Bundle, source: Source) -> ScoreOptions:

@@ -29,7 +29,8 @@ class ScoringCounters:
 
         inputs_of_run = counter("inputs_total", "inputs of the run")
         self._done = counter("done_total", "inputs with a row, those of earlier drivers included")
-        self._scored = counter("scored_total", "prediction rows committed by this driver")
+        self._scored = counter("scored_total", "inputs scored and committed by this driver")
+        self._rows = counter("rows_total", "prediction rows of these: one a picture, or one a face")
         self._bad = counter(
             "quarantined_total", "quarantine rows committed by this driver, by reason", "reason"
         )
@@ -41,6 +42,7 @@ class ScoringCounters:
         """Count one more shard."""
         if record.scored:
             self._scored.inc(record.scored)
+            self._rows.inc(record.rows)
         reasons: Mapping[str, int] = json.loads(record.reasons)
         for reason, rows in reasons.items():
             self._bad.inc(rows, {"reason": reason})

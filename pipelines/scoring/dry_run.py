@@ -2,10 +2,13 @@
 
 import dataclasses
 
+import pyarrow as pa
+
 from model.errors import ManifestError
 from pipelines import storage
 from pipelines.predictions import frozen_inputs, layout
 from pipelines.scoring import increment
+from pipelines.scoring.choosing import Choice, choose, choose_by_frozen, some
 from pipelines.scoring.claim import ScoringJob, require_own
 
 MOST_LISTED = 1_000_000  # a dry run over a billion keys shall not list for hours
@@ -22,6 +25,7 @@ class Plan:
     pending_inputs: int
     precision: str
     state: str
+    faces: str = ""
 
 
 def plan(job: ScoringJob) -> Plan:
@@ -36,11 +40,10 @@ def plan(job: ScoringJob) -> Plan:
     precision = job.settings.precision
     frozen = frozen_inputs.load_frozen(output)
     if frozen is None:
-        inputs, exact = _count(job)
-        if not inputs:
-            raise ManifestError("there is nothing to score: the input lists no file")
-        sizes = list(frozen_inputs.sizes(inputs, options.resources.shard_rows))
-        return Plan(inputs, exact, len(sizes), len(sizes), inputs, precision, "a new run")
+        return _fresh(job)
+    faces = job.settings.faces
+    if faces == "auto":
+        faces = _chosen(choose_by_frozen(job, frozen))
     done = frozen_inputs.committed(output)
     left = [rows for index, rows in enumerate(frozen.rows) if index not in done]
     state = "an interrupted run, continued"
@@ -48,15 +51,38 @@ def plan(job: ScoringJob) -> Plan:
         state = "a finished run: nothing is left to do"
     if options.rerun.incremental:
         return _grown(job, frozen, done)
-    return Plan(frozen.total, True, len(frozen.rows), len(left), sum(left), precision, state)
+    total, shards = frozen.total, len(frozen.rows)
+    return Plan(total, True, shards, len(left), sum(left), precision, state, faces)
+
+
+def _fresh(job: ScoringJob) -> Plan:
+    """A run of which nothing is there yet."""
+    listed, exact = list[pa.Table](), True
+    for part in job.source.preview(MOST_LISTED):
+        listed.append(part)
+        if sum(part.num_rows for part in listed) > MOST_LISTED:
+            exact = False
+    rows = job.settings.options.resources.shard_rows
+    shards = list(frozen_inputs.regroup(listed, rows))
+    inputs = min(sum(shard.num_rows for shard in shards), MOST_LISTED)
+    if not inputs:
+        raise ManifestError("there is nothing to score: the input lists no file")
+    faces = job.settings.faces
+    if faces == "auto":
+        faces = _chosen(choose(job, some(shards)))
+    count, precision = len(shards), job.settings.precision
+    return Plan(inputs, exact, count, count, inputs, precision, "a new run", faces)
+
+
+def _chosen(choice: Choice) -> str:
+    return f"{choice.faces}, as {choice.because}"
 
 
 def _grown(job: ScoringJob, frozen: frozen_inputs.FrozenInputs, done: set[int]) -> Plan:
     """What `incremental` would add to an earlier run."""
-    growth, stale = increment.preview(frozen, job.source.preview())
+    rows = job.settings.options.resources.shard_rows
+    growth, stale, fresh = increment.preview(frozen, job.source.preview(), rows)
     repeated = [rows for i, rows in enumerate(frozen.rows) if i in stale or i not in done]
-    shard_rows = job.settings.options.resources.shard_rows
-    fresh = len(list(frozen_inputs.sizes(growth.added, shard_rows)))
     return Plan(
         frozen.total + growth.added,
         True,
@@ -66,10 +92,5 @@ def _grown(job: ScoringJob, frozen: frozen_inputs.FrozenInputs, done: set[int]) 
         job.settings.precision,
         f"a grown source: {growth.added:,} new, {growth.changed:,} changed, "
         f"{growth.deleted:,} gone",
+        job.settings.faces,
     )
-
-
-def _count(job: ScoringJob) -> tuple[int, bool]:
-    """Inputs, and whether that is all of them."""
-    count = sum(part.num_rows for part in job.source.preview(MOST_LISTED))
-    return min(count, MOST_LISTED), count <= MOST_LISTED

@@ -84,16 +84,22 @@ def grow(
 
 
 def preview(
-    frozen: frozen_inputs.FrozenInputs, parts: Iterable[pa.Table]
-) -> tuple[Growth, frozenset[int]]:
-    """What `grow` would find, and the shards it would score again; writes nothing."""
+    frozen: frozen_inputs.FrozenInputs, parts: Iterable[pa.Table], fixed_rows: int | None = None
+) -> tuple[Growth, frozenset[int], int]:
+    """What `grow` would find, the shards it would score again, how many it would add."""
     known = _Known(frozen)
-    added = changed = 0
-    for part in parts:
-        new, other = known.compare(frozen_inputs.as_input(part))
-        added, changed = added + new.num_rows, changed + other.num_rows
+    changed = 0
+
+    def new_rows() -> Iterator[pa.Table]:
+        nonlocal changed
+        for part in parts:
+            new, other = known.compare(frozen_inputs.as_input(part))
+            changed += other.num_rows
+            yield new
+
+    fresh = [shard.num_rows for shard in frozen_inputs.regroup(new_rows(), fixed_rows)]
     stale = frozenset(np.unique(known.shard[known.stale]).tolist())
-    return Growth(added, changed, int((~known.seen).sum())), stale
+    return Growth(sum(fresh), changed, int((~known.seen).sum())), stale, len(fresh)
 
 
 def _marker(output: str) -> str:

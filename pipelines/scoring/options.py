@@ -5,12 +5,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from model.calibration import DEFAULT_COVERAGE
 from model.errors import UsageError
+from model.faces.crops import FaceSearch
 from model.precision import Precision
 from model.views import Views
 from pipelines import storage
 from pipelines.configuration import HIDDEN
 from pipelines.images.guarded_decoder import DECODER, TIMEOUT_S
 from pipelines.predictions import layout
+
+_USUAL = FaceSearch()
 
 if TYPE_CHECKING:  # pandas and the like, which a help text shall not wait for
     from pipelines.predictions.dataset import Partitioning
@@ -34,6 +37,41 @@ class Answers:
 
 
 @dataclasses.dataclass(frozen=True)
+class Faces:
+    """What of each picture is scored."""
+
+    faces: Literal["auto", "find", "whole"] = "auto"
+    """find: every face of every picture, aligned as in training; whole: each picture as one
+    aligned face; auto: looks at a sample and takes whole only if nearly all are that (find, where
+    a few pictures are answered in print)."""
+    least_face_score: Annotated[float, "SHARE"] = _USUAL.least_score
+    """Faces of which the detector is less sure are none, 0.4 to 1."""
+    least_eyes_px: Annotated[float, "PIXELS"] = _USUAL.least_eye_px
+    """Faces with less from eye to eye are left out; a larger value is faster on large
+    photographs."""
+    most_faces: int = _USUAL.most_faces
+    """Faces of a picture to keep, the largest."""
+
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            UsageError: one is out of its range.
+        """
+        if not 0.4 <= self.least_face_score <= 1:
+            raise UsageError(f"`least_face_score` {self.least_face_score:g} must be from 0.4 to 1")
+        if not 1 <= self.least_eyes_px <= 10_000:
+            raise UsageError(f"`least_eyes_px` {self.least_eyes_px:g} must be from 1 to 10,000")
+        if not 1 <= self.most_faces <= 10_000:
+            raise UsageError(f"`most_faces` {self.most_faces:,} must be from 1 to 10,000")
+
+    @property
+    def search(self) -> FaceSearch:
+        """Which faces of a picture count."""
+        return FaceSearch(self.least_face_score, self.least_eyes_px, self.most_faces)
+
+
+@dataclasses.dataclass(frozen=True)
 class Resources:
     """Where the run computes, and how it is divided."""
 
@@ -45,8 +83,8 @@ class Resources:
     use_gpu: bool = False
     """Run the network on GPUs, one for each worker, even if an autoscaling cluster has none yet."""
     shard_rows: int | None = None
-    """Images in each output file, which is also what a killed run repeats; default: 512 in the
-    first files, up to 50,000 in the last."""
+    """Pictures in each output file, which is also what a killed run repeats; default: 512 in the
+    first files, up to 50,000 or 1 GiB of pictures in the last."""
 
     def __post_init__(self) -> None:
         """Check the counts.
@@ -66,9 +104,11 @@ class Limits:
 
     max_quarantine: Annotated[str | None, "SHARE"] = None
     """Stop the run, which can be continued, once more than this share of inputs is in quarantine,
-    for example 5%; default: never."""
+    for example 5%; pictures without a face and files that are no pictures by their names do not
+    count; default: never."""
     image_timeout_s: Annotated[float, "SECONDS"] = TIMEOUT_S
-    """Seconds that decoding one image may take; one that takes longer goes to quarantine."""
+    """Seconds that decoding one image and finding its faces may take; one that takes longer goes
+    to quarantine."""
     patience_s: Annotated[float, HIDDEN] = 180.0
     """Seconds that a worker repeats what fails in the store, beyond each request's own retries."""
     decoder: Annotated[str, HIDDEN] = DECODER
@@ -154,6 +194,10 @@ class ScoreOptions:
     output: Annotated[str | None, "URI"] = None
     """Folder or s3:// prefix for the predictions; without one, a few pictures are answered in
     print."""
+    draw: Annotated[str | None, "FILE"] = None
+    """Without an output: write the picture with a box around each face, and what was answered, to
+    this .jpg, .png or .webp."""
+    finding: Faces = dataclasses.field(default_factory=Faces)
     answers: Answers = dataclasses.field(default_factory=Answers)
     resources: Resources = dataclasses.field(default_factory=Resources)
     limits: Limits = dataclasses.field(default_factory=Limits)
@@ -204,5 +248,5 @@ class EvaluateOptions:
         if (self.manifest is None) == (self.images is None):
             raise UsageError("give either `manifest` or `images`")
         answers = Answers(self.precision, age_bins=self.age_bins, views=self.views)
-        options = ScoreOptions(output=self.output, answers=answers)
+        options = ScoreOptions(output=self.output, answers=answers, finding=Faces("whole"))
         return dataclasses.replace(options, output=options.place)

@@ -1,6 +1,7 @@
 """Manifest rows -> prediction and quarantine rows, in this process: fetch, decode, network."""
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -14,7 +15,25 @@ from pipelines.predictions.schemas import predictions_table
 from pipelines.storage import listing, tables
 
 BATCH_IMAGES = 64  # the fastest of 32 to 256, if by 2 % (docs/benchmarks/scoring.md)
+OTHER_FILE = "not_an_image_name"  # in the quarantine: what lies beside pictures and is none
 _DEFAULT = Reading()
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoredEntries:
+    """What became of some inputs: each has rows of exactly one of the two tables.
+
+    Attributes:
+        predictions: a row a picture, or a row a face; those of a picture follow one another.
+        quarantine: one row an input.
+        pictures: inputs with predictions.
+        left_out: faces that an option left out.
+    """
+
+    predictions: pa.Table
+    quarantine: pa.Table
+    pictures: int
+    left_out: int
 
 
 def score_entries(
@@ -24,42 +43,42 @@ def score_entries(
     decode: DecodeEntries = decode_entries,
     on_batch: Callable[[int], None] | None = None,
     by_name: bool = True,
-) -> tuple[pa.Table, pa.Table]:
+    columns: Sequence[str] = schemas.COLUMNS,
+) -> ScoredEntries:
     """Score manifest rows.
 
     Args:
         entries: rows with uri and maybe offset, bytes.
         predictor: the network.
         reading: coverage of the age interval, binning of the age groups.
-        decode: `decode_entries`, or the same with a guard around the decoder or elsewhere.
-        on_batch: is called with the rows of each batch once they are scored.
+        decode: `decode_entries`, or the same for faces, with a guard around it, or elsewhere.
+        on_batch: is called with the inputs that are done with each batch.
         by_name: leave out, as rows of the quarantine, what is not named like an image: right for a
             listing, and not for inputs that somebody chose one by one.
-
-    Returns:
-        (predictions, quarantine): each entry is one row of exactly one of them.
+        columns: of the predictions.
 
     Raises:
         OSError: the store fails; no row is made of that.
     """
     rejected, parts = list[dict[str, Any]](), list[pa.Table]()
+    pictures = left_out = 0
     if by_name:
         rejected += [
-            rejection(entry, "list", "not_an_image_name", "the name has no image suffix")
+            rejection(entry, "list", OTHER_FILE, "the name has no image suffix")
             for entry in entries
             if not listing.has_image_name(entry["uri"])
         ]
         entries = [entry for entry in entries if listing.has_image_name(entry["uri"])]
     for batch in decode(entries, predictor.bundle.input, predictor.batch_size):
         rejected += batch.rejected
-        if batch.uris:
-            columns = predictor.answers(batch.pixels, reading) | image_statistics(batch.pixels)
-            bundle_id = predictor.bundle.id
-            parts.append(
-                predictions_table(batch.uris, batch.sizes, columns, bundle_id, reading.age_bins)
-            )
+        pictures, left_out = pictures + batch.pictures, left_out + batch.left_out
+        if batch.crops:
+            answers = predictor.answers(batch.pixels, reading) | image_statistics(batch.pixels)
+            table = predictions_table(batch.crops, answers, predictor.bundle.id, reading.age_bins)
+            parts.append(table.select(columns))
         if on_batch is not None:
-            on_batch(len(batch.uris) + len(batch.rejected))
+            on_batch(batch.inputs)
     quarantine = pa.Table.from_pylist(rejected, schema=schemas.QUARANTINE_SCHEMA)
-    scored = tables.concat(parts, schemas.PREDICTIONS_SCHEMA).unify_dictionaries()
-    return scored, quarantine
+    nothing = schemas.PREDICTIONS_SCHEMA.empty_table().select(columns)
+    scored = tables.concat(parts, nothing.schema).unify_dictionaries()
+    return ScoredEntries(scored, quarantine, pictures, left_out)

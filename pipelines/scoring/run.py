@@ -20,16 +20,19 @@ from model.errors import FacemillError
 from pipelines import storage
 from pipelines.bundles.opening import copy_bundle
 from pipelines.cluster.errors import as_resumable_failure
+from pipelines.images.batches import NO_FACE
 from pipelines.manifests.sources import Source, open_source
 from pipelines.predictions import frozen_inputs, layout
 from pipelines.predictions.run_record import ShardRecord, write_run
 from pipelines.scoring import increment
+from pipelines.scoring.choosing import decide
 from pipelines.scoring.claim import ScoringJob, Settings, claim, resolve
 from pipelines.scoring.counters import ScoringCounters
 from pipelines.scoring.increment import Growth
 from pipelines.scoring.options import Limits, ScoreOptions
 from pipelines.scoring.placement import placed
 from pipelines.scoring.progress import ScoreProgress
+from pipelines.scoring.rows import OTHER_FILE
 from pipelines.scoring.worker import ShardScorer
 from pipelines.storage import tables
 from pipelines.storage.lease import Lease
@@ -40,6 +43,8 @@ _NO_GPU = (
     "note: Ray counts GPUs, but TensorFlow beside them finds none, so the network ran on cores: "
     "install deploy/requirements-gpu.lock on those nodes, or give `plan` fused"
 )
+# In the quarantine, but no failures: pictures of nobody, and files beside pictures.
+NO_FAILURES = (f"find: {NO_FACE}", f"list: {OTHER_FILE}")
 QUARANTINE_SAMPLE = 400  # inputs before `max_quarantine` is looked at: fewer say little
 
 
@@ -81,6 +86,7 @@ def _score(job: ScoringJob, lease: Lease, started: float) -> Scored:
     with phase("freeze") as facts:
         frozen, grown = _freeze(job)
         facts["inputs"], facts["shards"] = frozen.total, len(frozen.rows)
+    job = decide(job, frozen)
     committed = frozen_inputs.committed(output)
     pending = [index for index in range(len(frozen.rows)) if index not in committed]
     skipped = sum(frozen.rows[index] for index in committed if index < len(frozen.rows))
@@ -164,10 +170,11 @@ def _check_quarantine(limits: Limits, done: int, records: Mapping[int, ShardReco
     reasons = collections.Counter[str]()
     for record in records.values():
         reasons.update(json.loads(record.reasons))
-    share = reasons.total() / done
+    failures = collections.Counter({k: n for k, n in reasons.items() if k not in NO_FAILURES})
+    share = failures.total() / done
     if share > limit:
         raise FacemillError(
             f"{share:.1%} of the first {done:,} inputs are in quarantine (most: "
-            f"{reasons.most_common(1)[0][0]}), over `max_quarantine` {limit:.1%}: is this the "
+            f"{failures.most_common(1)[0][0]}), over `max_quarantine` {limit:.1%}: is this the "
             "right place? What is scored is safe: the same command with a higher limit continues"
         )

@@ -1,5 +1,6 @@
 """Summaries of a scoring run, for people: (title, rows of name and value)."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from model.bundle import Bundle
@@ -8,7 +9,7 @@ from pipelines.predictions.dataset import Partitioning, describe
 from pipelines.scoring.claim import ScoringJob
 from pipelines.scoring.dry_run import Plan
 from pipelines.scoring.evaluation import Evaluation
-from pipelines.scoring.run import Scored
+from pipelines.scoring.run import NO_FAILURES, Scored
 
 Summary = tuple[str, list[tuple[str, object]]]
 
@@ -36,6 +37,7 @@ def of_plan(plan: Plan, job: ScoringJob) -> Summary:
             ("inputs", f"{more}{plan.inputs:,}, {plan.pending_inputs:,} to score"),
             ("shards", f"{more}{plan.shards:,}, {plan.pending_shards:,} to score"),
             ("bundle", f"{job.bundle.name} ({job.bundle.id})"),
+            ("faces", plan.faces),
             ("precision", plan.precision),
             ("plan", placement if placement != "auto" else "fused; separate where there are GPUs"),
             ("output", job.settings.output),
@@ -53,15 +55,14 @@ def of_run(scored: Scored, bundle: Bundle, output: str) -> Summary:
         rate = f", {record['start_up_s']:,.1f} s of them start-up, then {speed:,.0f} images/s"
     skipped = f"; {scored.skipped:,} were there already" if scored.skipped else ""
     rows = layout.PREDICTIONS if record["scored"] else layout.QUARANTINE
-    reasons = ", ".join(f"{n:,} {r}" for r, n in record["quarantine_reasons"].items())
     return (
         f"scored with {bundle.name} ({bundle.id})",
         [
             ("inputs", f"{record['inputs']:,}{skipped}"),
             ("precision", record["precision"]),
             *_grown(scored),
-            ("scored", f"{record['scored']:,}"),
-            ("quarantined", f"{record['quarantined']:,}" + (f" ({reasons})" if reasons else "")),
+            *_scored(record),
+            *_not_scored(record),
             ("time", f"{scored.seconds:,.1f} s{rate}"),
             ("output", output),
             (
@@ -71,6 +72,29 @@ def of_run(scored: Scored, bundle: Bundle, output: str) -> Summary:
             ("please note", "estimates, not for age gating, identity or decisions about people"),
         ],
     )
+
+
+def _scored(record: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """Pictures, and the faces in them where they were looked for."""
+    if record.get("faces", "whole") == "whole":
+        return [("scored", f"{record['scored']:,}")]
+    left_out = record["faces_left_out"]
+    more = f"; {left_out:,} more left out as too small or too many" if left_out else ""
+    return [("scored", f"{record['scored']:,}"), ("faces", f"{record['rows']:,}{more}")]
+
+
+def _not_scored(record: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """Pictures of nobody and files beside pictures, each told apart from what failed."""
+    reasons = dict(record["quarantine_reasons"])
+    faceless, others = (reasons.pop(name, 0) for name in NO_FAILURES)
+    listed = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
+    rows: list[tuple[str, object]] = []
+    if record.get("faces", "whole") == "find":
+        rows.append(("without a face", f"{faceless:,}"))
+    if others:
+        rows.append(("other files", f"{others:,}, no pictures by their names"))
+    failed = f"{sum(reasons.values()):,}" + (f" ({listed})" if listed else "")
+    return [*rows, ("quarantined", failed)]
 
 
 def _grown(scored: Scored) -> list[tuple[str, object]]:

@@ -21,9 +21,9 @@ from pipelines import storage
 from pipelines.bundles.opening import open_bundle
 from pipelines.images.batches import DecodeEntries, decode_entries_with
 from pipelines.images.decode_tasks import CHUNK_IMAGES, DecodeStage
-from pipelines.images.guarded_decoder import IsolatedDecoder, ended_by_alarm, find_decoder
+from pipelines.images.guarded_decoder import Decode, IsolatedDecoder, ended_by_alarm, find_decoder
 from pipelines.predictions import layout
-from pipelines.predictions.run_record import ShardRecord, reasons_of
+from pipelines.predictions.run_record import ShardRecord, notes_of, reasons_of
 from pipelines.scoring.claim import Settings
 from pipelines.scoring.placement import Placement
 from pipelines.scoring.progress import Reporter
@@ -88,10 +88,13 @@ class ShardScorer:
         self.device = "GPU" if placement.use_gpu and gpus else "CPU"
         decoder, timeout_s = self.limits.decoder, self.limits.image_timeout_s
         self.decode: DecodeEntries = (
-            DecodeStage(decoder, timeout_s)
+            DecodeStage(decoder, timeout_s, settings.wanted)
             if placement.separate
-            else decode_entries_with(ended_by_alarm(find_decoder(decoder), timeout_s))
+            else self._decode_with(ended_by_alarm(find_decoder(decoder), timeout_s))
         )
+
+    def _decode_with(self, decode: Decode) -> DecodeEntries:
+        return decode_entries_with(decode, self.settings.wanted)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Score one shard a row and commit it; returns the columns of `ShardRecord`."""
@@ -114,7 +117,7 @@ class ShardScorer:
             isolated = IsolatedDecoder(self.limits.decoder, self.limits.image_timeout_s)
             try:
                 record = with_retries(
-                    lambda: self._commit(index, decode_entries_with(isolated)), patience_s
+                    lambda: self._commit(index, self._decode_with(isolated)), patience_s
                 )
             finally:
                 isolated.close()
@@ -126,10 +129,11 @@ class ShardScorer:
         output = self.settings.output
         entries = tables.read_table(layout.shard(output, layout.INPUTS, index)).to_pylist()
         on_batch = Reporter(self.tally, index).add
-        good, bad = score_entries(
+        scored = score_entries(
             entries, self.predictor, self.settings.reading, decode, on_batch,
-            by_name=self.settings.by_name,
+            by_name=self.settings.by_name, columns=self.settings.columns,
         )  # fmt: skip
+        good, bad = scored.predictions, scored.quarantine
         notes = {
             "facemill.bundle_id": self.bundle.id,
             "facemill.run_id": self.settings.run_id,
@@ -138,10 +142,11 @@ class ShardScorer:
         # Quarantine first: the predictions file is the commit and must find all else in place.
         bad_sum = tables.write_table(layout.shard(output, "quarantine", index), bad, notes)
         notes["facemill.quarantine_sha256"] = bad_sum
+        notes |= notes_of(scored.left_out)
         good_sum = tables.write_table(layout.shard(output, "predictions", index), good, notes)
         return ShardRecord(
             index,
-            good.num_rows,
+            scored.pictures,
             bad.num_rows,
             good_sum,
             bad_sum,
@@ -149,6 +154,8 @@ class ShardScorer:
             began,
             time.time(),
             self.device,
+            good.num_rows,
+            scored.left_out,
         )
 
 

@@ -79,7 +79,9 @@ def test_a_job_on_a_cluster_without_workers_waits_for_the_nodes_that_it_has_aske
     empty: LocalCluster, faces_dir: Path, tmp_path: Path
 ) -> None:
     output = str(tmp_path / "scored")
-    done = run(empty, "jobs.score", "--images", str(faces_dir), "--output", output)
+    done = run(
+        empty, "jobs.score", "--faces", "whole", "--images", str(faces_dir), "--output", output
+    )
     assert done.returncode == 0, done.stderr
     waited = r"waiting for a worker of 1 CPU: the cluster's only node has 0 CPU; \w+ more (is|are) "
     assert re.search(waited + "being started", done.stderr)

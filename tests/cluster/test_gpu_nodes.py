@@ -68,7 +68,7 @@ def scoring(
     for number in range(2000):
         os.link(faces[number % len(faces)], images / f"{number:05d}.jpg")
     job = cluster.submit(
-        "jobs.score", "--images", str(images), "--output", str(output),
+        "jobs.score", "--faces", "whole", "--images", str(images), "--output", str(output),
         "--bundle", str(untrained.folder), "--precision", "float32", "--shard-rows", "256",
     )  # fmt: skip
     cluster.while_it_runs(job, lambda: counted(cluster, "done_total") > 0, "rows in the metrics")

@@ -94,7 +94,8 @@ def test_evaluate_and_score_and_verify_and_report_run_on_its_bundle(
     bundle = f"{training.output}/bundle"
     jobs = [
         cluster.submit(
-            "jobs.score", "--images", f"{store}/faces", "--output", f"{store}/scored",
+            "jobs.score", "--faces", "whole",
+            "--images", f"{store}/faces", "--output", f"{store}/scored",
             "--bundle", bundle, env_vars=settings,
         ),
         cluster.submit(
@@ -213,7 +214,8 @@ def scoring(faces_dir: Path, tmp_path: Path) -> Callable[[int], Scoring]:
         for number in range(count):
             os.link(faces[number % len(faces)], images / f"{number:05d}.jpg")
         command = (
-            "jobs.score", "--images", str(images), "--output", output, "--bundle",
+            "jobs.score", "--faces", "whole",
+            "--images", str(images), "--output", output, "--bundle",
             str(ROOT / "bundles" / "seed-final"), "--precision", "float32", "--shard-rows", "10",
         )  # fmt: skip
         return Scoring(command, output, count)

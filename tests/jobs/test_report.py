@@ -6,16 +6,15 @@ import pyarrow.compute as pc
 import pytest
 
 from model.bundle import Bundle, read_bundle
-from pipelines.configuration import build
 from pipelines.images.drawn_faces import draw_faces
 from pipelines.manifests.ingest import ingest, write_ingested
 from pipelines.manifests.manifest import read_manifest
 from pipelines.manifests.options import IngestOptions
-from pipelines.scoring.options import ScoreOptions
 from pipelines.scoring.run import score
 from pipelines.storage import tables
 from tests.jobs.conftest import RunJob
 from tests.predictions import random_predictions, write_predictions
+from tests.runs import score_options
 
 
 @pytest.mark.timeout(240)
@@ -50,9 +49,7 @@ def test_calibrate_score_and_report_on_drawn_faces(
     assert set(bundle.record["profile"]) == {"train", "val"}
     assert set(bundle.record["metrics"]) == {"val", "test"}  # measured as it is calibrated now
 
-    score(
-        build(ScoreOptions, images=(str(tmp_path / "faces"),), output=str(tmp_path / "out")), bundle
-    )
+    score(score_options(images=(str(tmp_path / "faces"),), output=str(tmp_path / "out")), bundle)
     rows = tables.read_table(str(tmp_path / "out" / "predictions")).to_pandas()
     assert (rows["age_low_years"] <= rows["age_high_years"]).all()
     assert rows["age_group"].notna().all()

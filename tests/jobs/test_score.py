@@ -24,7 +24,8 @@ def test_a_run_the_same_again_and_a_grown_folder_are_told_in_figures(
     draw_faces(tmp_path / "faces", 9, seed=6, broken=1)
     (tmp_path / "faces" / "notes.txt").write_text("no image")
     command = (
-        "score", "--images", tmp_path / "faces", "--output", tmp_path / "out", "--bundle",
+        "score", "--faces", "whole",
+        "--images", tmp_path / "faces", "--output", tmp_path / "out", "--bundle",
         untrained.folder, "--precision", "float32", "--shard-rows", "6", "--workers", "1",
     )  # fmt: skip
     foreseen = run_job(*command, "--dry-run")
@@ -38,9 +39,8 @@ def test_a_run_the_same_again_and_a_grown_folder_are_told_in_figures(
     assert first.returncode == 0, first.stderr
     assert f"scored with {untrained.name} ({untrained.id})" in first.stdout
     assert (row(first.stdout, "inputs"), row(first.stdout, "scored")) == ("11", "9")
-    quarantined = row(first.stdout, "quarantined")
-    assert quarantined.startswith("2 (")
-    assert "1 list: not_an_image_name" in quarantined and "1 decode: truncated" in quarantined
+    assert row(first.stdout, "other files").startswith("1, ")
+    assert row(first.stdout, "quarantined") == "1 (1 decode: truncated)"
     assert re.search(r"s of them start-up, then [\d,]+ images/s$", row(first.stdout, "time"))
     assert row(first.stdout, "please note").startswith("estimates, not for age gating")
 
@@ -63,7 +63,8 @@ def test_a_folder_of_files_none_of_which_can_be_scored_points_to_its_quarantine(
 ) -> None:
     draw_faces(tmp_path / "faces", 0, broken=2)
     done = run_job(
-        "score", "--images", tmp_path / "faces", "--output", tmp_path / "out", "--bundle",
+        "score", "--faces", "whole",
+        "--images", tmp_path / "faces", "--output", tmp_path / "out", "--bundle",
         untrained.folder,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from model.errors import DecodeError
+from model.faces.alignment import UTKFACE_CHIPS
 from model.pictures import DECODE_REASONS, MAX_PIXELS
 from model.preprocessing import InputSpec, decode_image
 from pipelines.images.drawn_faces import BREAKAGES, draw_face
@@ -211,12 +212,14 @@ def test_tiny_picture_is_refused() -> None:
         {"resample": "bilinear"},
         {"version": 1},
         {"jpeg_oversample": 1},
+        {"alignment": UTKFACE_CHIPS},
+        {"alignment": dataclasses.replace(UTKFACE_CHIPS, outside=0)},
     ],
     ids=str,
 )
 def test_hash_of_a_spec_changes_with_each_field(change: dict[str, Any]) -> None:
     assert {field.name for field in dataclasses.fields(InputSpec)} == {
-        "height", "width", "color", "resample", "version", "jpeg_oversample",
+        "height", "width", "color", "resample", "version", "jpeg_oversample", "alignment",
     }  # fmt: skip
     assert dataclasses.replace(InputSpec(), **change).hash != InputSpec().hash
     assert InputSpec().hash == InputSpec(128, 128, "grey").hash
@@ -226,8 +229,9 @@ def test_specs_of_before_there_was_an_oversample_keep_their_hash() -> None:
     assert (
         InputSpec(96, 96, "rgb", version=1).hash == "71feb2d9569709fb"
     )  # in bundles that people have
-    for spec in (InputSpec(96, 96, "rgb"), FAST):
-        assert InputSpec(**spec.to_json()) == spec
+    aligned = dataclasses.replace(FAST, alignment=UTKFACE_CHIPS)
+    for spec in (InputSpec(96, 96, "rgb"), FAST, aligned):
+        assert InputSpec.from_json(spec.to_json()) == spec
 
 
 def test_preprocessing_recipes_and_presets_import_no_tensorflow() -> None:

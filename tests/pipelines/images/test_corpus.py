@@ -58,7 +58,8 @@ def test_every_kind_of_input_becomes_the_row_it_should(
     monkeypatch.setattr(storage, "read_bytes", denying)
     entries = _entries(tmp_path)
     predictor = Predictor(untrained, batch_size=32)
-    good, bad = rows.score_entries(entries, predictor, decode=decode_entries_with(apart))
+    scored = rows.score_entries(entries, predictor, decode=decode_entries_with(apart))
+    good, bad = scored.predictions, scored.quarantine
     found = dict.fromkeys(good["uri"].to_pylist(), "scored")
     for row in bad.to_pylist():
         assert row["uri"] not in found

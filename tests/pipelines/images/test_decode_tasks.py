@@ -8,15 +8,14 @@ import pytest
 from model.bundle import Bundle
 from model.preprocessing import InputSpec
 from pipelines import storage
-from pipelines.configuration import build
 from pipelines.images import decode_tasks, guarded_decoder
 from pipelines.images.decode_tasks import DecodeStage
 from pipelines.images.drawn_faces import draw_faces
 from pipelines.predictions.schemas import read_predictions, read_quarantine
-from pipelines.scoring.options import ScoreOptions
 from pipelines.scoring.rows import decode_entries
 from pipelines.scoring.run import score
 from tests.deadly import DECODER, poisoned
+from tests.runs import score_options
 
 SPEC = InputSpec(32, 32, "rgb")
 
@@ -36,7 +35,7 @@ def test_chunks_come_back_in_order_with_the_pixels_of_this_process(
     apart = list(stage(entries, SPEC, 64))
     here = list(decode_entries(entries, SPEC, 64))
     assert len(apart) == 5
-    for name in ("uris", "sizes", "rejected"):
+    for name in ("crops", "rejected"):
         joined = [item for batch in apart for item in getattr(batch, name)]
         assert joined == [item for batch in here for item in getattr(batch, name)]
     pixels = np.concatenate([batch.pixels for batch in apart])
@@ -52,7 +51,7 @@ def test_an_image_that_kills_its_decoder_costs_no_other(
     batches = list(DecodeStage(DECODER, 3.0)(entries, SPEC, 64))
     rejected = {row["uri"]: row["error"] for batch in batches for row in batch.rejected}
     assert rejected[str(victim)] == reason
-    assert sum(len(batch.uris) for batch in batches) + len(rejected) == len(entries)
+    assert sum(len(batch.crops) for batch in batches) + len(rejected) == len(entries)
 
 
 def test_an_ill_store_is_an_error_and_no_row(
@@ -76,9 +75,7 @@ def test_a_run_with_separate_stages_gives_the_rows_of_a_fused_one(
     outputs = {}
     for plan in ("fused", "separate"):
         outputs[plan] = storage.join(str(tmp_path), plan)
-        options = build(
-            ScoreOptions, images=(str(tmp_path / "faces"),), output=outputs[plan], plan=plan
-        )
+        options = score_options(images=(str(tmp_path / "faces"),), output=outputs[plan], plan=plan)
         score(options, untrained)
     for read in (read_predictions, read_quarantine):
         assert read(outputs["fused"]).equals(read(outputs["separate"]))

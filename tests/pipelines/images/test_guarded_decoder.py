@@ -30,7 +30,7 @@ def face(faces_dir: Path) -> bytes:
 
 def test_decoding_apart_gives_the_same_pixels(apart: IsolatedDecoder, face: bytes) -> None:
     here, there = decode_image(face, SPEC), apart(face, SPEC)
-    assert np.array_equal(here.pixels, there.pixels)
+    assert np.array_equal(here.pixels, there.pixels[0])
     assert (there.width, there.height) == (here.width, here.height)
 
 

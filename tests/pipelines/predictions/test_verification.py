@@ -26,7 +26,7 @@ def test_a_whole_run_is_proven(
     output: str, untrained: Bundle, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = verify(output)
-    assert found == verification.Verified(10, 7, 3, 6, untrained.id, ())
+    assert found == verification.Verified(10, 7, 3, 6, untrained.id, (), 7)
     job.main(["--output", output])
     assert "inputs  10 = 7 scored + 3 quarantined" in capsys.readouterr().out
 

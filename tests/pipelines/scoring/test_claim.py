@@ -8,21 +8,19 @@ import pytest
 from model.bundle import Bundle
 from model.errors import ManifestError, UsageError
 from model.precision import fastest_precision
-from pipelines.configuration import build, changed
+from pipelines.configuration import changed
 from pipelines.manifests.sources import open_source
 from pipelines.scoring.claim import ScoringJob, claim, new_version, resolve
 from pipelines.scoring.dry_run import plan
 from pipelines.scoring.options import ScoreOptions
 from pipelines.storage import tables
 from tests.bundles import untrained_bundle
-from tests.runs import finished_run
+from tests.runs import finished_run, score_options
 
 
 @pytest.fixture
 def options(faces_dir: Path, tmp_path: Path) -> ScoreOptions:
-    return build(
-        ScoreOptions, images=(str(faces_dir),), output=str(tmp_path / "out"), shard_rows=25
-    )
+    return score_options(images=(str(faces_dir),), output=str(tmp_path / "out"), shard_rows=25)
 
 
 def _job(options: ScoreOptions, bundle: Bundle, **values: Any) -> ScoringJob:
@@ -69,7 +67,7 @@ def test_the_options_of_a_run_are_saved_and_can_be_given_back(
     options = changed(options, views=2, max_quarantine="5%")
     claim(_job(options, untrained))
     saved = tables.read_json(f"{options.output}/job.json")["options"]
-    assert build(ScoreOptions, **saved) == options
+    assert score_options(**saved) == options
     assert "coverage" not in saved  # what was not chosen may get a better default
 
 
@@ -94,7 +92,7 @@ def test_a_plan_counts_and_writes_nothing(options: ScoreOptions, untrained: Bund
 def test_a_plan_of_an_interrupted_and_of_a_finished_run(tmp_path: Path, untrained: Bundle) -> None:
     output = str(tmp_path / "out")
     finished_run(output, untrained, [f"/f/{i}.jpg" for i in range(10)])
-    options = build(ScoreOptions, images=(str(tmp_path / "faces"),), output=output)
+    options = score_options(images=(str(tmp_path / "faces"),), output=output)
     assert plan(_job(options, untrained)).state == "a finished run: nothing is left to do"
     Path(output, "predictions", "shard-00001.parquet").unlink()
     found = plan(_job(options, untrained))
@@ -105,7 +103,7 @@ def test_a_plan_of_an_interrupted_and_of_a_finished_run(tmp_path: Path, untraine
 
 def test_a_plan_for_an_empty_folder_says_so(tmp_path: Path, untrained: Bundle) -> None:
     (tmp_path / "faces").mkdir()
-    options = build(ScoreOptions, images=(str(tmp_path / "faces"),), output=str(tmp_path / "out"))
+    options = score_options(images=(str(tmp_path / "faces"),), output=str(tmp_path / "out"))
     with pytest.raises(ManifestError, match="there is nothing to score"):
         plan(_job(options, untrained))
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from model.bundle import Bundle
-from pipelines.configuration import build, changed
+from pipelines.configuration import changed
 from pipelines.images.drawn_faces import draw_faces
 from pipelines.manifests.sources.images import list_entries
 from pipelines.scoring.dry_run import plan
 from pipelines.scoring.options import ScoreOptions
 from pipelines.storage import listing
-from tests.runs import finished_run, scoring_job
+from tests.runs import finished_run, score_options, scoring_job
 
 
 @pytest.fixture
@@ -21,8 +21,7 @@ def finished(tmp_path: Path, untrained: Bundle) -> ScoreOptions:
     draw_faces(tmp_path / "faces", 10, seed=2)
     (inputs,) = list_entries({"root": [str(tmp_path / "faces")], "descend": [True]})
     finished_run(str(tmp_path / "out"), untrained, inputs)
-    return build(
-        ScoreOptions,
+    return score_options(
         images=(str(tmp_path / "faces"),),
         output=str(tmp_path / "out"),
         shard_rows=4,

@@ -10,16 +10,14 @@ import pytest
 from model.bundle import Bundle
 from pipelines import storage
 from pipelines.bundles.opening import copy_bundle
-from pipelines.configuration import build
 from pipelines.predictions import frozen_inputs, layout
 from pipelines.predictions.run_record import write_run
 from pipelines.predictions.verification import verify
 from pipelines.scoring.claim import ScoringJob, claim
-from pipelines.scoring.options import ScoreOptions
 from pipelines.scoring.placement import Placement
 from pipelines.scoring.worker import ShardRecord, ShardScorer, with_retries
 from tests.fault_proxy import FAULTS, faulty
-from tests.runs import scoring_job
+from tests.runs import score_options, scoring_job
 from tests.s3_server import S3Server
 
 FUSED = Placement(False, False, 1, 1, 1, 0, "")
@@ -37,8 +35,7 @@ def faces(bucket: str, faces_dir: Path) -> list[str]:
 
 
 def _prepared(bucket: str, uris: list[str], bundle: Bundle) -> tuple[ScoringJob, int]:
-    options = build(
-        ScoreOptions, images=(f"{bucket}/faces",), output=f"{bucket}/out", patience_s=60,
+    options = score_options(images=(f"{bucket}/faces",), output=f"{bucket}/out", patience_s=60,
         precision="float32",
     )  # fmt: skip
     job = claim(scoring_job(options, bundle))

@@ -144,6 +144,6 @@ def test_a_driver_that_died_between_a_changed_shard_and_the_record_loses_nothing
 def test_what_would_grow_is_told_and_nothing_is_written(output: str) -> None:
     before = sorted((path, path.stat().st_mtime_ns) for path in Path(output).rglob("*"))
     listing = _listing(*range(1, 16), changed=5)
-    found, again = increment.preview(_frozen(output), [listing])
-    assert (found, again) == (Growth(6, 1, 1), {1})
+    found, again, fresh = increment.preview(_frozen(output), [listing], 4)
+    assert (found, again, fresh) == (Growth(6, 1, 1), {1}, 2)
     assert sorted((path, path.stat().st_mtime_ns) for path in Path(output).rglob("*")) == before

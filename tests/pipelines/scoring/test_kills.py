@@ -12,13 +12,12 @@ import pytest
 
 from model.bundle import Bundle
 from model.errors import FacemillError
-from pipelines.configuration import build
 from pipelines.images.drawn_faces import draw_faces
 from pipelines.predictions import schemas
 from pipelines.predictions.verification import verify
-from pipelines.scoring.options import ScoreOptions
 from pipelines.scoring.run import score
 from tests.deadly import DECODER, poisoned
+from tests.runs import score_options
 
 
 @pytest.mark.timeout(240)
@@ -31,8 +30,7 @@ def test_images_that_kill_a_worker_cost_themselves_and_no_other_row(
         how = {2: "segv", 4: "hang", 6: "kill"}.get(number)
         data = face.read_bytes()
         (folder / f"{number}.jpg").write_bytes(poisoned(data, how) if how else data)
-    options = build(
-        ScoreOptions,
+    options = score_options(
         images=(str(folder),),
         output=str(tmp_path / "out"),
         image_timeout_s=5.0,
@@ -54,8 +52,7 @@ def test_what_fails_in_a_worker_is_told_by_its_own_words(
     (tmp_path / "faces").mkdir()
     face = next(faces_dir.glob("*.jpg")).read_bytes()
     (tmp_path / "faces" / "1.jpg").write_bytes(poisoned(face, "raise"))
-    options = build(
-        ScoreOptions,
+    options = score_options(
         images=(str(tmp_path / "faces"),),
         output=str(tmp_path / "out"),
         decoder=DECODER,
@@ -81,7 +78,8 @@ def test_killed_run_resumes_without_losing_or_repeating_a_row(
         for face in list(faces.glob("*.chip.jpg"))[:32]:
             shutil.copy(face, faces / f"copy{copy}_{face.name}")
     command = [
-        sys.executable, "-m", "jobs.score", "--images", str(faces), "--output", str(output),
+        sys.executable, "-m", "jobs.score", "--faces", "whole",
+        "--images", str(faces), "--output", str(output),
         "--bundle", str(untrained.folder), "--shard-rows", "8",
     ]  # fmt: skip
     total = len(list(faces.iterdir()))

@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 
 from model.bundle import Bundle
-from pipelines.configuration import build
 from pipelines.scoring import progress
-from pipelines.scoring.options import ScoreOptions
 from pipelines.scoring.progress import Reporter, ScoreProgress
 from pipelines.scoring.run import score
 from tests.deadly import DECODER, poisoned
+from tests.runs import score_options
 
 
 def soon(is_so: Callable[[], bool]) -> bool:
@@ -61,8 +60,7 @@ def test_a_single_large_shard_shows_progress_before_it_is_done(
     (folder / "0.jpg").write_bytes(poisoned(next(faces_dir.glob("*.jpg")).read_bytes(), "slow"))
     for number in range(1, 320):
         os.link(folder / "0.jpg", folder / f"{number}.jpg")
-    options = build(
-        ScoreOptions,
+    options = score_options(
         images=(str(folder),),
         output=str(tmp_path / "out"),
         shard_rows=320,

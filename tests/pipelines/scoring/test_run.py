@@ -9,7 +9,7 @@ import pytest
 
 from model.bundle import Bundle
 from model.errors import FacemillError, ManifestError, UsageError
-from pipelines.configuration import build, changed
+from pipelines.configuration import changed
 from pipelines.images.drawn_faces import draw_faces
 from pipelines.manifests import manifest
 from pipelines.manifests.ingest import ingest
@@ -23,6 +23,7 @@ from pipelines.scoring.run import score
 from pipelines.storage import tables
 from pipelines.storage.lease import Lease
 from tests.bundles import untrained_bundle
+from tests.runs import score_options
 from tests.s3_server import S3Server
 
 
@@ -43,9 +44,7 @@ def test_every_input_is_exactly_one_row(
     mixed_dir: Path, untrained: Bundle, tmp_path: Path, ray_session: None
 ) -> None:
     result = score(
-        build(
-            ScoreOptions, images=(str(mixed_dir),), output=str(tmp_path), shard_rows=10, workers=1
-        ),
+        score_options(images=(str(mixed_dir),), output=str(tmp_path), shard_rows=10, workers=1),
         untrained,
     )
     good = schemas.read_predictions(str(tmp_path)).to_pandas()
@@ -64,8 +63,7 @@ def test_every_input_is_exactly_one_row(
 def test_a_finished_run_scores_nothing_again_and_another_bundle_is_refused(
     mixed_dir: Path, untrained: Bundle, tmp_path: Path, ray_session: None
 ) -> None:
-    options = build(
-        ScoreOptions,
+    options = score_options(
         images=(str(mixed_dir),),
         output=str(tmp_path / "out"),
         shard_rows=10,
@@ -88,8 +86,8 @@ def test_a_finished_run_scores_nothing_again_and_another_bundle_is_refused(
 def test_resuming_scores_only_the_missing_shards(
     mixed_dir: Path, untrained: Bundle, tmp_path: Path, ray_session: None
 ) -> None:
-    options = build(
-        ScoreOptions, images=(str(mixed_dir),), output=str(tmp_path), shard_rows=10, workers=1
+    options = score_options(
+        images=(str(mixed_dir),), output=str(tmp_path), shard_rows=10, workers=1
     )
     score(options, untrained)
     whole = _rows(tmp_path)
@@ -112,7 +110,7 @@ def test_a_run_that_is_clearly_wrong_stops_early_and_can_be_continued(
     folder.mkdir()
     for number in range(run.QUARANTINE_SAMPLE + 100):
         (folder / f"{number}.jpg").write_text("no image")
-    options = build(ScoreOptions, images=(str(folder),), output=str(output), max_quarantine="5%")
+    options = score_options(images=(str(folder),), output=str(output), max_quarantine="5%")
     with pytest.raises(FacemillError) as error:
         score(options, untrained)
     assert str(error.value).startswith(
@@ -128,7 +126,7 @@ def test_a_run_that_is_clearly_wrong_stops_early_and_can_be_continued(
 def test_two_drivers_on_one_output_are_one_too_many(
     mixed_dir: Path, untrained: Bundle, tmp_path: Path
 ) -> None:
-    options = build(ScoreOptions, images=(str(mixed_dir),), output=str(tmp_path))
+    options = score_options(images=(str(mixed_dir),), output=str(tmp_path))
     with Lease(str(tmp_path)), pytest.raises(UsageError, match="is being written by process"):
         score(options, untrained)
     assert {path.name for path in tmp_path.iterdir()} == set()
@@ -137,14 +135,14 @@ def test_two_drivers_on_one_output_are_one_too_many(
 def test_a_shard_with_missing_rows_is_not_taken_for_whole(
     mixed_dir: Path, untrained: Bundle, tmp_path: Path, ray_session: None
 ) -> None:
-    options = build(
-        ScoreOptions, images=(str(mixed_dir),), output=str(tmp_path), shard_rows=10, workers=1
+    options = score_options(
+        images=(str(mixed_dir),), output=str(tmp_path), shard_rows=10, workers=1
     )
     score(options, untrained)
     shard = str(tmp_path / "predictions" / "shard-00001.parquet")
     tables.write_table(shard, tables.read_table(shard).slice(1))
     (tmp_path / "run.json").unlink()
-    with pytest.raises(Exception, match=r"shard 1 has 9 rows for 10 inputs: delete .*shard-00001"):
+    with pytest.raises(Exception, match=r"shard 1 has rows of 9 of 10 inputs: .*shard-00001"):
         score(options, untrained)
 
 
@@ -189,8 +187,7 @@ def test_scoring_a_bucket_equals_scoring_the_folder(
     for face in local.iterdir():
         storage.write_bytes(f"{bucket}/faces/{face.name}", face.read_bytes())
     score(
-        build(
-            ScoreOptions,
+        score_options(
             images=(str(local),),
             output=str(tmp_path / "out"),
             shard_rows=5,
@@ -200,7 +197,7 @@ def test_scoring_a_bucket_equals_scoring_the_folder(
     )
     remote = f"{bucket}/out"
     result = score(
-        build(ScoreOptions, images=(f"{bucket}/faces",), output=remote, shard_rows=5, workers=1),
+        score_options(images=(f"{bucket}/faces",), output=remote, shard_rows=5, workers=1),
         untrained,
     )
     assert (result.record["scored"], result.record["quarantined"]) == (15, 2)
@@ -219,7 +216,7 @@ def test_a_full_disk_is_one_sentence_and_no_lease_is_left(
 
     monkeypatch.setattr("pipelines.storage.tables.write_table", full)
     with pytest.raises(FacemillError, match="No space left on device; what is scored is safe: "):
-        score(build(ScoreOptions, images=(str(mixed_dir),), output=str(tmp_path)), untrained)
+        score(score_options(images=(str(mixed_dir),), output=str(tmp_path)), untrained)
     assert not (tmp_path / "lease.json").exists()
 
 
@@ -227,7 +224,7 @@ def test_a_manifest_that_names_an_image_twice_is_refused(untrained: Bundle, tmp_
     source = str(tmp_path / "list.parquet")
     tables.write_table(source, pa.table({"uri": ["/a.jpg", "/b.jpg", "/a.jpg"]}))
     with pytest.raises(ManifestError, match="names 1 of its 3 uris more than once"):
-        score(build(ScoreOptions, manifest=source, output=str(tmp_path / "out")), untrained)
+        score(score_options(manifest=source, output=str(tmp_path / "out")), untrained)
 
 
 def test_a_manifest_can_be_scored(
@@ -236,7 +233,7 @@ def test_a_manifest_can_be_scored(
     table = ingest(IngestOptions(str(mixed_dir), labels="none")).table
     tables.write_table(str(tmp_path / "list.parquet"), table.select(["uri"]))
     source = str(tmp_path / "list.parquet")
-    options = build(ScoreOptions, manifest=source, output=str(tmp_path / "out"), workers=1)
+    options = score_options(manifest=source, output=str(tmp_path / "out"), workers=1)
     result = score(options, untrained)
     assert result.record["inputs"] == table.num_rows == result.record["scored"] + 5
     assert manifest.fingerprint(table) == manifest.fingerprint(

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from model.bundle import Bundle
-from pipelines.configuration import build
 from pipelines.manifests.ingest import ingest, write_ingested
 from pipelines.manifests.manifest import labelled
 from pipelines.manifests.options import IngestOptions
@@ -14,9 +13,9 @@ from pipelines.manifests.sources.rows import Rows
 from pipelines.reporting.figures import collect
 from pipelines.reporting.options import ReportOptions
 from pipelines.scoring.evaluation import evaluate
-from pipelines.scoring.options import ScoreOptions
 from pipelines.storage import tables
 from pipelines.telemetry import phases
+from tests.runs import score_options
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +94,7 @@ def test_ingest_evaluate_and_report_say_their_phases_under_one_id(
     found, output = ingest(options), str(tmp_path / "manifest")
     assert write_ingested(found, options, output)["run_id"] == "nightly-7"
     rows = labelled(found.table, "test")
-    scoring = build(ScoreOptions, output=str(tmp_path / "evaluated"))
+    scoring = score_options(output=str(tmp_path / "evaluated"))
     evaluate(scoring, untrained, Rows(output, rows))
     assert tables.read_json(str(tmp_path / "evaluated" / "job.json"))["run_id"] == "nightly-7"
     assert tables.read_json(str(tmp_path / "evaluated" / "metrics.json"))["run_id"] == "nightly-7"

@@ -31,7 +31,6 @@ from pipelines.manifests.options import IngestOptions
 from pipelines.manifests.sources.rows import Rows
 from pipelines.reporting.model_card import write_card
 from pipelines.scoring.evaluation import evaluate
-from pipelines.scoring.options import ScoreOptions
 from pipelines.storage import tables
 from pipelines.training import layout
 from pipelines.training.checkpoints import load_arrays
@@ -39,7 +38,7 @@ from pipelines.training.claim import Trained, TrainingJob, check, claim, open_st
 from pipelines.training.feeding import epoch_order
 from pipelines.training.options import TrainOptions
 from pipelines.training.run import train
-from tests.runs import training_job
+from tests.runs import score_options, training_job
 
 
 def _recipe(epochs: int = 2, **changes: Any) -> Recipe:
@@ -109,7 +108,7 @@ def scores_as_it_was_validated(run: Finished, folder: Path) -> None:
     assert bundle.id == run.result.bundle_id
     assert Path(run.options.output, "curves.png").read_bytes().startswith(b"\x89PNG")
     rows = manifest.labelled(manifest.read_manifest(table), "val")
-    scoring = build(ScoreOptions, output=str(folder / "eval"), precision="float32")
+    scoring = score_options(output=str(folder / "eval"), precision="float32")
     measured = evaluate(scoring, bundle, Rows(table, rows)).metrics
     stored = bundle.record["metrics"]["val"]
     assert measured["age_mae"].value == pytest.approx(stored["age_mae"]["value"], abs=1e-3)

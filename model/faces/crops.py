@@ -1,0 +1,134 @@
+"""From a file to what the network takes: the picture as a whole, or each face in it, aligned.
+
+One function for training, evaluation and scoring.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from model.errors import DecodeError
+from model.faces.alignment import UTKFACE_CHIPS, aligned, scale_of, similarity, template_of
+from model.faces.detector import detector_id, shared_detector
+from model.faces.face import Face
+from model.faces.looks import LOOKS_VERSION, first_look, look_for_faces, sized
+from model.pictures import Picture, decode_picture
+from model.preprocessing import InputSpec, decode_image
+
+POINT_REASONS = ("bad_points",)
+
+
+@dataclasses.dataclass(frozen=True)
+class FaceSearch:
+    """Which faces of a picture count.
+
+    Attributes:
+        least_score: of the detector, 0-1.
+        least_eye_px: pixels from eye to eye, in the picture itself.
+        most_faces: of a picture; the largest are kept.
+    """
+
+    least_score: float = 0.85
+    least_eye_px: float = 8.0
+    most_faces: int = 500
+
+
+@dataclasses.dataclass(frozen=True)
+class Crops:
+    """What of a picture goes to the network.
+
+    Attributes:
+        pixels: uint8 (n, height, width, channels).
+        faces: n of them, largest first, maybe none; None where the picture was taken whole, n = 1.
+        width: of the upright picture, in pixels.
+        height: likewise.
+        left_out: faces that are too small, or more than are kept.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    faces: tuple[Face, ...] | None
+    width: int
+    height: int
+    left_out: int = 0
+
+
+# Every face that counts, the one face whose ten numbers are given, or the picture as a whole.
+Wanted = FaceSearch | tuple[float, ...] | None
+
+
+def crops_of(data: bytes, spec: InputSpec, wanted: Wanted = None) -> Crops:
+    """Decode a file and cut out of the picture what the network is to see.
+
+    Args:
+        data: the whole file.
+        spec: what the network takes.
+        wanted: every face that counts, the face whose five points are given (x and y one after
+            the other, in pixels of the upright picture), or the whole picture.
+
+    Raises:
+        DecodeError: as `decode_picture`; `bad_points` where the points are no five points.
+    """
+    if wanted is None:
+        whole = decode_image(data, spec)
+        return Crops(whole.pixels[None], None, whole.width, whole.height)
+    if isinstance(wanted, FaceSearch):
+        return _found(data, spec, wanted)
+    return _given(data, spec, wanted)
+
+
+def finding_id(spec: InputSpec) -> str:
+    """Who finds and aligns, for a job's identity: detector's weights, looks, alignment."""
+    alignment = spec.alignment or UTKFACE_CHIPS
+    return f"{detector_id()}.{LOOKS_VERSION}.{alignment.hash}"
+
+
+def _found(data: bytes, spec: InputSpec, search: FaceSearch) -> Crops:
+    picture = decode_picture(data, "rgb", spec.version, first_look)
+    found, picture = look_for_faces(
+        data, picture, spec.version, search.least_score, search.least_eye_px, shared_detector()
+    )
+    large = [face for face in found if face.eye_distance_px >= search.least_eye_px]
+    large.sort(key=lambda face: face.area, reverse=True)
+    faces = tuple(large[: search.most_faces])
+    pixels = _aligned(data, picture, faces, spec)
+    return Crops(pixels, faces, picture.width, picture.height, len(found) - len(faces))
+
+
+def _given(data: bytes, spec: InputSpec, points: Sequence[float]) -> Crops:
+    corners = np.array(points, dtype=np.float64)
+    if corners.shape != (10,) or not np.isfinite(corners).all() or np.ptp(corners[0::2]) <= 0:
+        text = f"the face's five points must be ten numbers, eyes apart, and are {tuple(points)}"
+        raise DecodeError("bad_points", text[:300])
+    face = Face(math.nan, math.nan, math.nan, math.nan, tuple(points), math.nan)
+    least = functools.partial(sized, scale=_needed([face], spec))
+    picture = decode_picture(data, "rgb", spec.version, least)
+    return Crops(_aligned(data, picture, [face], spec), (face,), picture.width, picture.height)
+
+
+def _needed(faces: Sequence[Face], spec: InputSpec) -> float:
+    """The scale at which a picture shows each of the faces in the network's own size, at most 1."""
+    template = template_of(spec.alignment or UTKFACE_CHIPS, spec.width, spec.height)
+    scales = [scale_of(similarity(face.point_array, template)) for face in faces]
+    return min(1.0, max(scales) * spec.jpeg_oversample)
+
+
+def _aligned(
+    data: bytes, picture: Picture, faces: Sequence[Face], spec: InputSpec
+) -> npt.NDArray[np.uint8]:
+    """The faces, uint8 (n, *spec.shape); decodes again where the picture is too small for one."""
+    if faces and picture.scale < (needed := _needed(faces, spec)):
+        picture = decode_picture(data, "rgb", spec.version, functools.partial(sized, scale=needed))
+    alignment = spec.alignment or UTKFACE_CHIPS
+    template = template_of(alignment, spec.width, spec.height)
+    pixels = np.empty((len(faces), *spec.shape), dtype=np.uint8)
+    for i, face in enumerate(faces):
+        matrix = similarity(face.point_array * picture.scale, template)
+        cut = aligned(picture.image, matrix, (spec.width, spec.height), alignment.outside)
+        if spec.color == "grey":
+            cut = cut.convert("L")
+        pixels[i] = np.asarray(cut).reshape(spec.shape)
+    return pixels

@@ -1,0 +1,172 @@
+"""At which scales, and which way up, the detector looks at a picture.
+
+It is surest of faces of 60 to 200 pixels, upright to 25 degrees. So it looks at a picture of
+moderate size and, at little cost, at ever smaller ones; closer only where that shows small or
+doubtful faces, or none; and turned only where nothing is found at all.
+"""
+
+import functools
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from model.faces.detector import Detector, merged
+from model.faces.face import Face, faces_of
+from model.pictures import Picture, decode_picture
+
+Pixels = npt.NDArray[np.uint8]
+Rows = npt.NDArray[np.float64]  # of Detector.find
+
+LOOKS_VERSION = 1  # raised whenever this file could find other faces
+# All of it measured on canvases: docs/benchmarks/faces.md.
+_FIRST_PX, _MOST_PX = 600_000, 16_000_000  # square pixels of the first look and of the closest
+_MOST_SCALE = 2.0  # 99.4 % of faces of 32 pixels are found at twice their size, 98.9 % at their own
+_SURE_EYES_PX = 20.0  # a face with less between the eyes is seen better closer
+_DOUBTFUL_EYES_PX, _DOUBTFUL_SCORE = 45.0, 0.4  # so is one that scores less than it must
+_FAINT_SCALE = 0.5  # at which a face of 24 pixels shows at least as doubtful
+_LAST_STEP = 0.7  # a look that is nearly the closest is not worth its time
+_SMALLEST_PX = 100  # of the longer side of the smallest look
+_TILE_PX, _OVERLAP_PX = 1024, 192  # a tile takes some 60 MB; larger faces are seen in another look
+_TURNS = (1, 3, 2)  # quarter turns, counter-clockwise: sideways before upside down
+
+
+def sized(width: int, height: int, scale: float) -> tuple[int, int]:
+    """A size times a scale, rounded up."""
+    return max(1, math.ceil(width * scale)), max(1, math.ceil(height * scale))
+
+
+def first_look(width: int, height: int) -> tuple[int, int]:
+    """The size at which a picture is looked at first."""
+    return sized(width, height, _first_scale(width, height))
+
+
+def _first_scale(width: int, height: int) -> float:
+    return min(_MOST_SCALE, math.sqrt(_FIRST_PX / (width * height)))
+
+
+def look_for_faces(
+    data: bytes,
+    picture: Picture,
+    version: int,
+    least_score: float,
+    least_eye_px: float,
+    detector: Detector,
+) -> tuple[list[Face], Picture]:
+    """All faces of a picture that score enough.
+
+    Args:
+        data: the whole file.
+        picture: the file, decoded for a first look.
+        version: of the pixels.
+        least_score: 0-1.
+        least_eye_px: no closer look than one that shows such a face well.
+        detector: who looks.
+
+    Returns:
+        The faces, in pixels of the whole picture, and the picture as it was last decoded.
+    """
+    width, height = picture.width, picture.height
+    scale = _first_scale(width, height)
+    most = min(_MOST_SCALE, 2 * _SURE_EYES_PX / least_eye_px)
+    most = min(most, math.sqrt(_MOST_PX / (width * height)))
+    doubtful = min(_DOUBTFUL_SCORE, least_score)
+    seen = list(_smaller_looks(_scaled(picture, scale), (width, height), doubtful, detector))
+    while True:
+        found = merged(np.concatenate(seen))
+        sure = found[found[:, 14] >= least_score]
+        if scale >= most or not _is_worth_a_closer_look(found, scale, least_score):
+            break
+        scale = 2 * scale if 2 * scale < _LAST_STEP * most else most
+        if picture.scale < min(1.0, scale):
+            wanted = functools.partial(sized, scale=scale)
+            picture = decode_picture(data, "rgb", version, wanted)
+        seen.append(_look(_scaled(picture, scale), (width, height), doubtful, detector))
+    if not len(sure):
+        sure = _turned_looks(picture, least_score, detector)
+    return faces_of(sure), picture
+
+
+def _is_worth_a_closer_look(found: Rows, scale: float, least_score: float) -> bool:
+    """Whether there may be faces that are too small for this look."""
+    eyes = np.hypot(found[:, 6] - found[:, 4], found[:, 7] - found[:, 5]) * scale
+    small = (eyes < _SURE_EYES_PX) | ((found[:, 14] < least_score) & (eyes < _DOUBTFUL_EYES_PX))
+    if not len(found):
+        return scale < _FAINT_SCALE
+    return bool(small.any())
+
+
+def _scaled(picture: Picture, scale: float) -> Image.Image:
+    """The picture at a scale of its whole size."""
+    size = sized(picture.width, picture.height, scale)
+    if picture.image.size == size:
+        return picture.image
+    return picture.image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+
+
+def _smaller_looks(
+    image: Image.Image, full: tuple[int, int], least_score: float, detector: Detector
+) -> Iterator[Rows]:
+    """Looks at an image, at half of it, at a quarter …: a close-up is too large for the first."""
+    while True:
+        yield _look(image, full, least_score, detector)
+        if max(image.size) < 2 * _SMALLEST_PX:
+            return
+        image = image.reduce(2)
+
+
+def _turned_looks(picture: Picture, least_score: float, detector: Detector) -> Rows:
+    """What is seen in the picture on its side or upside down: the first turn that shows faces."""
+    full = (picture.width, picture.height)
+    image = _scaled(picture, _first_scale(*full))
+    found = np.empty((0, 15))
+    for quarter_turns in _TURNS:
+        turned = image.rotate(90 * quarter_turns, expand=True)
+        around = full if quarter_turns == 2 else (full[1], full[0])
+        parts = list(_smaller_looks(turned, around, least_score, detector))
+        found = _turned_back(merged(np.concatenate(parts)), quarter_turns, *full)
+        if len(found):
+            break
+    return found
+
+
+def _look(
+    image: Image.Image, full: tuple[int, int], least_score: float, detector: Detector
+) -> Rows:
+    """What the detector finds in an image, tile by tile, in pixels of the whole picture."""
+    pixels = np.asarray(image)
+    parts = list[Rows]()
+    for left in _starts(image.width):
+        for top in _starts(image.height):
+            found = detector.find(pixels[top : top + _TILE_PX, left : left + _TILE_PX], least_score)
+            found[:, 0:2] += (left, top)
+            found[:, 4:14:2] += left
+            found[:, 5:14:2] += top
+            parts.append(found)
+    found = np.concatenate(parts)
+    across, down = full[0] / image.width, full[1] / image.height
+    found[:, 0:14:2] *= across
+    found[:, 1:14:2] *= down
+    return found
+
+
+def _starts(length: int) -> range:
+    """Where tiles begin that cover a length."""
+    if length <= _TILE_PX:
+        return range(1)
+    return range(0, length - _OVERLAP_PX, _TILE_PX - _OVERLAP_PX)
+
+
+def _turned_back(found: Rows, quarter_turns: int, width: int, height: int) -> Rows:
+    """Rows of a picture of that size, of which a picture turned counter-clockwise was looked at."""
+    start, end = found[:, None, 0:2], found[:, None, 0:2] + found[:, None, 2:4]
+    corners = np.concatenate([start, end, found[:, 4:14].reshape(-1, 5, 2)], axis=1)
+    x, y = corners[..., 0], corners[..., 1]
+    places = {1: (width - y, x), 2: (width - x, height - y), 3: (y, height - x)}
+    corners = np.stack(places[quarter_turns], axis=-1)
+    start, end = corners[:, :2].min(axis=1), corners[:, :2].max(axis=1)
+    return np.concatenate(
+        [start, end - start, corners[:, 2:].reshape(-1, 10), found[:, 14:]], axis=1
+    )
