@@ -12,12 +12,13 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from model import png
+from model import colour_profiles, png
 from model.errors import DecodeError
 from model.formats import is_avif, other_kind, picture_format
 
 # Raised whenever the same bytes could give other samples; a bundle keeps its own. 2: the scale of
-# deep grey samples is what the file declares, else the range of their type.
+# deep grey samples is what the file declares, else the range of their type; embedded colour
+# profiles count, which were ignored (docs/benchmarks/profiles.md).
 PREPROCESSING_VERSION = 2
 # MPO comes with JPEG; Pillow registers no opener for it, and asking for one is a KeyError.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
@@ -73,7 +74,7 @@ def decode_picture(
 
     Grey is ITU-R 601 luma as Pillow's mode L; alpha is flattened on white; samples of more than 8
     bits are scaled by the bits that the file declares, else by 16; of an animation the first frame
-    counts; colour profiles are ignored.
+    counts. Colours are sRGB's, by the file's colour profile if it has a sound one.
 
     Args:
         data: the whole file.
@@ -139,7 +140,10 @@ def _decode_opened(
         image = image.transpose(turn)
         if turn in _SIDEWAYS:
             width, height = height, width
+    profile = colour_profiles.embedded(image) if version >= 2 else None
     image = _flatten(image, version, data)
+    if profile is not None:
+        image = colour_profiles.in_srgb(image, profile)
     mode = "L" if color == "grey" else "RGB"
     if image.mode != mode:  # converting to the same mode would be a copy
         image = image.convert(mode)

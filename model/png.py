@@ -17,6 +17,7 @@ _PASSES = (
     (0, 1, 1, 2),
 )  # fmt: skip
 _PIECE_BYTES = 1 << 20
+_MOST_PROFILE_BYTES = 1 << 20  # Pillow refuses the picture for a larger one
 
 
 def without_bad_extras(data: bytes) -> bytes:
@@ -26,9 +27,21 @@ def without_bad_extras(data: bytes) -> bytes:
     """
     kept = [SIGNATURE]
     for name, whole, is_sound in _chunks(data):
+        is_sound = is_sound and (name != b"iCCP" or _is_profile(whole[8:-4]))
         if not name[:1].islower() or (name in _KEPT and is_sound):
             kept.append(whole)
     return b"".join(kept)
+
+
+def _is_profile(body: bytes) -> bool:
+    """Whether an iCCP chunk (11.3.2.3) is packed as Pillow takes it: a name, 0, 0, a stream."""
+    _, _, packed = body.partition(b"\0")
+    inflate = zlib.decompressobj()
+    try:
+        inflate.decompress(packed[1:], _MOST_PROFILE_BYTES)
+    except zlib.error:
+        return False
+    return packed[:1] == b"\0" and not inflate.unconsumed_tail
 
 
 def significant_bits(data: bytes) -> int | None:
