@@ -82,7 +82,7 @@ def decode_picture(
         version: `PREPROCESSING_VERSION`, or an earlier one.
         least_size: (width, height) of the file's picture -> the size that the decoded one must
             have at least; a JPEG is decoded at the smallest scale of 1, 1/2, 1/4 and 1/8 that
-            keeps it, other formats as they are.
+            keeps it, other formats as they are unless their colours are converted.
 
     Raises:
         DecodeError: the bytes are no image of `FORMATS`; `.reason` is in `DECODE_REASONS`.
@@ -131,7 +131,8 @@ def _decode_opened(
     if min(width, height) < MIN_SIDE_PX:
         raise DecodeError("too_small", f"{width}x{height}: a side is under {MIN_SIDE_PX} pixels")
     # a no-op on anything but a JPEG of at least twice that size
-    image.draft(None, least_size(width, height))
+    least = least_size(width, height)
+    image.draft(None, least)
     image.load()  # here, where what is wrong with the pixels is not taken for a damaged EXIF
     if image.format == "PNG" and _may_be_cut_short(image) and png.is_cut_short(data):
         raise DecodeError("truncated", "its compressed stream ends before the last row")
@@ -139,11 +140,11 @@ def _decode_opened(
     if turn is not None:
         image = image.transpose(turn)
         if turn in _SIDEWAYS:
-            width, height = height, width
+            width, height, least = height, width, (least[1], least[0])
     profile = colour_profiles.embedded(image) if version >= 2 else None
     image = _flatten(image, version, data)
     if profile is not None:
-        image = colour_profiles.in_srgb(image, profile)
+        image = colour_profiles.in_srgb(image, profile, least)
     mode = "L" if color == "grey" else "RGB"
     if image.mode != mode:  # converting to the same mode would be a copy
         image = image.convert(mode)

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
+from model.icc import DISPLAY_P3, SRGB, profile_of
 from pipelines.images.drawn_faces import draw_face
 from tests.deadly import poisoned
 
@@ -138,16 +139,15 @@ def twelve_bit(path: Path) -> None:
 
 def png(width: int, height: int, depth: int, color: int, raw: bytes) -> bytes:
     """A PNG from its raw scan lines."""
-
-    def chunk(name: bytes, body: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-        )
-
     head = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + b"".join(
-        [chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(raw)), chunk(b"IEND", b"")]
+        [_chunk(b"IHDR", head), _chunk(b"IDAT", zlib.compress(raw)), _chunk(b"IEND", b"")]
     )
+
+
+def _chunk(name: bytes, body: bytes) -> bytes:
+    """A chunk of a PNG."""
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
 def animated(kind: str) -> Any:
@@ -212,7 +212,13 @@ def _good() -> Iterator[Kind]:
     yield Kind("grey JPEG", "grey.jpg", SCORED, saved(as_mode("L")))
     arithmetic = content(base64.b64decode(_ARITHMETIC))
     yield Kind("arithmetic-coded JPEG", "arithmetic.jpg", SCORED, arithmetic, "as Pillow brings it")
-    yield Kind("CMYK JPEG", "cmyk.jpg", SCORED, saved(as_mode("CMYK")), "converted as Pillow does")
+    yield Kind(
+        "CMYK JPEG",
+        "cmyk.jpg",
+        SCORED,
+        saved(as_mode("CMYK")),
+        "by its profile, else as Pillow does",
+    )
     big = saved(of_size(4000, 3000))
     yield Kind("12-megapixel JPEG", "photo.jpg", SCORED, big, "decoded at a reduced scale")
     for value in range(1, 9):
@@ -231,6 +237,13 @@ def _good() -> Iterator[Kind]:
         ("bytes after the end", "trailing.jpg", lambda data: data + b"\0" * 1000),
     ):
         yield Kind(title, name, SCORED, damaged(change))
+    for title, name, profile, note in (
+        ("wide gamut by colour profile (Display P3)", "p3.jpg", profile_of(DISPLAY_P3), "as sRGB"),
+        ("sRGB profile", "srgb.jpg", profile_of(SRGB), "as without"),
+    ):
+        yield Kind(title, name, SCORED, saved(same, icc_profile=profile), note)
+    packed = damaged(lambda data: data[:33] + _chunk(b"iCCP", b"name\0\7packed") + data[33:], "PNG")
+    yield Kind("PNG with a damaged profile", "bad-icc.png", SCORED, packed, "ignored")
     yield Kind("JPEG of several pictures (MPO)", "stereo.jpg", SCORED, animated("MPO"), "the first")
     for mode in ("RGB", "L", "P", "1", "LA", "RGBA"):
         note = "on white" if mode.endswith("A") else ""

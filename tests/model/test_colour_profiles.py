@@ -145,6 +145,17 @@ def test_other_modes_are_converted_too(mode: str) -> None:
     assert np.abs(pixels(data) - COLOURS[0]).max() <= 2
 
 
+@pytest.mark.parametrize("spec", [RGB, GREY], ids=["rgb", "grey"])
+def test_a_large_picture_is_averaged_before_it_is_converted(spec: InputSpec) -> None:
+    rng = np.random.default_rng(0)
+    rough = Image.fromarray(rng.integers(60, 200, (12, 9, 3), dtype=np.uint8))
+    large = rough.resize((1203, 1601), Image.Resampling.BICUBIC)
+    stored = Image.fromarray(in_space(np.asarray(large), ADOBE_RGB))
+    found = decode_image(saved(stored, icc_profile=profile_of(ADOBE_RGB)), spec)
+    assert (found.width, found.height) == (1203, 1601)
+    assert np.abs(found.pixels.astype(int) - pixels(saved(large), spec)).max() <= 3
+
+
 def test_what_is_clear_stays_white() -> None:
     clear = Image.new("RGBA", (32, 32), (10, 200, 30, 0))
     assert (pixels(saved(clear, icc_profile=profile_of(DISPLAY_P3))) == 255).all()
@@ -186,6 +197,38 @@ def test_a_cmyk_jpeg_with_an_rgb_profile_is_as_without() -> None:
     cmyk = patches().convert("CMYK")
     data = saved(cmyk, "JPEG", icc_profile=profile_of(ADOBE_RGB))
     assert (pixels(data) == pixels(saved(cmyk, "JPEG"))).all()
+
+
+def press_profile() -> bytes:
+    """A CMYK profile of two points an ink, lut8Type (ICC.1:2001-04, 6.5.8): ink is paper less it.
+
+    Full cyan is a dark green here, as it is in no press and in no formula of Pillow's.
+    """
+    inks = [(c, m, y, k) for c in (0, 1) for m in (0, 1) for y in (0, 1) for k in (0, 1)]
+    lab = bytearray()
+    for c, m, y, k in inks:
+        lab += bytes([255 * (1 - k) // (1 + c + m + y), 128 - 40 * c * (1 - k), 128])
+    ramp = bytes(range(256))
+    identity = struct.pack(">9i", *(65536 * (n % 4 == 0) for n in range(9)))
+    table = struct.pack(">4s4xBBBx", b"mft1", 4, 3, 2) + identity + ramp * 4 + bytes(lab) + ramp * 3
+    white = b"XYZ \0\0\0\0" + struct.pack(">3i", 63190, 65536, 54061)
+    tags = struct.pack(">I4sII4sII", 2, b"wtpt", 156, 20, b"A2B0", 176, len(table))
+    head = bytearray(profile_of(SRGB)[:128])
+    head[:4] = struct.pack(">I", 176 + len(table))
+    head[12:24] = b"prtrCMYKLab "
+    return bytes(head) + tags + white + table
+
+
+def test_the_profile_of_a_cmyk_jpeg_says_what_its_inks_are() -> None:
+    profile = press_profile()
+    for ink, is_wanted in (
+        ((0, 0, 0, 0), lambda rgb: rgb.min() >= 250),
+        ((0, 0, 0, 255), lambda rgb: rgb.max() <= 5),
+        ((255, 0, 0, 0), lambda rgb: rgb[1] > rgb[0] + 40 and rgb[1] > rgb[2] + 10),
+    ):
+        for kind in ("JPEG", "TIFF"):
+            data = saved(flat(ink, "CMYK"), kind, icc_profile=profile)
+            assert is_wanted(pixels(data)[16, 16]), (ink, kind, pixels(data)[16, 16])
 
 
 def chromaticities(space: ColourSpace) -> bytes:
