@@ -10,7 +10,8 @@ from typing import Any
 
 from PIL import Image, ImageCms
 
-from model.icc import D65, SRGB, ColourSpace, profile_of
+from model import heif, png
+from model.icc import BT_2020, D65, DISPLAY_P3, SRGB, ColourSpace, profile_of
 
 # A press's CMYK profile has 0.5 to 3 MB; what is larger is no colour profile.
 _MOST_PROFILE_BYTES = 4 << 20
@@ -23,15 +24,29 @@ _GAMMA_OF_SRGB = (0.4475, 0.4625)
 # What is to be shrunk is averaged first, to no less than so many times its least size: converting
 # takes 10 ns a pixel, 0.12 s of a telephone's picture. 3: as Pillow advises for `reducing_gap`.
 _REDUCING_GAP = 3
+# ISO 23091-2 (CICP), primaries that are not sRGB's. Of the transfers 16 and 18 are HDR's, which
+# sRGB cannot show; these here are near enough to sRGB's curve, as browsers take them.
+_PRIMARIES = {9: BT_2020, 12: DISPLAY_P3}
+_USUAL_TRANSFERS = (1, 2, 6, 13, 14, 15)
 _STEPS = (0, 51, 102, 153, 204, 255)
 
 
-def embedded(image: Image.Image) -> bytes | None:
-    """The profile of an opened image: its own, or one of what a PNG says of its primaries."""
+def embedded(image: Image.Image, data: bytes) -> bytes | None:
+    """The profile of an opened image: its own, or one of what its file says of its primaries.
+
+    Args:
+        image: opened.
+        data: the file that it was opened from.
+    """
+    is_png, is_media = image.format == "PNG", image.format in ("AVIF", heif.FORMAT)
+    points = png.code_points(data) if is_png else None
     profile = image.info.get("icc_profile")
-    if isinstance(profile, bytes) and profile:
+    if points is None and isinstance(profile, bytes) and profile:
         return profile
-    if image.format == "PNG" and "srgb" not in image.info and image.mode not in ("L", "LA", "I;16"):
+    points = heif.code_points(data) if is_media else points
+    if points is not None:
+        return _of_code_points(*points)
+    if is_png and "srgb" not in image.info and image.mode not in ("L", "LA", "I;16"):
         return _of_png(image.info)
     return None
 
@@ -100,6 +115,11 @@ def _probe(mode: str) -> Image.Image:
         return Image.frombytes("L", (256, 1), bytes(range(256)))
     colours = bytes(v for r in _STEPS for g in _STEPS for b in _STEPS for v in (r, g, b))
     return Image.frombytes("RGB", (len(_STEPS) ** 3, 1), colours)
+
+
+def _of_code_points(primaries: int, transfer: int) -> bytes | None:
+    space = _PRIMARIES.get(primaries) if transfer in _USUAL_TRANSFERS else None
+    return None if space is None else profile_of(space)
 
 
 def _of_png(info: dict[Any, Any]) -> bytes | None:

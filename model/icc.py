@@ -42,6 +42,7 @@ class ColourSpace:
 
 SRGB = ColourSpace((0.64, 0.33), (0.30, 0.60), (0.15, 0.06))
 DISPLAY_P3 = ColourSpace((0.680, 0.320), (0.265, 0.690), (0.150, 0.060))
+BT_2020 = ColourSpace((0.708, 0.292), (0.170, 0.797), (0.131, 0.046))
 # 563/256, which is what 8 bits behind the point make of its 2.2
 ADOBE_RGB = ColourSpace((0.64, 0.33), (0.21, 0.71), (0.15, 0.06), gamma=563 / 256)
 
@@ -87,11 +88,12 @@ def profile_of(space: ColourSpace) -> bytes:
         }
     except struct.error as error:
         raise ValueError(f"{space} does not fit a profile: {error}") from None
-    tags |= {b"gTRC": tags[b"rTRC"], b"bTRC": tags[b"rTRC"]}
-    at = 128 + 4 + 12 * len(tags)
-    table, body = struct.pack(">I", len(tags)), b""
+    count, body = len(tags) + 2, b""
+    at, table = 128 + 4 + 12 * count, struct.pack(">I", count)
     for name, tag in tags.items():
-        table += name + struct.pack(">II", at + len(body), len(tag))
+        # the three curves are one and the same piece of the file (6.2)
+        for same in (b"rTRC", b"gTRC", b"bTRC") if name == b"rTRC" else (name,):
+            table += same + struct.pack(">II", at + len(body), len(tag))
         body += tag
     head = struct.pack(
         ">I4xI4s4s4s12x4s28x12s48x", at + len(body), 0x02400000, b"mntr", b"RGB ", b"XYZ ",

@@ -54,6 +54,16 @@ def significant_bits(data: bytes) -> int | None:
     return None
 
 
+def code_points(data: bytes) -> tuple[int, int] | None:
+    """(primaries, transfer) by ISO 23091-2, as the cICP chunk declares (11.3.2.6); or None."""
+    for name, whole, is_sound in _chunks(data):
+        if name == b"cICP" and is_sound and len(whole) == 16:
+            return whole[8], whole[9]
+        if name == b"IDAT":
+            return None
+    return None
+
+
 def is_cut_short(data: bytes) -> bool:
     """Whether the compressed stream ends, properly, before the last row; decoders leave it black.
 

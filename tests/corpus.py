@@ -21,6 +21,7 @@ from PIL import Image, TiffImagePlugin
 from model.icc import DISPLAY_P3, SRGB, profile_of
 from pipelines.images.drawn_faces import draw_face
 from tests.deadly import poisoned
+from tests.heic import heic, turned
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "inputs.md"
 SCORED = "scored"
@@ -266,6 +267,14 @@ def _good() -> Iterator[Kind]:
     lossless = saved(as_mode("RGBA"), "WEBP", lossless=True)
     yield Kind("lossless WebP with alpha", "alpha.webp", SCORED, lossless, "on white")
     yield Kind("AVIF", "plain.avif", SCORED, saved(same, "AVIF"), "Pillow brings the decoder")
+    for title, name, data, note in (
+        ("HEIC, as telephones write", "phone-8.heic", heic(), "by the package pi-heif"),
+        ("HEIC of 10 bits", "phone-10.heic", heic("deep"), ""),
+        ("HEIC that is to be turned", "phone-turned.heic", turned(1), "upright"),
+        ("HEIC whose EXIF says so too", "phone-exif.heic", heic("exif"), "EXIF is ignored there"),
+        ("HEIC with alpha", "phone-alpha.heic", heic("alpha"), "on white"),
+    ):
+        yield Kind(title, name, SCORED, content(data), note)
     yield Kind("BMP", "plain.bmp", SCORED, saved(same, "BMP"))
     yield Kind("TIFF", "plain.tif", SCORED, saved(same, "TIFF"))
     yield Kind("CMYK TIFF", "cmyk.tif", SCORED, saved(as_mode("CMYK"), "TIFF"))
@@ -288,7 +297,11 @@ def _bad() -> Iterator[Kind]:
     packed = damaged(lambda data: gzip.compress(data))
     yield Kind("gzip of a JPEG", "packed.jpg", other, packed)
     yield Kind("bytes before the start", "leading.jpg", other, damaged(lambda data: b"\0\0" + data))
-    yield Kind("HEIC", "phone.heic", unsupported, content(heif(b"heic")), "Pillow has no decoder")
+    cut = content(heic()[:-100])
+    yield Kind("HEIC cut short", "cut.heic", truncated, cut)
+    yield Kind("HEIC of nothing", "phone.heic", corrupt, content(heif(b"heic")))
+    jpeg = content(heif(b"jpeg"))
+    yield Kind("HEIF of another codec", "other.heif", unsupported, jpeg, "only HEVC is read")
     yield Kind("PDF", "paper.jpg", unsupported, content(b"%PDF-1.7\n" + bytes(100)))
     yield Kind(
         "SVG", "drawing.png", unsupported, content(b"<svg xmlns='http://www.w3.org/2000/svg'/>")

@@ -254,6 +254,23 @@ def test_a_png_s_gamma_and_primaries_count_where_it_has_no_profile() -> None:
     assert pixels(mac).min() > 110
 
 
+def test_the_code_points_of_a_png_and_an_avif_count() -> None:
+    colour = COLOURS[0]
+    stored = flat(in_space(colour, DISPLAY_P3))
+    p3, hdr = with_chunk(saved(stored), b"cICP", b"\x0c\x0d\0\1"), b"\x0c\x10\0\1"
+    assert np.abs(pixels(p3) - colour).max() <= 2
+    assert (pixels(with_chunk(saved(stored), b"cICP", hdr)) == pixels(saved(stored))).all()
+    # they come before a profile, which older readers see
+    both = with_chunk(saved(stored, icc_profile=profile_of(ADOBE_RGB)), b"cICP", b"\x0c\x0d\0\1")
+    assert np.abs(pixels(both) - colour).max() <= 2
+    avif = saved(stored, "AVIF", quality=100, subsampling="4:4:4")
+    usual = b"colrnclx" + struct.pack(">HH", 1, 13)
+    assert usual in avif
+    wide = avif.replace(usual, b"colrnclx" + struct.pack(">HH", 12, 13))
+    assert np.abs(pixels(wide) - colour).max() <= 4
+    assert (pixels(wide, dataclasses.replace(RGB, version=1)) == pixels(avif)).all()
+
+
 @pytest.mark.parametrize(
     ("primaries", "gamma"),
     [((0,) * 8, 45455), ((31270, 32900) * 4, 45455), ((2**32 - 1,) * 8, 45455),
