@@ -39,7 +39,7 @@ FULL = dataclasses.replace(
     optimizer=dataclasses.replace(SGD, clip_norm=0.1, ema=0.9, warmup_share=0.5, schedule="cosine"),
     augmentation=Augmentation(
         mirror=True, rotate_degrees=10, scale=0.1, shift=0.1, stretch=0.1, brightness=0.2,
-        contrast=0.2, color=0.2, grey=0.2, erase=0.5,
+        contrast=0.2, color=0.2, grey=0.2, erase=0.5, blur=1.0, shrink=0.5, noise=0.05,
     ),
     epochs=STEPS * BATCH // IMAGES,
     sides=((0.5, 8),),
