@@ -1,7 +1,8 @@
 """Augmentation inside the graph, as a function of (seed, epoch, image) alone.
 
 The random numbers are drawn on the host, one row an image (`draw`); the graph only applies them
-(`augment`). So shuffling, the number of workers and the backend cannot change what an image gets.
+(`augment`). So shuffling, the number of workers and the backend cannot change what an image gets,
+but for some pixels in a million that are rounded to the next level in a batch of another size.
 """
 
 from typing import Any

@@ -52,6 +52,19 @@ def test_an_image_gets_the_same_whatever_batch_it_is_in(faces: Any) -> None:
     assert (applied(faces[5:6], ALL, draws[5:6]) == whole[5:6]).all()
 
 
+def test_the_size_of_a_batch_changes_the_rounding_of_few_pixels_only() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 96, 96, 3), dtype=np.uint8)
+    draws = draw(0, 0, 32)
+    whole = applied(pixels, ALL, draws).astype(int)
+    for size in (1, 8, 16):
+        parts = [
+            applied(pixels[i : i + size], ALL, draws[i : i + size]) for i in range(0, 32, size)
+        ]
+        off = np.abs(np.concatenate(parts) - whole)
+        assert off.max() <= 1
+        assert (off > 0).mean() < 1e-4  # 1.3e-5 here; 5e-6 without blur, shrink and noise
+
+
 def test_zero_strength_is_the_identity(faces: Any) -> None:
     assert (applied(faces, Augmentation()) == faces).all()
 
