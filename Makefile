@@ -63,9 +63,9 @@ $(UV):
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
 
 lock: $(UV)  ## resolve pyproject.toml again into the lock files
-	$(UV) pip compile pyproject.toml --extra analytics $(COMPILE) -o requirements.lock
+	$(UV) pip compile pyproject.toml --extra analytics --extra heic $(COMPILE) -o requirements.lock
 	$(UV) pip compile pyproject.toml --extra dev -c requirements.lock $(COMPILE) -o requirements-dev.lock
-	$(UV) pip compile pyproject.toml --extra gpu --extra analytics -c requirements.lock $(COMPILE) -o deploy/requirements-gpu.lock
+	$(UV) pip compile pyproject.toml --extra gpu --extra analytics --extra heic -c requirements.lock $(COMPILE) -o deploy/requirements-gpu.lock
 	@! grep -nE '^ *(-i|--index-url|--extra-index-url|--find-links)|://' \
 	    requirements.lock requirements-dev.lock deploy/requirements-gpu.lock \
 	    || { echo "a lock must not name where packages come from"; exit 1; }

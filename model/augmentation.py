@@ -1,7 +1,8 @@
 """Augmentation inside the graph, as a function of (seed, epoch, image) alone.
 
 The random numbers are drawn on the host, one row an image (`draw`); the graph only applies them
-(`augment`). So shuffling, the number of workers and the backend cannot change what an image gets.
+(`augment`). So shuffling, the number of workers and the backend cannot change what an image gets,
+but for some pixels in a million that are rounded to the next level in a batch of another size.
 """
 
 from typing import Any
@@ -11,15 +12,20 @@ import numpy as np
 import numpy.typing as npt
 
 from model.recipes import Augmentation
+from model.sharpness import change_sharpness
 
 ops: Any = keras.ops  # carries no types: pyright takes most of its results for None
-DRAWS_PER_IMAGE = 16
+_FIRST_DRAWS, _LATER_DRAWS = 16, 8
+DRAWS_PER_IMAGE = _FIRST_DRAWS + _LATER_DRAWS
 
 
 def draw(seed: int, epoch: int, images: int) -> npt.NDArray[np.float32]:
     """Uniform [0, 1) random numbers of one epoch: float32 (images, DRAWS_PER_IMAGE)."""
-    rng = np.random.default_rng([seed, epoch])
-    return rng.random((images, DRAWS_PER_IMAGE), dtype=np.float32)
+    first = np.random.default_rng([seed, epoch]).random((images, _FIRST_DRAWS), dtype=np.float32)
+    # Numbers that came later have a generator of their own, or the first ones would change. 2: 1
+    # is the order's (pipelines/training/feeding.py).
+    later = np.random.default_rng([seed, epoch, 2]).random((images, _LATER_DRAWS), dtype=np.float32)
+    return np.concatenate([first, later], axis=1)
 
 
 def augment(pixels: Any, draws: Any, strength: Augmentation) -> Any:
@@ -39,6 +45,7 @@ def augment(pixels: Any, draws: Any, strength: Augmentation) -> Any:
     images = ops.cast(pixels, "float32")
     images = _warp(images, draws, strength, height, width)
     images = _recolor(images, draws, strength, channels)
+    images = change_sharpness(images, draws, strength)
     if strength.erase:
         images = _erase(images, draws, strength.erase, height, width)
     return ops.cast(ops.clip(ops.round(images), 0.0, 255.0), "uint8")

@@ -1,8 +1,7 @@
 """What the bytes of a file are, where no decoder takes them: named, so that a row helps."""
 
+_HEVC_BRANDS = frozenset([b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"])
 _HEIF_BRANDS = {
-    b"heic": "HEIC", b"heix": "HEIC", b"heim": "HEIC", b"heis": "HEIC", b"hevc": "HEIC sequence",
-    b"hevx": "HEIC sequence", b"hevm": "HEIC sequence", b"hevs": "HEIC sequence",
     b"mif1": "HEIF", b"mif2": "HEIF", b"msf1": "HEIF sequence",
     b"jpeg": "HEIF of JPEG", b"jpgs": "HEIF sequence of JPEG",
     b"avci": "HEIF of AVC", b"avcs": "HEIF sequence of AVC", b"j2ki": "HEIF of JPEG 2000",
@@ -97,6 +96,12 @@ def other_kind(data: bytes) -> str | None:
 def is_avif(data: bytes) -> bool:
     """Whether the bytes begin like AVIF, which is decoded where its header is sound."""
     return not {b"avif", b"avis"}.isdisjoint(_brands(data))
+
+
+def is_hevc(data: bytes) -> bool:
+    """Whether the bytes begin like HEIC, which model/heif.py decodes."""
+    brands = _brands(data)
+    return not _is_film(brands) and not _HEVC_BRANDS.isdisjoint(brands)
 
 
 def _is_film(brands: list[bytes]) -> bool:

@@ -12,14 +12,16 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from model import png
+from model import colour_profiles, heif, png
 from model.errors import DecodeError
 from model.formats import is_avif, other_kind, picture_format
 
 # Raised whenever the same bytes could give other samples; a bundle keeps its own. 2: the scale of
-# deep grey samples is what the file declares, else the range of their type.
+# deep grey samples is what the file declares, else the range of their type; embedded colour
+# profiles count, which were ignored (docs/benchmarks/profiles.md).
 PREPROCESSING_VERSION = 2
-# MPO comes with JPEG; Pillow registers no opener for it, and asking for one is a KeyError.
+# By Pillow; HEIC is read by model/heif.py. MPO comes with JPEG; Pillow registers no opener for it,
+# and asking for one is a KeyError.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
 MAX_PIXELS = 89_000_000  # just under Pillow's own bomb warning; 89 Mpx of RGB is 267 MB
 MIN_SIDE_PX = 8
@@ -62,7 +64,7 @@ class Picture:
 
     @property
     def scale(self) -> float:
-        """Pixels of `image` for one of the picture itself: 1, 1/2, 1/4 or 1/8.
+        """Pixels of `image` for one of the picture itself: 1, 1/2, 1/4, …
 
         Not the ratio of the widths: the last column may stand for a part of a pixel.
         """
@@ -76,7 +78,7 @@ def decode_picture(
 
     Grey is ITU-R 601 luma as Pillow's mode L; alpha is flattened on white; samples of more than 8
     bits are scaled by the bits that the file declares, else by 16; of an animation the first frame
-    counts; colour profiles are ignored.
+    counts. Colours are sRGB's, by the file's colour profile if it has a sound one.
 
     Args:
         data: the whole file.
@@ -84,10 +86,11 @@ def decode_picture(
         version: `PREPROCESSING_VERSION`, or an earlier one.
         least_size: (width, height) of the file's picture -> the size that the decoded one must
             have at least; a JPEG is decoded at the smallest scale of 1, 1/2, 1/4 and 1/8 that
-            keeps it, other formats as they are.
+            keeps it, other formats as they are unless their colours are converted.
 
     Raises:
-        DecodeError: the bytes are no image of `FORMATS`; `.reason` is in `DECODE_REASONS`.
+        DecodeError: the bytes are no image of `FORMATS` and no HEIC; `.reason` is in
+            `DECODE_REASONS`.
     """
     if not data:
         raise DecodeError("empty", "the file has no bytes")
@@ -104,7 +107,7 @@ def _decode(
     data: bytes, color: Literal["grey", "rgb"], version: int, least_size: LeastSize
 ) -> Picture:
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with _opened(data) as image:
             return _decode_opened(image, data, color, version, least_size)
     except DecodeError:
         raise
@@ -115,8 +118,17 @@ def _decode(
     except MemoryError:
         raise DecodeError("out_of_memory", "there was not enough memory to decode it") from None
     except Exception as error:  # Pillow's plugins raise nearly anything on damaged files
-        reason = "truncated" if "truncat" in str(error).lower() else "corrupt"
+        text = str(error).lower()
+        reason = "truncated" if "truncat" in text else "corrupt"
+        if text.startswith(("unsupported feature", "unsupported file-type")):  # libheif's words
+            reason = "unsupported"
         raise DecodeError(reason, f"{type(error).__name__}: {error}"[:300]) from None
+
+
+def _opened(data: bytes) -> Image.Image:
+    if heif.is_heic(data):
+        return heif.opened(data)
+    return Image.open(io.BytesIO(data), formats=FORMATS)
 
 
 def _decode_opened(
@@ -133,16 +145,22 @@ def _decode_opened(
     if min(width, height) < MIN_SIDE_PX:
         raise DecodeError("too_small", f"{width}x{height}: a side is under {MIN_SIDE_PX} pixels")
     # a no-op on anything but a JPEG of at least twice that size
-    image.draft(None, least_size(width, height))
+    least = least_size(width, height)
+    image.draft(None, least)
     image.load()  # here, where what is wrong with the pixels is not taken for a damaged EXIF
+    if image.format == heif.FORMAT:
+        width, height = image.size  # the pixels' own, where the header says another
     if image.format == "PNG" and _may_be_cut_short(image) and png.is_cut_short(data):
         raise DecodeError("truncated", "its compressed stream ends before the last row")
     turn = _TURNS.get(_orientation(image))
     if turn is not None:
         image = image.transpose(turn)
         if turn in _SIDEWAYS:
-            width, height = height, width
+            width, height, least = height, width, (least[1], least[0])
+    profile = colour_profiles.embedded(image, data) if version >= 2 else None
     image = _flatten(image, version, data)
+    if profile is not None:
+        image = colour_profiles.in_srgb(image, profile, least)
     mode = "L" if color == "grey" else "RGB"
     if image.mode != mode:  # converting to the same mode would be a copy
         image = image.convert(mode)
@@ -151,6 +169,8 @@ def _decode_opened(
 
 def _orientation(image: Image.Image) -> int:
     """The EXIF orientation; 1 (upright) where the EXIF is damaged, as the picture may be good."""
+    if image.format == heif.FORMAT:
+        return 1  # libheif has turned it by irot and imir, and EXIF counts for nothing there
     try:
         return image.getexif().get(_EXIF_ORIENTATION, 1)
     except Exception:  # the EXIF reader raises nearly anything

@@ -17,6 +17,7 @@ _PASSES = (
     (0, 1, 1, 2),
 )  # fmt: skip
 _PIECE_BYTES = 1 << 20
+_MOST_PROFILE_BYTES = 1 << 20  # Pillow refuses the picture for a larger one
 
 
 def without_bad_extras(data: bytes) -> bytes:
@@ -26,9 +27,21 @@ def without_bad_extras(data: bytes) -> bytes:
     """
     kept = [SIGNATURE]
     for name, whole, is_sound in _chunks(data):
+        is_sound = is_sound and (name != b"iCCP" or _is_profile(whole[8:-4]))
         if not name[:1].islower() or (name in _KEPT and is_sound):
             kept.append(whole)
     return b"".join(kept)
+
+
+def _is_profile(body: bytes) -> bool:
+    """Whether an iCCP chunk (11.3.2.3) is packed as Pillow takes it: a name, 0, 0, a stream."""
+    _, _, packed = body.partition(b"\0")
+    inflate = zlib.decompressobj()
+    try:
+        inflate.decompress(packed[1:], _MOST_PROFILE_BYTES)
+    except zlib.error:
+        return False
+    return packed[:1] == b"\0" and not inflate.unconsumed_tail
 
 
 def significant_bits(data: bytes) -> int | None:
@@ -36,6 +49,16 @@ def significant_bits(data: bytes) -> int | None:
     for name, whole, is_sound in _chunks(data):
         if name == b"sBIT" and is_sound and len(whole) > 12:
             return whole[8]
+        if name == b"IDAT":
+            return None
+    return None
+
+
+def code_points(data: bytes) -> tuple[int, int] | None:
+    """(primaries, transfer) by ISO 23091-2, as the cICP chunk declares (11.3.2.6); or None."""
+    for name, whole, is_sound in _chunks(data):
+        if name == b"cICP" and is_sound and len(whole) == 16:
+            return whole[8], whole[9]
         if name == b"IDAT":
             return None
     return None

@@ -90,11 +90,29 @@ class Augmentation:
     color: float = 0.0  # saturation factor uniform in 1 +-; RGB only
     grey: float = 0.0  # probability of losing all colour; RGB only
     erase: float = 0.0  # probability of one grey rectangle of 2-20 % (Zhong 2017)
+    # A quarter of the images is sharpened by as wide a kernel instead (unsharp mask).
+    blur: float = 0.0  # Gaussian, sigma uniform from 0 to this many pixels of the network's input
+    shrink: float = 0.0  # enlarged from fewer pixels a side: 1 down to 1 - this share, uniform
+    noise: float = 0.0  # Gaussian, deviation uniform from 0 to this share of the range 0-255
 
     @property
     def active(self) -> bool:
         """Whether anything is switched on."""
         return self != Augmentation()
+
+    def __post_init__(self) -> None:
+        """Check the share that shrinking leaves.
+
+        Raises:
+            ValueError: it leaves none.
+        """
+        if not 0.0 <= self.shrink <= 0.9:
+            raise ValueError(f"shrink {self.shrink} must be 0 to 0.9")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; what came later is left out at 0, so that recipes keep their identity."""
+        data = dataclasses.asdict(self)
+        return {k: v for k, v in data.items() if v or k not in ("blur", "shrink", "noise")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,6 +202,7 @@ class Recipe:
         """Plain data for `bundle.json`; the architecture's class name is its `kind`."""
         data = dataclasses.asdict(self)
         data["input"] = self.input.to_json()
+        data["augmentation"] = self.augmentation.to_json()
         data["network"]["kind"] = type(self.network).__name__
         if not self.auxiliary:
             del data["auxiliary"]  # left out, so that recipes without it keep their identity

@@ -18,8 +18,10 @@ from typing import Any
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
+from model.icc import DISPLAY_P3, SRGB, profile_of
 from pipelines.images.drawn_faces import draw_face
 from tests.deadly import poisoned
+from tests.heic import heic, turned
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "inputs.md"
 SCORED = "scored"
@@ -138,16 +140,15 @@ def twelve_bit(path: Path) -> None:
 
 def png(width: int, height: int, depth: int, color: int, raw: bytes) -> bytes:
     """A PNG from its raw scan lines."""
-
-    def chunk(name: bytes, body: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-        )
-
     head = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + b"".join(
-        [chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(raw)), chunk(b"IEND", b"")]
+        [_chunk(b"IHDR", head), _chunk(b"IDAT", zlib.compress(raw)), _chunk(b"IEND", b"")]
     )
+
+
+def _chunk(name: bytes, body: bytes) -> bytes:
+    """A chunk of a PNG."""
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
 def animated(kind: str) -> Any:
@@ -212,7 +213,13 @@ def _good() -> Iterator[Kind]:
     yield Kind("grey JPEG", "grey.jpg", SCORED, saved(as_mode("L")))
     arithmetic = content(base64.b64decode(_ARITHMETIC))
     yield Kind("arithmetic-coded JPEG", "arithmetic.jpg", SCORED, arithmetic, "as Pillow brings it")
-    yield Kind("CMYK JPEG", "cmyk.jpg", SCORED, saved(as_mode("CMYK")), "converted as Pillow does")
+    yield Kind(
+        "CMYK JPEG",
+        "cmyk.jpg",
+        SCORED,
+        saved(as_mode("CMYK")),
+        "by its profile, else as Pillow does",
+    )
     big = saved(of_size(4000, 3000))
     yield Kind("12-megapixel JPEG", "photo.jpg", SCORED, big, "decoded at a reduced scale")
     for value in range(1, 9):
@@ -231,6 +238,13 @@ def _good() -> Iterator[Kind]:
         ("bytes after the end", "trailing.jpg", lambda data: data + b"\0" * 1000),
     ):
         yield Kind(title, name, SCORED, damaged(change))
+    for title, name, profile, note in (
+        ("wide gamut by colour profile (Display P3)", "p3.jpg", profile_of(DISPLAY_P3), "as sRGB"),
+        ("sRGB profile", "srgb.jpg", profile_of(SRGB), "as without"),
+    ):
+        yield Kind(title, name, SCORED, saved(same, icc_profile=profile), note)
+    packed = damaged(lambda data: data[:33] + _chunk(b"iCCP", b"name\0\7packed") + data[33:], "PNG")
+    yield Kind("PNG with a damaged profile", "bad-icc.png", SCORED, packed, "ignored")
     yield Kind("JPEG of several pictures (MPO)", "stereo.jpg", SCORED, animated("MPO"), "the first")
     for mode in ("RGB", "L", "P", "1", "LA", "RGBA"):
         note = "on white" if mode.endswith("A") else ""
@@ -253,6 +267,14 @@ def _good() -> Iterator[Kind]:
     lossless = saved(as_mode("RGBA"), "WEBP", lossless=True)
     yield Kind("lossless WebP with alpha", "alpha.webp", SCORED, lossless, "on white")
     yield Kind("AVIF", "plain.avif", SCORED, saved(same, "AVIF"), "Pillow brings the decoder")
+    for title, name, data, note in (
+        ("HEIC, as telephones write", "phone-8.heic", heic(), "by the package pi-heif"),
+        ("HEIC of 10 bits", "phone-10.heic", heic("deep"), ""),
+        ("HEIC that is to be turned", "phone-turned.heic", turned(1), "upright"),
+        ("HEIC whose EXIF says so too", "phone-exif.heic", heic("exif"), "EXIF is ignored there"),
+        ("HEIC with alpha", "phone-alpha.heic", heic("alpha"), "on white"),
+    ):
+        yield Kind(title, name, SCORED, content(data), note)
     yield Kind("BMP", "plain.bmp", SCORED, saved(same, "BMP"))
     yield Kind("TIFF", "plain.tif", SCORED, saved(same, "TIFF"))
     yield Kind("CMYK TIFF", "cmyk.tif", SCORED, saved(as_mode("CMYK"), "TIFF"))
@@ -275,7 +297,11 @@ def _bad() -> Iterator[Kind]:
     packed = damaged(lambda data: gzip.compress(data))
     yield Kind("gzip of a JPEG", "packed.jpg", other, packed)
     yield Kind("bytes before the start", "leading.jpg", other, damaged(lambda data: b"\0\0" + data))
-    yield Kind("HEIC", "phone.heic", unsupported, content(heif(b"heic")), "Pillow has no decoder")
+    cut = content(heic()[:-100])
+    yield Kind("HEIC cut short", "cut.heic", truncated, cut)
+    yield Kind("HEIC of nothing", "phone.heic", corrupt, content(heif(b"heic")))
+    jpeg = content(heif(b"jpeg"))
+    yield Kind("HEIF of another codec", "other.heif", unsupported, jpeg, "only HEVC is read")
     yield Kind("PDF", "paper.jpg", unsupported, content(b"%PDF-1.7\n" + bytes(100)))
     yield Kind(
         "SVG", "drawing.png", unsupported, content(b"<svg xmlns='http://www.w3.org/2000/svg'/>")

@@ -37,7 +37,7 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """pixels uint8 (n, h, w, c), draws float32 (n, 16), targets (n, 1), weights (n,)."""
+    """pixels uint8 (n, h, w, c), draws float32 (n, 24), targets (n, 1), weights (n,)."""
 
     pixels: npt.NDArray[np.uint8]
     draws: Floats

@@ -42,7 +42,6 @@ def saved(kind: str) -> bytes:
         (saved("PCX"), "PCX"),
         (saved("SGI"), "SGI"),
         (saved("DDS"), "DDS"),
-        (ftyp(b"heix"), "HEIC"),
         (ftyp(b"mif1"), "HEIF"),
         (ftyp(b"msf1"), "HEIF sequence"),
         (ftyp(b"avci"), "HEIF of AVC"),

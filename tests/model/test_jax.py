@@ -12,6 +12,7 @@ import pytest
 from model.bundle import load_network
 from model.networks import build_network
 from model.presets import preset
+from model.recipes import Augmentation
 from pipelines.bundles.opening import open_bundle
 
 NAMES = ("seed-final", "levi-hassner-gender", "facemill")
@@ -26,6 +27,7 @@ from model.bundle import load_network, read_bundle
 from model.losses import score_sums, total_loss
 from model.networks import build_network
 from model.presets import preset
+from model.recipes import Augmentation
 
 assert keras.backend.backend() == "jax"
 found = {}
@@ -41,6 +43,8 @@ for name in sys.argv[3:]:
     found |= {f"{name}/{head}": np.asarray(values) for head, values in outputs.items()}
     pixels = augment(given["pixels"], draw(0, 0, len(given["pixels"])), recipe.augmentation)
     found[f"{name}/augmented"] = np.asarray(pixels)
+    soft = Augmentation(blur=2.0, shrink=0.7, noise=0.05)
+    found[f"{name}/soft/augmented"] = np.asarray(augment(given["pixels"], draw(0, 0, 1), soft))
     targets = {head.name: np.float32([[1.0]]) for head in recipe.heads}
     ones = np.ones(1, np.float32)
     found[f"{name}/loss"] = np.asarray(total_loss(recipe.heads, targets, outputs, ones)[0])
@@ -67,6 +71,8 @@ def test_networks_losses_and_augmentation_are_the_same_on_jax(tmp_path: Path) ->
         expected |= {f"{name}/{head}": np.asarray(values) for head, values in outputs.items()}
         augmented = augment(pixels, draw(0, 0, 1), recipe.augmentation)
         expected[f"{name}/augmented"] = np.asarray(augmented)
+        soft = Augmentation(blur=2.0, shrink=0.7, noise=0.05)
+        expected[f"{name}/soft/augmented"] = np.asarray(augment(pixels, draw(0, 0, 1), soft))
         targets = {head.name: np.float32([[1.0]]) for head in recipe.heads}
         ones = np.ones(1, np.float32)
         expected[f"{name}/loss"] = np.asarray(total_loss(recipe.heads, targets, outputs, ones)[0])
