@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import keras
 import numpy as np
+import numpy.typing as npt
 from keras import layers
 
 from model.heads import Head
@@ -211,7 +212,7 @@ def folded(trained: keras.Model, network: Network, heads: Sequence[Head]) -> ker
     plain = build_network(network, trained.input_shape[1:], heads, norm="folded")
     for layer in plain.layers:
         source: Any = trained.get_layer(layer.name)
-        norm_name = layer.name.removesuffix("_conv") + "_bn"
+        norm_name = f"{_stem(layer)}_bn"
         if norm_name in norms:
             norm: Any = trained.get_layer(norm_name)
             gamma, beta, mean, variance = (np.asarray(v) for v in norm.get_weights())
@@ -220,6 +221,43 @@ def folded(trained: keras.Model, network: Network, heads: Sequence[Head]) -> ker
         else:
             layer.set_weights(source.get_weights())
     return plain
+
+
+def unfolded(plain: keras.Model, trainable: keras.Model, pixels: npt.NDArray[np.uint8]) -> None:
+    """Give a network with batch norm the function of one without: the way back from `folded`.
+
+    Batch norm gets the mean and variance that each convolution has on `pixels`, and the scale and
+    shift that undo them, so that in training too it begins where `plain` ended.
+
+    Args:
+        plain: of a bundle, without batch norm or with none to begin with.
+        trainable: built for the same architecture; heads that `plain` lacks keep their weights.
+        pixels: uint8 (n, height, width, channels), some hundreds of what it will be trained on.
+    """
+    names = {layer.name for layer in trainable.layers}
+    convolutions = [layer for layer in plain.layers if f"{_stem(layer)}_bn" in names]
+    outputs: Any = []
+    if convolutions:
+        probe: Any = keras.Model(plain.inputs[0], [layer.output for layer in convolutions])
+        outputs = probe.predict(pixels, batch_size=64, verbose=0)
+    statistics = {
+        layer.name: (np.mean(out, axis=(0, 1, 2)), np.var(out, axis=(0, 1, 2)))
+        for layer, out in zip(convolutions, outputs, strict=True)
+    }
+    for layer in plain.layers:
+        target: Any = trainable.get_layer(layer.name)
+        if layer.name not in statistics:
+            target.set_weights(layer.get_weights())
+            continue
+        kernel, bias = layer.get_weights()
+        mean, variance = statistics[layer.name]
+        norm: Any = trainable.get_layer(f"{_stem(layer)}_bn")
+        target.set_weights([kernel])
+        norm.set_weights([np.sqrt(variance + norm.epsilon), mean, mean - bias, variance])
+
+
+def _stem(layer: layers.Layer) -> str:
+    return layer.name.removesuffix("_conv")
 
 
 def with_precision(network: keras.Model, precision: str, heads: Sequence[str]) -> keras.Model:

@@ -4,6 +4,7 @@ import dataclasses
 
 from model import heads, labels
 from model.errors import UsageError
+from model.faces.alignment import UTKFACE_CHIPS
 from model.heads import Head
 from model.preprocessing import InputSpec
 from model.recipes import (
@@ -150,6 +151,24 @@ PRESETS: dict[str, Recipe] = {
             augmentation=Augmentation(
                 mirror=True, rotate_degrees=15, scale=0.15, shift=0.08, stretch=0.08,
                 brightness=0.2, contrast=0.4, color=0.4, grey=0.15, erase=0.5,
+            ),
+            epochs=36,
+            global_batch_size=64,
+            auxiliary=("race",),  # it helps training; predicting it is no supported use
+            sides=((0.4, 64), (0.7, 80)),
+        ),
+        Recipe(
+            name="facemill-photo",
+            source="ours, for photographs: facemill-muon that also sees its pictures blurred, "
+            "sharpened, enlarged and noisy (docs/benchmarks/faces.md)",
+            input=dataclasses.replace(_OUR_INPUT, alignment=UTKFACE_CHIPS),
+            network=Residual(32, (64, 128, 256), (2, 2, 2), dropout=0.4),
+            heads=_OUR_HEADS,
+            optimizer=dataclasses.replace(_OUR_OPTIMIZER, name="muon"),
+            augmentation=Augmentation(
+                mirror=True, rotate_degrees=15, scale=0.15, shift=0.08, stretch=0.08,
+                brightness=0.2, contrast=0.4, color=0.4, grey=0.15, erase=0.5,
+                blur=1.5, shrink=0.6, noise=0.03,
             ),
             epochs=36,
             global_batch_size=64,

@@ -65,10 +65,18 @@ def decode_batch(
     Returns:
         Arrays of as many rows; error is '' where all is good.
     """
+    with guarded_in_task(decoder, timeout_s) as decode:
+        return _decoded(batch, spec, decode)
+
+
+@contextlib.contextmanager
+def guarded_in_task(decoder: str, timeout_s: float) -> Generator[Decode]:
+    """The decoder for a Ray task: in this process, and apart once the task has died of one."""
     if not is_retried_task():
-        return _decoded(batch, spec, ended_by_alarm(find_decoder(decoder), timeout_s))
+        yield ended_by_alarm(find_decoder(decoder), timeout_s)
+        return
     with contextlib.closing(IsolatedDecoder(decoder, timeout_s)) as isolated:
-        return _decoded(batch, spec, isolated)
+        yield isolated
 
 
 def _decoded(batch: pa.Table, spec: InputSpec, decode: Decode) -> dict[str, npt.NDArray[Any]]:

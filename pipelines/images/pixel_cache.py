@@ -92,9 +92,13 @@ def key_of(table: pa.Table, spec: InputSpec) -> str:
     """
     digest = hashlib.sha256(spec.hash.encode())
     unsure = False
-    for row in table.select(["uri", "offset", "bytes", "content_hash", "etag"]).to_pylist():
+    names = ["uri", "offset", "bytes", "content_hash", "etag", "face_points"]
+    for row in table.select([n for n in names if n in table.column_names]).to_pylist():
+        points = row.pop("face_points", None)
         unsure |= not (row["content_hash"] or row["etag"])
         digest.update(repr(row["content_hash"] or tuple(row.values())).encode())
+        if points is not None:  # the same picture, and another part of it
+            digest.update(repr(points).encode())
     if unsure:
         digest.update(uuid.uuid4().bytes)
     return digest.hexdigest()[:16]

@@ -8,10 +8,13 @@ import pandas as pd
 import pyarrow as pa
 
 from model import labels
-from model.errors import ManifestError
+from model.errors import DecodeError, ManifestError
+from model.faces.crops import FaceSearch
 from pipelines import storage
 from pipelines.cluster.errors import plain_errors
-from pipelines.manifests import manifest, splits
+from pipelines.images.decoding import guarded_in_task
+from pipelines.images.guarded_decoder import DECODER, TIMEOUT_S
+from pipelines.manifests import faces, manifest, splits
 from pipelines.manifests.labels import utkface
 from pipelines.manifests.labels.table import read_labels_file
 from pipelines.manifests.options import IngestOptions
@@ -29,7 +32,7 @@ _HASHED = pa.schema(
         *((column.name, column.type) for column in LISTED),
         ("content_hash", pa.string()), ("age_years", pa.float32()), ("gender", pa.string()),
         ("race", pa.string()), ("taken_at", pa.timestamp("ms")),
-        ("stage", pa.string()), ("reason", pa.string()),
+        ("stage", pa.string()), ("reason", pa.string()), ("found", pa.list_(pa.float32())),
     ]
 )  # fmt: skip
 
@@ -83,15 +86,23 @@ def _label_row(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def hash_and_label(batch: pa.Table, with_hash: bool) -> pa.Table:
-    """Read and hash each listed file, and parse its name; a table of `_HASHED`."""
+def hash_and_label(batch: pa.Table, with_hash: bool, search: FaceSearch | None = None) -> pa.Table:
+    """Read and hash each listed file, parse its name and find its faces; a table of `_HASHED`."""
     rows = [_label_row(row) for row in batch.to_pylist()]
-    readable = [row for row in rows if row.get("stage") in (None, "label")] if with_hash else []
-    for row, data in zip(readable, fetch_all(readable), strict=True):
-        if isinstance(data, ReadFailure):
-            row |= {"stage": "read", "reason": str(data)}
-        else:
-            row["content_hash"] = hashlib.sha256(data).hexdigest()
+    needs_bytes = with_hash or search is not None
+    readable = [row for row in rows if row.get("stage") in (None, "label")] if needs_bytes else []
+    with guarded_in_task(DECODER, TIMEOUT_S) as decode:
+        for row, data in zip(readable, fetch_all(readable), strict=True):
+            if isinstance(data, ReadFailure):
+                row |= {"stage": "read", "reason": str(data)}
+                continue
+            if with_hash:
+                row["content_hash"] = hashlib.sha256(data).hexdigest()
+            if search is not None:
+                try:
+                    row["found"] = faces.find(data, decode, search)
+                except DecodeError as error:
+                    row |= {"stage": "decode", "reason": f"{error.reason}: {error}"}
     return pa.Table.from_pylist(rows, schema=_HASHED)
 
 
@@ -110,7 +121,10 @@ def ingest(options: IngestOptions) -> Ingested:
         hash_and_label,
         batch_size=None,
         batch_format="pyarrow",
-        fn_kwargs={"with_hash": options.hash == "content"},
+        fn_kwargs={
+            "with_hash": options.hash == "content",
+            "search": None if options.faces == "whole" else options.finding.search,
+        },
     )
     progress = Progress("ingest", None, "files")
     parts: list[pa.Table] = []
@@ -139,6 +153,10 @@ def assemble(parts: list[pa.Table], options: IngestOptions) -> Ingested:
     if not (rows["stage"].isna() | (rows["stage"] == "label")).any():
         raise no_images(options.place, len(rows))
     rows, notes = _apply_labels(rows, options)
+    if options.faces == "whole":
+        rows = rows.drop(columns="found")
+    else:
+        rows = faces.assign(rows, keep_whole=options.faces == "both")
     bad = rows["stage"].notna()
     rejects = pa.Table.from_pandas(
         rows.loc[bad, manifest.REJECTS_SCHEMA.names],
@@ -171,28 +189,37 @@ def _join_labels(rows: pd.DataFrame, options: IngestOptions) -> tuple[pd.DataFra
     label_rows = read_labels_file(options.labels, options.split_column)
     relative = rows["uri"].str.removeprefix(options.place).str.replace(r"^[/#]", "", regex=True)
     base = rows["uri"].str.replace(r"^.*(?:/|\.tar#)", "", regex=True)
-    position = pd.Series(-1, index=rows.index)
-    lookup = pd.Series(range(len(label_rows)), index=label_rows["path"])
     base = base.mask(base.duplicated(keep=False))  # a name that two files share tells nothing
+    file = pd.Series(-1, index=label_rows.index)  # that a label row names, by its position
     for key in (rows["uri"], relative, base):
-        position = position.where(position >= 0, key.map(lookup).fillna(-1).astype(int))
-    usable = rows["stage"].isna()
-    is_named = usable & (position >= 0)
-    if not is_named.any():
+        lookup = pd.Series(range(len(rows)), index=key)
+        lookup = lookup[lookup.index.notna()]
+        file = file.where(file >= 0, label_rows["path"].map(lookup).fillna(-1).astype(int))
+    named: Any = file[file >= 0]
+    usable: Any = rows["stage"].isna().to_numpy()
+    if not usable[named].any():
         raise ManifestError(
             f"`labels` {options.labels}: none of its {len(label_rows)} paths is a file below "
             f"{options.place}; the first is {label_rows['path'].iloc[0]!r}"
         )
-    rows.loc[usable & ~is_named, ["stage", "reason"]] = [
-        "label",
-        "the labels file does not name it",
-    ]
+    # One row a label: a picture with several boxed faces has several.
+    unnamed = rows[~rows.index.isin(rows.index[named])].copy()
+    unnamed.loc[unnamed["stage"].isna(), ["stage", "reason"]] = [
+        "label", "the labels file does not name it",
+    ]  # fmt: skip
+    labelled = rows.iloc[named].reset_index(drop=True)
     for column in label_rows.columns.drop("path"):
-        rows[column] = label_rows[column].reindex(position.where(is_named)).to_numpy()
-    unknown = is_named & rows["age_years"].isna() & rows["gender"].isna()
-    rows.loc[unknown, ["stage", "reason"]] = ["label", "neither a legal age nor a gender is given"]
-    unused = len(label_rows) - position[is_named].nunique()
-    return rows, [f"labels: {options.labels}, {unused} of its {len(label_rows)} rows match no file"]
+        labelled[column] = label_rows.loc[named.index, column].to_numpy()
+    unknown = labelled["stage"].isna() & labelled["age_years"].isna() & labelled["gender"].isna()
+    labelled.loc[unknown, ["stage", "reason"]] = [
+        "label", "neither a legal age nor a gender is given",
+    ]  # fmt: skip
+    if options.faces == "whole":  # a picture as a whole has one label, the first
+        labelled = labelled.drop_duplicates("uri")
+        labelled = labelled.drop(columns=[c for c in labelled if str(c).startswith("label_")])
+    unused = len(label_rows) - len(named)
+    note = f"labels: {options.labels}, {unused} of its {len(label_rows)} rows match no file"
+    return pd.concat([labelled, unnamed], ignore_index=True), [note]
 
 
 def require_own(options: IngestOptions, output: str) -> None:

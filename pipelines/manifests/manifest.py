@@ -38,13 +38,32 @@ MANIFEST_SCHEMA = pa.schema(
         tables.field("split", _DICTIONARY, "train, val or test, a function of the content"),
         tables.field("duplicate_group", pa.string(), "shared by byte-identical files, else null"),
         tables.field("label_conflict", pa.bool_(), "its duplicate group has contradicting labels"),
+        tables.field(
+            "face_left",
+            pa.float32(),
+            "of the box of the face that the labels belong to; null "
+            "where the picture is taken whole",
+            "pixels",
+        ),
+        tables.field("face_top", pa.float32(), "likewise", "pixels"),
+        tables.field("face_width", pa.float32(), "likewise", "pixels"),
+        tables.field("face_height", pa.float32(), "likewise", "pixels"),
+        tables.field(
+            "face_points",
+            pa.list_(pa.float32()),
+            "x and y of its left eye, right eye, nose, left "
+            "and right corner of the mouth, by which it is aligned",
+            "pixels",
+        ),
+        tables.field("face_score", pa.float32(), "how sure the detector is of it, 0-1"),
     ]
 )
+BOX = ("face_left", "face_top", "face_width", "face_height")
 REJECTS_SCHEMA = pa.schema(
     [
         tables.field("uri", pa.string(), "the file"),
         tables.field("bytes", pa.int64(), "size of the file", "bytes"),
-        tables.field("stage", pa.string(), "where it failed: list, read or label"),
+        tables.field("stage", pa.string(), "where it failed: list, read, decode, find or label"),
         tables.field("reason", pa.string(), "why, as a sentence"),
     ]
 )
@@ -65,12 +84,34 @@ def to_table(rows: pd.DataFrame) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=MANIFEST_SCHEMA)
 
 
+def has_faces(table: pa.Table) -> bool:
+    """Whether rows of a manifest are faces in pictures, and not pictures."""
+    return table["face_points"].null_count < table.num_rows
+
+
+def pictures(table: pa.Table) -> pa.Table:
+    """The first row of each picture, of a manifest whose rows are faces; any other as it is."""
+    if not has_faces(table):
+        return table
+    uris: Any = table["uri"].to_pandas()
+    return table.filter(pa.array(~uris.duplicated().to_numpy()))
+
+
+def of_kind(table: pa.Table, faces: Literal["find", "whole"]) -> pa.Table:
+    """The rows that are faces, or those that are pictures; all rows where there is one kind."""
+    is_face: Any = pc.is_valid(table["face_points"])
+    chosen = table.filter(is_face if faces == "find" else pc.invert(is_face))
+    return chosen if chosen.num_rows else table
+
+
 def fingerprint(table: pa.Table) -> str:
     """16 hex digits over contents, labels and splits, whatever the order and the place."""
     columns = ["content_hash", "etag", "age_years", "gender", "race", "split"]
     frame: Any = table.select([c for c in columns if c in table.column_names]).to_pandas()
     if "content_hash" in frame and frame["content_hash"].notna().all():
         frame = frame.drop(columns="etag", errors="ignore")  # a local ETag depends on the copy
+    if "face_points" in table.column_names and has_faces(table):
+        frame["face_points"] = [repr(points) for points in table["face_points"].to_pylist()]
     hashes = pd.util.hash_pandas_object(frame, index=False, categorize=False).to_numpy()
     return hashlib.sha256(np.sort(hashes).tobytes()).hexdigest()[:16]
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from model.errors import UsageError
 from pipelines import storage
+from pipelines.images.face_options import FaceLimits
 
 if TYPE_CHECKING:  # pandas, which a help text shall not wait for
     from pipelines.manifests.splits import SplitRule
@@ -29,6 +30,11 @@ class IngestOptions:
     """Random seed of the splits; another one gives other splits."""
     split_column: str | None = None
     """Column of the labels file that already says train, val or test."""
+    faces: Literal["whole", "find", "both"] = "whole"
+    """whole: each picture as it is; find: the labelled face of each picture, aligned (the one that
+    a box in the labels file names, else the largest, if it is at least twice as large as the
+    next); both: a row for each."""
+    finding: FaceLimits = dataclasses.field(default_factory=FaceLimits)
 
     @property
     def place(self) -> str:
@@ -60,4 +66,10 @@ class IngestOptions:
             "hash": self.hash,
             "split": dataclasses.asdict(self.rule),
             "split_column": self.split_column,
+            **self._finding(),
         }
+
+    def _finding(self) -> dict[str, Any]:
+        if self.faces == "whole":  # as before there were others
+            return {}
+        return {"faces": self.faces, "finding": {**dataclasses.asdict(self.finding)}}

@@ -47,16 +47,26 @@ def with_groups(rows: pd.DataFrame, rule: SplitRule) -> pd.DataFrame:
     Returns:
         The same rows, in uri order.
     """
-    rows = rows.sort_values("uri", ignore_index=True)
+    rows = rows.sort_values("uri", ignore_index=True, kind="stable")
     # Only S3's own ETags follow the content; time and size of other files can agree by chance.
     has_content_etag = rows["uri"].str.startswith("s3://") & rows["offset"].isna()
     identity = rows["content_hash"].fillna(rows["etag"].where(has_content_etag)).fillna(rows["uri"])
-    grouped = rows.groupby(identity, sort=False)
+    same, groups = identity, identity.str.slice(0, 16)
+    if "face_points" in rows:
+        # Two faces of one picture are no duplicates of one another, but never in two splits.
+        points = rows["face_points"].map(lambda found: "" if found is None else repr(found))
+        same = identity + points
+        groups = groups.where(points == "", same.map(_group_name))
+    grouped = rows.groupby(same, sort=False)
     copies = grouped["uri"].transform("size")
     ages = grouped["age_years"].transform("nunique")
     genders = grouped["gender"].transform("nunique")
-    rows["duplicate_group"] = identity.str.slice(0, 16).where(copies > 1)
+    rows["duplicate_group"] = groups.where(copies > 1)
     rows["label_conflict"] = ((ages > 1) | (genders > 1)).astype(bool)
     if "split" not in rows:
         rows["split"] = [rule.split_of(value) for value in identity]
     return rows
+
+
+def _group_name(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -104,7 +104,7 @@ def resolve(options: ScoreOptions, bundle: Bundle, source: Source) -> ScoringJob
     precision: Any = answers.precision
     if precision == "auto":
         precision = before["precision"] if before else fastest_precision()
-    faces: Any = options.finding.faces
+    faces: Any = options.faces
     if faces == "auto" and before:
         faces = before.get("faces", _BEFORE["faces"])
     settings = Settings(options, output, precision, reading, source.by_name, faces)

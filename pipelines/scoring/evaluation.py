@@ -6,13 +6,16 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from model import labels, metrics
 from model.bundle import Bundle
 from model.calibration import AGE_BINS, Reading
 from model.errors import ManifestError
+from model.faces.face import Face
 from pipelines import storage
 from pipelines.manifests import manifest
+from pipelines.manifests.faces import main_face, overlapping
 from pipelines.manifests.ingest import ingest
 from pipelines.manifests.options import IngestOptions
 from pipelines.manifests.sources.rows import Rows
@@ -36,12 +39,17 @@ EVALUATION_SCHEMA = pa.schema(
 )
 
 
+_TRUTH = {"age_years": "true_age_years", "gender": "true_gender", "race": "race"}
+
+
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
     """Metrics with intervals, and the scoring run behind them."""
 
     metrics: dict[str, metrics.Estimate]
     scored: Scored
+    labels: int
+    measured: int
 
 
 def labelled_rows(options: EvaluateOptions) -> Rows:
@@ -73,18 +81,24 @@ def evaluate(options: ScoreOptions, bundle: Bundle, labelled: Rows) -> Evaluatio
     Raises:
         ManifestError: not one of the images could be scored.
     """
+    if options.faces == "auto":
+        found = manifest.has_faces(labelled.table)
+        options = dataclasses.replace(options, faces="find" if found else "whole")
+    kind: Any = options.faces
+    labelled = dataclasses.replace(labelled, table=manifest.of_kind(labelled.table, kind))
     job = resolve(options, bundle, labelled)
     rows = labelled.table
     output, reading = job.settings.output, job.settings.reading
     scored = run.score(options, bundle, labelled)
-    predicted: Any = schemas.read_predictions(output).to_pandas()
-    if predicted.empty:
+    predicted = schemas.read_predictions(output)
+    if not predicted.num_rows:
         raise ManifestError(f"none of the {rows.num_rows} images could be scored: see {output}")
     with phase("measure") as facts:
-        table = _joined(predicted, rows)
+        table = _joined(predicted, rows) if kind == "whole" else _joined_faces(predicted, rows)
         tables.write_table(layout.path(output, layout.EVALUATION), table)
-        estimates = _measure(table, reading)
-        facts["images"] = table.num_rows
+        measured = table.filter(_has_label(table))
+        estimates = _measure(measured, reading)
+        facts["images"] = measured.num_rows
     tables.write_json(
         layout.path(output, layout.METRICS),
         {
@@ -94,7 +108,9 @@ def evaluate(options: ScoreOptions, bundle: Bundle, labelled: Rows) -> Evaluatio
             "bundle": bundle.name,
             "source": labelled.uri,
             "manifest_fingerprint": manifest.fingerprint(rows),
-            "images": table.num_rows,
+            "faces": kind,
+            "labels": rows.num_rows,
+            "images": measured.num_rows,
             "quarantined": scored.record["quarantined"],
             "precision": scored.record["precision"],
             "views": options.answers.views,
@@ -103,18 +119,50 @@ def evaluate(options: ScoreOptions, bundle: Bundle, labelled: Rows) -> Evaluatio
             "metrics": {name: dataclasses.asdict(value) for name, value in estimates.items()},
         },
     )
-    return Evaluation(estimates, scored)
+    return Evaluation(estimates, scored, rows.num_rows, measured.num_rows)
 
 
-def _joined(predicted: Any, rows: pa.Table) -> pa.Table:
-    """Predictions beside labels: rows of `EVALUATION_SCHEMA`."""
-    truth: Any = rows.select(["uri", "age_years", "gender", "race"]).to_pandas()
-    truth = truth.rename(columns={"age_years": "true_age_years", "gender": "true_gender"})
-    joined = predicted.merge(truth, on="uri", how="left", validate="one_to_one")
+def _joined(predicted: pa.Table, rows: pa.Table) -> pa.Table:
+    """Predictions beside labels, a row a picture: rows of `EVALUATION_SCHEMA`."""
+    truth: Any = rows.select(["uri", *_TRUTH]).to_pandas().rename(columns=_TRUTH)
+    joined: Any = predicted.to_pandas().merge(truth, on="uri", how="left", validate="one_to_one")
+    return _with_errors(joined)
+
+
+def _joined_faces(predicted: pa.Table, rows: pa.Table) -> pa.Table:
+    """Predictions beside labels, a row a face; null beside bystanders, whom no label means.
+
+    A label with a box belongs to the face that overlaps it best, one of a whole picture to its
+    largest face if that is clearly the largest: see pipelines/manifests/faces.py.
+    """
+    joined: Any = predicted.to_pandas()
+    faces = [
+        Face(*box, points=(0.0,) * 10, score=1.0) for box in joined[list(manifest.BOX)].to_numpy()
+    ]
+    places = joined.groupby("uri", sort=False).indices
+    joined[list(_TRUTH.values())] = None
+    for label in rows.select(["uri", *manifest.BOX, *_TRUTH]).to_pylist():
+        at = places.get(label["uri"], np.array([], dtype=int))
+        box = [label[name] for name in manifest.BOX]
+        of_picture = [faces[i] for i in at]
+        face = main_face(of_picture) if None in box else overlapping(of_picture, box)
+        if isinstance(face, Face):
+            row = joined.index[at[of_picture.index(face)]]
+            for name, column in _TRUTH.items():
+                joined.at[row, column] = label[name]
+    joined["true_age_years"] = joined["true_age_years"].astype(float)
+    return _with_errors(joined)
+
+
+def _with_errors(joined: Any) -> pa.Table:
     joined["age_error_years"] = joined["age_years"] - joined["true_age_years"]
     agree = joined["gender"].astype(object) == joined["true_gender"].astype(object)
     joined["gender_correct"] = agree.where(joined["gender"].notna() & joined["true_gender"].notna())
     return pa.Table.from_pandas(joined, schema=EVALUATION_SCHEMA, preserve_index=False)
+
+
+def _has_label(table: pa.Table) -> Any:
+    return pc.or_(pc.is_valid(table["true_age_years"]), pc.is_valid(table["true_gender"]))
 
 
 def _measure(table: pa.Table, reading: Reading) -> dict[str, metrics.Estimate]:

@@ -1,7 +1,7 @@
 """Lists a source again: new inputs become new shards, shards with changed inputs are scored again.
 
     output/inputs/growing.json   there while the frozen list is being changed
-    output/deleted.parquet       uris that are listed no more; their rows stay
+    output/deleted.parquet       uris that are listed no more; their rows stay unless dropped
 
 An input is the same while its uri, etag, size and offset are. Driver memory: 36 bytes an input.
 """
@@ -42,6 +42,7 @@ def grow(
     frozen: frozen_inputs.FrozenInputs,
     parts: Iterable[pa.Table],
     fixed_rows: int | None = None,
+    drop_deleted: bool = False,
 ) -> tuple[frozen_inputs.FrozenInputs, Growth]:
     """Bring the frozen inputs up to a new listing.
 
@@ -53,10 +54,12 @@ def grow(
         frozen: its inputs so far.
         parts: the listing, as for `frozen_inputs.freeze`.
         fixed_rows: rows of each new shard, or None for growing ones.
+        drop_deleted: forget inputs that are listed no more: their names, their rows, and the data
+            set that was made of them.
     """
     known = _Known(frozen)
     tables.write_json(_marker(output), {"shards": len(frozen.rows)})
-    rows, sums = list(frozen.rows), list(known.sha256)
+    rows, sums = list(known.rows), list(known.sha256)
     changed: list[pa.Table] = []
 
     def new_rows() -> Iterator[pa.Table]:
@@ -69,15 +72,22 @@ def grow(
         sums.append(tables.write_table(layout.shard(output, layout.INPUTS, len(rows)), shard))
         rows.append(shard.num_rows)
     replaced = pa.concat_tables(changed) if changed else frozen_inputs.NOTHING
-    if len(rows) > len(frozen.rows) or replaced.num_rows:
+    deleted = int((~known.seen).sum())
+    added = sum(rows) - sum(known.rows)
+    is_rewritten = replaced.num_rows > 0 or (drop_deleted and deleted > 0)
+    if added or is_rewritten:
         # First of all: what says "finished" must never outlive a file that it counts.
         for marker in (layout.RUN, layout.DATASET_RECORD):
             storage.delete(layout.path(output, marker))
-    for index, table in known.updated(replaced):
+    if drop_deleted:
+        storage.delete_tree(layout.path(output, layout.DATASET))
+    for index, table in known.updated(replaced, drop_deleted):
         storage.delete(layout.shard(output, layout.PREDICTIONS, index))
         sums[index] = tables.write_table(layout.shard(output, layout.INPUTS, index), table)
-    growth = Growth(sum(rows) - frozen.total, replaced.num_rows, known.write_deleted(output))
-    if tuple(sums) != frozen.sha256:
+        rows[index] = table.num_rows
+    known.write_deleted(output, forget=drop_deleted)
+    growth = Growth(added, replaced.num_rows, deleted)
+    if tuple(sums) != frozen.sha256 or tuple(rows) != frozen.rows:
         frozen = frozen_inputs.write_frozen(output, rows, sums)
     storage.delete(_marker(output))
     return frozen, growth
@@ -121,15 +131,17 @@ class _Known:
         self.sha256: list[
             str
         ] = []  # as the files are: a driver may have died while it changed them
+        self.rows: list[int] = []
         hashes, states = [np.empty(0, HASH)], [np.empty(0, np.uint64)]
         for index in range(len(frozen.rows)):
             data = storage.read_bytes(layout.shard(frozen.output, layout.INPUTS, index))
             self.sha256.append(hashlib.sha256(data).hexdigest())
             table = pq.read_table(io.BytesIO(data))
+            self.rows.append(table.num_rows)
             hashes.append(hash_strings(table["uri"]))
             states.append(_state(table))
         self.hashes, self.states = np.concatenate(hashes), np.concatenate(states)
-        self.shard = np.repeat(np.arange(len(frozen.rows), dtype=np.int32), frozen.rows)
+        self.shard = np.repeat(np.arange(len(self.rows), dtype=np.int32), self.rows)
         self.order = np.argsort(self.hashes["first"], kind="stable")
         self.sorted = self.hashes["first"][self.order]
         self.seen = np.zeros(len(self.hashes), dtype=bool)
@@ -151,24 +163,30 @@ class _Known:
         self.stale[place[changed]] = True
         return part.filter(pa.array(~there)), part.filter(pa.array(changed))
 
-    def updated(self, replaced: pa.Table) -> Iterator[tuple[int, pa.Table]]:
-        """Each shard that holds a changed input, with the input as it is now."""
+    def updated(self, replaced: pa.Table, drop_deleted: bool) -> Iterator[tuple[int, pa.Table]]:
+        """Each shard that holds a changed input, with the input as it is now.
+
+        With `drop_deleted` also those with inputs that are listed no more, without these.
+        """
         news = {row["uri"]: row for row in replaced.to_pylist()}
-        for index in np.unique(self.shard[self.stale]).tolist():
-            rows = [news.get(row["uri"], row) for row in self._table(index).to_pylist()]
+        touched = self.stale | (~self.seen if drop_deleted else False)
+        for index in np.unique(self.shard[touched]).tolist():
+            kept = self._table(index)
+            if drop_deleted:
+                kept = kept.filter(pa.array(self.seen[self.shard == index]))
+            rows = [news.get(row["uri"], row) for row in kept.to_pylist()]
             yield index, pa.Table.from_pylist(rows, schema=replaced.schema)
 
-    def write_deleted(self, output: str) -> int:
-        """Write the uris that the listing lacks; returns how many."""
+    def write_deleted(self, output: str, forget: bool) -> None:
+        """Write the uris that the listing lacks; none are named where they shall be forgotten."""
         gone: list[Any] = [pa.array([], pa.string())]
-        for index in np.unique(self.shard[~self.seen]).tolist():
-            missing = ~self.seen[self.shard == index]
-            gone.append(self._table(index)["uri"].filter(pa.array(missing)).combine_chunks())
+        if not forget:
+            for index in np.unique(self.shard[~self.seen]).tolist():
+                missing = ~self.seen[self.shard == index]
+                gone.append(self._table(index)["uri"].filter(pa.array(missing)).combine_chunks())
         names: Any = pa.chunked_array(gone, pa.string())
-        table = pa.table({"uri": names})
         uri = layout.path(output, layout.DELETED)
-        if table.num_rows:
-            tables.write_table(uri, table)
+        if len(names):
+            tables.write_table(uri, pa.table({"uri": names}))
         else:
             storage.delete(uri)
-        return table.num_rows

@@ -5,15 +5,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from model.calibration import DEFAULT_COVERAGE
 from model.errors import UsageError
-from model.faces.crops import FaceSearch
 from model.precision import Precision
 from model.views import Views
 from pipelines import storage
 from pipelines.configuration import HIDDEN
+from pipelines.images.face_options import FaceLimits
 from pipelines.images.guarded_decoder import DECODER, TIMEOUT_S
 from pipelines.predictions import layout
-
-_USUAL = FaceSearch()
 
 if TYPE_CHECKING:  # pandas and the like, which a help text shall not wait for
     from pipelines.predictions.dataset import Partitioning
@@ -34,41 +32,6 @@ class Answers:
     views: Views = 1
     """Views of each image whose outputs are averaged: 1, the image; 2, with its mirror image, at
     half the speed; 10, five crops and their mirror images, only for networks that crop."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Faces:
-    """What of each picture is scored."""
-
-    faces: Literal["auto", "find", "whole"] = "auto"
-    """find: every face of every picture, aligned as in training; whole: each picture as one
-    aligned face; auto: looks at a sample and takes whole only if nearly all are that (find, where
-    a few pictures are answered in print)."""
-    least_face_score: Annotated[float, "SHARE"] = _USUAL.least_score
-    """Faces of which the detector is less sure are none, 0.4 to 1."""
-    least_eyes_px: Annotated[float, "PIXELS"] = _USUAL.least_eye_px
-    """Faces with less from eye to eye are left out; a larger value is faster on large
-    photographs."""
-    most_faces: int = _USUAL.most_faces
-    """Faces of a picture to keep, the largest."""
-
-    def __post_init__(self) -> None:
-        """Check the numbers.
-
-        Raises:
-            UsageError: one is out of its range.
-        """
-        if not 0.4 <= self.least_face_score <= 1:
-            raise UsageError(f"`least_face_score` {self.least_face_score:g} must be from 0.4 to 1")
-        if not 1 <= self.least_eyes_px <= 10_000:
-            raise UsageError(f"`least_eyes_px` {self.least_eyes_px:g} must be from 1 to 10,000")
-        if not 1 <= self.most_faces <= 10_000:
-            raise UsageError(f"`most_faces` {self.most_faces:,} must be from 1 to 10,000")
-
-    @property
-    def search(self) -> FaceSearch:
-        """Which faces of a picture count."""
-        return FaceSearch(self.least_face_score, self.least_eyes_px, self.most_faces)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,10 +108,22 @@ class Rerun:
 
     incremental: bool = False
     """List the source again, score what is new or changed, and report what is gone."""
+    drop_deleted: bool = False
+    """With incremental: remove the rows of what is gone, and its names; their files are scored
+    again."""
     new_version: bool = False
     """Where `output` holds another run, write to OUTPUT/v2, OUTPUT/v3, … instead of refusing."""
     dry_run: bool = False
     """Print what would be done, and start and write nothing."""
+
+    def __post_init__(self) -> None:
+        """Check that they fit together.
+
+        Raises:
+            UsageError: something shall be dropped that was not looked for.
+        """
+        if self.drop_deleted and not self.incremental:
+            raise UsageError("`drop_deleted` needs `incremental`, which finds what is gone")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,7 +172,11 @@ class ScoreOptions:
     draw: Annotated[str | None, "FILE"] = None
     """Without an output: write the picture with a box around each face, and what was answered, to
     this .jpg, .png or .webp."""
-    finding: Faces = dataclasses.field(default_factory=Faces)
+    faces: Literal["auto", "find", "whole"] = "auto"
+    """find: every face of every picture, aligned as in training; whole: each picture as one
+    aligned face; auto: looks at a sample and takes whole only if nearly all are that (find, where
+    a few pictures are answered in print)."""
+    finding: FaceLimits = dataclasses.field(default_factory=FaceLimits)
     answers: Answers = dataclasses.field(default_factory=Answers)
     resources: Resources = dataclasses.field(default_factory=Resources)
     limits: Limits = dataclasses.field(default_factory=Limits)
@@ -230,6 +209,10 @@ class EvaluateOptions:
     """Split of the manifest to measure on."""
     images: Annotated[str | None, "URI"] = None
     """Instead of a manifest: a folder, prefix or tar of images with UTKFace names, all used."""
+    faces: Literal["auto", "find", "whole"] = "auto"
+    """find: faces are found anew, as scoring does, and labels joined to them by the rule of
+    jobs.ingest; whole: each picture is one aligned face; auto: as the manifest has them."""
+    finding: FaceLimits = dataclasses.field(default_factory=FaceLimits)
     precision: Literal["float32", "bfloat16"] = "float32"
     """Precision of the network's body."""
     age_bins: Literal["auto", "decades", "adience"] = "auto"
@@ -248,5 +231,7 @@ class EvaluateOptions:
         if (self.manifest is None) == (self.images is None):
             raise UsageError("give either `manifest` or `images`")
         answers = Answers(self.precision, age_bins=self.age_bins, views=self.views)
-        options = ScoreOptions(output=self.output, answers=answers, finding=Faces("whole"))
+        options = ScoreOptions(
+            output=self.output, answers=answers, faces=self.faces, finding=self.finding
+        )
         return dataclasses.replace(options, output=options.place)

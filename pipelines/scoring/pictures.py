@@ -67,7 +67,7 @@ def answer_pictures(options: ScoreOptions, bundle: Bundle) -> Iterator[str]:
 
 def _require_drawable(options: ScoreOptions, paths: list[str]) -> None:
     """Refuse to draw several pictures, a picture taken whole, or a kind of file that we cannot."""
-    if len(paths) != 1 or options.finding.faces == "whole":
+    if len(paths) != 1 or options.faces == "whole":
         raise UsageError("`draw` draws the faces found in one picture: give one, not `faces` whole")
     if os.path.splitext(str(options.draw))[1].lower() not in _DRAWN_AS:
         raise UsageError(f"`draw` {options.draw} must end in .jpg, .png or .webp")
@@ -80,7 +80,7 @@ def _answers(
 ) -> tuple[Sequence[dict[str, Any]], str]:
     """The rows of a picture, or none and why."""
     entry = {"uri": path, "bytes": None, "offset": None}
-    wanted = None if options.finding.faces == "whole" else options.finding.search
+    wanted = None if options.faces == "whole" else options.finding.search
     decode = decode_entries_with(find_decoder(options.limits.decoder), wanted)
     scored = score_entries([entry], predictor, decode=decode, by_name=False)
     why = [row["message"] for row in scored.quarantine.to_pylist()]

@@ -113,7 +113,8 @@ def _freeze(job: ScoringJob) -> tuple[frozen_inputs.FrozenInputs, Growth | None]
     if frozen is None:
         return frozen_inputs.freeze(output, job.source.parts(), rows), None
     if options.rerun.incremental or increment.is_unfinished(output):
-        return increment.grow(output, frozen, job.source.parts(), rows)
+        drop = options.rerun.drop_deleted
+        return increment.grow(output, frozen, job.source.parts(), rows, drop)
     return frozen, None
 
 

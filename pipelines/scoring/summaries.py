@@ -116,6 +116,10 @@ def of_data_set(record: dict[str, Any], partitioning: Partitioning, output: str)
 def of_evaluation(evaluation: Evaluation, bundle: Bundle, output: str) -> Summary:
     """The metrics of a labelled split."""
     record = evaluation.scored.record
+    labelled: list[tuple[str, object]] = []
+    if evaluation.labels != evaluation.measured:
+        text = f"{evaluation.measured:,} of {evaluation.labels:,} have a row that they belong to"
+        labelled.append(("labels", text))
     figures = [
         (title, value.text(4 if name == "gender_auc" else 2, percent=name in _PERCENT))
         for name, title in _NAMES.items()
@@ -125,6 +129,7 @@ def of_evaluation(evaluation: Evaluation, bundle: Bundle, output: str) -> Summar
         f"evaluated {bundle.name} ({bundle.id})",
         [
             ("images", f"{record['scored']:,} scored, {record['quarantined']:,} quarantined"),
+            *labelled,
             *figures,
             ("", "in brackets: bootstrap 95 % interval"),
             ("output", output),

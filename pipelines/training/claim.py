@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from model.bundle import RECORD_FILE, Bundle
+from model.bundle import NETWORK_FILE, RECORD_FILE, Bundle
 from model.errors import UsageError
 from model.pictures import PREPROCESSING_VERSION
 from model.recipes import Recipe
@@ -26,28 +26,43 @@ _DEFAULTS: dict[str, Any] = {
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-    """Weights to begin with: an earlier run's output and the SHA-256 of its weights file."""
+    """Weights to begin with: where they are and the SHA-256 of their file.
 
-    output: str
+    Attributes:
+        weights: weights.npz of a run's output, or the URI of a bundle.
+        sha256: of that, or of the bundle's network.
+        training: how it was trained, as its bundle says.
+        bundle_id: of the bundle that they are taken of; None where they are a run's.
+    """
+
+    weights: str
     sha256: str
     training: Mapping[str, Any]
-    """How it was trained, as its bundle says."""
+    bundle_id: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is called in a command to be repeated elsewhere."""
+        return f"BUNDLE-{self.bundle_id}" if self.bundle_id else f"RUN-{self.sha256[:16]}"
 
 
-def open_start(output: str, recipe: Recipe) -> Start:
-    """The weights that an earlier run left.
+def open_start(place: str, recipe: Recipe) -> Start:
+    """The weights that an earlier run left, or those of a bundle.
 
     Raises:
-        UsageError: there is no finished run, or it trained another network.
+        UsageError: neither is there, or it trained another network.
     """
-    uri = storage.join(output, layout.WEIGHTS)
-    record_uri = storage.join(output, layout.BUNDLE, RECORD_FILE)
-    if not (storage.exists(uri) and storage.exists(record_uri)):
+    weights = storage.join(place, layout.WEIGHTS)
+    is_bundle = storage.exists(storage.join(place, RECORD_FILE))
+    folder = place if is_bundle else storage.join(place, layout.BUNDLE)
+    if not is_bundle and not (
+        storage.exists(weights) and storage.exists(storage.join(folder, RECORD_FILE))
+    ):
         raise UsageError(
-            f"`start_from` {output} holds no {layout.WEIGHTS}: give the `output` of a finished "
-            "training"
+            f"`start_from` {place} holds neither {layout.WEIGHTS} nor {RECORD_FILE}: give the "
+            "`output` of a finished training, or a bundle"
         )
-    record = tables.read_json(record_uri)
+    record = tables.read_json(storage.join(folder, RECORD_FILE))
     theirs = record["recipe"]
     ours = tables.plain(recipe.to_json())
     parts = ("network", "heads")
@@ -56,10 +71,14 @@ def open_start(output: str, recipe: Recipe) -> Start:
         changed.append(f"input.color was {theirs['input']['color']!r}")
     if changed:
         raise UsageError(
-            f"`start_from` {output} trained another network ({'; '.join(changed)}): give a run "
+            f"`start_from` {place} trained another network ({'; '.join(changed)}): give a run "
             f"whose network and heads are those of {recipe.name}"
         )
-    return Start(output, hashlib.sha256(storage.read_bytes(uri)).hexdigest(), record["training"])
+    if is_bundle:
+        network = record["files"][NETWORK_FILE]
+        return Start(place, network, record["training"], record["bundle_id"])
+    sha256 = hashlib.sha256(storage.read_bytes(weights)).hexdigest()
+    return Start(weights, sha256, record["training"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +137,7 @@ class TrainingJob:
         if self.teachers:
             chosen["teachers"] = [f"BUNDLE-{teacher.id}" for teacher in self.teachers]
         if self.start:
-            chosen["start_from"] = f"RUN-{self.start.sha256[:16]}"
+            chosen["start_from"] = self.start.name
         return {"preset": self.options.preset, **chosen}
 
 

@@ -62,9 +62,9 @@ class Learning:
     """Bundles whose mean output for each augmented image is learned beside its label
     (distillation); they must take the same colours, of any size."""
     start_from: Annotated[str | None, "URI"] = None
-    """Output of a finished run of the same preset, whose weights to begin with in place of random
-    ones, usually at a lower `learning_rate`; pictures then have their full size from the first
-    epoch on."""
+    """Output of a finished run, or a bundle, of the same network, whose weights to begin with in
+    place of random ones, usually at a lower `learning_rate`; pictures then have their full size
+    from the first epoch on."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -46,7 +46,7 @@ def train(job: TrainingJob, cpus_per_worker: int = 1) -> Trained:
             prepared = prepare(job, table)
             facts["images"], facts["not_decodable"] = table.num_rows, len(prepared.rejects)
         cpus = job.options.workers.cpus_per_worker or cpus_per_worker
-        start = storage.join(job.start.output, layout.WEIGHTS) if job.start else None
+        start = job.start.weights if job.start else None
         config = WorkerConfig(
             job.options, job.recipe, prepared.train, prepared.val, cpus, open_board(),
             place_teachers(job), start,

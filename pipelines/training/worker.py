@@ -19,13 +19,13 @@ import ray.train
 
 from model.recipes import Recipe
 from model.runtime import import_tensorflow
-from pipelines import storage
 from pipelines.bundles.opening import open_bundle
 from pipelines.training import checkpoints
-from pipelines.training.checkpoints import TrainState
-from pipelines.training.feeding import Feed
+from pipelines.training.checkpoints import Arrays, TrainState
+from pipelines.training.feeding import Feed, epoch_order
 from pipelines.training.options import TrainOptions
 from pipelines.training.replica import Replica
+from pipelines.training.starting import SAMPLE, starting_weights
 
 _PROGRESS_S = 1.0
 _NOT_FINITE = (
@@ -60,7 +60,7 @@ class WorkerConfig:
         cpus: cores of this worker.
         board: actor that shows progress, or None.
         teachers: URIs of bundles, where every node can read them.
-        start: URI of the weights to begin with, or None for random ones.
+        start: URI of a weights.npz or of a bundle to begin with, or None for random weights.
         stall_timeout_s: a worker without a finished step for so long exits, and Ray restarts all.
     """
 
@@ -126,7 +126,7 @@ class _Run:
             seed=self.seed, precision=config.options.workers.precision,
             accumulate=config.options.workers.accumulate,
             teachers=[open_bundle(uri) for uri in config.teachers],
-            start=checkpoints.unpacked(storage.read_bytes(config.start)) if config.start else None,
+            start=self._start(config),
         )  # fmt: skip
         self.state = TrainState()
         checkpoint = ray.train.get_checkpoint()
@@ -135,6 +135,14 @@ class _Run:
                 names = self.replica.arrays()
                 self.replica.restore({n: checkpoints.load_arrays(folder, n) for n in names})
                 self.state = checkpoints.load_state(folder)
+
+    def _start(self, config: WorkerConfig) -> Arrays | None:
+        """The weights to begin with, if not random ones."""
+        if config.start is None:
+            return None
+        some = epoch_order(self.seed, 0, len(self.train))[:SAMPLE]
+        pixels = self.train.take(some).pixels
+        return starting_weights(config.start, self.recipe, pixels, self.seed)
 
     def is_over(self) -> bool:
         """Whether the last epoch is done, or the validation loss has long stopped falling."""

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 from model.bundle import load_network, write_bundle
-from model.networks import build_network, count_flops, describe, folded, with_precision
+from model.networks import (
+    build_network,
+    count_flops,
+    describe,
+    folded,
+    unfolded,
+    with_precision,
+)
 from model.presets import PRESETS, preset
 
 
@@ -108,6 +115,29 @@ def test_folding_batch_norm_changes_speed_and_not_outputs() -> None:
     seed = preset("seed-final")
     unchanged = build_network(seed.network, seed.input.shape, seed.heads)
     assert folded(unchanged, seed.network, seed.heads) is unchanged
+
+
+def test_unfolding_gives_batch_norm_back_and_in_training_too_the_outputs_stay() -> None:
+    recipe = preset("facemill")
+    heads = recipe.kept_heads
+    plain = build_network(recipe.network, recipe.input.shape, heads, norm="folded")
+    rng = np.random.default_rng(3)
+    for layer in plain.layers:  # biases as after training, not 0
+        if isinstance(layer, keras.layers.Conv2D):
+            kernel, bias = layer.get_weights()
+            layer.set_weights([kernel, rng.uniform(-0.1, 0.1, bias.shape)])
+    pixels = rng.integers(0, 256, (16, *recipe.input.shape), dtype=np.uint8)
+    trainable: Any = build_network(recipe.network, recipe.input.shape, recipe.heads)
+    unfolded(plain, trainable, pixels)
+    before, after = plain(pixels, training=False), trainable(pixels, training=False)
+    for head in heads:
+        np.testing.assert_allclose(before[head.name], after[head.name], atol=1e-3)
+    names = [layer.name for layer in plain.layers if layer.name.endswith("_b_conv")]
+    in_training = keras.Model(
+        trainable.inputs[0], trainable.get_layer(names[-1][:-5] + "_bn").output
+    )
+    told = keras.Model(plain.inputs[0], plain.get_layer(names[-1]).output)
+    np.testing.assert_allclose(in_training(pixels, training=True), told(pixels), atol=0.02)
 
 
 def test_a_network_for_pictures_of_any_size_is_the_one_for_each_size() -> None:

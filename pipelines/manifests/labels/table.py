@@ -7,7 +7,14 @@ from model import labels
 from model.errors import ManifestError, UsageError
 from pipelines import storage
 from pipelines.manifests import splits
+from pipelines.manifests.manifest import BOX
 from pipelines.storage import tables
+
+_BOXES = (  # columns, and whether the last two are a corner
+    (BOX, False),
+    (("face_x0", "face_y0", "face_x1", "face_y1"), True),
+    (("x", "y", "dx", "dy"), False),
+)
 
 
 def read_labels_file(labels_uri: str, split_column: str | None = None) -> pd.DataFrame:
@@ -18,8 +25,9 @@ def read_labels_file(labels_uri: str, split_column: str | None = None) -> pd.Dat
         split_column: its column that says train, val or test, or None.
 
     Returns:
-        path, age_years (NaN where illegal), gender and race (null where unknown), and split where
-        it is asked for; the first row of each path.
+        path, age_years (NaN where illegal), gender and race (null where unknown), split where it
+        is asked for, and the columns of `manifest.BOX` where the file has a face's box; the first
+        row of each path, or of each path and box.
 
     Raises:
         UsageError: neither kind of file.
@@ -45,12 +53,16 @@ def read_labels_file(labels_uri: str, split_column: str | None = None) -> pd.Dat
             f"`labels` {uri} lacks the column{'s' if len(missing) > 1 else ''} "
             f"{', '.join(missing)}: it has {', '.join(map(str, frame.columns))}"
         )
-    frame = frame.drop_duplicates("path")
+    box = _box(frame)
+    frame = frame.assign(**box).drop_duplicates(["path", *box])
+    box = {name: frame[name] for name in box}
     age = pd.to_numeric(frame["age"], errors="coerce")
     result = pd.DataFrame({"path": frame["path"].astype(str)})
     result["age_years"] = age.where(age.between(labels.MIN_AGE_YEARS, labels.MAX_AGE_YEARS))
     result["gender"] = _names(frame["gender"], labels.GENDERS)
     result["race"] = _names(frame["race"], labels.RACES) if "race" in frame else None
+    for name, values in box.items():
+        result[f"label_{name}"] = values
     if split_column:
         if split_column not in frame:
             raise ManifestError(f"`split_column` {split_column}: {uri} has no such column")
@@ -59,6 +71,19 @@ def read_labels_file(labels_uri: str, split_column: str | None = None) -> pd.Dat
         if illegal:
             raise ManifestError(f"`split_column` holds {illegal}: legal are train, val, test")
     return result.reset_index(drop=True)
+
+
+def _box(frame: pd.DataFrame) -> dict[str, pd.Series]:
+    """Left, top, width and height of each label's face, in pixels; none where there is no box.
+
+    As facemill's own manifests name them, as LAGENDA does (two corners), or as Adience does.
+    """
+    for names, has_corners in _BOXES:
+        if set(names) <= set(frame.columns):
+            left, top, third, fourth = (pd.to_numeric(frame[n], errors="coerce") for n in names)
+            size = (third - left, fourth - top) if has_corners else (third, fourth)
+            return dict(zip(BOX, (left, top, *size), strict=True))
+    return {}
 
 
 def _names(column: pd.Series, names: tuple[str, ...]) -> pd.Series:

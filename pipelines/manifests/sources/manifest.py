@@ -9,12 +9,12 @@ import pyarrow.compute as pc
 
 from model.errors import ManifestError
 from pipelines import storage
-from pipelines.manifests.manifest import read_manifest
+from pipelines.manifests.manifest import pictures, read_manifest
 
 
 @dataclasses.dataclass(frozen=True)
 class ManifestRows:
-    """The rows of the manifest at `uri`."""
+    """The pictures of the manifest at `uri`."""
 
     uri: str
     by_name: bool = False
@@ -24,13 +24,13 @@ class ManifestRows:
         return {"manifest": self.uri}
 
     def parts(self) -> Iterator[pa.Table]:
-        """All rows, in one table."""
-        yield require_unique_uris(read_manifest(self.uri), self.uri)
+        """All pictures, in one table."""
+        yield require_unique_uris(pictures(read_manifest(self.uri)), self.uri)
 
     def preview(self, most: int | None = None) -> Iterator[pa.Table]:
-        """All rows."""
+        """All pictures."""
         del most
-        yield read_manifest(self.uri)
+        yield pictures(read_manifest(self.uri))
 
     def require_readable(self, output: str) -> None:
         """See `Source`."""

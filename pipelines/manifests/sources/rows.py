@@ -6,13 +6,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.manifests.manifest import fingerprint
+from pipelines.manifests.manifest import fingerprint, pictures
 from pipelines.manifests.sources.manifest import require_unique_uris
 
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """Manifest rows, and the URI of where they come from."""
+    """Manifest rows, and the URI of where they come from; of several faces a picture is one."""
 
     uri: str
     table: pa.Table
@@ -23,13 +23,13 @@ class Rows:
         return {"table": self.uri, "fingerprint": fingerprint(self.table)}
 
     def parts(self) -> Iterator[pa.Table]:
-        """All rows, in one table."""
-        yield require_unique_uris(self.table, self.uri)
+        """All pictures, in one table."""
+        yield require_unique_uris(pictures(self.table), self.uri)
 
     def preview(self, most: int | None = None) -> Iterator[pa.Table]:
-        """All rows."""
+        """All pictures."""
         del most
-        yield self.table
+        yield pictures(self.table)
 
     def require_readable(self, output: str) -> None:
         """See `Source`: they have been read."""

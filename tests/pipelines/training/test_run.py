@@ -291,8 +291,23 @@ def test_a_network_goes_on_from_the_weights_of_an_earlier_run(
         f"`start_from` {first} trained another network (network.branch_units was 64, "
         "is 65): give a run whose network and heads are those of demo"
     )
-    with pytest.raises(UsageError, match=r"^`start_from` .+/none holds no weights.npz: give the "):
+    with pytest.raises(UsageError, match=r"^`start_from` .+/none holds neither weights.npz nor "):
         open_start(str(tmp_path / "none"), _recipe())
+
+
+def test_a_network_goes_on_from_a_bundle(
+    faces_manifest: str, by_two: Finished, tmp_path: Path
+) -> None:
+    slow = dataclasses.replace(preset("demo").optimizer, learning_rate=1e-9)
+    job = training_job(
+        _recipe(1, optimizer=slow), faces_manifest, str(tmp_path / "second"),
+        start_from=by_two.result.bundle_uri,
+    )  # fmt: skip
+    second = train(job)
+    best = min(row["val_loss"] for row in by_two.result.history)
+    assert second.history[0]["val_loss"] == pytest.approx(best, rel=1e-3)
+    repeated = read_bundle(Path(second.bundle_uri)).record["training"]["options"]
+    assert repeated["start_from"] == f"BUNDLE-{by_two.bundle.id}"
 
 
 def _taught(recipe: Recipe, teacher: Bundle) -> TrainingJob:
