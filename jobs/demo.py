@@ -1,7 +1,7 @@
-"""The whole path on drawn faces, offline: `make demo`, or `python -m jobs.demo --output demo`.
+"""The whole path, offline: `make demo`, or `python -m jobs.demo --output demo`.
 
-Draws labelled faces (some files broken on purpose) and runs the jobs on them, each as a person
-would type it. Leaves all of it below --output, which is made anew.
+Draws labelled faces (some files broken on purpose), runs the jobs on them as a person would type
+them, and finds the face of a photograph. Leaves it all below --output, which is made anew.
 """
 
 import dataclasses
@@ -36,7 +36,7 @@ class DemoOptions:
 
 def job(options: DemoOptions) -> None:
     """Draw faces, run the jobs as a person would type them, and print where the results are."""
-    from pipelines.images.drawn_faces import draw_faces
+    from pipelines.images import drawn_faces, public_portrait
 
     root, started = Path(options.output).absolute(), time.monotonic()
     if options.faces < 100:
@@ -45,29 +45,29 @@ def job(options: DemoOptions) -> None:
         raise UsageError(f"--output {root} is not empty and no earlier demo: choose another")
     shutil.rmtree(root, ignore_errors=True)
     print(f"drawing {options.faces} faces and {options.broken} broken files", flush=True)
-    draw_faces(root / "faces", options.faces, broken=options.broken)
+    drawn_faces.draw_faces(root / "faces", options.faces, broken=options.broken)
     epochs = f" --epochs {options.epochs}" if options.epochs else ""
     train = f"train --manifest manifest --output train --preset demo --cpus-per-worker 1{epochs}"
     for words in (
         "ingest --images faces --output manifest",
         f"{train} --num-workers {options.num_workers}",
         "evaluate --manifest manifest --bundle train/bundle --output evaluate",
-        "score --images faces --bundle train/bundle --output score",
-        "score --images faces --output score-shipped",  # by the shipped bundle
+        "score --images faces --faces whole --bundle train/bundle --output score",
         "report --predictions score --labels manifest --output report.html",
+        *["score --images portrait.png --draw portrait-found.jpg"] * public_portrait.copied(root),
     ):
         print(f"\n$ python -m jobs.{words}", flush=True)
         run(words.split(), root)
-    left = [(name, root / name) for name in ("report.html", "train/curves.png", "score")]
-    next_step = ("next", "the same on real faces: see docs/walkthrough.md")
-    cli.print_table(f"demo finished in {time.monotonic() - started:,.0f} s", [*left, next_step])
+    left = [(n, str(root / n)) for n in ("report.html", "train/curves.png", "score")]
+    left.append(("next", "the same on real faces: see docs/walkthrough.md"))
+    cli.print_table(f"demo finished in {time.monotonic() - started:,.0f} s", left)
 
 
 def run(words: list[str], folder: Path) -> None:
     """Run a job in a folder, its words and errors on this terminal."""
     command = [sys.executable, "-m", f"jobs.{words[0]}", *words[1:]]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    if subprocess.run(command, cwd=folder, env=environment, check=False).returncode:
+    if subprocess.run(command, cwd=folder, env=environment, check=False).returncode != 0:
         raise FacemillError(f"jobs.{words[0]} ended with an error, see above")
 
 

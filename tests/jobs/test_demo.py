@@ -4,7 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from model.bundle import read_bundle
 from pipelines.storage import tables
@@ -32,14 +34,19 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_demo_leaves_a_bundle_predictions_of_two_networks_and_a_proof_of_both(
+def test_the_demo_leaves_a_bundle_predictions_and_a_photograph_with_its_face_drawn(
     demo: Path,
 ) -> None:
     assert len(read_bundle(demo / "train" / "bundle").record["history"]) == 2
-    for name in ("score", "score-shipped"):
-        assert "inputs  226 = 220 scored + 6 quarantined" in ended(
-            "jobs.verify", "--output", demo / name
-        )
+    proof = ended("jobs.verify", "--output", demo / "score")
+    assert "inputs  226 = 220 scored + 6 quarantined" in proof
+    with (
+        Image.open(demo / "portrait.png") as before,
+        Image.open(demo / "portrait-found.jpg") as now,
+    ):
+        assert before.size == now.size
+        changed = abs(np.asarray(before.convert("RGB")).astype(int) - np.asarray(now))
+    assert (changed.max(axis=2) > 100).mean() > 0.002  # the box
 
 
 def test_calibrate_report_and_export_take_what_the_demo_leaves(demo: Path, tmp_path: Path) -> None:

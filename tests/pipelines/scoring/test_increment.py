@@ -108,6 +108,40 @@ def test_deleted_inputs_are_reported_and_keep_their_rows(output: str) -> None:
     assert not Path(output, layout.DELETED).exists()
 
 
+def test_what_must_be_forgotten_leaves_no_row_and_no_name(output: str, untrained: Bundle) -> None:
+    storage.write_bytes(f"{output}/dataset/part-0.parquet", b"rows of everybody")
+    listing = _listing(0, 1, 3, 4, 5, 6, 7)  # without 2, 8 and 9
+    grown, found = grow(output, _frozen(output), [listing], 4, drop_deleted=True)
+    assert found == Growth(0, 0, 3)
+    assert grown == _frozen(output) and grown.rows == (3, 4, 0)
+    assert _pending(output) == [0, 2]
+    for index in (0, 2):
+        names = [row["uri"] for row in grown.read(index)]
+        write_shard(output, untrained, index, names, [])
+    finish_run(output, untrained)
+    assert verify(output).problems == ()
+    for path in Path(output).rglob("*.parquet"):
+        uris = tables.read_table(str(path))["uri"].to_pylist()
+        assert not {f"/faces/{i}.jpg" for i in (2, 8, 9)} & {*uris}, path
+    assert not Path(output, "dataset").exists()
+
+
+def test_a_driver_that_died_while_it_forgot_forgets_all_the_same(
+    output: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listing, frozen = _listing(0, 1, 3, 4, 5, 6, 7), _frozen(output)
+
+    def dies(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(frozen_inputs, "write_frozen", dies)
+        grow(output, frozen, [listing], 4, drop_deleted=True)
+    assert increment.is_unfinished(output)
+    grown, _ = grow(output, frozen, [listing], 4, drop_deleted=True)
+    assert grown.rows == (3, 4, 0) and grown == _frozen(output)
+
+
 def test_a_driver_that_died_while_the_list_grew_lists_again(output: str) -> None:
     def dying() -> Iterator[pa.Table]:
         yield _listing(*range(12))

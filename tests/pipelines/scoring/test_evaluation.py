@@ -1,0 +1,54 @@
+"""Labels beside the faces that were found: each belongs to one face, bystanders have none."""
+
+import pyarrow as pa
+import pytest
+
+from pipelines.manifests.manifest import to_table
+from pipelines.predictions.schemas import PREDICTIONS_SCHEMA
+from pipelines.scoring import evaluation
+
+
+def predicted(*faces: tuple[str, float, float, float]) -> pa.Table:
+    """Rows of (uri, left, side, age)."""
+    rows = [
+        {"uri": uri, "face_left": left, "face_top": 0.0, "face_width": side, "face_height": side,
+         "age_years": age, "gender": "male", "bundle_id": "b"}
+        for uri, left, side, age in faces
+    ]  # fmt: skip
+    return pa.Table.from_pylist(rows, schema=PREDICTIONS_SCHEMA)
+
+
+def manifest(*labels: tuple[str, float, float | None]) -> pa.Table:
+    """Rows of (uri, age, left of a box of side 100 or None)."""
+    import pandas as pd
+
+    box = {"face_top": 0.0, "face_width": 100.0, "face_height": 100.0}
+    rows = [
+        {"uri": uri, "age_years": age, "gender": "female", "face_left": left}
+        | ({name: None for name in box} if left is None else box)
+        for uri, age, left in labels
+    ]
+    return to_table(pd.DataFrame(rows))
+
+
+def errors(predictions: pa.Table, labels: pa.Table) -> dict[tuple[str, float], float | None]:
+    table = evaluation._joined_faces(predictions, labels)
+    return {(r["uri"], r["face_left"]): r["age_error_years"] for r in table.to_pylist()}
+
+
+def test_a_boxed_label_belongs_to_the_face_in_the_box() -> None:
+    found = predicted(("a", 0, 100, 30), ("a", 300, 100, 50))
+    told = errors(found, manifest(("a", 45, 305), ("a", 33, 2)))
+    assert told == {("a", 0.0): pytest.approx(-3), ("a", 300.0): pytest.approx(5)}
+
+
+def test_a_label_of_a_picture_belongs_to_its_clearly_largest_face_and_to_no_bystander() -> None:
+    found = predicted(("a", 0, 200, 30), ("a", 300, 50, 9), ("b", 0, 100, 20), ("b", 200, 95, 60))
+    told = errors(found, manifest(("a", 31, None), ("b", 20, None)))
+    assert told[("a", 0.0)] == pytest.approx(-1)
+    assert [told[key] for key in (("a", 300.0), ("b", 0.0), ("b", 200.0))] == [None] * 3
+
+
+def test_a_label_whose_face_was_not_found_is_beside_none() -> None:
+    told = errors(predicted(("a", 0, 100, 30)), manifest(("a", 45, 500), ("gone", 3, None)))
+    assert told == {("a", 0.0): None}
