@@ -52,6 +52,11 @@ class FrozenInputs:
         """Rows of all shards."""
         return sum(self.rows)
 
+    def first_uri(self) -> str:
+        """The first input of all."""
+        index = next(i for i, rows in enumerate(self.rows) if rows)
+        return self.read(index)[0]["uri"]
+
     def read(self, index: int) -> list[dict[str, Any]]:
         """The rows of one shard."""
         return tables.read_table(layout.shard(self.output, layout.INPUTS, index)).to_pylist()

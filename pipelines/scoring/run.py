@@ -20,6 +20,7 @@ from model.errors import FacemillError
 from pipelines import storage
 from pipelines.bundles.opening import copy_bundle
 from pipelines.cluster.errors import as_resumable_failure
+from pipelines.cluster.shared_disk import require_shared
 from pipelines.images.batches import NO_FACE
 from pipelines.manifests.sources import Source, open_source
 from pipelines.predictions import frozen_inputs, layout
@@ -86,6 +87,7 @@ def _score(job: ScoringJob, lease: Lease, started: float) -> Scored:
     with phase("freeze") as facts:
         frozen, grown = _freeze(job)
         facts["inputs"], facts["shards"] = frozen.total, len(frozen.rows)
+    _require_shared(output, frozen)
     job = decide(job, frozen)
     committed = frozen_inputs.committed(output)
     pending = [index for index in range(len(frozen.rows)) if index not in committed]
@@ -103,6 +105,21 @@ def _score(job: ScoringJob, lease: Lease, started: float) -> Scored:
         record = write_run(output, job.lineage(), frozen, records, seconds, lease.confirm)
         facts |= {name: record[name] for name in ("inputs", "scored", "quarantined")}
     return Scored(record, skipped, seconds, grown)
+
+
+def _require_shared(output: str, frozen: frozen_inputs.FrozenInputs) -> None:
+    """Refuse a local output, or local inputs, that other nodes of the cluster do not see.
+
+    Raises:
+        UsageError: see `require_shared`.
+    """
+    files: dict[str, str] = {}
+    if storage.is_local(output):
+        files["output"] = layout.path(output, layout.JOB)
+    first = frozen.first_uri().partition(".tar#")[0] if frozen.total else ""
+    if first and storage.is_local(first):
+        files["images"] = first if storage.exists(first) else f"{first}.tar"
+    require_shared({name: path for name, path in files.items() if storage.exists(path)})
 
 
 def _freeze(job: ScoringJob) -> tuple[frozen_inputs.FrozenInputs, Growth | None]:

@@ -9,7 +9,7 @@ from typing import Any
 import obstore
 from obstore import exceptions as obstore_errors
 
-from pipelines.storage.entries import IMAGE_SUFFIXES, FileEntry, is_hidden
+from pipelines.storage.entries import IMAGE_SUFFIXES, FileEntry, has_image_name, is_hidden
 from pipelines.storage.s3_client import as_os_errors, s3_files, s3_store
 from pipelines.storage.uris import split_s3
 
@@ -68,7 +68,9 @@ def _below(uri: str, descend: bool) -> Iterator[FileEntry]:
                     itertools.chain(_keys(uri, descend), [("", 0, None)])
                 ):
                     # The S3 console's folders are objects of no bytes; obstore cuts their slash.
-                    marker = not size and after.startswith(f"{key}/")
+                    marker = not size and (
+                        after.startswith(f"{key}/") or _is_folder_marker(bucket, key)
+                    )
                     if not is_hidden(key[len(prefix) :]) and not marker:
                         yield _entry(bucket, key, size, etag)
                     last = key
@@ -79,6 +81,16 @@ def _below(uri: str, descend: bool) -> Iterator[FileEntry]:
         for key, size, etag in _keys_as_they_are(bucket, prefix, descend, last):
             if not is_hidden(key[len(prefix) :]) and (size or not key.endswith("/")):
                 yield _entry(bucket, key, size, etag)
+
+
+def _is_folder_marker(bucket: str, key: str) -> bool:
+    """Whether an object of no bytes, and no image's name, is an empty folder's: its key has a /."""
+    if has_image_name(key):
+        return False
+    request = {"Bucket": bucket, "Prefix": f"{key}/", "MaxKeys": 1}
+    with contextlib.suppress(OSError):  # who may not ask is told of a file that is none
+        return bool(s3_files().call_s3("list_objects_v2", **request).get("Contents"))
+    return False
 
 
 def _has_slash_keys(bucket: str) -> bool:

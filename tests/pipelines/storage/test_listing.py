@@ -128,7 +128,7 @@ def test_a_folder_named_like_an_image_or_a_tar_is_a_folder(bucket: str) -> None:
 
 
 def test_the_console_s_folders_are_no_inputs(bucket: str) -> None:
-    _put(bucket, "faces/", "faces/a.jpg", "faces/sub/", "faces/sub/b.jpg")
+    _put(bucket, "faces/", "faces/a.jpg", "faces/empty/", "faces/sub/", "faces/sub/b.jpg")
     assert _listed(bucket) == ["faces/a.jpg", "faces/sub/b.jpg"]
     assert _listed(f"{bucket}/faces") == ["a.jpg", "sub/b.jpg"]
 
