@@ -8,6 +8,7 @@ from model.statistics import EDGES
 from pipelines.figures import marks
 from pipelines.figures.chart import FEMALE, MALE, OTHER, PLAIN, Chart
 from pipelines.figures.marks import number
+from pipelines.reporting.face_bins import EYE_DISTANCE, ROLL
 
 Figures = Mapping[str, Any]
 Series = tuple[str, str, Sequence[float]]  # name, colour, a count for each bar
@@ -26,7 +27,7 @@ def ages(figures: Figures) -> Chart | None:
     totals = [sum(values) for values in zip(*counts.values(), strict=True)]
     peak = edges[totals.index(max(totals))]
     words = f"Predicted ages by gender; most are {peak} to {peak + _YEARS_A_BAR} years."
-    return _histogram("Age", words, edges, series, "predicted age, years")
+    return _histogram("Age", words, edges, series, "predicted age, years", figures["unit"])
 
 
 def pyramid(figures: Figures) -> Chart | None:
@@ -50,7 +51,8 @@ def pyramid(figures: Figures) -> Chart | None:
     ]
     return Chart(
         "Age pyramid", "Age pyramid by predicted gender in steps of five years.",
-        ("years", "female", "male"), rows, draw, x_title="images", y_title="predicted age, years",
+        ("years", "female", "male"), rows, draw, x_title=figures["unit"],
+        y_title="predicted age, years",
     )  # fmt: skip
 
 
@@ -62,21 +64,52 @@ def age_groups(figures: Figures) -> Chart | None:
     binnings = (bin_names(binning) for binning in (DECADES, LEVI_HASSNER))
     names = next((list(names) for names in binnings if set(images) <= set(names)), sorted(images))
     counts = [images.get(name, 0) for name in names]
-    rows = [(name, f"{count:,}") for name, count in zip(names, counts, strict=True)]
-    words = f"Images in each age group; the largest is {names[counts.index(max(counts))]}."
+    unit = figures["unit"]
+    words = f"{unit.capitalize()} in each age group; the largest is "
+    words += f"{names[counts.index(max(counts))]}."
+    return _grouped("Age groups", words, names, counts, "age group", "age group, years", unit)
 
-    def draw(axes: Any) -> None:
-        tips = (f"{name}: {count}" for name, count in rows)
-        marks.bars(axes.bar, range(len(names)), counts, 0.96, tips)
-        axes.set_xlim(0, len(names))
-        step = 2 if len(names) > 8 else 1
-        axes.set_xticks([i + 0.48 for i in range(0, len(names), step)], names[::step])
-        axes.yaxis.set_major_formatter(number)
 
-    return Chart(
-        "Age groups", words, ("age group", "images"), rows, draw,
-        x_title="age group, years", y_title="images",
-    )  # fmt: skip
+def faces_a_picture(figures: Figures) -> Chart | None:
+    """Pictures by how many faces they show, those without one too."""
+    faces = figures["faces"]
+    if not faces:
+        return None
+    none = figures["counts"]["without_a_face"]
+    bins = [("0", none), *((row["bin"], row["pictures"]) for row in faces["a_picture"])]
+    names, counts = zip(*bins, strict=True)
+    pictures = sum(counts)
+    several = sum(counts[2:]) / max(1, pictures)
+    words = f"Pictures by the number of faces found in them; {several:.0%} show several."
+    title = "faces in the picture"
+    return _grouped("Faces a picture", words, names, counts, title, title, "pictures")
+
+
+def face_sizes(figures: Figures) -> Chart | None:
+    """Faces by how far apart their eyes are."""
+    rows = figures["faces"] and figures["faces"][EYE_DISTANCE.column]
+    if not rows or not sum(row["faces"] for row in rows):
+        return None
+    names = [row["bin"].removesuffix(" px").replace(" to ", "-") for row in rows]
+    names = [f"{name.split()[0]}+" if name.endswith("more") else name for name in names]
+    counts = [row["faces"] for row in rows]
+    small = sum(counts[:4]) / sum(counts)
+    words = f"Faces by the distance of their eyes; {small:.0%} have less than 32 pixels."
+    title = "from eye to eye, pixels"
+    return _grouped("Size of faces", words, names, counts, title, title, "faces")
+
+
+def face_rolls(figures: Figures) -> Chart | None:
+    """Faces by how far they lean to either side."""
+    rows = figures["faces"] and figures["faces"][ROLL.column]
+    if not rows or not sum(row["faces"] for row in rows):
+        return None
+    names = [row["bin"].replace(" to ", "-").replace(" or more", "+") for row in rows]
+    counts = [row["faces"] for row in rows]
+    turned = sum(counts[3:]) / sum(counts)
+    words = f"Faces by how far they lean to the left or right; {turned:.0%} by 20 degrees or more."
+    title = "leaning to either side, degrees"
+    return _grouped("Roll of faces", words, names, counts, title, title, "faces")
 
 
 def confidence(figures: Figures) -> Chart | None:
@@ -87,10 +120,13 @@ def confidence(figures: Figures) -> Chart | None:
     counts = [p[25 + i] + p[24 - i] for i in range(25)]
     edges = [round(0.5 + 0.02 * i, 2) for i in range(26)]
     sure = sum(counts[20:]) / sum(counts)
-    words = f"Confidence of the gender; {sure:.0%} of the images are at 90 % or above."
-    series = [("images", PLAIN, counts)]
+    unit = figures["unit"]
+    words = f"Confidence of the gender; {sure:.0%} of the {unit} are at 90 % or above."
+    series = [(unit, PLAIN, counts)]
     title = "probability of the named gender"
-    return _histogram("Gender confidence", words, edges, series, title, x_format=marks.percent)
+    return _histogram(
+        "Gender confidence", words, edges, series, title, unit, x_format=marks.percent
+    )
 
 
 def interval_widths(figures: Figures) -> Chart | None:
@@ -106,8 +142,9 @@ def interval_widths(figures: Figures) -> Chart | None:
     mean = figures["means"]["interval_years"]
     words = f"Widths of the age intervals{asked}; the mean is {mean:.1f} years."
     padded = (paired + [0] * last)[:last]
-    series = [("images", PLAIN, padded)]
-    return _histogram("Age interval widths", words, edges, series, "width, years")
+    series = [(figures["unit"], PLAIN, padded)]
+    title = "Age interval widths"
+    return _histogram(title, words, edges, series, "width, years", figures["unit"])
 
 
 def drifted(figures: Figures) -> list[Chart]:
@@ -162,6 +199,7 @@ def _histogram(
     edges: Sequence[float],
     series: Sequence[Series],
     x_title: str,
+    y_title: str,
     *,
     x_format: Any = None,
 ) -> Chart:
@@ -190,4 +228,28 @@ def _histogram(
         if any(counts[i] for _, _, counts in series)
     ]
     columns = (x_title, *(name for name, _, _ in series))
-    return Chart(title, words, columns, rows, draw, x_title=x_title, y_title="images")
+    return Chart(title, words, columns, rows, draw, x_title=x_title, y_title=y_title)
+
+
+def _grouped(
+    title: str,
+    words: str,
+    names: Sequence[str],
+    counts: Sequence[int],
+    column: str,
+    x_title: str,
+    y_title: str,
+) -> Chart:
+    """A bar for each of several groups, which need not be of equal width."""
+    rows = [(name, f"{count:,}") for name, count in zip(names, counts, strict=True)]
+
+    def draw(axes: Any) -> None:
+        tips = (f"{name}: {count}" for name, count in rows)
+        marks.bars(axes.bar, range(len(names)), counts, 0.96, tips)
+        axes.set_xlim(0, len(names))
+        step = 2 if len(names) > 8 else 1
+        axes.set_xticks([i + 0.48 for i in range(0, len(names), step)], names[::step])
+        axes.yaxis.set_major_formatter(number)
+
+    columns = (column, y_title)
+    return Chart(title, words, columns, rows, draw, x_title=x_title, y_title=y_title)
