@@ -8,7 +8,6 @@ from model.statistics import EDGES
 from pipelines.figures import marks
 from pipelines.figures.chart import FEMALE, MALE, OTHER, PLAIN, Chart
 from pipelines.figures.marks import number
-from pipelines.reporting.face_bins import EYE_DISTANCE, ROLL
 
 Figures = Mapping[str, Any]
 Series = tuple[str, str, Sequence[float]]  # name, colour, a count for each bar
@@ -43,6 +42,7 @@ def pyramid(figures: Figures) -> Chart | None:
             tips = (f"{name} {step}: {n:,}" for step, n in zip(years, counts[name], strict=True))
             marks.bars(axes.barh, range(0, 100, 5), lengths, 4.2, tips, colour=colour, name=name)
         axes.set(ylim=(0, 100), yticks=range(0, 101, 10))
+        axes.locator_params(axis="x", integer=True)
         axes.xaxis.set_major_formatter(lambda value, _: number(abs(value)))
 
     rows = [
@@ -67,49 +67,8 @@ def age_groups(figures: Figures) -> Chart | None:
     unit = figures["unit"]
     words = f"{unit.capitalize()} in each age group; the largest is "
     words += f"{names[counts.index(max(counts))]}."
-    return _grouped("Age groups", words, names, counts, "age group", "age group, years", unit)
-
-
-def faces_a_picture(figures: Figures) -> Chart | None:
-    """Pictures by how many faces they show, those without one too."""
-    faces = figures["faces"]
-    if not faces:
-        return None
-    none = figures["counts"]["without_a_face"]
-    bins = [("0", none), *((row["bin"], row["pictures"]) for row in faces["a_picture"])]
-    names, counts = zip(*bins, strict=True)
-    pictures = sum(counts)
-    several = sum(counts[2:]) / max(1, pictures)
-    words = f"Pictures by the number of faces found in them; {several:.0%} show several."
-    title = "faces in the picture"
-    return _grouped("Faces a picture", words, names, counts, title, title, "pictures")
-
-
-def face_sizes(figures: Figures) -> Chart | None:
-    """Faces by how far apart their eyes are."""
-    rows = figures["faces"] and figures["faces"][EYE_DISTANCE.column]
-    if not rows or not sum(row["faces"] for row in rows):
-        return None
-    names = [row["bin"].removesuffix(" px").replace(" to ", "-") for row in rows]
-    names = [f"{name.split()[0]}+" if name.endswith("more") else name for name in names]
-    counts = [row["faces"] for row in rows]
-    small = sum(counts[:4]) / sum(counts)
-    words = f"Faces by the distance of their eyes; {small:.0%} have less than 32 pixels."
-    title = "from eye to eye, pixels"
-    return _grouped("Size of faces", words, names, counts, title, title, "faces")
-
-
-def face_rolls(figures: Figures) -> Chart | None:
-    """Faces by how far they lean to either side."""
-    rows = figures["faces"] and figures["faces"][ROLL.column]
-    if not rows or not sum(row["faces"] for row in rows):
-        return None
-    names = [row["bin"].replace(" to ", "-").replace(" or more", "+") for row in rows]
-    counts = [row["faces"] for row in rows]
-    turned = sum(counts[3:]) / sum(counts)
-    words = f"Faces by how far they lean to the left or right; {turned:.0%} by 20 degrees or more."
-    title = "leaning to either side, degrees"
-    return _grouped("Roll of faces", words, names, counts, title, title, "faces")
+    groups = ("age group", names)
+    return grouped("Age groups", words, groups, (unit, counts), "age group, years")
 
 
 def confidence(figures: Figures) -> Chart | None:
@@ -218,7 +177,7 @@ def _histogram(
             )
             base = [low + count for low, count in zip(base, counts, strict=True)]
         axes.set_xlim(edges[0], edges[-1])
-        axes.yaxis.set_major_formatter(number)
+        _whole_numbers(axes)
         if x_format:
             axes.xaxis.set_major_formatter(x_format)
 
@@ -231,16 +190,25 @@ def _histogram(
     return Chart(title, words, columns, rows, draw, x_title=x_title, y_title=y_title)
 
 
-def _grouped(
+def grouped(
     title: str,
     words: str,
-    names: Sequence[str],
-    counts: Sequence[int],
-    column: str,
+    groups: tuple[str, Sequence[str]],
+    counted: tuple[str, Sequence[int]],
     x_title: str,
-    y_title: str,
+    edges: Sequence[float] = (),
 ) -> Chart:
-    """A bar for each of several groups, which need not be of equal width."""
+    """A bar for each of several groups, which need not be of equal width.
+
+    Args:
+        title: of the chart.
+        words: its description.
+        groups: what they are, and the name of each.
+        counted: what is counted, and how many are in each group.
+        x_title: below the axis of the groups.
+        edges: where each group begins, if that is to stand below the bars in place of the names.
+    """
+    names, counts = groups[1], counted[1]
     rows = [(name, f"{count:,}") for name, count in zip(names, counts, strict=True)]
 
     def draw(axes: Any) -> None:
@@ -248,8 +216,18 @@ def _grouped(
         marks.bars(axes.bar, range(len(names)), counts, 0.96, tips)
         axes.set_xlim(0, len(names))
         step = 2 if len(names) > 8 else 1
-        axes.set_xticks([i + 0.48 for i in range(0, len(names), step)], names[::step])
-        axes.yaxis.set_major_formatter(number)
+        if edges:
+            axes.set_xticks([i - 0.02 for i in range(len(names))], [f"{edge:g}" for edge in edges])
+        else:
+            axes.set_xticks([i + 0.48 for i in range(0, len(names), step)], names[::step])
+        _whole_numbers(axes)
 
-    columns = (column, y_title)
-    return Chart(title, words, columns, rows, draw, x_title=x_title, y_title=y_title)
+    return Chart(
+        title, words, (groups[0], counted[0]), rows, draw, x_title=x_title, y_title=counted[0]
+    )
+
+
+def _whole_numbers(axes: Any) -> None:
+    """The vertical axis counts."""
+    axes.locator_params(axis="y", integer=True)
+    axes.yaxis.set_major_formatter(number)

@@ -63,7 +63,7 @@ EYE_DISTANCE = Bins(
 )
 # 45 to 135: the picture lies on its side; beyond that it stands on its head.
 ROLL = Bins(
-    "roll_degrees", "leaning to either side, degrees", (0, 5, 10, 20, 30, 45, 135),
+    "roll_degrees", "roll to either side, degrees", (0, 5, 10, 20, 30, 45, 135),
     ("under 5°", "5 to 10°", "10 to 20°", "20 to 30°", "30 to 45°", "45 to 135°", "135° or more"),
     both_sides=True,
 )  # fmt: skip

@@ -46,16 +46,12 @@ def _inputs(counts: Figures, rate: float | None) -> list[tuple[str, str, str]]:
         share = f"{failed / total:.2%} of {total:,} inputs{beside}"
         return [("images scored", f"{scored:,}", speed), ("not scorable", f"{failed:,}", share)]
     speed = f"{rate:,.0f} pictures/s" if rate else ""
-    left_out = counts["faces_left_out"]
+    a_picture, left_out = counts["faces"] / max(1, scored), counts["faces_left_out"]
     more = f"; {left_out:,} more left out as too small or too many" if left_out else ""
     none, share = counts["without_a_face"], f"{failed / total:.2%} of {total:,} pictures{beside}"
     return [
         ("pictures with faces", f"{scored:,}", speed),
-        (
-            "faces",
-            f"{counts['faces']:,}",
-            f"{counts['faces'] / max(1, scored):.2f} a picture{more}",
-        ),
+        ("faces", f"{counts['faces']:,}", f"{a_picture:.2f} a picture{more}"),
         ("without a face", f"{none:,}", f"{none / total:.2%} of {total:,} pictures"),
         ("not scorable", f"{failed:,}", share),
     ]

@@ -101,7 +101,7 @@ def _read_labels(uri: str, split: str | None) -> pd.DataFrame:
 def _has_faces(source: PredictionFiles) -> bool:
     """Whether rows are faces: the column is there, and not only with nulls."""
     return "face" in source.columns and any(
-        db.execute("SELECT 1 FROM rows WHERE face IS NOT NULL LIMIT 1").fetchone()
+        db.execute("SELECT 1 FROM rows WHERE face IS NOT NULL LIMIT 1").fetchall()
         for db in summary.parts(source, ["face"])
     )
 
@@ -204,6 +204,6 @@ def _without_a_face(source: PredictionFiles, labels_by_key: pd.DataFrame, join: 
     for file in tables.list_parquet(layout.path(source.root, layout.QUARANTINE)):
         db.register("rows", tables.read_table(file, ["uri", "stage", "error"]))
         query = f"SELECT count(*) {join} WHERE r.stage = ? AND r.error = ?"
-        count += db.execute(query, [stage, error]).fetchone()[0]
+        count += sum(n for (n,) in db.execute(query, [stage, error]).fetchall())
         db.unregister("rows")
     return count

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipelines.figures.chart import Chart
 from pipelines.figures.marks import number
-from pipelines.reporting import charts, group_charts, quality_charts
+from pipelines.reporting import charts, face_charts, group_charts, quality_charts
 
 METRICS = {
     "age_mae": ("mean absolute age error", "years"),
@@ -77,9 +77,9 @@ def sections(figures: Figures) -> list[Section]:
 def _faces(figures: Figures) -> Section:
     none, counts = figures["faces"]["without_a_face"], figures["counts"]
     drawn = [
-        charts.faces_a_picture(figures),
-        charts.face_sizes(figures),
-        charts.face_rolls(figures),
+        face_charts.faces_a_picture(figures),
+        face_charts.sizes(figures),
+        face_charts.rolls(figures),
     ]
     words = (
         f"{counts['faces']:,} faces were found in {counts['scored']:,} pictures. Of "
