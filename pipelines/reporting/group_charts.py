@@ -47,7 +47,12 @@ def by_group(quality: Figures) -> list[Chart]:
 def by_face(quality: Figures) -> list[Chart]:
     """Age error and gender accuracy by size, roll and score of the face."""
     drawn = [
-        _measured(quality["by_face"].get(bins.column, ()), measure, bins.title, quality["unit"])
+        _measured(
+            quality["by_face"].get(bins.column, ()),
+            measure,
+            bins.title.split(",")[0],
+            quality["unit"],
+        )
         for bins in OF_FACES
         for measure in _MEASURES
     ]

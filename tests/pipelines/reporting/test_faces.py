@@ -257,7 +257,7 @@ def test_quality_is_that_of_the_labelled_faces_and_what_has_none_is_told(tmp_pat
         assert sum(cell["images"] for cell in quality["by_face"][name]) == is_main.sum()
     text = render(figures)
     assert "labels belong to no face" in text
-    assert "Age error by distance of the eyes, pixels" in text
+    assert "Age error by distance of the eyes" in text
     assert "Gender accuracy by score of the detector" in text
     flat: Any = as_table(figures).to_pandas()
     assert {"faces", "by_face"} <= set(flat["section"])
