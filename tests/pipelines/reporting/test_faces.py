@@ -13,7 +13,6 @@ from model.bundle import Bundle
 from model.faces.crops import FaceSearch, crops_of
 from model.predictor import Predictor
 from pipelines.images.batches import decode_entries_with
-from pipelines.images.drawn_faces import draw_face
 from pipelines.manifests import manifest
 from pipelines.predictions.prediction_files import find_predictions
 from pipelines.predictions.schemas import COLUMNS_BEFORE_FACES
@@ -27,6 +26,7 @@ from pipelines.scoring.rows import score_entries
 from pipelines.storage import tables
 from tests import browser
 from tests.predictions import random_faces, random_predictions, write_predictions
+from tests.scenes import scene
 
 REASONS = {"find: no_face": 30, "list: not_an_image_name": 2, "decode: truncated": 5}
 
@@ -211,6 +211,15 @@ def test_a_label_with_a_box_goes_to_the_face_that_overlaps_it_most() -> None:
     assert without == {labelled_faces.NONE_IN_THE_BOX: 2}
 
 
+def test_where_one_face_a_picture_was_kept_labels_are_told_to_be_doubtful(tmp_path: Path) -> None:
+    rows = random_faces(9, 50)
+    frame: Any = rows.to_pandas()
+    tables.write_table(str(tmp_path / "l.parquet"), labels_table(frame[frame["face"] == 0]))
+    output = write_run(tmp_path, rows, finding={"most_faces": 1})
+    [told] = warnings(collect(ReportOptions(output, str(tmp_path / "l.parquet"))))
+    assert told.startswith("Only the largest face of each picture was kept")
+
+
 def test_two_labels_of_one_picture_without_boxes_are_none() -> None:
     labelled, without = given(faces_frame([(0.0, 80.0)]), known_frame(("p0", None), ("p0", None)))
     assert (labelled, without) == ({}, {})
@@ -316,15 +325,6 @@ def test_drift_compares_sizes_of_pictures_only_with_their_like(tmp_path: Path) -
     assert drift(whole, whole) == (sizes, [])
     for pair in ((faces, whole), (whole, faces)):
         assert drift(*pair) == (set(), ["width", "height", "aspect"])
-
-
-def scene(*places: tuple[int, int, int, int]) -> Image.Image:
-    """A picture with drawn faces: index, left, top and side of each."""
-    picture = Image.new("RGB", (640, 420), (150, 170, 160))
-    for index, left, top, side in places:
-        face = draw_face(11, index)[1].resize((side, side), Image.Resampling.LANCZOS)
-        picture.paste(face, (left, top))
-    return picture
 
 
 @pytest.fixture(scope="module")
