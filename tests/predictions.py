@@ -43,6 +43,34 @@ def random_predictions(seed: int, count: int, **columns: Any) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=PREDICTIONS_SCHEMA)
 
 
+def random_faces(seed: int, pictures: int, **columns: Any) -> pa.Table:
+    """Predictions of pictures with 1 to 12 faces, mostly one; `columns` replace what is drawn."""
+    rng = np.random.default_rng(seed)
+    crowds = np.minimum(rng.geometric(0.5, pictures), 12)
+    count = int(crowds.sum())
+    face = np.concatenate([np.arange(n) for n in crowds])
+    width = (
+        rng.uniform(30, 400, count) * 0.6**face
+    )  # the largest is face 0, as finding numbers them
+    side = np.repeat(rng.integers(400, 4000, pictures), crowds)
+    values: dict[str, Any] = {
+        "uri": np.repeat([f"/photos/{'ab'[i % 2]}/{i:06d}.jpg" for i in range(pictures)], crowds),
+        "face": face,
+        "faces": np.repeat(crowds, crowds),
+        "width": side,
+        "height": side // 2 + 8,
+        "face_score": rng.uniform(0.5, 0.97, count),
+        "face_left": 500.0 * face,
+        "face_top": np.full(count, 20.0),
+        "face_width": width,
+        "face_height": 1.25 * width,
+        "face_points": [[float(x) for x in range(10)]] * count,
+        "eye_distance_px": 0.45 * width,
+        "roll_degrees": rng.normal(0, 25, count).clip(-180, 180),
+    }
+    return random_predictions(seed, count, **{**values, **columns})
+
+
 def write_predictions(folder: Path | str, *parts: pa.Table) -> str:
     """Write parts as `folder`/predictions/shard-N.parquet."""
     for number, part in enumerate(parts):

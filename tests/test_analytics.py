@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.predictions import random_predictions, write_predictions
+from tests.predictions import random_faces, random_predictions, write_predictions
 
 PAGE = Path(__file__).parents[1] / "docs" / "analytics.md"
 
@@ -46,3 +46,23 @@ def test_three_tools_give_one_answer(tmp_path: Path, monkeypatch: pytest.MonkeyP
     expected = [(uri, pytest.approx(p)) for uri, p in least_sure]
     assert list(pandas["least_sure"].itertuples(index=False, name=None)) == expected
     assert polars["least_sure"].rows() == expected
+
+
+def test_questions_of_faces_count_pictures_once_and_every_face(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import duckdb
+
+    rows = random_faces(0, 400)
+    write_predictions(tmp_path, rows.slice(0, 300), rows.slice(300))
+    monkeypatch.chdir(tmp_path)
+    queries = [query for query in snippet("faces").split(";") if query.strip()]
+    crowds, largest, by_size = (duckdb.sql(query).fetchall() for query in queries)
+    assert sum(pictures for _, pictures in crowds) == 400
+    assert sum(faces * pictures for faces, pictures in crowds) == rows.num_rows
+    assert sum(pictures for _, pictures, _ in largest) == 400
+    assert sum(row[1] for row in by_size) == rows.num_rows
+    frame: Any = rows.to_pandas()
+    inside = frame["eye_distance_px"].between(32, 64, inclusive="left")
+    told = {start: (faces, age) for start, faces, age, _ in by_size}
+    assert told[32] == (inside.sum(), pytest.approx(frame["age_years"][inside].mean(), rel=1e-5))

@@ -26,7 +26,7 @@ def ages(figures: Figures) -> Chart | None:
     totals = [sum(values) for values in zip(*counts.values(), strict=True)]
     peak = edges[totals.index(max(totals))]
     words = f"Predicted ages by gender; most are {peak} to {peak + _YEARS_A_BAR} years."
-    return _histogram("Age", words, edges, series, "predicted age, years")
+    return _histogram("Age", words, edges, series, "predicted age, years", figures["unit"])
 
 
 def pyramid(figures: Figures) -> Chart | None:
@@ -42,6 +42,7 @@ def pyramid(figures: Figures) -> Chart | None:
             tips = (f"{name} {step}: {n:,}" for step, n in zip(years, counts[name], strict=True))
             marks.bars(axes.barh, range(0, 100, 5), lengths, 4.2, tips, colour=colour, name=name)
         axes.set(ylim=(0, 100), yticks=range(0, 101, 10))
+        axes.locator_params(axis="x", integer=True)
         axes.xaxis.set_major_formatter(lambda value, _: number(abs(value)))
 
     rows = [
@@ -50,7 +51,8 @@ def pyramid(figures: Figures) -> Chart | None:
     ]
     return Chart(
         "Age pyramid", "Age pyramid by predicted gender in steps of five years.",
-        ("years", "female", "male"), rows, draw, x_title="images", y_title="predicted age, years",
+        ("years", "female", "male"), rows, draw, x_title=figures["unit"],
+        y_title="predicted age, years",
     )  # fmt: skip
 
 
@@ -62,21 +64,11 @@ def age_groups(figures: Figures) -> Chart | None:
     binnings = (bin_names(binning) for binning in (DECADES, LEVI_HASSNER))
     names = next((list(names) for names in binnings if set(images) <= set(names)), sorted(images))
     counts = [images.get(name, 0) for name in names]
-    rows = [(name, f"{count:,}") for name, count in zip(names, counts, strict=True)]
-    words = f"Images in each age group; the largest is {names[counts.index(max(counts))]}."
-
-    def draw(axes: Any) -> None:
-        tips = (f"{name}: {count}" for name, count in rows)
-        marks.bars(axes.bar, range(len(names)), counts, 0.96, tips)
-        axes.set_xlim(0, len(names))
-        step = 2 if len(names) > 8 else 1
-        axes.set_xticks([i + 0.48 for i in range(0, len(names), step)], names[::step])
-        axes.yaxis.set_major_formatter(number)
-
-    return Chart(
-        "Age groups", words, ("age group", "images"), rows, draw,
-        x_title="age group, years", y_title="images",
-    )  # fmt: skip
+    unit = figures["unit"]
+    words = f"{unit.capitalize()} in each age group; the largest is "
+    words += f"{names[counts.index(max(counts))]}."
+    groups = ("age group", names)
+    return grouped("Age groups", words, groups, (unit, counts), "age group, years")
 
 
 def confidence(figures: Figures) -> Chart | None:
@@ -87,10 +79,13 @@ def confidence(figures: Figures) -> Chart | None:
     counts = [p[25 + i] + p[24 - i] for i in range(25)]
     edges = [round(0.5 + 0.02 * i, 2) for i in range(26)]
     sure = sum(counts[20:]) / sum(counts)
-    words = f"Confidence of the gender; {sure:.0%} of the images are at 90 % or above."
-    series = [("images", PLAIN, counts)]
+    unit = figures["unit"]
+    words = f"Confidence of the gender; {sure:.0%} of the {unit} are at 90 % or above."
+    series = [(unit, PLAIN, counts)]
     title = "probability of the named gender"
-    return _histogram("Gender confidence", words, edges, series, title, x_format=marks.percent)
+    return _histogram(
+        "Gender confidence", words, edges, series, title, unit, x_format=marks.percent
+    )
 
 
 def interval_widths(figures: Figures) -> Chart | None:
@@ -106,8 +101,9 @@ def interval_widths(figures: Figures) -> Chart | None:
     mean = figures["means"]["interval_years"]
     words = f"Widths of the age intervals{asked}; the mean is {mean:.1f} years."
     padded = (paired + [0] * last)[:last]
-    series = [("images", PLAIN, padded)]
-    return _histogram("Age interval widths", words, edges, series, "width, years")
+    series = [(figures["unit"], PLAIN, padded)]
+    title = "Age interval widths"
+    return _histogram(title, words, edges, series, "width, years", figures["unit"])
 
 
 def drifted(figures: Figures) -> list[Chart]:
@@ -162,6 +158,7 @@ def _histogram(
     edges: Sequence[float],
     series: Sequence[Series],
     x_title: str,
+    y_title: str,
     *,
     x_format: Any = None,
 ) -> Chart:
@@ -180,7 +177,7 @@ def _histogram(
             )
             base = [low + count for low, count in zip(base, counts, strict=True)]
         axes.set_xlim(edges[0], edges[-1])
-        axes.yaxis.set_major_formatter(number)
+        _whole_numbers(axes)
         if x_format:
             axes.xaxis.set_major_formatter(x_format)
 
@@ -190,4 +187,47 @@ def _histogram(
         if any(counts[i] for _, _, counts in series)
     ]
     columns = (x_title, *(name for name, _, _ in series))
-    return Chart(title, words, columns, rows, draw, x_title=x_title, y_title="images")
+    return Chart(title, words, columns, rows, draw, x_title=x_title, y_title=y_title)
+
+
+def grouped(
+    title: str,
+    words: str,
+    groups: tuple[str, Sequence[str]],
+    counted: tuple[str, Sequence[int]],
+    x_title: str,
+    edges: Sequence[float] = (),
+) -> Chart:
+    """A bar for each of several groups, which need not be of equal width.
+
+    Args:
+        title: of the chart.
+        words: its description.
+        groups: what they are, and the name of each.
+        counted: what is counted, and how many are in each group.
+        x_title: below the axis of the groups.
+        edges: where each group begins, if that is to stand below the bars in place of the names.
+    """
+    names, counts = groups[1], counted[1]
+    rows = [(name, f"{count:,}") for name, count in zip(names, counts, strict=True)]
+
+    def draw(axes: Any) -> None:
+        tips = (f"{name}: {count}" for name, count in rows)
+        marks.bars(axes.bar, range(len(names)), counts, 0.96, tips)
+        axes.set_xlim(0, len(names))
+        step = 2 if len(names) > 8 else 1
+        if edges:
+            axes.set_xticks([i - 0.02 for i in range(len(names))], [f"{edge:g}" for edge in edges])
+        else:
+            axes.set_xticks([i + 0.48 for i in range(0, len(names), step)], names[::step])
+        _whole_numbers(axes)
+
+    return Chart(
+        title, words, (groups[0], counted[0]), rows, draw, x_title=x_title, y_title=counted[0]
+    )
+
+
+def _whole_numbers(axes: Any) -> None:
+    """The vertical axis counts."""
+    axes.locator_params(axis="y", integer=True)
+    axes.yaxis.set_major_formatter(number)

@@ -12,7 +12,8 @@ from model.errors import UsageError
 from pipelines import storage
 from pipelines.predictions import prediction_files
 from pipelines.predictions.prediction_files import PredictionFiles
-from pipelines.reporting import label_figures, summary
+from pipelines.predictions.run_record import OTHER_FILE, WITHOUT_A_FACE
+from pipelines.reporting import face_bins, label_figures, label_join, summary
 from pipelines.reporting.options import ReportOptions
 from pipelines.reporting.summary import Summary
 from pipelines.storage import tables
@@ -33,13 +34,16 @@ def collect(options: ReportOptions) -> dict[str, Any]:
     _require_readings(source, totals)
     run = dict(prediction_files.lineage(source))
     bundle = _bundle_record(source)
+    counts = _counts(source, totals, run)
     return {
         "format": 1,
         "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "predictions": source.uri,
         "run": run,
         "bundle": {name: value for name, value in bundle.items() if name not in _DETAIL},
-        "counts": _counts(source, totals, run),
+        "unit": "faces" if totals.faces else "images",  # what a row is, and is counted as below
+        "counts": counts,
+        "faces": _faces(totals, counts),
         **_readings(totals),
         "quality": _quality(source, options),
         "drift": _drift(options.reference, totals, bundle),
@@ -83,18 +87,45 @@ def _bundle_record(source: PredictionFiles) -> dict[str, Any]:
 
 
 def _counts(source: PredictionFiles, totals: Summary, run: Mapping[str, Any]) -> dict[str, Any]:
-    """Rows, quarantined inputs by reason, and uris that stand in several rows."""
+    """Pictures, faces, inputs without a row by reason, and rows that repeat another's key."""
     reasons = run.get("quarantine_reasons")
     if reasons is None:
         reasons = _quarantine_reasons(source)
+    faceless, others = reasons.get(WITHOUT_A_FACE, 0), reasons.get(OTHER_FILE, 0)
+    quarantined = sum(reasons.values())
     return {
-        "scored": totals.rows,
-        "quarantined": sum(reasons.values()),
+        "scored": totals.pictures,
+        "faces": totals.faces if totals.faces else None,
+        "faces_left_out": run.get("faces_left_out") if totals.faces else None,
+        "without_a_face": faceless,
+        "other_files": others,
+        "failed": quarantined - faceless - others,
+        "quarantined": quarantined,
         "quarantine_reasons": dict(reasons),
         "duplicate_uris": totals.duplicates,
         "duplicates_looked_at_one_in": totals.duplicates_share,
         "files": len(source.files),
     }
+
+
+def _faces(totals: Summary, counts: Mapping[str, Any]) -> dict[str, Any] | None:
+    """How many faces pictures show, how large and how turned they are; None of whole pictures."""
+    if not totals.faces:
+        return None
+    seen = totals.pictures + counts["without_a_face"]
+    low, high = quality.wilson(counts["without_a_face"], seen)
+    share = counts["without_a_face"] / seen if seen else None
+    return {
+        "a_picture": _binned(face_bins.A_PICTURE, totals, "pictures"),
+        "without_a_face": {"share": share, "low": low, "high": high, "pictures": seen},
+        **{bins.column: _binned(bins, totals, "faces") for bins in face_bins.OF_FACES},
+    }
+
+
+def _binned(bins: face_bins.Bins, totals: Summary, unit: str) -> list[dict[str, Any]]:
+    """How many are in each bin."""
+    counts = totals.face_bins.get(bins.column, [0] * len(bins.names))
+    return [{"bin": name, unit: n} for name, n in zip(bins.names, counts, strict=True)]
 
 
 def _quarantine_reasons(source: PredictionFiles) -> dict[str, int]:
@@ -140,6 +171,7 @@ def _places(totals: Summary) -> list[dict[str, Any]]:
         {
             "place": place,
             "images": rows,
+            "pictures": totals.place_pictures[place],
             **{
                 name: totals.place_sums[place, name] / rows
                 for name in ("age_years", "p_female")
@@ -156,7 +188,7 @@ def _quality(source: PredictionFiles, options: ReportOptions) -> dict[str, Any] 
         return None
     with phase("labels"):
         labels = storage.normalize(options.labels)
-        return label_figures.measure(label_figures.join_labels(source, labels, options.split))
+        return label_figures.measure(label_join.join_labels(source, labels, options.split))
 
 
 def _drift(uri: str | None, totals: Summary, bundle: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -166,21 +198,25 @@ def _drift(uri: str | None, totals: Summary, bundle: Mapping[str, Any]) -> dict[
         uri: of other predictions, or None for the profile of the bundle.
         totals: of the predictions that are reported on.
         bundle: its record.
+
+    Sizes of photographs are not compared with sizes of pictures that were taken whole.
     """
     if uri is not None:
         other = summary.summarise(prediction_files.find_predictions(uri), duplicates=False)
-        against, reference = uri, other.histograms
+        against, reference, alike = uri, other.histograms, bool(other.faces) == bool(totals.faces)
     elif profile := bundle.get("profile"):
         against = "the bundle's own train and val images (outputs: val only)"
-        reference = _reference(profile)
+        reference, alike = _reference(profile), not totals.faces
     else:
         return None
+    left_out = () if alike else summary.OF_PICTURES
     columns = [
         _column_drift(name, reference[name], totals.histograms[name])
         for name in (*statistics.INPUTS, *statistics.OUTPUTS)
-        if name in reference and name in totals.histograms
+        if name in reference and name in totals.histograms and name not in left_out
     ]
-    return {"against": against, "rule": statistics.drift_rule(), "columns": columns}
+    rule = statistics.drift_rule()
+    return {"against": against, "rule": rule, "left_out": [*left_out], "columns": columns}
 
 
 def _column_drift(name: str, reference: Sequence[int], now: Sequence[int]) -> dict[str, Any]:

@@ -3,11 +3,17 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from model.quality import SMALL_CELL
 from pipelines.figures import marks
 from pipelines.figures.chart import BAND, PLAIN, Chart
+from pipelines.reporting.face_bins import OF_FACES
 
 Figures = Mapping[str, Any]
 Group = tuple[str, Figures, bool]  # name, an Estimate's fields, whether its images are too few
+_MEASURES = {
+    "age_mae": ("Age error", "mean absolute error, years"),
+    "gender_accuracy": ("Gender accuracy", "share that is right"),
+}
 _FAINT = 0.38  # opacity of groups of too few images
 
 
@@ -17,44 +23,65 @@ def coverage(quality: Figures, age: str) -> Chart | None:
     if not decades:
         return None
     groups = [(row["group"], row, row["images"] < 100) for row in decades]
+    unit = quality["unit"]
     enough = [row["value"] for _, row, faint in groups if not faint]
     words = f"Share of true ages inside the interval, by decade of the {age} age"
     if enough:
-        words += f"; {min(enough):.0%} to {max(enough):.0%} where there are 100 images"
+        words += f"; {min(enough):.0%} to {max(enough):.0%} where there are 100 {unit}"
     return _by_group(
         f"Interval coverage by {age} age", f"{words}.", groups, "share inside the interval",
-        "Shaded: 85 to 95%. Grey: fewer than 100 images.",
+        f"Shaded: 85 to 95%. Grey: fewer than 100 {unit}.", unit,
         ends=(0.5, 1.0), shares=True, band=(0.85, 0.95),
     )  # fmt: skip
 
 
 def by_group(quality: Figures) -> list[Chart]:
     """Age error and gender accuracy by age, gender and race, each alone."""
+    cells = [
+        cell for group in quality["groups"].values() for cell in sorted(group, key=_age_then_name)
+    ]
+    drawn = [_measured(cells, measure, "group", quality["unit"]) for measure in _MEASURES]
+    return [chart for chart in drawn if chart]
+
+
+def by_face(quality: Figures) -> list[Chart]:
+    """Age error and gender accuracy by size, roll and score of the face."""
     drawn = [
-        _measured(quality, "age_mae", "Age error by group", "mean absolute error, years"),
-        _measured(quality, "gender_accuracy", "Gender accuracy by group", "share that is right"),
+        _measured(
+            quality["by_face"].get(bins.column, ()),
+            measure,
+            bins.title.split(",")[0],
+            quality["unit"],
+        )
+        for bins in OF_FACES
+        for measure in _MEASURES
     ]
     return [chart for chart in drawn if chart]
 
 
-def _measured(quality: Figures, measure: str, title: str, axis: str) -> Chart | None:
+def _measured(cells: Sequence[Figures], measure: str, by: str, unit: str) -> Chart | None:
     """One measure of every group."""
+    title, axis = _MEASURES[measure]
+    title = f"{title} by {by}"
     groups = [
         (_name(cell), {**cell[measure], "images": cell["images"]}, cell["small"])
-        for cells in quality["groups"].values()
-        for cell in sorted(cells, key=_age_then_alphabet)
+        for cell in cells
         if cell[measure]
     ]
     if not groups:
         return None
     shares = measure == "gender_accuracy"
-    big = [value for _, value, faint in groups if not faint] or [value for _, value, _ in groups]
+    big = [value for _, value, faint in groups if not faint]
     values = [value["value"] for value in big]
-    least, most = (f"{v:.0%}" if shares else f"{v:.1f} years" for v in (min(values), max(values)))
-    words = f"{title}: from {least} to {most} among groups of 30 images or more."
-    ends = (0.4, 1.0) if shares else (0.0, max(value["high"] for value in big) * 1.1)
-    note = "Grey: fewer than 30 images."
-    return _by_group(title, words, groups, axis, note, ends=ends, shares=shares)
+    words = f"{title}: every group has fewer than {SMALL_CELL} {unit}."
+    if big:
+        ends = (min(values), max(values))
+        least, most = (f"{v:.0%}" if shares else f"{v:.1f} years" for v in ends)
+        words = f"{title}: from {least} to {most} among groups of {SMALL_CELL} {unit} or more."
+    most = max(value["high"] for value in big or [value for _, value, _ in groups])
+    ends = (0.4, 1.0) if shares else (0.0, most * 1.1)
+    note = f"Grey: fewer than {SMALL_CELL} {unit}."
+    return _by_group(title, words, groups, axis, note, unit, ends=ends, shares=shares)
 
 
 def _by_group(
@@ -63,6 +90,7 @@ def _by_group(
     groups: Sequence[Group],
     x_title: str,
     note: str,
+    unit: str,
     *,
     ends: tuple[float, float],
     shares: bool,
@@ -76,6 +104,7 @@ def _by_group(
         groups: from top to bottom.
         x_title: the measure.
         note: what grey and shading mean.
+        unit: what was measured: images or faces.
         ends: of the axis; a group beyond them is told in words.
         shares: whether the measure is a share, shown in percent.
         band: shaded, from and to.
@@ -106,12 +135,12 @@ def _by_group(
                 continue
             alpha = _FAINT if faint else 1
             axes.plot([low, high], [i, i], color=PLAIN, linewidth=2, alpha=alpha)
-            marks.dot(axes, value, i, "{}: {} ({}), {} images".format(*rows[i]), alpha)
+            marks.dot(axes, value, i, f"{{}}: {{}} ({{}}), {{}} {unit}".format(*rows[i]), alpha)
         if shares:
             axes.xaxis.set_major_formatter(marks.percent)
 
     return Chart(
-        title, words, ("group", x_title, "95% interval", "images"), rows, draw, note=note,
+        title, words, ("group", x_title, "95% interval", unit), rows, draw, note=note,
         x_title=x_title, size=(480, 56 + 24 * len(groups)), grid="x",
     )  # fmt: skip
 
@@ -121,7 +150,7 @@ def _name(cell: Figures) -> str:
     return next(iter(cell["group"].values()))
 
 
-def _age_then_alphabet(cell: Figures) -> tuple[int, str]:
+def _age_then_name(cell: Figures) -> tuple[int, str]:
     """Age bands by age, other names by alphabet."""
     start = _name(cell).split("-")[0].removesuffix("+")
     return (int(start), "") if start.isdigit() else (0, _name(cell))

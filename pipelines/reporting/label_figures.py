@@ -1,129 +1,16 @@
-"""Labels beside predictions: the join, and every figure that a label allows."""
+"""Every figure that labels allow, from predictions beside their labels."""
 
 import dataclasses
-from collections import Counter
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from model import labels, metrics, quality
-from model.errors import UsageError
-from pipelines.manifests import manifest
-from pipelines.manifests.labels.table import read_labels_file
-from pipelines.predictions import prediction_files
-from pipelines.predictions.prediction_files import PredictionFiles
-from pipelines.reporting import summary
+from pipelines.reporting import face_bins
+from pipelines.reporting.label_join import Labelled
 
-MOST_ROWS = 200_000  # beyond it a sample by uri hash: its intervals are under 0.02 years wide
-_BASE_NAME = "regexp_replace({}, '^.*(/|[.]tar#)', '')"
-_RELATIVE = "substr({{}}, {})"  # from behind the folder and its slash
-_COLUMNS = ("age_years", "p_female", "age_low_years", "age_high_years")
 Measured = tuple[dict[str, metrics.Estimate], dict[str, Any]]  # metrics, and curves and tables
-
-
-@dataclasses.dataclass(frozen=True)
-class Labelled:
-    """Predictions beside their labels.
-
-    Attributes:
-        rows: one for each image: uri, `_COLUMNS`, true_age, true_gender, race, split.
-        matched: predictions that have a label, before sampling.
-        one_in: `rows` are those of one uri in so many, picked by its hash.
-    """
-
-    rows: pd.DataFrame
-    matched: int
-    one_in: int
-
-
-def join_labels(source: PredictionFiles, uri: str, split: str | None = None) -> Labelled:
-    """Predictions that have a label: by uri, else by path below the run's images, else by name.
-
-    A base name must be unique on both sides: a label of `1.jpg` says nothing of `a/1.jpg` where
-    there is a `b/1.jpg`.
-
-    Args:
-        source: the predictions.
-        uri: a manifest, or a CSV with path, age, gender and maybe race.
-        split: only this split of the manifest.
-
-    Raises:
-        UsageError: no label matches; the message shows one uri of each side.
-    """
-    known = _read_labels(uri, split)
-    images = str(prediction_files.lineage(source).get("images", ""))
-    for key in ("{}", _RELATIVE.format(len(images) + 2) if images else "", _BASE_NAME):
-        if key and (joined := _join(source, known, key)).matched:
-            return joined
-    first = next(summary.parts(source, ["uri"])).execute("SELECT uri FROM rows LIMIT 1").fetchone()
-    example = known["uri"].iloc[0] if len(known) else "nothing"
-    raise UsageError(
-        f"`labels` {uri}: none of its {len(known):,} labelled rows"
-        f"{f' in split {split}' if split else ''} is among the predictions; labels name "
-        f"{example}, predictions {first[0] if first else 'nothing'}"
-    )
-
-
-def _read_labels(uri: str, split: str | None) -> pd.DataFrame:
-    """Columns uri, true_age, true_gender, race and split, of rows with an age or a gender."""
-    if uri.endswith(".csv"):
-        known = read_labels_file(uri).rename(columns={"path": "uri"})
-    else:
-        columns = ["uri", "age_years", "gender", "race", "split"]
-        known = manifest.read_manifest(uri, columns[:3]).select(columns).to_pandas()
-    known = known.rename(columns={"age_years": "true_age", "gender": "true_gender"})
-    if split is not None and "split" in known:
-        known = known[known["split"] == split]
-    for name in ("true_gender", "race", "split"):
-        known[name] = known[name].astype(object) if name in known else None
-    return known[known["true_age"].notna() | known["true_gender"].notna()]
-
-
-def _join(source: PredictionFiles, known: pd.DataFrame, key: str) -> Labelled:
-    """Join on `key` applied to both uris; at most about `MOST_ROWS` rows come back."""
-    labels_by_key = known.assign(key=known["uri"])
-    if key == _BASE_NAME:
-        labels_by_key["key"] = known["uri"].str.replace(r"^.*(/|\.tar#)", "", regex=True)
-    labels_by_key = labels_by_key.drop_duplicates("key", keep=False)
-    join = f"FROM rows r JOIN labels l ON {key.format('r.uri')} = l.key"
-    matches = _matches(source, labels_by_key, join)
-    if key == _BASE_NAME:
-        once = {name for name, count in matches.items() if count == 1}
-        labels_by_key = labels_by_key[labels_by_key["key"].isin(once)]
-        matches = Counter(once)
-    matched = matches.total()
-    one_in = 1 + matched // MOST_ROWS
-    rows = _rows(source, labels_by_key, join, one_in) if matched else pd.DataFrame()
-    return Labelled(rows, matched, one_in)
-
-
-def _matches(source: PredictionFiles, labels_by_key: pd.DataFrame, join: str) -> Counter[str]:
-    """Predictions that each label's key matches."""
-    matches = Counter[str]()
-    for db in summary.parts(source, ["uri"]):
-        db.register("labels", labels_by_key)
-        matches.update(dict(db.execute(f"SELECT l.key, count(*) {join} GROUP BY 1").fetchall()))
-    return matches
-
-
-def _rows(
-    source: PredictionFiles, labels_by_key: pd.DataFrame, join: str, one_in: int
-) -> pd.DataFrame:
-    """Predictions beside their labels, of one uri in `one_in`."""
-    predicted = ", ".join(
-        f"r.{name}::DOUBLE AS {name}" if name in source.columns else f"NULL::DOUBLE AS {name}"
-        for name in _COLUMNS
-    )
-    query = (
-        f"SELECT r.uri, {predicted}, l.true_age::DOUBLE AS true_age, l.true_gender, l.race, "
-        f"l.split {join} WHERE hash(r.uri) % {one_in} = 0"
-    )
-    frames = list[pd.DataFrame]()
-    for db in summary.parts(source, ["uri", *_COLUMNS]):
-        db.register("labels", labels_by_key)
-        frames.append(db.execute(query).df())
-    return pd.concat(frames, ignore_index=True)
 
 
 def measure(labelled: Labelled) -> dict[str, Any]:
@@ -142,14 +29,18 @@ def measure(labelled: Labelled) -> dict[str, Any]:
         estimates |= measured
         curves |= more
     hit = np.where(np.isnan(p) | np.isnan(female), np.nan, (p >= 0.5) == (female > 0.5))
+    columns = {"age_error": age - true_age, "gender_hit": hit, "covered": covered}
     return {
+        "unit": "faces" if labelled.of_faces else "images",
         "labelled": labelled.matched,
+        "without_face": labelled.without_face,
         "measured_on": len(rows),
         "one_in": labelled.one_in,
         "splits": rows["split"].fillna("none").value_counts().to_dict(),
         **curves,
         "metrics": {name: dataclasses.asdict(value) for name, value in estimates.items()},
-        **_subgroups(rows, {"age_error": age - true_age, "gender_hit": hit, "covered": covered}),
+        **_subgroups(rows, columns),
+        "by_face": _by_face(rows, columns) if labelled.of_faces else {},
     }
 
 
@@ -230,6 +121,18 @@ def _subgroups(rows: pd.DataFrame, columns: dict[str, Any]) -> dict[str, Any]:
         "groups": {name: [_cell(cell) for cell in cells] for name, cells in alone.items()},
         "gaps": {name: gap for name, gap in gaps.items() if gap},
     }
+
+
+def _by_face(rows: pd.DataFrame, columns: dict[str, Any]) -> dict[str, Any]:
+    """Cells of small to large faces, of upright to turned ones, of doubtful to sure ones."""
+    binned = dict[str, Any]()
+    for bins in face_bins.OF_FACES:
+        index = bins.index_of(rows[bins.column].to_numpy(float))
+        names = np.array([*bins.names, ""])[index]  # -1, unknown, is the last
+        cells = quality.cells(columns, {bins.column: names})
+        cells.sort(key=lambda cell: bins.names.index(cell.group[bins.column]))
+        binned[bins.column] = [_cell(cell) for cell in cells]
+    return binned
 
 
 def _cell(cell: quality.Cell) -> dict[str, Any]:

@@ -112,7 +112,8 @@ def _sections(bundle: Bundle, figures: Mapping[str, Any] | None) -> list[Section
     ]
     if figures and figures["quality"]:
         quality = sections.sections(figures)
-        card_sections += [part for part in quality if part.key in ("quality", "subgroups")]
+        measured = ("quality", "subgroups", "by_face")
+        card_sections += [part for part in quality if part.key in measured]
     fitted = [(name, value) for name, value in calibrating.summary(dict(record))]
     table = Table("Fitted on the val split", ("what", "value"), [*fitted])
     words = ("Intervals and probabilities were fitted on the val split alone.",)

@@ -13,7 +13,7 @@ class ReportOptions:
     predictions: Annotated[str | None, "URI"] = None
     """Output of jobs.score or jobs.evaluate, or any of its prediction files."""
     labels: Annotated[str | None, "URI"] = None
-    """Manifest, or a .csv with path, age, gender and maybe race."""
+    """Manifest, or a .csv with path, age, gender and maybe race; both maybe with boxes of faces."""
     output: Annotated[str, "URI"] = "report.html"
     """The HTML file, or a folder for report.html, local or s3://; with `card` the folder for
     MODEL_CARD.md and .html."""

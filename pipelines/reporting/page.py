@@ -7,8 +7,8 @@ from typing import Any
 import pyarrow as pa
 
 from model.errors import UsageError
-from pipelines.reporting import sections
-from pipelines.reporting.contact_sheet import Face
+from pipelines.reporting import headline, sections
+from pipelines.reporting.contact_sheet import Sheet
 from pipelines.reporting.summary import MISSING_PACKAGES
 from pipelines.storage import tables
 
@@ -23,21 +23,21 @@ FIGURES_SCHEMA = pa.schema(
 )
 
 
-def render(figures: Mapping[str, Any], faces: Sequence[tuple[str, Sequence[Face]]] = ()) -> str:
+def render(figures: Mapping[str, Any], sheets: Sequence[Sheet] = ()) -> str:
     """The report as one HTML text.
 
     Args:
         figures: of `figures.collect`.
-        faces: (heading, pictures) of the contact sheet; none unless asked for.
+        sheets: of the contact sheet; none unless asked for.
     """
     bundle = figures["run"].get("bundle") or "predictions"
     return render_page(
-        title=f"Ages and genders of {figures['counts']['scored']:,} images",
+        title=headline.title(figures),
         subtitle=f"Read by {bundle} ({', '.join(figures['bundles'])}). {figures['predictions']}",
-        tiles=sections.tiles(figures),
-        warnings=sections.warnings(figures),
+        tiles=headline.tiles(figures),
+        warnings=headline.warnings(figures),
         sections=sections.sections(figures),
-        faces=faces,
+        sheets=sheets,
         made_at=figures["made_at"],
     )
 
@@ -58,7 +58,7 @@ def render_page(**values: Any) -> str:
         loader=jinja2.FileSystemLoader(folder), autoescape=True, undefined=jinja2.StrictUndefined
     )
     css = markupsafe.Markup((folder / "page.css").read_text())
-    return environment.get_template("page.html.j2").render(css=css, **{"faces": (), **values})
+    return environment.get_template("page.html.j2").render(css=css, **{"sheets": (), **values})
 
 
 def as_table(figures: Mapping[str, Any]) -> pa.Table:

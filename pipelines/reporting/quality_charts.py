@@ -37,7 +37,7 @@ def density(quality: Figures) -> Chart | None:
     return Chart(
         "Predicted against true age",
         "Predicted against true age; on the diagonal the two agree.",
-        ("true age", "images", "mean predicted age"), rows, draw,
+        ("true age", quality["unit"], "mean predicted age"), rows, draw,
         x_title="true age, years", y_title="predicted age, years", size=(480, 360),
         note="Each column is scaled to its own true age.",
     )  # fmt: skip
@@ -62,9 +62,10 @@ def cumulative(quality: Figures) -> Chart | None:
 
     return Chart(
         "Age error, cumulative score",
-        f"{shares[5]:.0%} of the images are within 5 years, {shares[10]:.0%} within 10.",
+        f"{shares[5]:.0%} of the {quality['unit']} are within 5 years, "
+        f"{shares[10]:.0%} within 10.",
         ("years", "share"), [(years, f"{share:.1%}") for years, share in shares.items()], draw,
-        x_title="off by at most, years", y_title="share of images",
+        x_title="off by at most, years", y_title=f"share of {quality['unit']}",
     )  # fmt: skip
 
 
@@ -92,7 +93,7 @@ def reliability(quality: Figures) -> Chart | None:
     return Chart(
         "Gender calibration",
         f"On the diagonal the probabilities are true; calibration error (ECE) {ece:.3f}.",
-        ("predicted", "seen", "95% interval", "images"), rows, draw,
+        ("predicted", "seen", "95% interval", quality["unit"]), rows, draw,
         x_title="predicted probability of female", y_title="share that is female",
     )  # fmt: skip
 

@@ -4,12 +4,12 @@ from model.errors import UsageError
 from pipelines import storage
 from pipelines.bundles.opening import open_bundle
 from pipelines.predictions import prediction_files
-from pipelines.reporting.contact_sheet import faces
+from pipelines.reporting.contact_sheet import sheets
 from pipelines.reporting.figures import as_json, collect
+from pipelines.reporting.headline import tiles, warnings
 from pipelines.reporting.model_card import write_card
 from pipelines.reporting.options import ReportOptions
 from pipelines.reporting.page import as_table, render
-from pipelines.reporting.sections import tiles, warnings
 from pipelines.storage import tables
 from pipelines.telemetry.phases import phase
 
@@ -30,7 +30,7 @@ def report(options: ReportOptions) -> list[tuple[str, object]]:
     figures = collect(options)
     source = prediction_files.find_predictions(predictions)
     with phase("write"):
-        shown = faces(source, options.labels, options.split) if options.show_faces else ()
+        shown = sheets(source, options.labels, options.split) if options.show_faces else ()
         storage.write_bytes(output, render(figures, shown).encode())
         if options.json is not None:
             tables.write_json(storage.normalize(options.json), as_json(figures))

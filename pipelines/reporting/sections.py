@@ -6,7 +6,7 @@ from typing import Any
 
 from pipelines.figures.chart import Chart
 from pipelines.figures.marks import number
-from pipelines.reporting import charts, group_charts, quality_charts
+from pipelines.reporting import charts, face_charts, group_charts, quality_charts
 
 METRICS = {
     "age_mae": ("mean absolute age error", "years"),
@@ -48,32 +48,6 @@ class Section:
     tables: tuple[Table, ...] = ()
 
 
-def tiles(figures: Figures) -> list[tuple[str, str, str]]:
-    """The five to eight numbers on top: (name, value, what it says)."""
-    counts, run, means = figures["counts"], figures["run"], figures["means"]
-    rate = ""
-    if run.get("images_per_s"):
-        rate = f"{run['images_per_s']:,.0f} images/s"
-    shown = [("images scored", f"{counts['scored']:,}", rate)]
-    bad = counts["quarantined"]
-    total = counts["scored"] + bad
-    shown.append(("not scorable", f"{bad:,}", f"{bad / total:.2%} of {total:,} inputs"))
-    if "age_years" in means:
-        shown.append(("mean age", f"{means['age_years']:.1f}", "years, as predicted"))
-    if gender := figures["gender"]:
-        words = f"{gender['low']:.1%} to {gender['high']:.1%} (Wilson 95%)"
-        shown.append(("female", f"{gender['share_female']:.1%}", words))
-    if quality := figures["quality"]:
-        for name, title in (
-            ("age_mae", "mean age error, years"), ("gender_accuracy", "gender right"),
-            ("age_coverage", "interval holds"), ("gender_ece", "calibration error"),
-        ):  # fmt: skip
-            if name in quality["metrics"]:
-                value, interval = metric_text(name, quality["metrics"][name])
-                shown.append((title, value, f"{interval} (95%)"))
-    return shown
-
-
 def metric_text(name: str, value: Mapping[str, Any]) -> tuple[str, str]:
     """A metric and its interval: (`87.1 %`, `86.1 to 88.1`)."""
     unit = METRICS[name][1]
@@ -84,45 +58,36 @@ def metric_text(name: str, value: Mapping[str, Any]) -> tuple[str, str]:
     return f"{value['value']:.{digits}f}", f"{low} to {high}"
 
 
-def warnings(figures: Figures) -> list[str]:
-    """What a reader must know before believing a figure."""
-    texts: list[str] = []
-    if len(figures["bundles"]) > 1:
-        bundles = ", ".join(f"{name} ({rows:,})" for name, rows in figures["bundles"].items())
-        texts.append(f"Rows of {len(figures['bundles'])} bundles are mixed here: {bundles}.")
-    for name, count in figures["not_a_number"].items():
-        texts.append(f"{count:,} rows have NaN in {name}: counted here, in no other figure.")
-    duplicates = figures["counts"]["duplicate_uris"]
-    if duplicates:
-        one_in = figures["counts"]["duplicates_looked_at_one_in"]
-        about = f"about {duplicates:,} (one uri in {one_in} was looked at)"
-        texts.append(f"{about if one_in > 1 else f'{duplicates:,}'} rows repeat a uri.")
-    quality = figures["quality"]
-    if quality and quality["splits"].get("train"):
-        texts.append(
-            f"{quality['splits']['train']:,} of the labelled images are in the train split: if the "
-            "network learned from them, its quality is flattered. Report on the test split alone."
-        )
-    if quality and quality["one_in"] > 1:
-        texts.append(
-            f"Quality is measured on {quality['measured_on']:,} of {quality['labelled']:,} "
-            "labelled images, picked by a hash of their uri."
-        )
-    if figures["run"] and "finished_at" not in figures["run"]:
-        texts.append("The run has not finished: this is what was there when the report was made.")
-    return texts
-
-
 def sections(figures: Figures) -> list[Section]:
     """The page below the tiles."""
     parts = [_people(figures), _doubt(figures)]
+    if figures["faces"]:
+        parts.insert(0, _faces(figures))
     if figures["quality"]:
         parts += [_quality(figures["quality"]), _subgroups(figures["quality"])]
+        if figures["quality"]["by_face"]:
+            parts.append(_by_face(figures["quality"]))
     if figures["drift"]:
         parts.append(_drift(figures))
     if figures["places"]:
         parts.append(_places(figures))
     return [*parts, _lineage(figures)]
+
+
+def _faces(figures: Figures) -> Section:
+    none, counts = figures["faces"]["without_a_face"], figures["counts"]
+    drawn = [
+        face_charts.faces_a_picture(figures),
+        face_charts.sizes(figures),
+        face_charts.rolls(figures),
+    ]
+    words = (
+        f"{counts['faces']:,} faces were found in {counts['scored']:,} pictures. Of "
+        f"{none['pictures']:,} pictures that could be read, {counts['without_a_face']:,} show no "
+        f"face: {none['share']:.1%}, 95% interval {none['low']:.1%} to {none['high']:.1%} "
+        "(Wilson). All figures below count faces, so a person in ten pictures counts ten times.",
+    )
+    return Section("faces", "Faces in the pictures", words, tuple(c for c in drawn if c))
 
 
 def _people(figures: Figures) -> Section:
@@ -152,7 +117,7 @@ def _quality(quality: Figures) -> Section:
             value, interval = metric_text(name, quality["metrics"][name])
             images = f"{quality['metrics'][name]['images']:,}"
             rows.append((title, f"{value}{' years' if unit == 'years' else ''}", interval, images))
-    table = Table("Figures", ("measure", "value", "95% interval", "images"), rows)
+    table = Table("Figures", ("measure", "value", "95% interval", quality["unit"]), rows)
     drawn = [
         quality_charts.density(quality),
         quality_charts.cumulative(quality),
@@ -163,14 +128,30 @@ def _quality(quality: Figures) -> Section:
         *quality_charts.confusions(quality),
     ]
     words = (
-        f"{quality['labelled']:,} predictions have a label. In brackets and bars: 95% intervals, "
-        "bootstrap for means, Wilson for shares.",
+        f"{quality['labelled']:,} predictions have a label. {_without_face(quality)}"
+        "In brackets and bars: 95% intervals, bootstrap for means, Wilson for shares.",
     )
     return Section("quality", "How good it is", words, tuple(c for c in drawn if c), (table,))
 
 
+def _without_face(quality: Figures) -> str:
+    """How many labels belong to no face, and why; nothing where pictures were taken whole."""
+    reasons = quality["without_face"]
+    if not reasons:
+        return ""
+    about = "About " if quality["one_in"] > 1 else ""
+    told = "; ".join(f"{count:,}: {reason}" for reason, count in reasons.items())
+    return f"{about}{sum(reasons.values()):,} labels belong to no face ({told}). "
+
+
+def _by_face(quality: Figures) -> Section:
+    words = ("Errors of labelled faces as they get smaller, more turned and harder to find.",)
+    drawn = tuple(group_charts.by_face(quality))
+    return Section("by_face", "By size, roll and score of the face", words, drawn)
+
+
 def _subgroups(quality: Figures) -> Section:
-    tables = _subgroup_tables(quality["subgroups"])
+    tables = _subgroup_tables(quality["subgroups"], quality["unit"])
     drawn = tuple(group_charts.by_group(quality))
     return Section(
         "subgroups", "For whom it is better or worse", _gap_words(quality), drawn, tables
@@ -196,7 +177,7 @@ def _gap_words(quality: Figures) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _subgroup_tables(cells: Sequence[Figures]) -> tuple[Table, Table]:
+def _subgroup_tables(cells: Sequence[Figures], unit: str) -> tuple[Table, Table]:
     """The eight worst subgroups that are large enough, and all of them."""
     metrics = ("age_mae", "gender_accuracy", "age_coverage")
     rows: list[tuple[object, ...]] = []
@@ -209,11 +190,11 @@ def _subgroup_tables(cells: Sequence[Figures]) -> tuple[Table, Table]:
         rows.append((*cell["group"].values(), f"{cell['images']:,}", *texts))
     marks = ["small" if cell["small"] else "" for cell in cells]
     dimensions = tuple(cells[0]["group"]) if rows else ()
-    columns = (*dimensions, "images", "age error, years", "gender right", "interval holds")
-    note = "Grey: fewer than 30 images, so the figures say little."
+    columns = (*dimensions, unit, "age error, years", "gender right", "interval holds")
+    note = f"Grey: fewer than 30 {unit}, so the figures say little."
     big = [row for row, mark in zip(rows, marks, strict=True) if not mark][:8]
     return (
-        Table("The worst subgroups by age error, of 30 images or more", columns, big),
+        Table(f"The worst subgroups by age error, of 30 {unit} or more", columns, big),
         Table("Every subgroup, worst age error first", columns, rows, marks, note, folded=True),
     )
 
@@ -228,22 +209,41 @@ def _drift(figures: Figures) -> Section:
     ]  # fmt: skip
     marks = [f"light-{row['light']}" for row in figures["drift"]["columns"]]
     words = (f"Against {figures['drift']['against']}. {figures['drift']['rule']}.",)
+    if left_out := figures["drift"]["left_out"]:
+        words += (
+            f"Not compared: {', '.join(left_out)}. They are of whole pictures, and only one side "
+            "searched its pictures for faces.",
+        )
     table = Table("Drift", ("column", "kind", "PSI", "KS", "light"), rows, marks)
     drawn = tuple(charts.drifted(figures))
     return Section("drift", "Drift from the reference", words, drawn, (table,))
 
 
 def _places(figures: Figures) -> Section:
+    pictures = ("pictures",) if figures["faces"] else ()
     rows: list[tuple[object, ...]] = [
         (
-            row["place"], f"{row['images']:,}",
+            row["place"], *(f"{row[name]:,}" for name in pictures), f"{row['images']:,}",
             f"{row['age_years']:.1f}" if "age_years" in row else "–",
             f"{row['p_female']:.1%}" if "p_female" in row else "–",
         )
         for row in figures["places"]
     ]  # fmt: skip
-    table = Table("The 50 largest", ("place", "images", "mean age", "mean P(female)"), rows)
-    return Section("places", "By place", tables=(table,))
+    columns = ("place", *pictures, figures["unit"], "mean age", "mean P(female)")
+    return Section("places", "By place", tables=(Table("The 50 largest", columns, rows),))
+
+
+def _finding(run: Figures) -> list[tuple[object, ...]]:
+    """How faces were found, if they were."""
+    if not (finding := run.get("finding")):
+        return []
+    names = {
+        "by": "faces found and aligned by",
+        "least_score": "least score of a face",
+        "least_eye_px": "least distance of the eyes, pixels",
+        "most_faces": "most faces a picture",
+    }
+    return [(title, finding[name]) for name, title in names.items() if name in finding]
 
 
 def _lineage(figures: Figures) -> Section:
@@ -257,8 +257,9 @@ def _lineage(figures: Figures) -> Section:
         ("preset", bundle.get("name", "–")),
         ("trained on manifest", bundle.get("manifest_fingerprint", "–")),
         ("preprocessing", run.get("preprocessing", "–")),
+        *_finding(run),
         ("precision", run.get("precision", "–")),
-        ("views of each image", run.get("views", 1)),
+        (f"views of each {figures['unit'][:-1]}", run.get("views", 1)),
         ("interval coverage asked for", f"{run['coverage']:.0%}" if "coverage" in run else "–"),
         ("files", f"{counts['files']:,}"),
         ("finished", run.get("finished_at", "–")),

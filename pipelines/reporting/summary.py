@@ -8,7 +8,7 @@ count or a sum, so the parts add up.
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -24,6 +24,7 @@ from pipelines.predictions.prediction_files import (
     partition,
     quarantined,
 )
+from pipelines.reporting import face_bins
 
 MEANS = (
     "age_years", "p_female", "interval_years", "brightness", "contrast", "sharpness", "width",
@@ -47,6 +48,7 @@ _BIN_SQL = {
     "p_female": "floor(p_female::DOUBLE * 50)",
     "interval_years": "floor(age_high_years - age_low_years)",
 }
+OF_PICTURES = ("width", "height", "aspect")  # counted once a picture, not once a face
 _VALUE_SQL = {
     "interval_years": "(age_high_years - age_low_years)",
     "aspect": "(width::DOUBLE / height)",
@@ -55,9 +57,15 @@ _VALUE_SQL = {
 
 @dataclasses.dataclass
 class Summary:
-    """Mergeable figures: rows, sums, histograms. NaN and infinity count apart, in nothing else."""
+    """Mergeable figures: rows, sums, histograms. NaN and infinity count apart, in nothing else.
+
+    A row is a picture that was taken whole, or a face. `pictures` are those with rows, `faces` the
+    rows that are faces.
+    """
 
     rows: int = 0
+    pictures: int = 0
+    faces: int = 0
     known: Counter[str] = dataclasses.field(default_factory=Counter[str])
     sums: Counter[str] = dataclasses.field(default_factory=Counter[str])
     not_a_number: Counter[str] = dataclasses.field(default_factory=Counter[str])
@@ -69,9 +77,11 @@ class Summary:
     place_sums: Counter[tuple[str, str]] = dataclasses.field(
         default_factory=Counter[tuple[str, str]]
     )
+    place_pictures: Counter[str] = dataclasses.field(default_factory=Counter[str])
     histograms: dict[str, list[int]] = dataclasses.field(default_factory=dict[str, list[int]])
+    face_bins: dict[str, list[int]] = dataclasses.field(default_factory=dict[str, list[int]])
     duplicates: int = 0
-    duplicates_share: int = 1  # 1 in so many uris was looked at
+    duplicates_share: int = 1  # 1 in so many rows was looked at, by a hash of what it is of
 
     def mean(self, name: str) -> float | None:
         """Mean of a column over its known values."""
@@ -127,7 +137,7 @@ def summarise(source: PredictionFiles, by: str | None = None, duplicates: bool =
         source: of `find_predictions`.
         by: a regular expression with one group, e.g. `/([^/]+)/[^/]+$` for the folder; its
             matches in the uri become `places`.
-        duplicates: look for uris that stand in several rows.
+        duplicates: look for pictures, or faces of them, that stand in several rows.
 
     Raises:
         UsageError: there is no row.
@@ -160,26 +170,47 @@ def _add(summary: Summary, db: Any, columns: frozenset[str], by: str | None) -> 
         _count(summary.groups, db, "age_group::VARCHAR", "age_group IS NOT NULL")
     for name in EDGES:
         if name in have:
-            _add_histogram(summary, db, name)
+            _add_histogram(summary, db, name, _counted_once(name, have))
+    for bins in (face_bins.A_PICTURE, *face_bins.OF_FACES):
+        if {"face", bins.column} <= have:
+            _add_face_bins(summary, db, bins)
     if by is not None:
         _add_places(summary, db, have, by)
+
+
+def first_of_picture(columns: Collection[str]) -> str:
+    """DuckDB's condition that holds for one row of each picture."""
+    return "coalesce(face, 0) = 0" if "face" in columns else "true"
 
 
 def _add_sums(summary: Summary, db: Any, have: set[str]) -> None:
     """Rows; of each column of `MEANS` its sum, and how many of its values are known or NaN."""
     names = [name for name in MEANS if name in have]
-    selected = ", ".join(
-        f"count({v}) FILTER (isfinite({v})), coalesce(sum({v}) FILTER (isfinite({v})), 0), "
-        f"count({v}) FILTER (NOT isfinite({v}))"
-        for v in map(_value_sql, names)
-    )
-    rows, *figures = db.execute(f"SELECT count(*), {selected} FROM rows").fetchone()
+    selected = list[str]()
+    for name in names:
+        value, counted = _value_sql(name), _counted_once(name, have)
+        selected += [
+            f"count({value}) FILTER (isfinite({value}) AND {counted})",
+            f"coalesce(sum({value}) FILTER (isfinite({value}) AND {counted}), 0)",
+            f"count({value}) FILTER (NOT isfinite({value}) AND {counted})",
+        ]
+    faces = "count(face)" if "face" in have else "0"
+    counts = f"count(*), count(*) FILTER ({first_of_picture(have)}), {faces}"
+    query = f"SELECT {', '.join([counts, *selected])} FROM rows"
+    rows, pictures, faces, *figures = db.execute(query).fetchone()
     summary.rows += rows
+    summary.pictures += pictures
+    summary.faces += faces
     for index, name in enumerate(names):
         known, total, nan = figures[3 * index : 3 * index + 3]
         summary.known[name] += known
         summary.sums[name] += total
         summary.not_a_number[name] += nan
+
+
+def _counted_once(name: str, have: set[str]) -> str:
+    """The condition of rows in which a column counts."""
+    return first_of_picture(have) if name in OF_PICTURES else "true"
 
 
 def _add_people(summary: Summary, db: Any) -> None:
@@ -193,16 +224,28 @@ def _add_people(summary: Summary, db: Any) -> None:
         summary.people[gender, age] += images
 
 
-def _add_histogram(summary: Summary, db: Any, name: str) -> None:
+def _add_histogram(summary: Summary, db: Any, name: str, counted: str) -> None:
     """Rows by bin of `EDGES`; values beyond its ends count in the last bin there."""
     bins = len(EDGES[name]) - 1
     value = _value_sql(name)
     clipped = f"TRY_CAST(greatest(0, least({bins - 1}, {_BIN_SQL[name]})) AS INT)"
     query = (
         f"SELECT {clipped}, count(*) FROM rows "
-        f"WHERE {value} IS NOT NULL AND isfinite({value}) GROUP BY 1"
+        f"WHERE {value} IS NOT NULL AND isfinite({value}) AND {counted} GROUP BY 1"
     )
     counts = summary.histograms.setdefault(name, [0] * bins)
+    for index, count in db.execute(query).fetchall():
+        counts[index] += count
+
+
+def _add_face_bins(summary: Summary, db: Any, bins: face_bins.Bins) -> None:
+    """Faces by bin; of what is a picture's, pictures."""
+    counted = "face = 0" if bins is face_bins.A_PICTURE else "face IS NOT NULL"
+    query = (
+        f"SELECT {bins.index_sql}, count(*) FROM rows "
+        f"WHERE {counted} AND {bins.column} IS NOT NULL AND isfinite({bins.value_sql}) GROUP BY 1"
+    )
+    counts = summary.face_bins.setdefault(bins.column, [0] * len(bins.names))
     for index, count in db.execute(query).fetchall():
         counts[index] += count
 
@@ -217,28 +260,35 @@ def _count(counter: Counter[str], db: Any, key: str, where: str = "true") -> Non
 
 
 def _add_places(summary: Summary, db: Any, have: set[str], by: str) -> None:
-    """Rows, and sums of age and p_female, by the first group of `by` in the uri."""
+    """Rows, pictures, and sums of age and p_female, by the first group of `by` in the uri."""
     import duckdb
 
     measured = [name for name in ("age_years", "p_female") if name in have]
     sums = "".join(f", coalesce(sum({name}) FILTER (isfinite({name})), 0)" for name in measured)
-    query = f"SELECT regexp_extract(uri, ?, 1), count(*){sums} FROM rows GROUP BY 1"
+    pictures = f"count(*) FILTER ({first_of_picture(have)})"
+    query = f"SELECT regexp_extract(uri, ?, 1), count(*), {pictures}{sums} FROM rows GROUP BY 1"
     try:
         places = db.execute(query, [by]).fetchall()
     except duckdb.Error as error:
         raise UsageError(f"`by` {by!r} is no regular expression with a group: {error}") from None
-    for place, count, *totals in places:
+    for place, count, of_pictures, *totals in places:
         summary.places[place or "(no match)"] += count
+        summary.place_pictures[place or "(no match)"] += of_pictures
         for name, total in zip(measured, totals, strict=True):
             summary.place_sums[place or "(no match)", name] += total
 
 
 def _duplicates(source: PredictionFiles, one_in: int) -> int:
-    """Rows beyond the first of their uri, counted on the uris whose hash divides by `one_in`."""
+    """Rows beyond the first of their picture, or of their face where faces were found.
+
+    They are counted on the rows of which the hash of uri and face divides by `one_in`.
+    """
     counts = connect()
     counts.execute("CREATE TABLE seen (digest UBIGINT)")
-    for db in parts(source, ["uri"]):
-        query = f"SELECT hash(uri) AS digest FROM rows WHERE hash(uri) % {one_in} = 0"
+    key = [name for name in ("uri", "face") if name in source.columns]
+    digest = f"hash({', '.join(key)})"
+    for db in parts(source, key):
+        query = f"SELECT {digest} AS digest FROM rows WHERE {digest} % {one_in} = 0"
         for batch in db.sql(query).to_arrow_reader(1_000_000):
             counts.register("batch", pa.table(batch))
             counts.execute("INSERT INTO seen SELECT digest FROM batch")

@@ -15,6 +15,7 @@ from pipelines.storage import tables
 from tests.jobs.conftest import RunJob
 from tests.predictions import random_predictions, write_predictions
 from tests.runs import score_options
+from tests.scenes import scene
 
 
 @pytest.mark.timeout(240)
@@ -66,6 +67,41 @@ def test_calibrate_score_and_report_on_drawn_faces(
     assert 'src="data:image/jpeg;base64,' in text
     assert "the bundle&#39;s own train and val images" in text
     assert tables.read_json(str(tmp_path / "r.json"))["counts"]["quarantined"] == 3
+
+
+@pytest.mark.timeout(240)
+def test_score_and_report_on_pictures_of_several_faces(
+    untrained: Bundle, tmp_path: Path, run_job: RunJob, ray_session: None
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    scene((0, 40, 40, 220)).save(photos / "one.jpg", quality=92)
+    scene((1, 20, 60, 240), (2, 400, 120, 110)).save(photos / "main.jpg", quality=92)
+    scene((3, 20, 60, 200), (4, 380, 100, 195)).save(photos / "alike.jpg", quality=92)
+    scene().save(photos / "nobody.jpg")
+    (photos / "notes.txt").write_text("no picture\n")
+    output, page = str(tmp_path / "out"), tmp_path / "report.html"
+    options = score_options(
+        images=(str(photos),), output=output, faces="find", least_face_score=0.5
+    )
+    score(options, untrained)
+    labels = tmp_path / "labels.csv"
+    pictures = ("one", "main", "alike", "nobody")
+    labels.write_text("path,age,gender\n" + "".join(f"{n}.jpg,30,male\n" for n in pictures))
+    done = run_job(
+        "report", "--predictions", output, "--labels", labels, "--output", page,
+        "--json", tmp_path / "r.json", "--show-faces",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    figures = tables.read_json(str(tmp_path / "r.json"))
+    counts = figures["counts"]
+    told = [counts[name] for name in ("scored", "faces", "without_a_face", "other_files", "failed")]
+    assert told == [3, 5, 1, 1, 0]
+    assert figures["quality"]["labelled"] == 2
+    assert sum(figures["quality"]["without_face"].values()) == 2  # of alike.jpg and nobody.jpg
+    text = page.read_text()
+    assert "Ages and genders of 5 faces in 3 pictures" in text
+    assert "A few pictures with their faces" in text
 
 
 @pytest.mark.parametrize(

@@ -16,13 +16,13 @@ from model.heads import RACE
 from pipelines.bundles.opening import open_bundle
 from pipelines.manifests import manifest
 from pipelines.predictions import prediction_files
-from pipelines.reporting import label_figures
-from pipelines.reporting.contact_sheet import Face
+from pipelines.reporting import label_join
+from pipelines.reporting.contact_sheet import Sheet, Thumbnail
 from pipelines.reporting.figures import as_json, collect
+from pipelines.reporting.headline import tiles, warnings
 from pipelines.reporting.model_card import write_card
 from pipelines.reporting.options import ReportOptions
 from pipelines.reporting.page import as_table, render
-from pipelines.reporting.sections import tiles, warnings
 from pipelines.storage import tables
 from tests import browser
 from tests.predictions import random_predictions, write_predictions
@@ -74,7 +74,7 @@ def test_figures_are_those_of_the_rows(run: Path, figures: dict[str, Any]) -> No
     assert figures["counts"]["scored"] == 1500
     assert figures["counts"]["quarantine_reasons"] == {"decode: empty": 3}
     quality = figures["quality"]
-    rows = label_figures.join_labels(
+    rows = label_join.join_labels(
         prediction_files.find_predictions(str(run)), str(run / "labels.parquet")
     ).rows
     error = (rows["age_years"] - rows["true_age"]).abs()
@@ -196,7 +196,7 @@ def test_labels_match_below_the_images_of_the_run_and_by_no_ambiguous_name(tmp_p
         (tmp_path / "labels.csv").write_text(
             "path,age,gender\n" + "".join(f"{path},30,male\n" for path in paths)
         )
-        joined = label_figures.join_labels(source, str(tmp_path / "labels.csv"))
+        joined = label_join.join_labels(source, str(tmp_path / "labels.csv"))
         assert joined.matched == len(joined.rows)
         return sorted(joined.rows["uri"])
 
@@ -215,7 +215,7 @@ def test_a_resumed_run_is_not_said_to_be_as_fast_as_its_last_part_was_short(
 def test_many_labelled_rows_are_sampled_and_it_says_so(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(label_figures, "MOST_ROWS", 500)
+    monkeypatch.setattr(label_join, "MOST_ROWS", 500)
     made = collect(ReportOptions(str(run), str(run / "labels.parquet")))
     assert made["quality"]["labelled"] == 1500
     assert made["quality"]["measured_on"] == pytest.approx(375, rel=0.25)
@@ -267,10 +267,10 @@ def test_pages_fit_in_a_browser_without_a_complaint(
     import os
 
     report = tmp_path / "report.html"
-    face = Face(
+    face = Thumbnail(
         "data:image/gif;base64,R0lGODlhAQABAAAAACw=", "a face", "male, 98% (1_0_2017010.jpg)"
     )
-    report.write_text(render(figures, [("Surest", [face] * 14)]))
+    report.write_text(render(figures, [Sheet("Surest", [face] * 14)]))
     card = Path(write_card(untrained, str(tmp_path))[1])
     keep = os.environ.get("FACEMILL_SCREENSHOTS")
     with browser.chromium(tmp_path / "profile") as driver:

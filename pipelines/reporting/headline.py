@@ -1,0 +1,94 @@
+"""What stands above the sections of the page: its title, the numbers on top, and warnings."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipelines.reporting import sections
+
+Figures = Mapping[str, Any]
+
+
+def tiles(figures: Figures) -> list[tuple[str, str, str]]:
+    """The five to ten numbers on top: (name, value, what it says)."""
+    run, means = figures["run"], figures["means"]
+    shown = _inputs(figures["counts"], run.get("images_per_s"))
+    if "age_years" in means:
+        shown.append(("mean age", f"{means['age_years']:.1f}", "years, as predicted"))
+    if gender := figures["gender"]:
+        words = f"{gender['low']:.1%} to {gender['high']:.1%} (Wilson 95%)"
+        shown.append(("female", f"{gender['share_female']:.1%}", words))
+    if quality := figures["quality"]:
+        for name, title in (
+            ("age_mae", "mean age error, years"), ("gender_accuracy", "gender right"),
+            ("age_coverage", "interval holds"), ("gender_ece", "calibration error"),
+        ):  # fmt: skip
+            if name in quality["metrics"]:
+                value, interval = sections.metric_text(name, quality["metrics"][name])
+                shown.append((title, value, f"{interval} (95%)"))
+    return shown
+
+
+def title(figures: Figures) -> str:
+    """What stands on top of the page."""
+    counts = figures["counts"]
+    if counts["faces"] is None:
+        return f"Ages and genders of {counts['scored']:,} images"
+    return f"Ages and genders of {counts['faces']:,} faces in {counts['scored']:,} pictures"
+
+
+def _inputs(counts: Figures, rate: float | None) -> list[tuple[str, str, str]]:
+    """Tiles of what was scored and what was not: pictures, and the faces in them."""
+    scored, failed, others = counts["scored"], counts["failed"], counts["other_files"]
+    total = scored + counts["without_a_face"] + failed
+    beside = f"; beside them {others:,} files that are no pictures" if others else ""
+    if counts["faces"] is None:
+        speed = f"{rate:,.0f} images/s" if rate else ""
+        share = f"{failed / total:.2%} of {total:,} inputs{beside}"
+        return [("images scored", f"{scored:,}", speed), ("not scorable", f"{failed:,}", share)]
+    speed = f"{rate:,.0f} pictures/s" if rate else ""
+    a_picture, left_out = counts["faces"] / max(1, scored), counts["faces_left_out"]
+    more = f"; {left_out:,} more left out as too small or too many" if left_out else ""
+    none, share = counts["without_a_face"], f"{failed / total:.2%} of {total:,} pictures{beside}"
+    return [
+        ("pictures with faces", f"{scored:,}", speed),
+        ("faces", f"{counts['faces']:,}", f"{a_picture:.2f} a picture{more}"),
+        ("without a face", f"{none:,}", f"{none / total:.2%} of {total:,} pictures"),
+        ("not scorable", f"{failed:,}", share),
+    ]
+
+
+def warnings(figures: Figures) -> list[str]:
+    """What a reader must know before believing a figure."""
+    texts: list[str] = []
+    if len(figures["bundles"]) > 1:
+        bundles = ", ".join(f"{name} ({rows:,})" for name, rows in figures["bundles"].items())
+        texts.append(f"Rows of {len(figures['bundles'])} bundles are mixed here: {bundles}.")
+    for name, count in figures["not_a_number"].items():
+        texts.append(f"{count:,} rows have NaN in {name}: counted here, in no other figure.")
+    counts = figures["counts"]
+    duplicates = counts["duplicate_uris"]
+    if duplicates:
+        one_in = counts["duplicates_looked_at_one_in"]
+        about = f"about {duplicates:,} (one uri in {one_in} was looked at)"
+        repeated = "uri" if counts["faces"] is None else "face of a picture"
+        texts.append(f"{about if one_in > 1 else f'{duplicates:,}'} rows repeat a {repeated}.")
+    quality = figures["quality"]
+    if quality and quality["splits"].get("train"):
+        texts.append(
+            f"{quality['splits']['train']:,} of the labelled {quality['unit']} are in the train "
+            "split: if the network learned from them, its quality is flattered. Report on the "
+            "test split alone."
+        )
+    if quality and quality["one_in"] > 1:
+        texts.append(
+            f"Quality is measured on {quality['measured_on']:,} of {quality['labelled']:,} "
+            f"labelled {quality['unit']}, picked by a hash of their uri."
+        )
+    if quality and (figures["run"].get("finding") or {}).get("most_faces") == 1:
+        texts.append(
+            "Only the largest face of each picture was kept, so nobody knows whether it is clearly "
+            "the largest: a label without a box may be another person's."
+        )
+    if figures["run"] and "finished_at" not in figures["run"]:
+        texts.append("The run has not finished: this is what was there when the report was made.")
+    return texts
