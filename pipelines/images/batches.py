@@ -15,7 +15,9 @@ from model.preprocessing import InputSpec
 from pipelines.images.guarded_decoder import Decode
 from pipelines.storage.fetching import ReadFailure, fetch_all
 
-NO_FACE = "no_face"  # in the quarantine: a picture like any other, but of nobody
+# In the quarantine, and no failures: a picture like any other, but of nobody; a file that lies
+# beside pictures and is none by its name.
+NO_FACE, NO_IMAGE_NAME = "no_face", "not_an_image_name"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,6 +18,7 @@ from pipelines.manifests.manifest import BOX
 
 LEAST_OVERLAP = 0.3  # intersection over union of a label's box and the face that was found
 CLEARLY_LARGER = 2.0  # times the area of the second largest face
+NONE_IN_THE_BOX = "no face was found where the label's box is"
 _TINY = InputSpec(8, 8, "grey")  # only the places of the faces are wanted here
 _ROW = 15  # numbers a face: box, points, score
 
@@ -56,7 +57,7 @@ def overlapping(faces: Sequence[Face], box: Sequence[float]) -> Face | str:
     """The face that a labelled box shows, or why there is none."""
     best = max(faces, key=lambda face: face.overlap(box), default=None)
     if best is None or best.overlap(box) < LEAST_OVERLAP:
-        return "no face was found where the label's box is"
+        return NONE_IN_THE_BOX
     return best
 
 

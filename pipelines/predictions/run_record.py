@@ -15,13 +15,15 @@ import pyarrow.parquet as pq
 
 from model.errors import FacemillError
 from pipelines import storage
-from pipelines.images.batches import NO_FACE
+from pipelines.images.batches import NO_FACE, NO_IMAGE_NAME
 from pipelines.predictions import frozen_inputs, layout
 from pipelines.storage import tables
 from pipelines.storage.fetching import read_ahead
 
 # Reasons for which an input has no row although nothing failed; as `reasons_of` writes them.
-WITHOUT_A_FACE, OTHER_FILE = f"find: {NO_FACE}", "list: not_an_image_name"
+# Reasons of the quarantine that are no failures: pictures of nobody, files beside pictures.
+WITHOUT_A_FACE, OTHER_FILE = f"find: {NO_FACE}", f"list: {NO_IMAGE_NAME}"
+NO_FAILURES = (WITHOUT_A_FACE, OTHER_FILE)
 _NOTE_LEFT_OUT = "facemill.faces_left_out"
 _READERS = 8  # shards read at once to describe what an earlier run committed
 

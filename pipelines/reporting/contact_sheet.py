@@ -18,10 +18,10 @@ from model.errors import DecodeError
 from model.faces.looks import sized
 from model.pictures import PREPROCESSING_VERSION, Picture, decode_picture
 from pipelines import storage
-from pipelines.figures.drawn_faces import draw_faces, short_answer
+from pipelines.figures.boxed_faces import draw_faces, short_answer
+from pipelines.manifests.manifest import BOX
 from pipelines.predictions.prediction_files import PredictionFiles
 from pipelines.reporting import label_join, summary
-from pipelines.reporting.labelled_faces import BOX
 
 _SHOWN, _SIDE_PX = 12, 112
 _PICTURES, _PICTURE_PX = 6, 720

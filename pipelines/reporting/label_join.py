@@ -9,11 +9,11 @@ import pandas as pd
 from model.errors import UsageError
 from pipelines.manifests import manifest
 from pipelines.manifests.labels.table import read_labels_file
+from pipelines.manifests.manifest import BOX
 from pipelines.predictions import layout, prediction_files
 from pipelines.predictions.prediction_files import PredictionFiles
 from pipelines.predictions.run_record import WITHOUT_A_FACE
 from pipelines.reporting import face_bins, labelled_faces, summary
-from pipelines.reporting.labelled_faces import BOX
 from pipelines.storage import tables
 
 MOST_ROWS = 200_000  # beyond it a sample by uri hash: its intervals are under 0.02 years wide

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-BOX = ("face_left", "face_top", "face_width", "face_height")
-LEAST_OVERLAP = 0.3  # intersection over union of a label's box and the face's
-CLEARLY_LARGER = 2.0  # times the area of the second largest face
+from pipelines.manifests.faces import CLEARLY_LARGER, LEAST_OVERLAP, NONE_IN_THE_BOX
+from pipelines.manifests.manifest import BOX
+
 NONE_CLEARLY_LARGEST = "the picture shows several faces, none of them clearly the largest"
-NONE_IN_THE_BOX = "no face was found where the label's box is"
 _LABEL = "label_"  # before the label's columns that faces have too
 
 

@@ -104,7 +104,7 @@ def _line(row: Mapping[str, Any]) -> str:
 
 def _draw(path: str, bundle: Bundle, rows: Sequence[dict[str, Any]], target: str) -> None:
     """Write the picture with its faces."""
-    from pipelines.figures.drawn_faces import draw_faces
+    from pipelines.figures.boxed_faces import draw_faces
 
     if not rows:
         note(f"nothing is drawn: {target} is not written")

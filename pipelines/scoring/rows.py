@@ -9,13 +9,12 @@ import pyarrow as pa
 from model.calibration import Reading
 from model.predictor import Predictor
 from model.statistics import image_statistics
-from pipelines.images.batches import DecodeEntries, decode_entries, rejection
+from pipelines.images.batches import NO_IMAGE_NAME, DecodeEntries, decode_entries, rejection
 from pipelines.predictions import schemas
 from pipelines.predictions.schemas import predictions_table
 from pipelines.storage import listing, tables
 
 BATCH_IMAGES = 64  # the fastest of 32 to 256, if by 2 % (docs/benchmarks/scoring.md)
-OTHER_FILE = "not_an_image_name"  # in the quarantine: what lies beside pictures and is none
 _DEFAULT = Reading()
 
 
@@ -64,7 +63,7 @@ def score_entries(
     pictures = left_out = 0
     if by_name:
         rejected += [
-            rejection(entry, "list", OTHER_FILE, "the name has no image suffix")
+            rejection(entry, "list", NO_IMAGE_NAME, "the name has no image suffix")
             for entry in entries
             if not listing.has_image_name(entry["uri"])
         ]

@@ -21,10 +21,9 @@ from pipelines import storage
 from pipelines.bundles.opening import copy_bundle
 from pipelines.cluster.errors import as_resumable_failure
 from pipelines.cluster.shared_disk import require_shared
-from pipelines.images.batches import NO_FACE
 from pipelines.manifests.sources import Source, open_source
 from pipelines.predictions import frozen_inputs, layout
-from pipelines.predictions.run_record import ShardRecord, write_run
+from pipelines.predictions.run_record import NO_FAILURES, ShardRecord, write_run
 from pipelines.scoring import increment
 from pipelines.scoring.choosing import decide
 from pipelines.scoring.claim import ScoringJob, Settings, claim, resolve
@@ -33,7 +32,6 @@ from pipelines.scoring.increment import Growth
 from pipelines.scoring.options import Limits, ScoreOptions
 from pipelines.scoring.placement import placed
 from pipelines.scoring.progress import ScoreProgress
-from pipelines.scoring.rows import OTHER_FILE
 from pipelines.scoring.worker import ShardScorer
 from pipelines.storage import tables
 from pipelines.storage.lease import Lease
@@ -44,8 +42,6 @@ _NO_GPU = (
     "note: Ray counts GPUs, but TensorFlow beside them finds none, so the network ran on cores: "
     "install deploy/requirements-gpu.lock on those nodes, or give `plan` fused"
 )
-# In the quarantine, but no failures: pictures of nobody, and files beside pictures.
-NO_FAILURES = (f"find: {NO_FACE}", f"list: {OTHER_FILE}")
 QUARANTINE_SAMPLE = 400  # inputs before `max_quarantine` is looked at: fewer say little
 
 

@@ -6,10 +6,11 @@ from typing import Any
 from model.bundle import Bundle
 from pipelines.predictions import layout
 from pipelines.predictions.dataset import Partitioning, describe
+from pipelines.predictions.run_record import NO_FAILURES
 from pipelines.scoring.claim import ScoringJob
 from pipelines.scoring.dry_run import Plan
 from pipelines.scoring.evaluation import Evaluation
-from pipelines.scoring.run import NO_FAILURES, Scored
+from pipelines.scoring.run import Scored
 
 Summary = tuple[str, list[tuple[str, object]]]
 
