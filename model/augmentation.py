@@ -39,13 +39,30 @@ def augment(pixels: Any, draws: Any, strength: Augmentation) -> Any:
     Returns:
         uint8 of the same shape.
     """
+    return augment_for_teachers(pixels, draws, strength)[0]
+
+
+def augment_for_teachers(pixels: Any, draws: Any, strength: Augmentation) -> tuple[Any, Any]:
+    """`augment`, and the same pictures as sharp as they were, for those that teach.
+
+    What a teacher sees in a sharp picture is what a network shall see in the blurred one: so its
+    answers come to depend less on sharpness than the teacher's own do.
+    """
     if not strength.active:
-        return pixels
+        return pixels, pixels
     _, height, width, channels = pixels.shape
     images = ops.cast(pixels, "float32")
     images = _warp(images, draws, strength, height, width)
     images = _recolor(images, draws, strength, channels)
-    images = change_sharpness(images, draws, strength)
+    as_sharp = _finished(images, draws, strength)
+    if not (strength.blur or strength.shrink or strength.noise):
+        return as_sharp, as_sharp
+    return _finished(change_sharpness(images, draws, strength), draws, strength), as_sharp
+
+
+def _finished(images: Any, draws: Any, strength: Augmentation) -> Any:
+    """Part of a picture erased, and uint8 again."""
+    _, height, width, _ = images.shape
     if strength.erase:
         images = _erase(images, draws, strength.erase, height, width)
     return ops.cast(ops.clip(ops.round(images), 0.0, 255.0), "uint8")

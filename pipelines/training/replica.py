@@ -187,11 +187,11 @@ class Replica:
 
     def _micro_batch(self, pixels: Any, draws: Any, targets: Any, weights: Any, side: Any) -> Any:
         from model import losses
-        from model.augmentation import augment, resized
+        from model.augmentation import augment_for_teachers, resized
 
         tf, recipe = self.tf, self.recipe
-        images = augment(pixels, draws, recipe.augmentation)
-        taught = self.teachers(images)
+        images, as_sharp = augment_for_teachers(pixels, draws, recipe.augmentation)
+        taught = self.teachers(as_sharp)
         if side is not None:
             images = resized(images, side, side)
         with tf.GradientTape() as tape:

@@ -7,7 +7,10 @@ from model.bundle import Bundle
 
 
 class Teachers:
-    """Several bundles' mean answer to the very same pictures (function matching, Beyer 2022)."""
+    """Several bundles' mean answer to the very same pictures (function matching, Beyer 2022).
+
+    They see them as sharp as they were: see `augmentation.augment_for_teachers`.
+    """
 
     def __init__(self, bundles: Sequence[Bundle], precision: str) -> None:
         """Load their networks.

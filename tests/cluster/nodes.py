@@ -34,14 +34,23 @@ class Node:
     """One `ray start --block` and all processes below it."""
 
     def __init__(
-        self, arguments: list[str], env: Mapping[str, str], log: Path, metrics_port: int
+        self,
+        arguments: list[str],
+        env: Mapping[str, str],
+        log: Path,
+        metrics_port: int,
+        blind_to: Path | None = None,
     ) -> None:
-        """Start it; it is not up yet."""
+        """Start it; it is not up yet. Where `blind_to` is, it sees an empty disk of its own."""
+        apart = list[str]()
+        if blind_to is not None:
+            script = f'mount -t tmpfs none "{blind_to}" && exec "$@"'
+            apart = ["unshare", "--mount", "sh", "-c", script, "sh"]
         self.log, self.metrics_url = log, f"http://127.0.0.1:{metrics_port}/metrics"
         arguments = [*arguments, f"--metrics-export-port={metrics_port}"]
         with log.open("wb") as file:
             self.process = subprocess.Popen(
-                [RAY, "start", "--block", "--disable-usage-stats", *arguments],
+                [*apart, RAY, "start", "--block", "--disable-usage-stats", *arguments],
                 env=dict(env), cwd="/", stdin=subprocess.DEVNULL, stdout=file, stderr=file,
             )  # fmt: skip
 
@@ -171,7 +180,9 @@ class LocalCluster:
     def _tails(self) -> str:
         return "".join(f"{p.name}: {p.read_text()[-800:]}" for p in self.folder.glob("*.log"))
 
-    def add_node(self, cpus: int = 1, wait: bool = True, gpus: int = 0) -> Node:
+    def add_node(
+        self, cpus: int = 1, wait: bool = True, gpus: int = 0, blind_to: Path | None = None
+    ) -> Node:
         """Start one more worker node; its GPUs are numbers that Ray counts, no cards.
 
         Ray itself gives up now and then ("timed out during startup"); then another is started, as
@@ -184,7 +195,7 @@ class LocalCluster:
                 *self._common(), f"--temp-dir={self.folder / name}",
             ]  # fmt: skip
             log = self.folder / f"{name}.log"
-            node = Node(arguments, self.env, log, self._ports.pop())
+            node = Node(arguments, self.env, log, self._ports.pop(), blind_to)
             self.workers.append(node)
             if not wait:  # and not by counting: one killed a moment ago is still listed
                 return node
