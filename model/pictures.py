@@ -64,7 +64,7 @@ class Picture:
 
     @property
     def scale(self) -> float:
-        """Pixels of `image` for one of the picture itself: 1, 1/2, 1/4, …
+        """Pixels of `image` for one of the picture itself: 1, 1/2, 1/4 and so on.
 
         Not the ratio of the widths: the last column may stand for a part of a pixel.
         """
