@@ -126,9 +126,10 @@ def test_commands_are_there(page: Path) -> None:
     verbs = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"`(?:[^`\n]*\$ )?make ([a-z-]+)[^`\n]*`", text)) - verbs == set()
     programs = set(re.findall(r"-m ((?:jobs|tests|benchmarks)\.[a-z0-9_.]+)", text))
+    places = {p: ROOT / p.rstrip(".").replace(".", "/") for p in programs}
     missing = [
         p
-        for p in programs
-        if not (ROOT / p.rstrip(".").replace(".", "/")).with_suffix(".py").exists()
+        for p, place in places.items()
+        if not (place.with_suffix(".py").exists() or (place / "__main__.py").exists())
     ]
     assert missing == []

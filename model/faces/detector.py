@@ -22,6 +22,8 @@ _OUTPUTS = tuple(
 )
 # Intersection over union: as OpenCV's example has it, and of rows whose points are averaged.
 _SAME_FACE, _SAME_PLACE = 0.3, 0.5
+# Share of a face that lies in another's box: a mouth and a chin close by are taken for a face.
+_WITHIN = 0.7
 
 
 class Detector(Protocol):
@@ -93,17 +95,18 @@ def merged(found: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """
     found = found[np.argsort(-found[:, 14], kind="stable")]
     start, end = found[:, :2], found[:, :2] + found[:, 2:4]
-    area = found[:, 2:4].prod(axis=1)
+    area: npt.NDArray[np.float64] = found[:, 2:4].prod(axis=1)
     waiting, faces = np.arange(len(found)), [np.empty((0, 15))]
     while len(waiting):
         best = waiting[0]
         sides = np.minimum(end[best], end[waiting]) - np.maximum(start[best], start[waiting])
         both = np.clip(sides, 0, None).prod(axis=1)
         overlap = both / (area[best] + area[waiting] - both)
+        within = both / np.minimum(area[best], area[waiting])
         agreeing = found[waiting[overlap >= _SAME_PLACE]]
         mean = np.average(agreeing[:, :14], axis=0, weights=agreeing[:, 14])
         faces.append(np.append(mean, found[best, 14])[None])
-        waiting = waiting[overlap < _SAME_FACE]
+        waiting = waiting[(overlap < _SAME_FACE) & (within < _WITHIN)]
     return np.concatenate(faces)
 
 

@@ -15,12 +15,14 @@ from PIL import Image
 
 from model.faces.detector import Detector, merged
 from model.faces.face import Face, faces_of
+from model.faces.leaning import straightened
 from model.pictures import Picture, decode_picture
 
 Pixels = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.float64]  # of Detector.find
 
-LOOKS_VERSION = 1  # raised whenever this file could find other faces
+# Raised whenever this file, leaning.py or detector.py could find other faces or points.
+LOOKS_VERSION = 1
 # All of it measured on canvases: docs/benchmarks/faces.md.
 _FIRST_PX, _MOST_PX = 600_000, 16_000_000  # square pixels of the first look and of the closest
 _MOST_SCALE = 2.0  # 99.4 % of faces of 32 pixels are found at twice their size, 98.9 % at their own
@@ -30,7 +32,7 @@ _FAINT_SCALE = 0.5  # at which a face of 24 pixels shows at least as doubtful
 _LAST_STEP = 0.7  # a look that is nearly the closest is not worth its time
 _SMALLEST_PX = 100  # of the longer side of the smallest look
 _TILE_PX, _OVERLAP_PX = 1024, 192  # a tile takes some 60 MB; larger faces are seen in another look
-_TURNS = (1, 3, 2)  # quarter turns, counter-clockwise: sideways before upside down
+_TURNS = (1, 3, 2)  # quarter turns, counter-clockwise
 
 
 def sized(width: int, height: int, scale: float) -> tuple[int, int]:
@@ -86,7 +88,7 @@ def look_for_faces(
         seen.append(_look(_scaled(picture, scale), (width, height), doubtful, detector))
     if not len(sure):
         sure = _turned_looks(picture, least_score, detector)
-    return faces_of(sure), picture
+    return faces_of(straightened(sure, picture.image, picture.scale, detector)), picture
 
 
 def _is_worth_a_closer_look(found: Rows, scale: float, least_score: float) -> bool:
@@ -118,18 +120,18 @@ def _smaller_looks(
 
 
 def _turned_looks(picture: Picture, least_score: float, detector: Detector) -> Rows:
-    """What is seen in the picture on its side or upside down: the first turn that shows faces."""
+    """What is seen in the picture on its side or upside down: the turn that shows most."""
     full = (picture.width, picture.height)
     image = _scaled(picture, _first_scale(*full))
-    found = np.empty((0, 15))
+    best = np.empty((0, 15))
     for quarter_turns in _TURNS:
         turned = image.rotate(90 * quarter_turns, expand=True)
         around = full if quarter_turns == 2 else (full[1], full[0])
         parts = list(_smaller_looks(turned, around, least_score, detector))
         found = _turned_back(merged(np.concatenate(parts)), quarter_turns, *full)
-        if len(found):
-            break
-    return found
+        if found[:, 14].sum() > best[:, 14].sum():
+            best = found
+    return best
 
 
 def _look(

