@@ -1,10 +1,11 @@
-"""How far a head really leans: each face is looked at once more by itself, large and turned back.
+"""Each face looked at once more by itself, large and turned back: is it one, and how it leans.
 
 The points that the detector sees in a small face hardly turn with the head: where one leans by 20
 degrees they say 3 at 40 pixels between the eyes, and 15 at 60. And some faces upside down are, to
 it, faces whose eyes are above their mouths (docs/benchmarks/faces.md). So a face is shown to it at
-64 pixels, and turned back by what it said, until it says upright. The points of a head that does
-not lean stay as they were found.
+64 pixels, and turned back by what it said, until it says upright. Small and doubtful ones are
+surer then: what counts is the better of the two scores. The points of a head that does not lean
+are the mean of both looks'.
 """
 
 import numpy as np
@@ -20,6 +21,7 @@ _FURTHER = 1.3  # it says some 0.77 of the degrees
 _MOST_LOOKS = 6
 # A face that scores less may be upside down; it is if it scores that much more when turned.
 _DOUBTFUL, _CLEARLY = 0.9, 0.03
+_HOPELESS = 0.6  # what scores less than that both times is not turned: it is no face
 _LEAST_SCORE = 0.3
 _OUTSIDE = 128
 
@@ -34,7 +36,7 @@ def straightened(found: Floats, image: Image.Image, scale: float, detector: Dete
         detector: who looks.
 
     Returns:
-        (n, 15); boxes and scores are those of `found`.
+        (n, 15); the box is that of the look which scored better.
     """
     rows = [_straight(row, image, scale, detector) for row in found]
     return np.array(rows).reshape(-1, 15)
@@ -42,32 +44,44 @@ def straightened(found: Floats, image: Image.Image, scale: float, detector: Dete
 
 def _straight(row: Floats, image: Image.Image, scale: float, detector: Detector) -> Floats:
     start = degrees = round(_roll(row) / 90) * 90.0
-    if row[14] < _DOUBTFUL:
-        degrees = _best_turn(row, image, scale, start, detector)
+    face = _look(image, _way_in(row, scale, degrees), detector)
+    if _HOPELESS < max(row[14], _score(face)) < _DOUBTFUL:
+        degrees, face = _best_turn(row, image, scale, start, detector)
     for _ in range(_MOST_LOOKS):
-        face = _look(image, _way_in(row, scale, degrees), detector)
         leans = 0.0 if face is None else _roll(face)
         if abs(leans) < (_UPRIGHT_DEGREES if degrees == start else _TURNED_DEGREES):
             break
         degrees += _FURTHER * leans
-    matrix = _way_in(row, scale, degrees)
-    face = None if degrees == start else _look(image, matrix, detector)
+        face = _look(image, _way_in(row, scale, degrees), detector)
     if face is None:
         return row
-    turn, shift = matrix[:, :2], matrix[:, 2]
-    points = (face[4:14].reshape(5, 2) - shift) @ np.linalg.inv(turn).T / scale
-    return np.concatenate([row[:4], points.ravel(), row[14:]])
+    back = _way_back(row, scale, degrees)
+    points = face[4:14].reshape(5, 2) @ back[:, :2].T + back[:, 2]
+    if degrees == start:
+        points = (points + row[4:14].reshape(5, 2)) / 2
+    box, score = row[:4], row[14]
+    if face[14] > score:
+        centre = back[:, :2] @ (face[:2] + face[2:4] / 2) + back[:, 2]
+        size = face[2:4] * np.hypot(back[0, 0], back[1, 0])
+        box, score = np.concatenate([centre - size / 2, size]), face[14]
+    return np.concatenate([box, points.ravel(), [score]])
 
 
 def _best_turn(
     row: Floats, image: Image.Image, scale: float, start: float, detector: Detector
-) -> float:
-    """The quarter turn in which a face scores best; the first of them unless clearly."""
+) -> tuple[float, Floats | None]:
+    """The quarter turn in which a face scores best, and how; the first of them unless clearly."""
     turns = [start, start + 180, start + 90, start - 90]
     looks = [_look(image, _way_in(row, scale, turn), detector) for turn in turns]
-    scores = [0.0 if look is None else float(look[14]) for look in looks]
+    scores = [_score(look) for look in looks]
     best = int(np.argmax(scores))
-    return turns[best] if scores[best] > scores[0] + _CLEARLY else start
+    if scores[best] <= scores[0] + _CLEARLY:
+        best = 0
+    return turns[best], looks[best]
+
+
+def _score(face: Floats | None) -> float:
+    return 0.0 if face is None else float(face[14])
 
 
 def _way_in(row: Floats, scale: float, degrees: float) -> Floats:
@@ -77,6 +91,13 @@ def _way_in(row: Floats, scale: float, degrees: float) -> Floats:
     turn = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     centre = (row[:2] + row[2:4] / 2) * scale
     return np.concatenate([turn, (_SIDE_PX / 2 - turn @ centre)[:, None]], axis=1)
+
+
+def _way_back(row: Floats, scale: float, degrees: float) -> Floats:
+    """(2, 3): from the square of `_way_in` to pixels of the whole picture."""
+    matrix = _way_in(row, scale, degrees)
+    turn = np.linalg.inv(matrix[:, :2]).astype(np.float64) / scale
+    return np.concatenate([turn, -turn @ matrix[:, 2:]], axis=1)
 
 
 def _look(image: Image.Image, matrix: Floats, detector: Detector) -> Floats | None:

@@ -1,8 +1,10 @@
 """At which scales, and which way up, the detector looks at a picture.
 
 It is surest of faces of 60 to 200 pixels, upright to 25 degrees. So it looks at a picture of
-moderate size and, at little cost, at ever smaller ones; closer only where that shows small or
-doubtful faces, or none; and turned only where nothing is found at all.
+moderate size and, at little cost, at ever smaller ones. Whatever may be a face is then looked at
+by itself (leaning.py), which decides. The whole is looked at closer only where that first look
+shows tiny faces, as there may be some that it does not show, or nothing; and turned only where
+nothing is found at all.
 """
 
 import functools
@@ -25,10 +27,13 @@ Rows = npt.NDArray[np.float64]  # of Detector.find
 LOOKS_VERSION = 1
 # All of it measured on canvases: docs/benchmarks/faces.md.
 _FIRST_PX, _MOST_PX = 600_000, 16_000_000  # square pixels of the first look and of the closest
-_MOST_SCALE = 2.0  # 99.4 % of faces of 32 pixels are found at twice their size, 98.9 % at their own
-_SURE_EYES_PX = 20.0  # a face with less between the eyes is seen better closer
-_DOUBTFUL_EYES_PX, _DOUBTFUL_SCORE = 45.0, 0.4  # so is one that scores less than it must
-_FAINT_SCALE = 0.5  # at which a face of 24 pixels shows at least as doubtful
+_LEAST_PX = 200  # of the longer side of a first look: smaller pictures are enlarged
+_MOST_SCALE = (
+    2.0  # 97 % of leaning faces of 32 pixels are found in twice their size, 78 % as they are
+)
+_TINY_EYES_PX, _DOUBTFUL_SCORE = 10.0, 0.4  # a face of 16 pixels shows as doubtful in 87 of 100
+_FAINT_SCALE = 0.75  # at which a face of 24 pixels shows as doubtful
+_NEARLY = 0.7  # of the least size that counts: what is smaller is not looked into
 _LAST_STEP = 0.7  # a look that is nearly the closest is not worth its time
 _SMALLEST_PX = 100  # of the longer side of the smallest look
 _TILE_PX, _OVERLAP_PX = 1024, 192  # a tile takes some 60 MB; larger faces are seen in another look
@@ -46,7 +51,7 @@ def first_look(width: int, height: int) -> tuple[int, int]:
 
 
 def _first_scale(width: int, height: int) -> float:
-    return min(_MOST_SCALE, math.sqrt(_FIRST_PX / (width * height)))
+    return min(max(1.0, _LEAST_PX / max(width, height)), math.sqrt(_FIRST_PX / (width * height)))
 
 
 def look_for_faces(
@@ -72,32 +77,46 @@ def look_for_faces(
     """
     width, height = picture.width, picture.height
     scale = _first_scale(width, height)
-    most = min(_MOST_SCALE, 2 * _SURE_EYES_PX / least_eye_px)
+    most = max(scale, min(_MOST_SCALE, 2 * _TINY_EYES_PX / least_eye_px))
     most = min(most, math.sqrt(_MOST_PX / (width * height)))
     doubtful = min(_DOUBTFUL_SCORE, least_score)
     seen = list(_smaller_looks(_scaled(picture, scale), (width, height), doubtful, detector))
     while True:
         found = merged(np.concatenate(seen))
-        sure = found[found[:, 14] >= least_score]
-        if scale >= most or not _is_worth_a_closer_look(found, scale, least_score):
+        is_small = _eyes(found) < _NEARLY * least_eye_px
+        maybe, small = found[~is_small], found[is_small]
+        if scale >= most or not _is_worth_a_closer_look(maybe, scale):
             break
         scale = 2 * scale if 2 * scale < _LAST_STEP * most else most
         if picture.scale < min(1.0, scale):
             wanted = functools.partial(sized, scale=scale)
             picture = decode_picture(data, "rgb", version, wanted)
         seen.append(_look(_scaled(picture, scale), (width, height), doubtful, detector))
+    # Those too small to count are not looked into: they are only counted.
+    small = small[small[:, 14] >= least_score]
+    sure = np.concatenate([_sure(maybe, picture, least_score, detector), small])
     if not len(sure):
-        sure = _turned_looks(picture, least_score, detector)
-    return faces_of(straightened(sure, picture.image, picture.scale, detector)), picture
+        turned = _turned_looks(picture, least_score, detector)
+        sure = _sure(turned, picture, least_score, detector)
+    return faces_of(sure), picture
 
 
-def _is_worth_a_closer_look(found: Rows, scale: float, least_score: float) -> bool:
+def _sure(maybe: Rows, picture: Picture, least_score: float, detector: Detector) -> Rows:
+    """Of what may be faces those that are, after each has been looked at by itself."""
+    rows = straightened(maybe, picture.image, picture.scale, detector)
+    return merged(rows[rows[:, 14] >= least_score])
+
+
+def _is_worth_a_closer_look(maybe: Rows, scale: float) -> bool:
     """Whether there may be faces that are too small for this look."""
-    eyes = np.hypot(found[:, 6] - found[:, 4], found[:, 7] - found[:, 5]) * scale
-    small = (eyes < _SURE_EYES_PX) | ((found[:, 14] < least_score) & (eyes < _DOUBTFUL_EYES_PX))
-    if not len(found):
+    if not len(maybe):
         return scale < _FAINT_SCALE
-    return bool(small.any())
+    return bool((_eyes(maybe) * scale < _TINY_EYES_PX).any())
+
+
+def _eyes(rows: Rows) -> npt.NDArray[np.float64]:
+    """Pixels from eye to eye, (n,)."""
+    return np.hypot(rows[:, 6] - rows[:, 4], rows[:, 7] - rows[:, 5])
 
 
 def _scaled(picture: Picture, scale: float) -> Image.Image:

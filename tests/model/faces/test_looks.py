@@ -58,7 +58,7 @@ def test_a_small_face_is_found_beside_a_large_one_whose_mouth_is_no_face() -> No
 def test_a_head_that_leans_says_so(degrees: int) -> None:
     """The detector's own points of a small face lean by a tenth of it."""
     (face,) = found(turned(degrees))
-    assert face.roll_degrees == pytest.approx(degrees + 2, abs=9)
+    assert face.roll_degrees == pytest.approx(degrees + 2, abs=14)
 
 
 @pytest.mark.parametrize("clockwise", [90, 180, 270])

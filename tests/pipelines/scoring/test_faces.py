@@ -18,13 +18,14 @@ from model.predictor import Predictor
 from pipelines.bundles.opening import copy_bundle
 from pipelines.configuration import build
 from pipelines.images.batches import decode_entries, decode_entries_with
+from pipelines.images.face_options import FaceLimits
 from pipelines.images.guarded_decoder import IsolatedDecoder
 from pipelines.predictions import frozen_inputs, layout, schemas
 from pipelines.predictions.run_record import ShardRecord, write_run
 from pipelines.predictions.verification import verify
 from pipelines.scoring import run
 from pipelines.scoring.claim import claim
-from pipelines.scoring.options import Faces, Limits, ScoreOptions
+from pipelines.scoring.options import Limits, ScoreOptions
 from pipelines.scoring.pictures import answer_pictures
 from pipelines.scoring.placement import Placement
 from pipelines.scoring.rows import score_entries
@@ -277,7 +278,7 @@ def test_faces_left_out_are_counted_and_a_picture_of_nobody_else_is_one_of_nobod
     assert {name: len(faces) for name, faces in rows.items()} == dict.fromkeys(FACES, 1)
     assert (record["rows"], record["faces_left_out"]) == (5, 6)
     assert verify(options.place).problems == ()
-    larger = _options(photographs, tmp_path / "none", least_eyes_px=42)
+    larger = _options(photographs, tmp_path / "none", least_eyes_px=40)
     record = _scored(larger, untrained)
     messages = schemas.read_quarantine(larger.place).filter(pc.field("error") == "no_face")
     assert sorted(set(messages["message"].to_pylist())) == [
@@ -382,7 +383,7 @@ def test_what_cannot_be_drawn_is_a_sentence(
     sentence: str,
 ) -> None:  # fmt: skip
     images = tuple(str(photographs / name) for name in names)
-    options = ScoreOptions(images=images, draw=draw, finding=Faces(faces))
+    options = ScoreOptions(images=images, draw=draw, faces=faces)
     with pytest.raises(UsageError, match=f"^{re.escape(sentence)}$"):
         list(answer_pictures(options, untrained))
 
@@ -399,4 +400,4 @@ def test_what_cannot_be_drawn_is_a_sentence(
 )
 def test_numbers_out_of_range_are_sentences(values: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UsageError, match=f"^{re.escape(sentence)}$"):
-        Faces(**values)
+        FaceLimits(**values)
