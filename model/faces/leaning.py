@@ -102,11 +102,23 @@ def _way_back(row: Floats, scale: float, degrees: float) -> Floats:
 
 def _look(image: Image.Image, matrix: Floats, detector: Detector) -> Floats | None:
     """The face in the middle of the square, as the detector sees it."""
-    square = aligned(image, matrix, (_SIDE_PX, _SIDE_PX), _OUTSIDE, most_samples=1)
+    square = _square(image, matrix)
     found = merged(detector.find(np.asarray(square), _LEAST_SCORE))
     off = np.hypot(*(found[:, :2] + found[:, 2:4] / 2 - _SIDE_PX / 2).T)
     is_it = (off < _FACE_PX / 3) & (np.sqrt(found[:, 2] * found[:, 3]) > _FACE_PX / 2)
     return found[is_it][0] if is_it.any() else None
+
+
+def _square(image: Image.Image, matrix: Floats) -> Image.Image:
+    """What `matrix` brings into the square."""
+    size = (_SIDE_PX, _SIDE_PX)
+    zoom, across = matrix[0, :2]
+    if abs(across) < 1e-9 and zoom > 0:  # not turned: three times as fast
+        left, top = (-matrix[:, 2] / zoom).tolist()
+        right, bottom = left + _SIDE_PX / zoom, top + _SIDE_PX / zoom
+        if left >= 0 and top >= 0 and right <= image.width and bottom <= image.height:
+            return image.resize(size, Image.Resampling.BILINEAR, (left, top, right, bottom))
+    return aligned(image, matrix, size, _OUTSIDE, most_samples=1)
 
 
 def _roll(row: Floats) -> float:
