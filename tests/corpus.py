@@ -378,6 +378,8 @@ def _places() -> Iterator[Kind]:
     yield Kind("unreadable", "secret.jpg", "read: denied", saved(same))
     named = "list: not_an_image_name"
     yield Kind("no image suffix", "notes.txt", named, content(b"hello"), "never read")
+    packed = content(b"PK\3\4")
+    yield Kind("compressed archive", "rest.zip", named, packed, "the run says how to unpack it")
     yield Kind("no suffix", "README", named, content(b"hello"), "never read")
 
 
@@ -398,6 +400,10 @@ def document() -> str:
         "outage of the store is no row either: workers try again for minutes, then the run stops",
         "and the same command continues it. Bytes damaged inside a JPEG scan often decode",
         "without a word: no decoder can tell.",
+        "",
+        "A .tar, given itself or lying in a folder, is read as its members. Other archives",
+        "(.tar.gz, .zip, .7z, .rar) are not read: the run says how many there are and how to",
+        "unpack the first. What labels files may hold: [formats.md](formats.md).",
         "",
         "| input | becomes | note |",
         "|---|---|---|",

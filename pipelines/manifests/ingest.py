@@ -18,7 +18,7 @@ from pipelines.manifests import faces, manifest, splits
 from pipelines.manifests.labels import utkface
 from pipelines.manifests.labels.joining import apply_labels
 from pipelines.manifests.options import IngestOptions
-from pipelines.manifests.sources.images import LISTED, listed_files, no_images
+from pipelines.manifests.sources.images import LISTED, listed_files, no_images, packed_away
 from pipelines.storage import listing, tables
 from pipelines.storage.claims import Claim
 from pipelines.storage.fetching import ReadFailure, fetch_all
@@ -73,7 +73,10 @@ def _label_row(row: dict[str, Any]) -> dict[str, Any]:
     """Label one file from its name; what is wrong with it goes into stage and reason."""
     name = row["uri"].rpartition("/")[2].rpartition(".tar#")[2]
     if not listing.has_image_name(name):
-        return row | {"stage": "list", "reason": "not the name of an image"}
+        reason = "not the name of an image"
+        if command := listing.how_to_unpack(name):
+            reason = f"a compressed archive: unpack it first, for example with `{command}`"
+        return row | {"stage": "list", "reason": reason}
     if row["bytes"] == 0:
         reason = "the file has no bytes" if row["etag"] else "the file is gone, or a broken link"
         return row | {"stage": "read", "reason": reason}
@@ -152,8 +155,10 @@ def assemble(parts: list[pa.Table], options: IngestOptions) -> Ingested:
     """
     rows: Any = tables.concat(parts, _HASHED).to_pandas()
     parts.clear()
+    packed = rows.loc[rows["stage"] == "list", "uri"]
+    packed = packed[[listing.how_to_unpack(uri) is not None for uri in packed]].to_list()
     if not (rows["stage"].isna() | (rows["stage"] == "label")).any():
-        raise no_images(options.place, len(rows))
+        raise no_images(options.place, len(rows), packed)
     rows, told = apply_labels(rows, options)
     if options.faces == "whole":
         rows = rows.drop(columns="found")
@@ -166,7 +171,8 @@ def assemble(parts: list[pa.Table], options: IngestOptions) -> Ingested:
         preserve_index=False,
     )
     good = splits.with_groups(rows[~bad].drop(columns=["stage", "reason"]), options.rule)
-    return Ingested(manifest.to_table(good), rejects, told.notes, told.counts)
+    notes = (*told.notes, *([packed_away(packed)] if packed else []))
+    return Ingested(manifest.to_table(good), rejects, notes, told.counts)
 
 
 def require_own(options: IngestOptions, output: str) -> None:

@@ -16,7 +16,7 @@ class IngestOptions:
     """What to ingest and how."""
 
     images: Annotated[str, "URI"]
-    """Folder, s3://bucket/prefix or uncompressed .tar of images."""
+    """Folder, s3://bucket/prefix or uncompressed .tar of images, or a folder of such tars."""
     output: Annotated[str, "URI"] = ""
     """Folder or s3:// prefix for the manifest."""
     labels: str = "auto"

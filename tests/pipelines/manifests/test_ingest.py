@@ -446,3 +446,35 @@ def test_folder_drawn_with_broken_files_is_ingested_whole(tmp_path: Path) -> Non
     """Only decoding tells a broken picture; an empty file is told at once."""
     draw_faces(tmp_path, 2, broken=6)
     assert ingested(tmp_path).counts["rejects"] == 1
+
+
+def test_archives_beside_pictures_are_told_and_tars_of_a_folder_are_read(
+    few: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = sorted((few / "more").glob("*.jpg"))
+    with tarfile.open(few / "more.tar", "w") as tar:
+        tar.add(first, first.name)
+        tar.add(second, f"deep/{second.name}")
+    shutil.rmtree(few / "more")
+    (few / "rest.zip").write_bytes(b"PK")
+    (few / "older.tar.gz").write_bytes(b"")
+    result = ingested(few)
+    assert result.counts["manifest"] == 6
+    assert {first.name, second.name} <= set(frame(result).index)
+    unpack = "a compressed archive: unpack it first, for example with `unzip rest.zip -d faces`"
+    assert rejects(result)["rest.zip"] == ("list", unpack)
+    told = (
+        "2 files are compressed archives, whose pictures are not read (the first: "
+        f"{few}/older.tar.gz): unpack it first, for example with "
+        "`gunzip -c older.tar.gz > faces.tar`"
+    )
+    assert result.notes == ("labels: UTKFace file names", told)
+    list(images.Images(str(few)).parts())  # as scoring lists them
+    assert f"note: {told}" in capsys.readouterr().err
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    shutil.move(few / "rest.zip", alone)
+    with pytest.raises(ManifestError, match="1 file is a compressed archive, whose pictures"):
+        ingested(alone)
+    with pytest.raises(StorageError, match=r"rest\.zip is a compressed archive, whose pictures"):
+        ingested(alone / "rest.zip")
