@@ -326,7 +326,18 @@ def _bad() -> Iterator[Kind]:
     gif = damaged(lambda data: data[: len(data) // 2], "GIF")
     yield Kind("GIF cut in half", "half.gif", truncated, gif)
     webp = damaged(lambda data: data[: len(data) // 2], "WEBP")
-    yield Kind("WebP cut in half", "half.webp", corrupt, webp)
+    yield Kind("WebP cut in half", "half.webp", truncated, webp)
+    avif = damaged(lambda data: data[: len(data) // 2], "AVIF")
+    yield Kind("AVIF cut in half", "half.avif", truncated, avif)
+    bmp = damaged(lambda data: data[: len(data) // 2], "BMP")
+    yield Kind("BMP cut in half", "half.bmp", truncated, bmp)
+    tiff = damaged(lambda data: data[: len(data) // 2], "TIFF")
+    yield Kind("TIFF cut in half", "half.tif", truncated, tiff)
+    ended = damaged(lambda data: data[: len(data) // 2].rstrip(b"\xff") + b"\xff\xd9")
+    yield Kind(
+        "JPEG whose end marker comes early", "ended.jpg", truncated, ended,
+        "viewers show the rest grey; a progressive one is whole and less sharp",
+    )  # fmt: skip
     flipped = damaged(lambda data: data[:100] + bytes([data[100] ^ 255]) + data[101:], "PNG")
     yield Kind("PNG with a flipped byte", "flipped.png", corrupt, flipped)
     yield Kind("1x1", "dot.png", "decode: too_small", saved(of_size(1, 1), "PNG"))
