@@ -4,6 +4,7 @@ A manifest holds one number of years a row. A range of at most `MOST_RANGE_YEARS
 middle, which is then wrong by at most half of that; a wider or open one has no such number.
 """
 
+import contextlib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -66,10 +67,9 @@ def read_age(text: str) -> Range | None:
     a year is for `dated_ranges` to judge: it may be a birthday.
     """
     text = " ".join(text.split())
-    try:
-        return (float(text), float(text))
-    except ValueError:
-        pass
+    if "_" not in text:  # Python reads 20_29 as 2029
+        with contextlib.suppress(ValueError):
+            return (float(text), float(text))
     if match := _EXACT.fullmatch(text):
         return float(match[1]), float(match[1])
     if match := _IN_MONTHS.fullmatch(text):
@@ -191,7 +191,7 @@ _SENTENCES: Mapping[str, Any] = {
     "ages_of_dates": "ages: {count} are ranges that a spreadsheet had made dates (the first: "
     "{first!r}), taken as the middle of day and month",
     "ages_of_wide_ranges": "ages: {count} are open ranges, or wider than "
-    f"{MOST_RANGE_YEARS} years (the first: {{first!r}}), which no head can use: null",
+    f"{MOST_RANGE_YEARS} years (the first: {{first!r}}), which no one number can stand for: null",
     "ages_illegal": "ages: {count} are no age "
     f"from {MIN_AGE_YEARS} to {MAX_AGE_YEARS} (the first: {{first!r}}): null",
     "ages_empty": "ages: {count} are empty",

@@ -14,6 +14,7 @@ from pipelines.manifests.labels import ages, names, text_tables
 from pipelines.manifests.labels.telling import Told
 from pipelines.manifests.manifest import BOX
 from pipelines.storage import tables
+from pipelines.telemetry.log import note
 
 LABELS = ("age_years", "gender", "race", "split")
 _REQUIRED = ("path", "age", "gender")
@@ -86,12 +87,15 @@ def read_labels(
 def read_labels_file(labels_uri: str) -> pd.DataFrame:
     """The rows of `read_labels`, one of each path, or of each path and box.
 
-    Rows that contradict one another are left out.
+    Rows that contradict one another are left out. What became of the values is noted.
 
     Raises:
         FacemillError: see `read_labels`.
     """
-    frame = read_labels(labels_uri).frame
+    read = read_labels(labels_uri)
+    for line in read.told.notes:
+        note(f"note: {line}")
+    frame = read.frame
     key = ["path", *boxes_of(frame)]
     return frame[~contradictory(frame, key)].drop_duplicates(key).reset_index(drop=True)
 

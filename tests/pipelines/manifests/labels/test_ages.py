@@ -17,6 +17,7 @@ PAGE = Path(__file__).parents[4] / "docs" / "formats.md"
         ("25", 25, 25), ("25.0", 25, 25), (" 25 years old ", 25, 25), ("25yo", 25, 25),
         ("0", 0, 0), ("18 months", 1.5, 1.5), ("0.5", 0.5, 0.5),
         ("50-59", 50, 59), ("50 \u2013 59", 50, 59), ("6 to 9", 6, 9), ("age_20_29", 20, 29),
+        ("20_29", 20, 29),
         ("between 20 and 30", 20, 30), ("10-19 years", 10, 19), ("20s", 20, 29), ("0-2", 0, 2),
         ("(25, 32)", 25, 32), ("[25,32]", 25, 32), ("25, 32", 25, 32),
         ("[20, 30)", 20, 29), ("(20, 30]", 21, 30),  # half-open, as pandas.cut writes them
@@ -71,7 +72,7 @@ def test_narrow_ranges_are_their_middle_and_the_others_are_null_all_counted() ->
     }  # fmt: skip
     assert told.notes[2] == (
         "ages: 2 are open ranges, or wider than 10 years (the first: 'more than 70'), which no "
-        "head can use: null"
+        "one number can stand for: null"
     )
 
 

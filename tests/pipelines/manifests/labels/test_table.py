@@ -111,8 +111,9 @@ def test_parquet_of_any_types_is_read(tmp_path: Path) -> None:
 
 
 def test_rows_that_contradict_one_another_are_left_out_where_there_is_no_listing(
-    tmp_path: Path,
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = tmp_path / "l.csv"
-    given.write_text("path,age,gender\na,1,m\nb,1,m\na,1,Male\nc,2,f\nc,3,f\n")
+    given.write_text("path,age,gender\na,1,m\nb,60+,m\na,1,Male\nc,2,f\nc,3,f\n")
     assert read_labels_file(str(given))["path"].to_list() == ["a", "b"]
+    assert "note: ages: 1 are open ranges" in capsys.readouterr().err
