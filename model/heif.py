@@ -41,12 +41,12 @@ def opened(data: bytes) -> Image.Image:
     # Workers are one a core already; what hangs beside the picture is never asked for.
     options.DECODE_THREADS = 1
     options.THUMBNAILS = options.DEPTH_IMAGES = options.AUX_IMAGES = False
-    if _is_cut_short(data):
+    if is_cut_short(data):
         raise DecodeError("truncated", "it is HEIC whose last box is longer than the file")
     return package.HeifImageFile(io.BytesIO(data))
 
 
-def _is_cut_short(data: bytes) -> bool:
+def is_cut_short(data: bytes) -> bool:
     """Whether a box that a picture needs ends behind the file (ISO 14496-12, 4.2)."""
     return any(
         name in (b"ftyp", b"meta", b"mdat") and end > len(data) for name, end in _boxes(data)

@@ -12,9 +12,9 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from model import colour_profiles, heif, png
+from model import colour_profiles, cut_short, heif, png
 from model.errors import DecodeError
-from model.formats import is_avif, other_kind, picture_format
+from model.formats import other_kind, picture_format
 
 # Raised whenever the same bytes could give other samples; a bundle keeps its own. 2: the scale of
 # deep grey samples is what the file declares, else the range of their type; embedded colour
@@ -119,7 +119,8 @@ def _decode(
         raise DecodeError("out_of_memory", "there was not enough memory to decode it") from None
     except Exception as error:  # Pillow's plugins raise nearly anything on damaged files
         text = str(error).lower()
-        reason = "truncated" if "truncat" in text else "corrupt"
+        short = "truncat" in text or "not enough image data" in text or cut_short.is_cut_short(data)
+        reason = "truncated" if short else "corrupt"
         if text.startswith(("unsupported feature", "unsupported file-type")):  # libheif's words
             reason = "unsupported"
         raise DecodeError(reason, f"{type(error).__name__}: {error}"[:300]) from None
@@ -150,6 +151,10 @@ def _decode_opened(
     image.load()  # here, where what is wrong with the pixels is not taken for a damaged EXIF
     if image.format == heif.FORMAT:
         width, height = image.size  # the pixels' own, where the header says another
+    if image.format in ("JPEG", "MPO") and cut_short.jpeg_is_cut_short(data, image, least):
+        raise DecodeError("truncated", "its end marker comes before its last block")
+    if image.format == "TIFF" and cut_short.tiff_is_cut_short(data, image):
+        raise DecodeError("truncated", "its last strip ends before its last row")
     if image.format == "PNG" and _may_be_cut_short(image) and png.is_cut_short(data):
         raise DecodeError("truncated", "its compressed stream ends before the last row")
     turn = _TURNS.get(_orientation(image))
@@ -188,8 +193,11 @@ def _may_be_cut_short(image: Image.Image) -> bool:
 
 def _unidentified(data: bytes) -> DecodeError:
     """What to say of bytes that no decoder takes."""
-    if is_avif(data):
-        return DecodeError("corrupt", "it is an AVIF whose header is damaged")
+    own = cut_short.own_format(data)
+    if own is not None and cut_short.is_cut_short(data):
+        return DecodeError("truncated", f"it is {_with_article(own)} that is cut short")
+    if own is not None and own != "PNG":
+        return DecodeError("corrupt", f"it is {_with_article(own)} whose header is damaged")
     name = picture_format(data)
     if name is not None:
         return DecodeError("unsupported", f"it is {name}, which no decoder here reads")
@@ -202,6 +210,10 @@ def _unidentified(data: bytes) -> DecodeError:
     if kind is not None:
         return DecodeError("not_an_image", f"it is {kind}")
     return DecodeError("not_an_image", f"no image format starts with {data[:12].hex(' ')}")
+
+
+def _with_article(name: str) -> str:
+    return f"an {name}" if name.startswith("A") else f"a {name}"
 
 
 def _jpeg_bits(data: bytes) -> int | None:

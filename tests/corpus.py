@@ -326,7 +326,18 @@ def _bad() -> Iterator[Kind]:
     gif = damaged(lambda data: data[: len(data) // 2], "GIF")
     yield Kind("GIF cut in half", "half.gif", truncated, gif)
     webp = damaged(lambda data: data[: len(data) // 2], "WEBP")
-    yield Kind("WebP cut in half", "half.webp", corrupt, webp)
+    yield Kind("WebP cut in half", "half.webp", truncated, webp)
+    avif = damaged(lambda data: data[: len(data) // 2], "AVIF")
+    yield Kind("AVIF cut in half", "half.avif", truncated, avif)
+    bmp = damaged(lambda data: data[: len(data) // 2], "BMP")
+    yield Kind("BMP cut in half", "half.bmp", truncated, bmp)
+    tiff = damaged(lambda data: data[: len(data) // 2], "TIFF")
+    yield Kind("TIFF cut in half", "half.tif", truncated, tiff)
+    ended = damaged(lambda data: data[: len(data) // 2].rstrip(b"\xff") + b"\xff\xd9")
+    yield Kind(
+        "JPEG whose end marker comes early", "ended.jpg", truncated, ended,
+        "viewers show the rest grey; a progressive one is whole and less sharp",
+    )  # fmt: skip
     flipped = damaged(lambda data: data[:100] + bytes([data[100] ^ 255]) + data[101:], "PNG")
     yield Kind("PNG with a flipped byte", "flipped.png", corrupt, flipped)
     yield Kind("1x1", "dot.png", "decode: too_small", saved(of_size(1, 1), "PNG"))
@@ -378,6 +389,8 @@ def _places() -> Iterator[Kind]:
     yield Kind("unreadable", "secret.jpg", "read: denied", saved(same))
     named = "list: not_an_image_name"
     yield Kind("no image suffix", "notes.txt", named, content(b"hello"), "never read")
+    packed = content(b"PK\3\4")
+    yield Kind("compressed archive", "rest.zip", named, packed, "the run says how to unpack it")
     yield Kind("no suffix", "README", named, content(b"hello"), "never read")
 
 
@@ -398,6 +411,10 @@ def document() -> str:
         "outage of the store is no row either: workers try again for minutes, then the run stops",
         "and the same command continues it. Bytes damaged inside a JPEG scan often decode",
         "without a word: no decoder can tell.",
+        "",
+        "A .tar, given itself or lying in a folder, is read as its members. Other archives",
+        "(.tar.gz, .zip, .7z, .rar) are not read: the run says how many there are and how to",
+        "unpack the first. What labels files may hold: [formats.md](formats.md).",
         "",
         "| input | becomes | note |",
         "|---|---|---|",

@@ -66,3 +66,23 @@ def test_questions_of_faces_count_pictures_once_and_every_face(
     inside = frame["eye_distance_px"].between(32, 64, inclusive="left")
     told = {start: (faces, age) for start, faces, age, _ in by_size}
     assert told[32] == (inside.sum(), pytest.approx(frame["age_years"][inside].mean(), rel=1e-5))
+
+
+def test_any_hive_level_can_be_read_as_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for year in ("2025", "2026", "__HIVE_DEFAULT_PARTITION__"):
+        (tmp_path / "dataset" / f"camera={year}").mkdir(parents=True)
+        rows = random_predictions(1, 3).to_pandas()
+        rows.to_parquet(tmp_path / "dataset" / f"camera={year}" / "part-00000.parquet")
+    monkeypatch.chdir(tmp_path)
+    names = run_python("text levels")
+    expected = ["2025"] * 3 + ["2026"] * 3
+    found = (
+        names["in_pandas"]["camera"].to_list(),
+        names["in_polars"]["camera"].to_list(),
+        [camera for (camera,) in names["in_duckdb"]],
+    )
+    for cameras in found:
+        assert sorted(camera for camera in cameras if isinstance(camera, str)) == expected
+        assert len(cameras) == 9  # and nulls

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from model import calibration, statistics
+from model import baselines, calibration, statistics
+from model.baselines import Constants
 from model.bundle import Bundle, with_details
 from model.calibration import AGE_BINS, Reading
 from model.errors import ManifestError, UsageError
@@ -91,16 +92,20 @@ def complete(bundle: Bundle, images: LabelledImages, folder: Path) -> Bundle:
         fitted = calibration.fit(val.columns, ages, genders)
     profile: dict[str, Any] = {}
     measured: dict[str, Any] = {}
+    constants: dict[str, Any] = {}
     for split, part in raw.items():
         if split != "test":
             calibrated = calibration.apply(part.columns, fitted, Reading()) if split == "val" else {}
             counts = statistics.profile(part.columns | calibrated)
             profile[split] = {"images": part.rows.num_rows, **counts}
         if split != "train" and part.rows.num_rows:
-            estimates = _measure(bundle, part, fitted)
+            estimates, constant = _measure(bundle, part, fitted)
+            constants[split] = dataclasses.asdict(constant)
             measured[split] = {name: dataclasses.asdict(e) for name, e in estimates.items()}
     fitted |= {"split": "val", "manifest_fingerprint": manifest.fingerprint(images.table)}
-    details = {"calibration": fitted, "profile": profile, "metrics": measured}
+    details = {
+        "calibration": fitted, "profile": profile, "metrics": measured, "constants": constants,
+    }  # fmt: skip
     return with_details(bundle, folder, details)
 
 
@@ -132,13 +137,17 @@ def _columns(predictor: Predictor, images: LabelledImages, split: str) -> _Split
     return _SplitColumns(columns, pa.concat_tables(rows))
 
 
-def _measure(bundle: Bundle, part: _SplitColumns, fitted: Mapping[str, Any]) -> dict[str, Estimate]:
-    """Metrics of raw predictions under a calibration."""
+def _measure(
+    bundle: Bundle, part: _SplitColumns, fitted: Mapping[str, Any]
+) -> tuple[dict[str, Estimate], Constants]:
+    """Metrics of raw predictions under a calibration, and what constants would score."""
     bins = calibration.own_bins(bundle.heads)
     reading = Reading(age_bins=bins or "decades")
     calibrated = calibration.apply(part.columns, fitted, reading, bundle.heads)
     ages, genders = (manifest.codes(part.rows, name) for name in ("age_years", "gender"))
-    return measure(calibrated, ages, genders, AGE_BINS[bins] if bins else None)
+    measured_bins = AGE_BINS[bins] if bins else None
+    estimates = measure(calibrated, ages, genders, measured_bins)
+    return estimates, baselines.constants(ages, genders, measured_bins)
 
 
 def summary(record: dict[str, Any]) -> list[tuple[str, str]]:

@@ -2,13 +2,13 @@
 
 import dataclasses
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
 
 from model import labels
-from model.errors import DecodeError, ManifestError
+from model.errors import DecodeError
 from model.faces.crops import FaceSearch
 from pipelines import storage
 from pipelines.cluster.errors import plain_errors
@@ -16,9 +16,9 @@ from pipelines.images.decoding import guarded_in_task
 from pipelines.images.guarded_decoder import DECODER, TIMEOUT_S
 from pipelines.manifests import faces, manifest, splits
 from pipelines.manifests.labels import utkface
-from pipelines.manifests.labels.table import read_labels_file
+from pipelines.manifests.labels.joining import apply_labels
 from pipelines.manifests.options import IngestOptions
-from pipelines.manifests.sources.images import LISTED, listed_files, no_images
+from pipelines.manifests.sources.images import LISTED, listed_files, no_images, packed_away
 from pipelines.storage import listing, tables
 from pipelines.storage.claims import Claim
 from pipelines.storage.fetching import ReadFailure, fetch_all
@@ -44,6 +44,7 @@ class Ingested:
     table: pa.Table
     rejects: pa.Table
     notes: tuple[str, ...] = ()
+    label_values: Mapping[str, int] = dataclasses.field(default_factory=dict[str, int])
 
     @property
     def counts(self) -> dict[str, Any]:
@@ -57,6 +58,7 @@ class Ingested:
             "manifest": self.table.num_rows,
             "rejects": self.rejects.num_rows,
             "labelled": int(rows["age_years"].notna().sum()),
+            "label_values": dict(self.label_values),
             "splits": {s: int((rows["split"] == s).sum()) for s in splits.SPLITS},
             "duplicate_groups": int(grouped["duplicate_group"].nunique()),
             "duplicate_files": len(grouped),
@@ -71,7 +73,10 @@ def _label_row(row: dict[str, Any]) -> dict[str, Any]:
     """Label one file from its name; what is wrong with it goes into stage and reason."""
     name = row["uri"].rpartition("/")[2].rpartition(".tar#")[2]
     if not listing.has_image_name(name):
-        return row | {"stage": "list", "reason": "not the name of an image"}
+        reason = "not the name of an image"
+        if command := listing.how_to_unpack(name):
+            reason = f"a compressed archive: unpack it first, for example with `{command}`"
+        return row | {"stage": "list", "reason": reason}
     if row["bytes"] == 0:
         reason = "the file has no bytes" if row["etag"] else "the file is gone, or a broken link"
         return row | {"stage": "read", "reason": reason}
@@ -150,9 +155,11 @@ def assemble(parts: list[pa.Table], options: IngestOptions) -> Ingested:
     """
     rows: Any = tables.concat(parts, _HASHED).to_pandas()
     parts.clear()
+    packed = rows.loc[rows["stage"] == "list", "uri"]
+    packed = packed[[listing.how_to_unpack(uri) is not None for uri in packed]].to_list()
     if not (rows["stage"].isna() | (rows["stage"] == "label")).any():
-        raise no_images(options.place, len(rows))
-    rows, notes = _apply_labels(rows, options)
+        raise no_images(options.place, len(rows), packed)
+    rows, told = apply_labels(rows, options)
     if options.faces == "whole":
         rows = rows.drop(columns="found")
     else:
@@ -164,62 +171,8 @@ def assemble(parts: list[pa.Table], options: IngestOptions) -> Ingested:
         preserve_index=False,
     )
     good = splits.with_groups(rows[~bad].drop(columns=["stage", "reason"]), options.rule)
-    return Ingested(manifest.to_table(good), rejects, tuple(notes))
-
-
-def _apply_labels(rows: pd.DataFrame, options: IngestOptions) -> tuple[pd.DataFrame, list[str]]:
-    """Decide where labels come from; returns the rows and notes for the summary."""
-    unnamed = rows["stage"] == "label"
-    choice = options.labels
-    if choice == "auto":
-        choice = (
-            "utkface" if 2 * unnamed.sum() < len(rows[rows["stage"].isna() | unnamed]) else "none"
-        )
-    if choice == "utkface":
-        return rows, ["labels: UTKFace file names"]
-    rows.loc[unnamed, ["stage", "reason"]] = None
-    rows[["age_years", "gender", "race", "taken_at"]] = None
-    if choice == "none":
-        return rows, ["labels: none; this manifest is for scoring"]
-    return _join_labels(rows, options)
-
-
-def _join_labels(rows: pd.DataFrame, options: IngestOptions) -> tuple[pd.DataFrame, list[str]]:
-    """Join a labels file on path: the URI, the path below the images, or the base name."""
-    label_rows = read_labels_file(options.labels, options.split_column)
-    relative = rows["uri"].str.removeprefix(options.place).str.replace(r"^[/#]", "", regex=True)
-    base = rows["uri"].str.replace(r"^.*(?:/|\.tar#)", "", regex=True)
-    base = base.mask(base.duplicated(keep=False))  # a name that two files share tells nothing
-    file = pd.Series(-1, index=label_rows.index)  # that a label row names, by its position
-    for key in (rows["uri"], relative, base):
-        lookup = pd.Series(range(len(rows)), index=key)
-        lookup = lookup[lookup.index.notna()]
-        file = file.where(file >= 0, label_rows["path"].map(lookup).fillna(-1).astype(int))
-    named: Any = file[file >= 0]
-    usable: Any = rows["stage"].isna().to_numpy()
-    if not usable[named].any():
-        raise ManifestError(
-            f"`labels` {options.labels}: none of its {len(label_rows)} paths is a file below "
-            f"{options.place}; the first is {label_rows['path'].iloc[0]!r}"
-        )
-    # One row a label: a picture with several boxed faces has several.
-    unnamed = rows[~rows.index.isin(rows.index[named])].copy()
-    unnamed.loc[unnamed["stage"].isna(), ["stage", "reason"]] = [
-        "label", "the labels file does not name it",
-    ]  # fmt: skip
-    labelled = rows.iloc[named].reset_index(drop=True)
-    for column in label_rows.columns.drop("path"):
-        labelled[column] = label_rows.loc[named.index, column].to_numpy()
-    unknown = labelled["stage"].isna() & labelled["age_years"].isna() & labelled["gender"].isna()
-    labelled.loc[unknown, ["stage", "reason"]] = [
-        "label", "neither a legal age nor a gender is given",
-    ]  # fmt: skip
-    if options.faces == "whole":  # a picture as a whole has one label, the first
-        labelled = labelled.drop_duplicates("uri")
-        labelled = labelled.drop(columns=[c for c in labelled if str(c).startswith("label_")])
-    unused = len(label_rows) - len(named)
-    note = f"labels: {options.labels}, {unused} of its {len(label_rows)} rows match no file"
-    return pd.concat([labelled, unnamed], ignore_index=True), [note]
+    notes = (*told.notes, *([packed_away(packed)] if packed else []))
+    return Ingested(manifest.to_table(good), rejects, notes, told.counts)
 
 
 def require_own(options: IngestOptions, output: str) -> None:

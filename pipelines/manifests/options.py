@@ -16,12 +16,16 @@ class IngestOptions:
     """What to ingest and how."""
 
     images: Annotated[str, "URI"]
-    """Folder, s3://bucket/prefix or uncompressed .tar of images."""
+    """Folder, s3://bucket/prefix or uncompressed .tar of images, or a folder of such tars."""
     output: Annotated[str, "URI"] = ""
     """Folder or s3:// prefix for the manifest."""
     labels: str = "auto"
-    """auto (UTKFace names if most files have them), utkface, none, or a .csv or .parquet with
-    columns path, age (years), gender (male/female or 0/1) and optionally race."""
+    """auto (UTKFace names if most files have them), utkface, none, or a .csv, .tsv, .txt or
+    .parquet with columns path, age (years or ranges such as 50-59), gender (words; codes need
+    `gender_codes`) and optionally race."""
+    gender_codes: Annotated[str | None, "CODE=GENDER,..."] = None
+    """What codes in the labels file's gender column mean, such as 0=male,1=female (as UTKFace has
+    it) or 0=female,1=male (as IMDB-WIKI has it)."""
     hash: Literal["content", "etag"] = "content"
     """content reads every byte and finds duplicates; etag reads none."""
     split: Annotated[str, "TRAIN,VAL,TEST"] = "0.6,0.2,0.2"
@@ -58,6 +62,17 @@ class IngestOptions:
             ) from None
         return SplitRule((train, val, test), self.split_seed)
 
+    @property
+    def codes(self) -> dict[str, str]:
+        """What codes of gender mean.
+
+        Raises:
+            UsageError: `gender_codes` does not say so.
+        """
+        from pipelines.manifests.labels.names import parse_codes
+
+        return parse_codes(self.gender_codes) if self.gender_codes is not None else {}
+
     def identity(self) -> dict[str, Any]:
         """All that decides the manifest, as manifest.json holds it."""
         return {
@@ -67,6 +82,7 @@ class IngestOptions:
             "split": dataclasses.asdict(self.rule),
             "split_column": self.split_column,
             **self._finding(),
+            **({"gender_codes": self.codes} if self.gender_codes is not None else {}),
         }
 
     def _finding(self) -> dict[str, Any]:

@@ -11,7 +11,6 @@ import os
 import tempfile
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,7 +18,7 @@ import pyarrow.feather
 
 from model.errors import FacemillError, UsageError
 from pipelines import storage
-from pipelines.predictions import layout
+from pipelines.predictions import hive, layout
 from pipelines.predictions.schemas import PREDICTIONS_SCHEMA
 from pipelines.storage import tables
 from pipelines.storage.claims import Claim
@@ -32,7 +31,6 @@ ROW_GROUP_ROWS = 250_000  # DuckDB and Polars scan a row group a core; 122,880 o
 _HELD_BYTES = 512 << 20  # of rows in memory, over all partitions; the rest waits on a disk
 _READERS = 4
 feather: Any = pyarrow.feather  # its stubs want a pandas frame
-_NULL = "__HIVE_DEFAULT_PARTITION__"
 _COLUMNS = ("gender", "age_group")
 
 
@@ -187,12 +185,14 @@ class _Writer:
         self._gathered = dict[str, int]()  # bytes of rows for the next file, waiting ones too
         self._files = dict[str, dict[str, Any]]()
         self._parts = dict[str, int]()
+        self._no_rows: pa.Table | None = None  # of the columns that files have
         self._compression_ratio = (
             4.0  # bytes in memory for one on disk; learnt from the files written
         )
 
     def add(self, table: pa.Table) -> None:
         for folder, rows in self._split(table):
+            self._no_rows = rows.slice(0, 0)
             self._held.setdefault(folder, []).append(rows)
             self._bytes[folder] = self._bytes.get(folder, 0) + rows.nbytes
             self._gathered[folder] = self._gathered.get(folder, 0) + rows.nbytes
@@ -210,6 +210,9 @@ class _Writer:
         """Write what is left; returns rows and SHA-256 of each file."""
         for folder in self._gathered:
             self._flush(folder)
+        text_folder = hive.text_folder(list(self._gathered), self._partitioning.groups)
+        if text_folder is not None and self._no_rows is not None:
+            self._write(f"{layout.DATASET}/{text_folder}/part-00000.parquet", self._no_rows)
         return self._files
 
     def _spill(self, folder: str) -> None:
@@ -232,7 +235,7 @@ class _Writer:
             matches: Any = pc.extract_regex(table["uri"], self._partitioning.regex)
             values |= {name: pc.struct_field(matches, name) for name in self._partitioning.groups}
         folders: Any = pc.binary_join_element_wise(
-            *(_hive(name, values[name]) for name in levels), "/"
+            *(hive.folder_names(name, values[name]) for name in levels), "/"
         )
         rest = table.drop_columns(list(self._partitioning.by))
         for folder in pc.unique(folders).to_pylist():
@@ -248,24 +251,22 @@ class _Writer:
         self._parts[folder] = number + 1
         name = "/".join(filter(None, (layout.DATASET, folder, f"part-{number:05d}.parquet")))
         rows = pa.concat_tables(pieces).unify_dictionaries()
-        data = tables.encode_table(rows, self._notes, ROW_GROUP_ROWS)
-        storage.write_bytes(storage.join(self._output, name), data)
-        self._compression_ratio = max(1.0, gathered / len(data))
+        self._compression_ratio = max(1.0, gathered / self._write(name, rows))
         for path in waiting:
             os.unlink(path)
+
+    def _write(self, name: str, rows: pa.Table) -> int:
+        """Write a file; returns its bytes."""
+        data = tables.encode_table(rows, self._notes, ROW_GROUP_ROWS)
+        storage.write_bytes(storage.join(self._output, name), data)
         sha256 = hashlib.sha256(data).hexdigest()
         self._files[name] = {"rows": rows.num_rows, "bytes": len(data), "sha256": sha256}
-
-
-def _hive(name: str, values: Any) -> Any:
-    """`name=value` folders, percent-escaped as Hive, Arrow, DuckDB and Polars read them."""
-    encoded: Any = pc.dictionary_encode(values.fill_null(_NULL)).combine_chunks()
-    names = [f"{name}={quote(str(value), safe=' ')}" for value in encoded.dictionary.to_pylist()]
-    return pa.DictionaryArray.from_arrays(encoded.indices, pa.array(names)).cast(pa.string())
+        return len(data)
 
 
 def describe(record: dict[str, Any]) -> str:
     """`12 files of 2 partitions`."""
-    folders = {name.rpartition("/")[0] for name in record["files"]}
-    files = f"{len(record['files']):,} file{'s' if len(record['files']) != 1 else ''}"
+    filled = [name for name, file in record["files"].items() if file["rows"]]
+    folders = {name.rpartition("/")[0] for name in filled}
+    files = f"{len(filled):,} file{'s' if len(filled) != 1 else ''}"
     return files if len(folders) < 2 else f"{files} in {len(folders):,} partitions"

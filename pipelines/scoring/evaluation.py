@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from model import labels, metrics
+from model import baselines, labels, metrics
 from model.bundle import Bundle
 from model.calibration import AGE_BINS, Reading
 from model.errors import ManifestError
@@ -44,12 +44,13 @@ _TRUTH = {"age_years": "true_age_years", "gender": "true_gender", "race": "race"
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """Metrics with intervals, and the scoring run behind them."""
+    """Metrics with intervals, and the scoring run behind them; `note` if a constant is as good."""
 
     metrics: dict[str, metrics.Estimate]
     scored: Scored
     labels: int
     measured: int
+    note: str = ""
 
 
 def labelled_rows(options: EvaluateOptions) -> Rows:
@@ -97,7 +98,7 @@ def evaluate(options: ScoreOptions, bundle: Bundle, labelled: Rows) -> Evaluatio
         table = _joined(predicted, rows) if kind == "whole" else _joined_faces(predicted, rows)
         tables.write_table(layout.path(output, layout.EVALUATION), table)
         measured = table.filter(_has_label(table))
-        estimates = _measure(measured, reading)
+        estimates, constant = _measure(measured, reading)
         facts["images"] = measured.num_rows
     tables.write_json(
         layout.path(output, layout.METRICS),
@@ -117,9 +118,11 @@ def evaluate(options: ScoreOptions, bundle: Bundle, labelled: Rows) -> Evaluatio
             "age_bins": reading.age_bins,
             "interval": "bootstrap 95 %, percentile",
             "metrics": {name: dataclasses.asdict(value) for name, value in estimates.items()},
+            "constants": dataclasses.asdict(constant),
         },
     )
-    return Evaluation(estimates, scored, rows.num_rows, measured.num_rows)
+    note = baselines.no_better(estimates, constant)
+    return Evaluation(estimates, scored, rows.num_rows, measured.num_rows, note)
 
 
 def _joined(predicted: pa.Table, rows: pa.Table) -> pa.Table:
@@ -165,8 +168,10 @@ def _has_label(table: pa.Table) -> Any:
     return pc.or_(pc.is_valid(table["true_age_years"]), pc.is_valid(table["true_gender"]))
 
 
-def _measure(table: pa.Table, reading: Reading) -> dict[str, metrics.Estimate]:
-    """All metrics of an evaluation's rows."""
+def _measure(
+    table: pa.Table, reading: Reading
+) -> tuple[dict[str, metrics.Estimate], baselines.Constants]:
+    """All metrics of an evaluation's rows, and what constants would score on them."""
     bins = AGE_BINS[reading.age_bins]
     columns = {
         "age_years": table["age_years"].to_numpy(),
@@ -174,7 +179,9 @@ def _measure(table: pa.Table, reading: Reading) -> dict[str, metrics.Estimate]:
         "age_group": _codes(table["age_group"], labels.bin_names(bins)),
     }
     true_gender = _codes(table["true_gender"], labels.GENDERS)
-    return metrics.measure(columns, table["true_age_years"].to_numpy(), true_gender, bins)
+    true_age = table["true_age_years"].to_numpy()
+    estimates = metrics.measure(columns, true_age, true_gender, bins)
+    return estimates, baselines.constants(true_age, true_gender, bins)
 
 
 def _codes(column: Any, names: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float64]]:

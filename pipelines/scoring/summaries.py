@@ -133,6 +133,7 @@ def of_evaluation(evaluation: Evaluation, bundle: Bundle, output: str) -> Summar
             *labelled,
             *figures,
             ("", "in brackets: bootstrap 95 % interval"),
+            *([("note", evaluation.note)] if evaluation.note else []),
             ("output", output),
         ],
     )

@@ -1,6 +1,7 @@
 """What is in an uncompressed tar, and where in it; a tar without its end is refused."""
 
 import os
+import shlex
 import tarfile
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,7 +12,34 @@ from pipelines.storage.entries import FileEntry, has_image_name, is_hidden
 from pipelines.storage.s3_client import as_os_errors
 
 _LOST = "{} {}, and what comes after would be lost: copy it again, or repack it with tar -cf"
+_UNPACKERS = (  # ends of names, and what brings the pictures out
+    ((".tar.gz", ".tgz"), "gunzip -c {0} > faces.tar"),
+    ((".tar.bz2", ".tbz2", ".tbz"), "bunzip2 -c {0} > faces.tar"),
+    ((".tar.xz", ".txz"), "xz -dc {0} > faces.tar"),
+    ((".tar.zst", ".tzst"), "zstd -dc {0} > faces.tar"),
+    ((".zip", ".zipx"), "unzip {0} -d faces"),
+    ((".7z",), "7z x {0} -ofaces"),
+    ((".rar",), "unrar x {0} faces/"),
+)
 _TAR_FILLING = 64 * 1024  # tar fills up to 10 KiB; a lost member starts at once
+
+
+def how_to_unpack(uri: str) -> str | None:
+    """A command for an archive that cannot be read as it is, by its name; None for other files."""
+    name = uri.rpartition("/")[2]
+    for ends, command in _UNPACKERS:
+        if name.lower().endswith(ends):
+            return command.format(shlex.quote(name))
+    return None
+
+
+def compressed(uri: str, command: str) -> StorageError:
+    """What to say of an archive that is given as images."""
+    made = "that .tar" if command.endswith(".tar") else "that folder"
+    return StorageError(
+        f"{uri} is a compressed archive, whose pictures cannot be read one by one: unpack it, for "
+        f"example with `{command}`, and give {made}"
+    )
 
 
 def list_tar(uri: str) -> Iterator[FileEntry]:

@@ -1,17 +1,18 @@
-"""What files are there: below a folder or an s3:// prefix, or inside a tar; streamed."""
+"""What files are there: below a folder or an s3:// prefix, and inside tars; streamed."""
 
 import itertools
 from collections.abc import Iterator
 
 from model.errors import UsageError
 from pipelines import storage
-from pipelines.storage.archives import list_tar
+from pipelines.storage.archives import compressed, how_to_unpack, list_tar
 from pipelines.storage.entries import IMAGE_SUFFIXES, FileEntry, has_image_name
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "FileEntry",
     "has_image_name",
+    "how_to_unpack",
     "is_folder",
     "is_tar",
     "list_files",
@@ -23,11 +24,31 @@ __all__ = [
 def list_files(uri: str, *, descend: bool = True, limit: int | None = None) -> Iterator[FileEntry]:
     """All files below a prefix or in a tar, or the one file that `uri` is; streamed.
 
-    Hidden and temporary files are left out. Local folders come in name order; linked folders are
-    not followed, so a loop of links ends.
+    A tar below a folder is read as its members. Hidden and temporary files are left out. Local
+    folders come in name order; linked folders are not followed, so a loop of links ends.
+
+    Raises:
+        StorageError: `uri` is a compressed archive; or a tar is damaged, see `list_tar`.
     """
-    entries = list_tar(uri) if is_tar(uri) else storage.store_of(uri).files(uri, descend)
-    yield from itertools.islice(entries, limit)
+    yield from itertools.islice(_entries(uri, descend), limit)
+
+
+def _entries(uri: str, descend: bool) -> Iterator[FileEntry]:
+    if is_tar(uri):
+        yield from list_tar(uri)
+        return
+    command = how_to_unpack(uri)
+    if command is not None and _is_file(uri):
+        raise compressed(uri, command)
+    for entry in storage.store_of(uri).files(uri, descend):
+        if entry.uri.endswith(".tar"):
+            yield from list_tar(entry.uri)
+        else:
+            yield entry
+
+
+def _is_file(uri: str) -> bool:
+    return not is_folder(uri) if storage.is_local(uri) else storage.exists(uri)
 
 
 def list_roots(uri: str) -> list[tuple[str, bool]]:

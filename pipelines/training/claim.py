@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from model import baselines
 from model.bundle import NETWORK_FILE, RECORD_FILE, Bundle
 from model.errors import UsageError
 from model.pictures import PREPROCESSING_VERSION
@@ -230,6 +231,8 @@ class Trained:
     best_epoch: int
     """Whose weights the bundle holds, counted from 1."""
     already_done: bool = False
+    note: str = ""
+    """Where it is no better than a constant: a sentence of model/baselines.py."""
 
 
 def claim(job: TrainingJob, fingerprint: str) -> Trained | None:
@@ -265,4 +268,5 @@ def claim(job: TrainingJob, fingerprint: str) -> Trained | None:
         (),
         bundle_record["best_epoch"],
         True,
+        baselines.of_record(bundle_record, "val"),
     )

@@ -3,6 +3,7 @@
 from importlib.metadata import version
 from typing import Any
 
+from model import baselines
 from model.runtime import machine
 from pipelines import storage
 from pipelines.cluster.errors import as_resumable_failure
@@ -66,7 +67,10 @@ def train(job: TrainingJob, cpus_per_worker: int = 1) -> Trained:
             trackers.finish(written.record["metrics"])
         drop_decoded(job)
     uri = storage.join(job.output, layout.BUNDLE)
-    return Trained(uri, written.id, tuple(state.history), prepared.rejects, state.best_epoch)
+    return Trained(
+        uri, written.id, tuple(state.history), prepared.rejects, state.best_epoch,
+        note=baselines.of_record(written.record, "val"),
+    )  # fmt: skip
 
 
 def _details(job: TrainingJob, cpus: int, state: TrainState, fingerprint: str) -> dict[str, Any]:

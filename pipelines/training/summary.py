@@ -31,6 +31,7 @@ def summary(job: TrainingJob, trained: Trained, cpus: int) -> list[tuple[str, ob
     return [
         ("epochs", f"{epochs}{early}, best by val loss: {best['epoch']:.0f}"),
         *((name, f"{value:.4f}") for name, value in best.items() if name.startswith("val_")),
+        *([("note", trained.note)] if trained.note else []),
         ("speed", f"{speed:,.0f} images/s, {waited / seconds:.1%} of the time waiting for data"),
         ("cost", f"{worked * units_per_worker / 3600:.2f} {unit} hours of training steps"),
         ("not decodable", f"{len(trained.rejects)} images left out"),

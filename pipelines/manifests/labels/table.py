@@ -1,33 +1,57 @@
-"""A labels file for images that do not say their labels by name: CSV or Parquet."""
+"""A labels file for images that do not say their labels by name: CSV and its kin, or Parquet."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 
-from model import labels
 from model.errors import ManifestError, UsageError
 from pipelines import storage
 from pipelines.manifests import splits
+from pipelines.manifests.labels import ages, names, text_tables
+from pipelines.manifests.labels.telling import Told
 from pipelines.manifests.manifest import BOX
 from pipelines.storage import tables
+from pipelines.telemetry.log import note
 
+LABELS = ("age_years", "gender", "race", "split")
+_REQUIRED = ("path", "age", "gender")
 _BOXES = (  # columns, and whether the last two are a corner
     (BOX, False),
     (("face_x0", "face_y0", "face_x1", "face_y1"), True),
     (("x", "y", "dx", "dy"), False),
 )
+_KNOWN = frozenset([*_REQUIRED, "race", *(name for columns, _ in _BOXES for name in columns)])
+_NO_CODES: Mapping[str, str] = MappingProxyType({})
 
 
-def read_labels_file(labels_uri: str, split_column: str | None = None) -> pd.DataFrame:
+@dataclasses.dataclass(frozen=True)
+class LabelRows:
+    """What a labels file says.
+
+    Attributes:
+        frame: path, age_years (NaN where there is none), gender and race (null where unknown),
+            split where it is asked for, `label_` and the columns of `manifest.BOX` where the file
+            has a face's box; every row of the file.
+        told: what became of its values.
+    """
+
+    frame: pd.DataFrame
+    told: Told
+
+
+def read_labels(
+    labels_uri: str, split_column: str | None = None, gender_codes: Mapping[str, str] = _NO_CODES
+) -> LabelRows:
     """Read and check a labels file.
 
     Args:
-        labels_uri: a .csv or .parquet with path, age (years), gender and maybe race.
+        labels_uri: a .csv, .tsv, .txt or .parquet with path, age (years or a range of years),
+            gender and maybe race.
         split_column: its column that says train, val or test, or None.
-
-    Returns:
-        path, age_years (NaN where illegal), gender and race (null where unknown), split where it
-        is asked for, and the columns of `manifest.BOX` where the file has a face's box; the first
-        row of each path, or of each path and box.
+        gender_codes: what numbers in the column gender mean.
 
     Raises:
         UsageError: neither kind of file.
@@ -35,42 +59,96 @@ def read_labels_file(labels_uri: str, split_column: str | None = None) -> pd.Dat
     """
     uri = storage.normalize(labels_uri)
     storage.require_readable(uri, "`labels`")
+    separator = ""
     if uri.endswith(".parquet"):
         frame: pd.DataFrame = tables.read_table(uri).to_pandas()
-    elif uri.endswith(".csv"):
-        try:
-            # index_col: a comma at the end of every line must not move the columns.
-            frame = pd.read_csv(pa.BufferReader(storage.read_bytes(uri)), index_col=False)
-        except ValueError as error:  # pandas: no columns, ragged lines, not UTF-8
-            raise ManifestError(
-                f"`labels` {uri} cannot be read as UTF-8 CSV with a header line: {error}"
-            ) from None
+    elif uri.lower().endswith(text_tables.SUFFIXES):
+        frame, separator = text_tables.read_text_table(storage.read_bytes(uri), uri, _KNOWN)
     else:
-        raise UsageError(f"`labels` {labels_uri}: give auto, utkface, none, a .csv or a .parquet")
-    missing = sorted({"path", "age", "gender"} - set(frame.columns))
+        raise UsageError(
+            f"`labels` {labels_uri}: give auto, utkface, none, a .csv, .tsv or .txt with a header "
+            "line, or a .parquet"
+        )
+    frame = frame.rename(columns=_plain_names(frame))
+    missing = [name for name in sorted(_REQUIRED) if name not in frame]
     if missing:
+        split_by = ""
+        if separator not in ("", ","):
+            split_by = f", separated by {text_tables.separated_by(separator)}"
         raise ManifestError(
             f"`labels` {uri} lacks the column{'s' if len(missing) > 1 else ''} "
-            f"{', '.join(missing)}: it has {', '.join(map(str, frame.columns))}"
+            f"{', '.join(missing)}: it has {', '.join(map(str, frame.columns))}{split_by}"
         )
-    box = _box(frame)
-    frame = frame.assign(**box).drop_duplicates(["path", *box])
-    box = {name: frame[name] for name in box}
-    age = pd.to_numeric(frame["age"], errors="coerce")
-    result = pd.DataFrame({"path": frame["path"].astype(str)})
-    result["age_years"] = age.where(age.between(labels.MIN_AGE_YEARS, labels.MAX_AGE_YEARS))
-    result["gender"] = _names(frame["gender"], labels.GENDERS)
-    result["race"] = _names(frame["race"], labels.RACES) if "race" in frame else None
-    for name, values in box.items():
+    if frame.empty:
+        raise ManifestError(f"`labels` {uri} has a header and no rows")
+    return _checked(frame, uri, split_column, gender_codes, decimal_comma=separator == ";")
+
+
+def read_labels_file(labels_uri: str) -> pd.DataFrame:
+    """The rows of `read_labels`, one of each path, or of each path and box.
+
+    Rows that contradict one another are left out. What became of the values is noted.
+
+    Raises:
+        FacemillError: see `read_labels`.
+    """
+    read = read_labels(labels_uri)
+    for line in read.told.notes:
+        note(f"note: {line}")
+    frame = read.frame
+    key = ["path", *boxes_of(frame)]
+    return frame[~contradictory(frame, key)].drop_duplicates(key).reset_index(drop=True)
+
+
+def contradictory(frame: pd.DataFrame, key: Sequence[str]) -> pd.Series:
+    """Which rows another one of the same key contradicts in a label: bool (n,)."""
+    labels = [name for name in LABELS if name in frame]
+    again = frame[list(key)].duplicated(keep=False)
+    said = frame.loc[again, [*key, *labels]].drop_duplicates()
+    clash = said[said.duplicated(list(key), keep=False)][list(key)].drop_duplicates()
+    marked = frame[list(key)].merge(clash.assign(clash=True), how="left", on=list(key))
+    return pd.Series(marked["clash"].notna().to_numpy(), index=frame.index)
+
+
+def boxes_of(frame: pd.DataFrame) -> list[str]:
+    """Names of the columns of the box of each label's face, if there are boxes."""
+    return [f"label_{name}" for name in BOX if f"label_{name}" in frame]
+
+
+def _plain_names(frame: pd.DataFrame) -> dict[Any, str]:
+    """The columns that are called as they should, but for capitals and spaces."""
+    plain = {column: str(column).strip().lower() for column in frame.columns}
+    have = list(plain.values())
+    return {
+        column: name for column, name in plain.items() if name in _KNOWN and have.count(name) == 1
+    }
+
+
+def _checked(
+    frame: pd.DataFrame, uri: str, split_column: str | None, gender_codes: Mapping[str, str],
+    decimal_comma: bool,
+) -> LabelRows:  # fmt: skip
+    texts = {
+        name: text_tables.texts_of(frame[name]) for name in (*_REQUIRED, "race") if name in frame
+    }
+    result = pd.DataFrame({"path": texts["path"]})
+    result["age_years"], told = ages.years_of(texts["age"], decimal_comma)
+    result["gender"], more = names.genders_of(texts["gender"], gender_codes, uri)
+    told += more
+    result["race"] = None
+    if "race" in texts:
+        result["race"], more = names.races_of(texts["race"])
+        told += more
+    for name, values in _box(frame).items():
         result[f"label_{name}"] = values
     if split_column:
         if split_column not in frame:
             raise ManifestError(f"`split_column` {split_column}: {uri} has no such column")
-        result["split"] = frame[split_column].astype(str)
+        result["split"] = text_tables.texts_of(frame[split_column])
         illegal = sorted(set(result["split"]) - set(splits.SPLITS))
         if illegal:
             raise ManifestError(f"`split_column` holds {illegal}: legal are train, val, test")
-    return result.reset_index(drop=True)
+    return LabelRows(result.reset_index(drop=True), told)
 
 
 def _box(frame: pd.DataFrame) -> dict[str, pd.Series]:
@@ -78,16 +156,9 @@ def _box(frame: pd.DataFrame) -> dict[str, pd.Series]:
 
     As facemill's own manifests name them, as LAGENDA does (two corners), or as Adience does.
     """
-    for names, has_corners in _BOXES:
-        if set(names) <= set(frame.columns):
-            left, top, third, fourth = (pd.to_numeric(frame[n], errors="coerce") for n in names)
+    for columns, has_corners in _BOXES:
+        if set(columns) <= set(frame.columns):
+            left, top, third, fourth = (pd.to_numeric(frame[n], errors="coerce") for n in columns)
             size = (third - left, fourth - top) if has_corners else (third, fourth)
             return dict(zip(BOX, (left, top, *size), strict=True))
     return {}
-
-
-def _names(column: pd.Series, names: tuple[str, ...]) -> pd.Series:
-    """Codes (0, 1, …), names or initials as names; anything else is null."""
-    known = {name: name for name in names} | {str(i): name for i, name in enumerate(names)}
-    known |= {f"{i}.0": name for i, name in enumerate(names)} | {name[0]: name for name in names}
-    return column.astype(str).str.strip().str.lower().map(known)

@@ -1,7 +1,7 @@
 """A folder, a prefix or an archive of images: every file below it, listed in parallel."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -9,6 +9,7 @@ import pyarrow as pa
 from model.errors import ManifestError
 from pipelines import storage
 from pipelines.storage import listing
+from pipelines.telemetry.log import note
 from pipelines.telemetry.progress import Progress
 
 LISTED = pa.schema(
@@ -36,14 +37,18 @@ class Images:
         """
         progress = Progress("list", None, "files")
         named = False
+        packed: list[str] = []
         for part in self._listed():
             uris: list[Any] = part["uri"].to_pylist()
             named = named or any(map(listing.has_image_name, uris))
+            packed += filter(listing.how_to_unpack, uris)
             progress.advance(part.num_rows)
             yield part
         if not named:
-            raise no_images(self.uri, progress.done)
+            raise no_images(self.uri, progress.done, packed)
         progress.close()
+        if packed:
+            note(f"note: {packed_away(packed)}")
 
     def _listed(self) -> Iterator[pa.Table]:
         # A flat folder is one stream anyway, and starting Ray Data for it costs some seconds.
@@ -68,11 +73,27 @@ class Images:
         listing.require_apart(self.uri, output)
 
 
-def no_images(uri: str, files: int) -> ManifestError:
+def packed_away(archives: Sequence[str]) -> str:
+    """What to say of compressed archives that lie beside pictures."""
+    several = len(archives) > 1
+    are = (
+        f"{len(archives):,} files are compressed archives"
+        if several
+        else ("1 file is a compressed archive")
+    )
+    return (
+        f"{are}, whose pictures are not read (the first: {archives[0]}): unpack it first, "
+        "for example with "
+        f"`{listing.how_to_unpack(archives[0])}`"
+    )
+
+
+def no_images(uri: str, files: int, archives: Sequence[str] = ()) -> ManifestError:
     """What to say where a listing holds no image."""
     count = f"{files} files, none of them" if files else "no files, so no"
     suffixes = " ".join(sorted(listing.IMAGE_SUFFIXES))
-    return ManifestError(f"`images` {uri} holds {count} images: looked for {suffixes}")
+    more = f"; {packed_away(archives)}" if archives else ""
+    return ManifestError(f"`images` {uri} holds {count} images: looked for {suffixes}{more}")
 
 
 def list_entries(batch: dict[str, Any]) -> Iterator[pa.Table]:

@@ -107,6 +107,8 @@ def test_boxes_of_other_data_sets_label_each_face_by_itself(
     assert Rows("m", found.table).table.num_rows == 2
     (pictures,) = Rows("m", found.table).parts()
     assert pictures.num_rows == 1  # scoring looks at a picture once
+    told = of(photographs, boxes).counts["label_values"]
+    assert told == {"files_with_several_faces": 1}  # as a whole it has the label of the first
 
 
 def test_both_keeps_a_row_of_the_picture_beside_that_of_its_face(

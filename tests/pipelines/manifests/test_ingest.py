@@ -188,11 +188,11 @@ def test_labels_file_matches_by_uri_relative_path_and_base_name(few: Path, tmp_p
         tmp_path,
         [
             {"path": str(top[0]), "age": 1, "gender": "female", "race": "asian"},
-            {"path": f"more/{deep[0].name}", "age": 2.5, "gender": 0, "race": 4},
+            {"path": f"more/{deep[0].name}", "age": 2.5, "gender": "boy", "race": 4},
             {"path": deep[1].name, "age": 3, "gender": "M", "race": ""},
             {"path": top[1].name, "age": "", "gender": "f", "race": ""},
             {"path": top[2].name, "age": 300, "gender": "?", "race": ""},
-            {"path": "elsewhere.jpg", "age": 9, "gender": 1, "race": ""},
+            {"path": "elsewhere.jpg", "age": 9, "gender": "f", "race": ""},
         ],
     )
     result = ingested(few, labels=given)
@@ -208,7 +208,16 @@ def test_labels_file_matches_by_uri_relative_path_and_base_name(few: Path, tmp_p
         top[2].name: ("label", "neither a legal age nor a gender is given"),
         top[3].name: ("label", "the labels file does not name it"),
     }
-    assert result.notes == (f"labels: {given}, 1 of its 6 rows match no file",)
+    assert result.notes == (
+        f"labels: {given}, 1 of its 6 rows match no file",
+        "ages: 1 are no age from 0 to 116 (the first: '300'): null",
+        "ages: 1 are empty",
+        "genders: 1 are none of male, female (the first: '?'): null",
+        "races: 4 are empty",
+    )
+    assert result.counts["label_values"] == {
+        "ages_illegal": 1, "ages_empty": 1, "genders_unknown": 1, "races_empty": 4,
+    }  # fmt: skip
 
 
 def test_base_name_that_two_files_share_labels_neither(few: Path, tmp_path: Path) -> None:
@@ -216,9 +225,85 @@ def test_base_name_that_two_files_share_labels_neither(few: Path, tmp_path: Path
     shutil.copy(few / name, few / "more" / name)
     given = labels_csv(
         tmp_path,
-        [{"path": name, "age": 1, "gender": 1}, {"path": "x.jpg", "age": 1, "gender": 1}],
+        [{"path": name, "age": 1, "gender": "f"}, {"path": "x.jpg", "age": 1, "gender": "f"}],
     )
     assert frame(ingested(few, labels=given))["uri"].to_list() == [str(few / name)]
+
+
+def test_number_like_paths_stay_text_and_name_files_without_their_suffix(
+    few: Path, tmp_path: Path
+) -> None:
+    for number, path in enumerate(sorted(few.rglob("*.jpg"))):
+        path.rename(path.with_name(f"{number:06d}.jpg"))
+    folder = "more\\" if (few / "more" / "000001.jpg").exists() else ""
+    given = tmp_path / "labels.tsv"
+    given.write_text("path\tage\tgender\n000000\t10\tm\n./000002.jpg\t12\tm\n7\t13\tm\n"
+                     f"{folder}000001.jpg\t11\tm\n")  # fmt: skip
+    result = ingested(few, labels=str(given))
+    ages = frame(result)["age_years"].to_dict()
+    assert ages == {"000000.jpg": 10, "000001.jpg": 11, "000002.jpg": 12}
+    assert result.notes == (f"labels: {given}, 1 of its 4 rows match no file",)
+
+
+def test_rows_that_contradict_one_another_are_rejects_and_equal_ones_count_once(
+    few: Path, tmp_path: Path
+) -> None:
+    names = sorted(path.name for path in few.rglob("*.jpg"))
+    given = labels_csv(
+        tmp_path,
+        [
+            {"path": names[0], "age": 5, "gender": "m"},
+            {"path": names[0], "age": "5.0", "gender": "Male"},
+            {"path": names[1], "age": 5, "gender": "m"},
+            {"path": names[1], "age": 5, "gender": "f"},
+            {"path": names[2], "age": 5, "gender": "m"},
+            {"path": str(next(few.rglob(names[2]))), "age": "", "gender": "m"},
+        ],
+    )
+    result = ingested(few, labels=given)
+    assert list(frame(result).index) == [names[0]]
+    reason = "the labels file gives it several labels that contradict one another"
+    assert rejects(result)[names[1]] == rejects(result)[names[2]] == ("label", reason)
+    assert result.counts["files"] == 6
+    values = result.counts["label_values"]
+    assert (values["rows_repeated"], values["files_with_contradictory_labels"]) == (3, 2)
+
+
+def test_codes_of_gender_need_their_meaning_which_makes_another_manifest(
+    few: Path, tmp_path: Path
+) -> None:
+    names = sorted(path.name for path in few.rglob("*.jpg"))
+    given = labels_csv(
+        tmp_path, [{"path": n, "age": 5, "gender": i % 2} for i, n in enumerate(names)]
+    )
+    with pytest.raises(ManifestError, match="give `gender_codes` of jobs"):
+        ingested(few, labels=given)
+    imdb = frame(ingested(few, labels=given, gender_codes="0=female,1=male"))["gender"]
+    utkface = frame(ingested(few, labels=given, gender_codes="0=male,1=female"))["gender"]
+    assert (imdb[names[0]], utkface[names[0]]) == ("female", "male")
+    assert (imdb.astype(str) != utkface.astype(str)).all()
+    assert "gender_codes" not in IngestOptions("/a").identity()
+    assert IngestOptions("/a", gender_codes="0=m").identity()["gender_codes"] == {"0": "male"}
+    message = "`gender_codes` tells of a labels file, and `labels` is utkface"
+    refuses(UsageError, message, few, labels="utkface", gender_codes="0=male,1=female")
+
+
+def test_ranges_of_ages_are_told_in_the_manifest(few: Path, tmp_path: Path) -> None:
+    names = sorted(path.name for path in few.rglob("*.jpg"))
+    texts = ["50-59", "9-Mar", "more than 70", "(25, 32)", "60+", "8"]
+    given = labels_csv(
+        tmp_path,
+        [{"path": n, "age": a, "gender": "m"} for n, a in zip(names, texts, strict=True)],
+    )
+    options = IngestOptions(str(few), labels=given)
+    record = write_ingested(ingest.ingest(options), options, str(tmp_path / "out"))
+    ages = read_manifest(str(tmp_path / "out")).to_pandas()["age_years"]
+    assert sorted(ages.dropna()) == [6, 8, 28.5, 54.5]
+    assert record["label_values"] == {
+        "ages_of_ranges": 2, "ages_of_dates": 1, "ages_of_wide_ranges": 2,
+    }  # fmt: skip
+    assert any("2 are open ranges" in value for _, value in ingest.summary(record, "o")
+               if isinstance(value, str))  # fmt: skip
 
 
 def test_given_folds_are_taken_from_the_split_column(few: Path, tmp_path: Path) -> None:
@@ -226,7 +311,10 @@ def test_given_folds_are_taken_from_the_split_column(few: Path, tmp_path: Path) 
     names = sorted(path.name for path in few.rglob("*.jpg"))
     given = labels_csv(
         tmp_path,
-        [{"path": n, "age": 5, "gender": 1, "fold": f} for n, f in zip(names, folds, strict=True)],
+        [
+            {"path": n, "age": 5, "gender": "f", "fold": f}
+            for n, f in zip(names, folds, strict=True)
+        ],
     )
     result = frame(ingested(few, labels=given, split_column="fold"))
     assert result["split"].to_dict() == dict(zip(names, folds, strict=True))
@@ -247,15 +335,15 @@ def test_labels_file_may_be_parquet(few: Path, tmp_path: Path) -> None:
             "`labels` {labels} lacks the columns age, gender: it has path, years",
         ),
         (
-            [{"path": "a.jpg", "age": 3, "gender": 1}], None,
+            [{"path": "a.jpg", "age": 3, "gender": "f"}], None,
             "`labels` {labels}: none of its 1 paths is a file below {images}; the first is 'a.jpg'",
         ),
         (
-            [{"path": "a.jpg", "age": 3, "gender": 1}], "fold",
+            [{"path": "a.jpg", "age": 3, "gender": "f"}], "fold",
             "`split_column` fold: {labels} has no such column",
         ),
         (
-            [{"path": "a.jpg", "age": 3, "gender": 1, "fold": "dev"}], "fold",
+            [{"path": "a.jpg", "age": 3, "gender": "f", "fold": "dev"}], "fold",
             "`split_column` holds ['dev']: legal are train, val, test",
         ),
     ],
@@ -269,9 +357,12 @@ def test_labels_file_that_does_not_fit_is_refused(
 
 
 def test_labels_that_are_no_table_are_refused(few: Path, tmp_path: Path) -> None:
-    path = tmp_path / "labels.txt"
+    path = tmp_path / "labels.xlsx"
     path.write_text("x")
-    message = f"`labels` {path}: give auto, utkface, none, a .csv or a .parquet"
+    message = (
+        f"`labels` {path}: give auto, utkface, none, a .csv, .tsv or .txt with a header line, or a "
+        ".parquet"
+    )
     refuses(UsageError, message, few, labels=str(path))
     gone = tmp_path / "none.csv"
     refuses(StorageError, f"`labels` {gone} does not exist: check the path", few, labels=str(gone))
@@ -355,3 +446,35 @@ def test_folder_drawn_with_broken_files_is_ingested_whole(tmp_path: Path) -> Non
     """Only decoding tells a broken picture; an empty file is told at once."""
     draw_faces(tmp_path, 2, broken=6)
     assert ingested(tmp_path).counts["rejects"] == 1
+
+
+def test_archives_beside_pictures_are_told_and_tars_of_a_folder_are_read(
+    few: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = sorted((few / "more").glob("*.jpg"))
+    with tarfile.open(few / "more.tar", "w") as tar:
+        tar.add(first, first.name)
+        tar.add(second, f"deep/{second.name}")
+    shutil.rmtree(few / "more")
+    (few / "rest.zip").write_bytes(b"PK")
+    (few / "older.tar.gz").write_bytes(b"")
+    result = ingested(few)
+    assert result.counts["manifest"] == 6
+    assert {first.name, second.name} <= set(frame(result).index)
+    unpack = "a compressed archive: unpack it first, for example with `unzip rest.zip -d faces`"
+    assert rejects(result)["rest.zip"] == ("list", unpack)
+    told = (
+        "2 files are compressed archives, whose pictures are not read (the first: "
+        f"{few}/older.tar.gz): unpack it first, for example with "
+        "`gunzip -c older.tar.gz > faces.tar`"
+    )
+    assert result.notes == ("labels: UTKFace file names", told)
+    list(images.Images(str(few)).parts())  # as scoring lists them
+    assert f"note: {told}" in capsys.readouterr().err
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    shutil.move(few / "rest.zip", alone)
+    with pytest.raises(ManifestError, match="1 file is a compressed archive, whose pictures"):
+        ingested(alone)
+    with pytest.raises(StorageError, match=r"rest\.zip is a compressed archive, whose pictures"):
+        ingested(alone / "rest.zip")

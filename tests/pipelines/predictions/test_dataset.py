@@ -92,6 +92,57 @@ def test_a_uri_that_the_expression_does_not_match_goes_to_hives_null(tmp_path: P
     assert sorted(frame, key=str) == [("a", 10), ("b", 10), (None, 10)]
 
 
+def of_cameras(folder: Path, *cameras: str) -> str:
+    """A run whose pictures lie in folders of these names, ten in each."""
+    rows = random_predictions(1, 10 * len(cameras))
+    uris = [f"/x/{cameras[n % len(cameras)]}/{n}.jpg" for n in range(rows.num_rows)]
+    at = rows.column_names.index("uri")
+    return run_of(folder, rows.set_column(at, rows.schema.field("uri"), pa.array(uris)))
+
+
+@pytest.mark.parametrize("by", [(), ("gender", "age_group")])
+@pytest.mark.parametrize(
+    "cameras",
+    [
+        ("007", "008", "12"),
+        ("00",),
+        ("1.50", "2"),
+        ("1e3",),
+        ("true", "false"),
+    ],
+)
+def test_values_that_are_no_plain_numbers_stay_text_in_every_tool(
+    cameras: tuple[str, ...], by: tuple[str, ...], tmp_path: Path
+) -> None:
+    output = of_cameras(tmp_path, *cameras)
+    record = write_dataset(output, Partitioning(by, r"/(?P<camera>[^/]+)/[^/]+$"))
+    folder, pattern = f"{output}/dataset", f"{output}/dataset/**/*.parquet"
+    wanted = dict.fromkeys(cameras, 10)
+    frame = pd.read_parquet(folder)
+    assert frame.groupby("camera", observed=True).size().to_dict() == wanted
+    sql = (
+        f"select camera, count(*) from read_parquet('{pattern}', hive_partitioning=true) group by 1"
+    )
+    assert dict(duckdb.sql(sql).fetchall()) == wanted
+    lazy = pl.scan_parquet(pattern, hive_partitioning=True).group_by("camera").len()
+    assert dict(lazy.collect().rows()) == wanted
+    arrow = pyarrow.dataset.dataset(folder, partitioning="hive")
+    assert arrow.schema.field("camera").type == pa.string()
+    assert arrow.count_rows() == record["rows"] == 10 * len(cameras)
+    assert "__TEXT__" not in dataset.describe(record)
+    assert all(file["rows"] for name, file in record["files"].items() if "__TEXT__" not in name)
+
+
+@pytest.mark.parametrize("cameras", [("7", "12"), ("door", "007"), ("0",)])
+def test_plain_numbers_and_words_need_no_folder_of_no_rows(
+    cameras: tuple[str, ...], tmp_path: Path
+) -> None:
+    record = write_dataset(
+        of_cameras(tmp_path, *cameras), Partitioning(regex=r"/(?P<camera>[^/]+)/[^/]+$")
+    )
+    assert {name.split("/")[1] for name in record["files"]} == {f"camera={c}" for c in cameras}
+
+
 def test_files_are_cut_at_the_size_asked_for(tmp_path: Path) -> None:
     output = run_of(tmp_path, *(random_predictions(seed, 3000) for seed in range(8)))
     record = write_dataset(output, Partitioning(file_bytes=100_000))

@@ -1,11 +1,16 @@
 """Labels beside the faces that were found: each belongs to one face, bystanders have none."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pyarrow as pa
 import pytest
 
+from model import baselines
+from model.calibration import Reading
 from pipelines.manifests.manifest import to_table
 from pipelines.predictions.schemas import PREDICTIONS_SCHEMA
-from pipelines.scoring import evaluation
+from pipelines.scoring import evaluation, summaries
 
 
 def predicted(*faces: tuple[str, float, float, float]) -> pa.Table:
@@ -52,3 +57,23 @@ def test_a_label_of_a_picture_belongs_to_its_clearly_largest_face_and_to_no_byst
 def test_a_label_whose_face_was_not_found_is_beside_none() -> None:
     told = errors(predicted(("a", 0, 100, 30)), manifest(("a", 45, 500), ("gone", 3, None)))
     assert told == {("a", 0.0): None}
+
+
+def test_the_summary_says_where_a_network_is_no_better_than_a_constant() -> None:
+    scored: Any = SimpleNamespace(record={"scored": 2, "quarantined": 0})
+    bundle: Any = SimpleNamespace(name="n", id="i")
+    rows = {
+        note: summaries.of_evaluation(evaluation.Evaluation({}, scored, 2, 2, note), bundle, "o")[1]
+        for note in ("", "no better than a constant")
+    }
+    assert "note" not in dict(rows[""])
+    assert ("note", "no better than a constant") in rows["no better than a constant"]
+
+
+def test_predictions_of_one_answer_are_measured_beside_the_constants_of_their_labels() -> None:
+    found = predicted(*((f"{n}", 0, 100, 26) for n in range(40)))
+    labels = manifest(*((f"{n}", float(n), None) for n in range(40)))
+    table = evaluation._joined(found, labels)
+    estimates, constant = evaluation._measure(table, Reading())
+    assert (constant.age_years, constant.age_mae) == (19.5, 10.0)
+    assert "of always saying 19.5" in baselines.no_better(estimates, constant)

@@ -175,3 +175,60 @@ def test_an_output_that_would_be_listed_as_images_is_refused(root: str) -> None:
         )
     for beside in (f"{root.rstrip('/')}-scored", "/data/scored", "s3://other/faces"):
         require_apart(root, beside)
+
+
+@pytest.mark.parametrize("place", ["local", "s3"])
+def test_tars_below_a_folder_are_read_as_their_members(
+    tmp_path: Path, request: pytest.FixtureRequest, place: str
+) -> None:
+    data = _tar(tmp_path / "x.tar", "000.jpg", "000.json", "deep/001.jpg")
+    folder = str(tmp_path / "f") if place == "local" else request.getfixturevalue("bucket")
+    for key in ("train-0.tar", "train-1.tar", "more/val-0.tar"):
+        storage.write_bytes(f"{folder}/{key}", data)
+    storage.write_bytes(f"{folder}/single.jpg", b"face")
+    members = ("000.jpg", "000.json", "deep/001.jpg")
+    tars = ("more/val-0.tar", "train-0.tar", "train-1.tar")
+    found = _listed(folder)
+    assert sorted(found) == sorted(["single.jpg", *(f"{t}#{m}" for t in tars for m in members)])
+    entry = next(e for e in list_files(folder) if e.uri.endswith("train-1.tar#deep/001.jpg"))
+    assert storage.read_bytes(entry.uri, entry.offset, entry.bytes) == bytes([2]) * 700
+
+
+def test_a_cut_tar_below_a_folder_ends_the_listing(tmp_path: Path) -> None:
+    data = _tar(tmp_path / "a.tar", "a.jpg", "b.jpg", "c.jpg")
+    (tmp_path / "b.tar").write_bytes(data[:1536])
+    with pytest.raises(StorageError, match=r"b\.tar is cut off at byte 1,536"):
+        list(list_files(str(tmp_path)))
+
+
+@pytest.mark.parametrize("place", ["local", "s3"])
+@pytest.mark.parametrize(
+    ("name", "command", "made"),
+    [
+        ("UTKFace.tar.gz", "gunzip -c UTKFace.tar.gz > faces.tar", "that .tar"),
+        ("a b.TGZ", "gunzip -c 'a b.TGZ' > faces.tar", "that .tar"),
+        ("x.tar.xz", "xz -dc x.tar.xz > faces.tar", "that .tar"),
+        ("x.tar.zst", "zstd -dc x.tar.zst > faces.tar", "that .tar"),
+        ("x.tar.bz2", "bunzip2 -c x.tar.bz2 > faces.tar", "that .tar"),
+        ("archive.zip", "unzip archive.zip -d faces", "that folder"),
+        ("x.7z", "7z x x.7z -ofaces", "that folder"),
+        ("x.rar", "unrar x x.rar faces/", "that folder"),
+    ],
+)
+def test_a_compressed_archive_is_a_sentence_that_says_what_to_do(
+    tmp_path: Path, request: pytest.FixtureRequest, place: str, name: str, command: str, made: str
+) -> None:
+    folder = str(tmp_path) if place == "local" else request.getfixturevalue("bucket")
+    storage.write_bytes(f"{folder}/{name}", b"PK\3\4")
+    with pytest.raises(StorageError) as error:
+        list(list_files(f"{folder}/{name}"))
+    assert str(error.value) == (
+        f"{folder}/{name} is a compressed archive, whose pictures cannot be read one by one: "
+        f"unpack it, for example with `{command}`, and give {made}"
+    )
+
+
+def test_a_folder_named_like_an_archive_is_a_folder(tmp_path: Path, bucket: str) -> None:
+    for folder in (f"{tmp_path}/faces.zip", f"{bucket}/faces.zip"):
+        storage.write_bytes(f"{folder}/a.jpg", b"face")
+        assert [entry.uri for entry in list_files(folder)] == [f"{folder}/a.jpg"]

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 import ray
 
+from model import baselines
 from model.errors import UsageError
 from model.presets import preset
 from pipelines.bundles.calibrating import LabelledImages
@@ -56,7 +57,8 @@ def test_a_test_split_that_is_kept_unlabelled_costs_no_bundle(
     weights = [np.asarray(value) for value in network.get_weights()]
     job = training_job(RECIPE, faces_manifest, str(tmp_path))
     bundle = finish(job, weights, details, LabelledImages(table, RECIPE.input))
-    assert list(bundle.record["metrics"]) == ["val"]
+    assert list(bundle.record["metrics"]) == list(bundle.record["constants"]) == ["val"]
+    assert "constant" in baselines.of_record(bundle.record, "val")  # it has not been trained
     assert (tmp_path / "bundle" / "bundle.json").exists()
     assert "note: test is not measured: the manifest has no labelled rows in split 'test'" in (
         capsys.readouterr().err

@@ -15,7 +15,11 @@ def told(*rows: dict[str, float], cpus: int = 4, **options: Any) -> dict[str, ob
     history = tuple({**row, "epoch": n, "val_loss": 1.0 / n} for n, row in enumerate(rows, 1))
     trained = Trained("/o/bundle", "abc", history, ("/a.jpg: truncated",), len(history))
     recipe = dataclasses.replace(preset("demo"), epochs=2)
-    return dict(summary(training_job(recipe, "/m", "/o", num_workers=2, **options), trained, cpus))
+    job = training_job(recipe, "/m", "/o", num_workers=2, **options)
+    assert "note" not in dict(summary(job, trained, cpus))
+    collapsed = dataclasses.replace(trained, note="no better than a constant: …")
+    assert ("note", collapsed.note) in summary(job, collapsed, cpus)
+    return dict(summary(job, trained, cpus))
 
 
 def test_the_best_epoch_the_speed_and_the_cost_are_told() -> None:

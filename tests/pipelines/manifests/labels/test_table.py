@@ -1,18 +1,119 @@
-"""A labels file that cannot be read is one sentence."""
+"""A labels file is read as it stands there, whatever wrote it, or refused in one sentence."""
 
+import codecs
 from pathlib import Path
 
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from model.errors import ManifestError
-from pipelines.manifests.labels.table import read_labels_file
+from model.errors import ManifestError, UsageError
+from pipelines.manifests.labels.table import LabelRows, read_labels, read_labels_file
+
+ROWS = [("000123", "25", "male"), ("b;c.jpg", "50-59", "Woman"), ("d e.jpg", "", "f")]
+
+
+def text(separator: str) -> str:
+    rows = [("path", "age", "gender"), *ROWS]
+    return "".join(separator.join(f'"{v}"' for v in row) + "\n" for row in rows)
+
+
+def read(path: Path, content: bytes) -> LabelRows:
+    path.write_bytes(content)
+    return read_labels(str(path))
+
+
+def is_right(read: LabelRows) -> bool:
+    values = read.frame[["path", "age_years", "gender"]].astype(object)
+    rows = values.where(values.notna(), None).to_numpy().tolist()
+    return rows == [
+        ["000123", 25.0, "male"], ["b;c.jpg", 54.5, "female"], ["d e.jpg", None, "female"],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".txt", ".CSV"])
+@pytest.mark.parametrize("separator", [",", "\t", ";", "|", " "])
+def test_the_header_tells_what_separates_the_columns(
+    separator: str, suffix: str, tmp_path: Path
+) -> None:
+    assert is_right(read(tmp_path / f"l{suffix}", text(separator).encode()))
 
 
 @pytest.mark.parametrize(
-    "content",
-    ["path,age,gender\nça.jpg,3,0\n".encode("cp1252"), b"", b"path,age,gender\na,1,0\nb,1,0,9\n"],
+    ("encoding", "start"),
+    [
+        ("utf-8", b""), ("utf-8", codecs.BOM_UTF8), ("utf-16", b""), ("utf-16-le", b""),
+        ("utf-16-be", b""), ("utf-16-be", codecs.BOM_UTF16_BE), ("utf-32", b""),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("separator", [",", "\t"])
+def test_the_bytes_tell_their_encoding(
+    encoding: str, start: bytes, separator: str, tmp_path: Path
+) -> None:
+    assert is_right(read(tmp_path / "l.csv", start + text(separator).encode(encoding)))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t: t.replace("\n", "\r\n"),
+        lambda t: t.replace("\n", ",\n"),  # a comma at the end of every line
+        lambda t: t.replace("\n", "\n\n"),
+        lambda t: t.replace('"path"', '" Path "').replace("gender", "Gender"),
+        lambda t: "sep=,\r\n" + t,  # Excel's line
+        lambda t: t.replace('\n"b', ',,\n"b'),
+    ],
 )
-def test_a_labels_file_that_is_no_csv_is_one_sentence(content: bytes, tmp_path: Path) -> None:
-    (tmp_path / "labels.csv").write_bytes(content)
-    with pytest.raises(ManifestError, match=r"labels.csv (cannot be read as UTF-8 CSV|lacks)"):
-        read_labels_file(str(tmp_path / "labels.csv"))
+def test_habits_of_spreadsheets_change_nothing(change: object, tmp_path: Path) -> None:
+    assert is_right(read(tmp_path / "l.csv", change(text(",")).encode()))  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("path,age,gender\nça.jpg,3,m\n".encode("cp1252"), "cannot be read as UTF-8 or UTF-16"),
+        (b"", "lacks the columns age, gender, path"),
+        (b"path,age,gender\n", "has a header and no rows"),
+        (b"path,age,gender\na,1,m\nb,1,m,9\n", "line 3 has 4 values, the header names 3"),
+        (b"path,age,gender\na,25,32,m\n", "line 2 has 4 values"),
+        (b'path,age,gender\na,1,m\n"b,1,m\nc,1,f\n', "line 4: unexpected end of data"),
+        (b"path,age,age,gender\n", "has two columns of one name: path, age, age, gender"),
+        (b"path\tage\tsex\na\t1\tm\n", "lacks the column gender: it has path, age, sex, sep"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_no_table_of_labels_is_one_sentence(
+    content: bytes, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ManifestError, match=r"labels.csv ") as error:
+        read(tmp_path / "labels.csv", content)
+    assert message in str(error.value)
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"give auto, utkface, none, a .csv, .tsv or .txt"):
+        read(tmp_path / "labels.xlsx", b"PK")
+
+
+def test_parquet_of_any_types_is_read(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "path": ["000123", "b;c.jpg", "d e.jpg"],
+            "age": ["25", "50-59", None],
+            "gender": pa.array(["male", "Woman", "f"]).dictionary_encode(),
+        }
+    )
+    pq.write_table(table, tmp_path / "l.parquet")
+    assert is_right(read_labels(str(tmp_path / "l.parquet")))
+    pd.DataFrame({"path": [7], "age": [2.5], "gender": [1.0]}).to_parquet(tmp_path / "n.parquet")
+    (row,) = read_labels(str(tmp_path / "n.parquet"), None, {"1": "male"}).frame.to_dict("records")
+    assert (row["path"], row["age_years"], row["gender"]) == ("7", 2.5, "male")
+
+
+def test_rows_that_contradict_one_another_are_left_out_where_there_is_no_listing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = tmp_path / "l.csv"
+    given.write_text("path,age,gender\na,1,m\nb,60+,m\na,1,Male\nc,2,f\nc,3,f\n")
+    assert read_labels_file(str(given))["path"].to_list() == ["a", "b"]
+    assert "note: ages: 1 are open ranges" in capsys.readouterr().err

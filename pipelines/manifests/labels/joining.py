@@ -1,0 +1,135 @@
+"""Which label belongs to which file: by its name, or by a labels file's path."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from model.errors import ManifestError, UsageError
+from pipelines.manifests.labels.table import boxes_of, contradictory, read_labels
+from pipelines.manifests.labels.telling import Told
+from pipelines.manifests.options import IngestOptions
+
+_BEFORE_NAME = r"^.*(?:/|\.tar#)"
+_SUFFIX = r"\.[^./]+$"
+
+
+def apply_labels(rows: pd.DataFrame, options: IngestOptions) -> tuple[pd.DataFrame, Told]:
+    """Decide where labels come from.
+
+    Args:
+        rows: listed files with what their names say; `stage` is label where that is nothing.
+        options: of the ingest.
+
+    Returns:
+        The rows with labels, or with the reason why they have none, and what is to be told.
+
+    Raises:
+        ManifestError: the labels file cannot be used, or names no file.
+        UsageError: options contradict one another.
+    """
+    unnamed = rows["stage"] == "label"
+    choice = options.labels
+    if options.gender_codes is not None and choice in ("auto", "utkface", "none"):
+        raise UsageError(f"`gender_codes` tells of a labels file, and `labels` is {choice}")
+    if choice == "auto":
+        choice = (
+            "utkface" if 2 * unnamed.sum() < len(rows[rows["stage"].isna() | unnamed]) else "none"
+        )
+    if choice == "utkface":
+        return rows, Told(notes=("labels: UTKFace file names",))
+    rows.loc[unnamed, ["stage", "reason"]] = None
+    rows[["age_years", "gender", "race", "taken_at"]] = None
+    if choice == "none":
+        return rows, Told(notes=("labels: none; this manifest is for scoring",))
+    return _join(rows, options)
+
+
+def _join(rows: pd.DataFrame, options: IngestOptions) -> tuple[pd.DataFrame, Told]:
+    """Join a labels file; one row a label: a picture with several boxed faces has several."""
+    read = read_labels(options.labels, options.split_column, options.codes)
+    label_rows = read.frame
+    file = _named_files(rows, label_rows["path"], options.place)
+    found = file[file >= 0]
+    usable = rows["stage"].isna().to_numpy()
+    if not usable[found].any():
+        raise ManifestError(
+            f"`labels` {options.labels}: none of its {len(label_rows)} paths is a file below "
+            f"{options.place}; the first is {label_rows['path'].iloc[0]!r}"
+        )
+    unused = len(label_rows) - len(found)
+    notes = [f"labels: {options.labels}, {unused} of its {len(label_rows)} rows match no file"]
+    unnamed = rows[~rows.index.isin(rows.index[found])].copy()
+    _reject(unnamed, unnamed["stage"].isna(), "the labels file does not name it")
+    labelled = rows.iloc[found].reset_index(drop=True)
+    for column in label_rows.columns.drop("path"):
+        labelled[column] = label_rows.loc[found.index, column].to_numpy()
+    labelled, more = _one_label_each(labelled, options.faces == "whole")
+    unknown = labelled["stage"].isna() & labelled["age_years"].isna() & labelled["gender"].isna()
+    _reject(labelled, unknown, "neither a legal age nor a gender is given")
+    told = Told(notes=tuple(notes)) + read.told + more
+    return pd.concat([labelled, unnamed], ignore_index=True), told
+
+
+def _named_files(rows: pd.DataFrame, paths: pd.Series, place: str) -> pd.Series:
+    """The position in `rows` of the file that each path names, -1 for none.
+
+    By URI, path below the images, base name, and these two without their suffix; first as the path
+    stands there, then less spaces around, `./` and backslashes.
+    """
+    file = pd.Series(-1, index=paths.index)
+    plain = (
+        paths.str.strip()
+        .str.replace("\\", "/", regex=False)
+        .str.replace(r"^(\./)+", "", regex=True)
+    )
+    for key in _keys(rows["uri"], place):
+        lookup = pd.Series(range(len(rows)), index=key)
+        lookup = lookup[lookup.index.notna()]
+        for wanted in (paths, plain):
+            file = file.where(file >= 0, wanted.map(lookup).fillna(-1).astype(int))
+    return file
+
+
+def _keys(uris: pd.Series, place: str) -> Iterator[pd.Series]:
+    """What files may be called, null where two share it: such a name tells nothing."""
+    relative = uris.str.removeprefix(place).str.replace(r"^[/#]", "", regex=True)
+    base = uris.str.replace(_BEFORE_NAME, "", regex=True)
+    stems = (names.str.replace(_SUFFIX, "", regex=True) for names in (relative, base))
+    yield uris
+    for names in (relative, base, *stems):
+        yield names.mask(names.duplicated(keep=False))
+
+
+def _one_label_each(labelled: pd.DataFrame, whole: bool) -> tuple[pd.DataFrame, Told]:
+    """Rows of one file, or of one box in it, that agree as one; those that do not as rejects."""
+    boxes = boxes_of(labelled)
+    key = ["uri", *boxes]
+    clash = contradictory(labelled, key) & labelled["stage"].isna()
+    reason = "the labels file gives it several labels that contradict one another"
+    _reject(labelled, clash, reason)
+    once = labelled.drop_duplicates(key)
+    counts = {
+        "rows_repeated": len(labelled) - len(once),
+        "files_with_contradictory_labels": int(labelled.loc[clash, "uri"].nunique()),
+    }
+    if whole:
+        if boxes:
+            several = once[once["stage"].isna()].groupby("uri").size()
+            counts["files_with_several_faces"] = int((several > 1).sum())
+        once = once.drop_duplicates("uri").drop(columns=boxes)
+    counts = {name: count for name, count in counts.items() if count}
+    notes = tuple(_SENTENCES[name].format(f"{count:,}") for name, count in counts.items())
+    return once.reset_index(drop=True), Told(counts, notes)
+
+
+_SENTENCES = {
+    "rows_repeated": "labels: {} rows name a file again",
+    "files_with_contradictory_labels": "labels: {} files have several labels that contradict one "
+    "another, so they are rejects",
+    "files_with_several_faces": "labels: {} pictures have several labelled faces; as a whole each "
+    "has the label of the first (`faces` find takes every face)",
+}
+
+
+def _reject(rows: pd.DataFrame, which: pd.Series, reason: str) -> None:
+    rows.loc[which, ["stage", "reason"]] = ["label", reason]

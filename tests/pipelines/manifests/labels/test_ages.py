@@ -1,0 +1,93 @@
+"""Ages as people write them: what is certain is read, what is not is null and counted."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipelines.manifests.labels.ages import dated_ranges, read_age, years_of
+
+PAGE = Path(__file__).parents[4] / "docs" / "formats.md"
+
+
+@pytest.mark.parametrize(
+    ("text", "low", "high"),
+    [
+        ("25", 25, 25), ("25.0", 25, 25), (" 25 years old ", 25, 25), ("25yo", 25, 25),
+        ("0", 0, 0), ("18 months", 1.5, 1.5), ("0.5", 0.5, 0.5),
+        ("50-59", 50, 59), ("50 \u2013 59", 50, 59), ("6 to 9", 6, 9), ("age_20_29", 20, 29),
+        ("20_29", 20, 29),
+        ("between 20 and 30", 20, 30), ("10-19 years", 10, 19), ("20s", 20, 29), ("0-2", 0, 2),
+        ("(25, 32)", 25, 32), ("[25,32]", 25, 32), ("25, 32", 25, 32),
+        ("[20, 30)", 20, 29), ("(20, 30]", 21, 30),  # half-open, as pandas.cut writes them
+        ("more than 70", 71, 116), ("60+", 60, 116), (">70", 71, 116), (">=70", 70, 116),
+        ("70 years and older", 70, 116), ("Over 70", 71, 116), ("at least 70", 70, 116),
+        ("under 3", 0, 2), ("<3", 0, 2), ("up to 3", 0, 3), ("3 or younger", 0, 3),
+        ("9-Mar", 3, 9), ("09-Mar", 3, 9), ("Mar-09", 3, 9), ("19-Oct", 10, 19), ("3-Sep", 3, 9),
+        ("4. Jun", 4, 6), ("Oct-40", 10, 40), ("March 9", 3, 9),
+    ],
+)  # fmt: skip
+def test_an_age_or_a_range_is_understood(text: str, low: float, high: float) -> None:
+    assert read_age(text) == (low, high)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "?", "adult", "25,5", "4,6", "59-50", "2026-03-09", "1985-03-09", "(25, 32", "9-Foo",
+        "20-",
+    ],
+)  # fmt: skip
+def test_what_is_not_certain_is_no_age(text: str) -> None:
+    assert read_age(text) is None
+
+
+def test_whole_dates_are_ranges_only_beside_ranges_and_with_one_year() -> None:
+    ranges = {"2026-03-09": (3, 9), "10/19/2026": (10, 19), "9 Mar 2026": (3, 9)}
+    assert dated_ranges([*ranges, "20-29", "2026-03-01"]) == ranges  # the 1st may be 3-26 (2026)
+    assert dated_ranges([*ranges, "30"]) == {}
+    assert dated_ranges(["2026-03-09", "2025-03-09", "20-29"]) == {}  # birthdays have many years
+    assert dated_ranges(["1985-03-09", "20-29"]) == {}  # and earlier ones
+
+
+def test_narrow_ranges_are_their_middle_and_the_others_are_null_all_counted() -> None:
+    texts = [
+        "50-59",
+        "9-Mar",
+        "2026-03-09",
+        "more than 70",
+        "30-49",
+        "300",
+        "-1",
+        "",
+        "(0, 2)",
+        "8",
+    ]
+    years, told = years_of(pd.Series(texts))
+    assert years.fillna(-9).to_list() == [54.5, 6, 6, -9, -9, -9, -9, -9, 1, 8]
+    assert told.counts == {
+        "ages_of_ranges": 2, "ages_of_dates": 2, "ages_of_wide_ranges": 2, "ages_illegal": 2,
+        "ages_empty": 1,
+    }  # fmt: skip
+    assert told.notes[2] == (
+        "ages: 2 are open ranges, or wider than 10 years (the first: 'more than 70'), which no "
+        "one number can stand for: null"
+    )
+
+
+def test_a_decimal_comma_is_one_where_semicolons_separate() -> None:
+    assert years_of(pd.Series(["25,5"]), decimal_comma=True)[0].to_list() == [25.5]
+    assert years_of(pd.Series(["25,5"]))[0].isna().all()
+
+
+def test_the_documented_examples_are_what_is_done() -> None:
+    """Rows of the table in docs/formats.md: examples, then their years, or null."""
+    table = PAGE.read_text().partition("<!-- ages -->")[2].partition("<!-- end -->")[0]
+    rows = re.findall(r"^\| (`.*`) \| ([\d.]+|null)\b", table, re.MULTILINE)
+    assert len(rows) > 4
+    for examples, expected in rows:
+        texts = re.findall(r"`([^`]*)`", examples)
+        years = years_of(pd.Series([*texts, "20-29"]))[0].iloc[:-1]
+        wanted = [] if expected == "null" else [float(expected)] * len(texts)
+        assert years.dropna().to_list() == wanted, examples
