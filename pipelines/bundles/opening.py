@@ -11,7 +11,7 @@ from pipelines import storage
 from pipelines.storage import tables
 
 SHIPPED = Path(__file__).parents[2] / "bundles"
-DEFAULT_ORDER = ("facemill-utkface", "seed-final")  # the newest shipped one first
+DEFAULT_ORDER = ("facemill-photo", "facemill-utkface", "seed-final")  # the newest shipped one first
 
 
 def open_bundle(uri: str | None) -> Bundle:
