@@ -20,7 +20,7 @@ from tests.jobs.conftest import RunJob
         (["ingest", "--images", "{tmp}/empty", "--output", "{tmp}/empty"],
          "error: --output {tmp}/empty lies in --images {tmp}/empty, so what is written would be "),
         (["train", "--manifest", "m", "--output", "{tmp}/o", "--start-from", "{tmp}/empty"],
-         "error: --start-from {tmp}/empty holds no weights.npz: give the --output of a fin"),
+         "error: --start-from {tmp}/empty holds neither weights.npz nor bundle.json: give"),
         (["score", "--output", "{tmp}/o"], "error: give either --images or --manifest"),
         (["score", "--images", "gs://bucket/x", "--output", "{tmp}/o"],
          "error: gs:// is not supported: use a local path or s3://bucket/prefix"),
