@@ -19,8 +19,6 @@ from model.faces.looks import LOOKS_VERSION, first_look, look_for_faces, sized
 from model.pictures import Picture, decode_picture
 from model.preprocessing import InputSpec, decode_image
 
-POINT_REASONS = ("bad_points",)
-
 
 @dataclasses.dataclass(frozen=True)
 class FaceSearch:

@@ -21,7 +21,6 @@ from model.faces.face import Face, faces_of
 from model.faces.leaning import straightened
 from model.pictures import Picture, decode_picture
 
-Pixels = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.float64]  # of Detector.find
 
 # Raised whenever this file, leaning.py or detector.py could find other faces or points.
