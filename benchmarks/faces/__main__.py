@@ -19,6 +19,7 @@ from benchmarks.faces.peers import peers
 from benchmarks.faces.settings import Settings
 from benchmarks.faces.sharpness import sharpness
 from benchmarks.faces.speed import speed
+from benchmarks.faces.template import template
 from jobs.cli import quiet_libraries
 from model.runtime import machine
 
@@ -31,6 +32,7 @@ PARTS: dict[str, tuple[str, Callable[[Settings], list[str] | None]]] = {
     "speed": ("Speed and memory", speed),
     "peers": ("Beside a peer", peers),
     "sharpness": ("Sharpness", sharpness),
+    "template": ("The template", template),
 }
 
 

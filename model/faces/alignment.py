@@ -40,7 +40,7 @@ class Alignment:
 
 
 # Medians of what YuNet finds in the chips of UTKFace's train split, averaged with their mirror
-# image (benchmarks/faces measures them): an aligned chip stays nearly as it is.
+# image (`benchmarks.faces`, template): an aligned chip stays nearly as it is.
 UTKFACE_CHIPS = Alignment((0.3002, 0.2839, 0.6998, 0.2839, 0.5, 0.4979, 0.33, 0.6759, 0.67, 0.6759))
 
 
