@@ -123,7 +123,8 @@ def _decode(
         reason = "truncated" if short else "corrupt"
         if text.startswith(("unsupported feature", "unsupported file-type")):  # libheif's words
             reason = "unsupported"
-        raise DecodeError(reason, f"{type(error).__name__}: {error}"[:300]) from None
+        what = "the file ends before its picture does" if short else type(error).__name__
+        raise DecodeError(reason, f"{what}: {error}"[:300]) from None
 
 
 def _opened(data: bytes) -> Image.Image:
