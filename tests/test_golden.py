@@ -78,6 +78,7 @@ def test_a_half_done_output_is_continued_to_the_rows_of_the_finished_one(
     assert verify(str(half)).problems == ()
     ours, theirs = rows(half), rows(finished)
     for row, other in zip(ours, theirs, strict=True):
+        assert list(row) == list(other)  # it keeps the columns that it was begun with
         for name, value in other.items():
             expected = pytest.approx(value, rel=1e-4) if isinstance(value, float) else value
             assert row[name] == expected, name  # another CPU rounds otherwise

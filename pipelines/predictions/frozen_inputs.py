@@ -52,10 +52,10 @@ class FrozenInputs:
         """Rows of all shards."""
         return sum(self.rows)
 
-    def first_uri(self) -> str:
-        """The first input of all."""
-        index = next(i for i, rows in enumerate(self.rows) if rows)
-        return self.read(index)[0]["uri"]
+    def first_uri(self) -> str | None:
+        """The first input of all, or None where all have been dropped."""
+        index = next((i for i, rows in enumerate(self.rows) if rows), None)
+        return None if index is None else self.read(index)[0]["uri"]
 
     def read(self, index: int) -> list[dict[str, Any]]:
         """The rows of one shard."""

@@ -20,8 +20,8 @@ from pipelines.predictions import frozen_inputs, layout
 from pipelines.storage import tables
 from pipelines.storage.fetching import read_ahead
 
-# Reasons for which an input has no row although nothing failed; as `reasons_of` writes them.
-# Reasons of the quarantine that are no failures: pictures of nobody, files beside pictures.
+# Reasons of the quarantine, as `reasons_of` writes them, that are no failures: pictures of nobody,
+# files beside pictures.
 WITHOUT_A_FACE, OTHER_FILE = f"find: {NO_FACE}", f"list: {NO_IMAGE_NAME}"
 NO_FAILURES = (WITHOUT_A_FACE, OTHER_FILE)
 _NOTE_LEFT_OUT = "facemill.faces_left_out"

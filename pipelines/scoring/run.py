@@ -83,7 +83,7 @@ def _score(job: ScoringJob, lease: Lease, started: float) -> Scored:
     with phase("freeze") as facts:
         frozen, grown = _freeze(job)
         facts["inputs"], facts["shards"] = frozen.total, len(frozen.rows)
-    _require_shared(output, frozen)
+    _require_shared(job, frozen)
     job = decide(job, frozen)
     committed = frozen_inputs.committed(output)
     pending = [index for index in range(len(frozen.rows)) if index not in committed]
@@ -103,19 +103,21 @@ def _score(job: ScoringJob, lease: Lease, started: float) -> Scored:
     return Scored(record, skipped, seconds, grown)
 
 
-def _require_shared(output: str, frozen: frozen_inputs.FrozenInputs) -> None:
+def _require_shared(job: ScoringJob, frozen: frozen_inputs.FrozenInputs) -> None:
     """Refuse a local output, or local inputs, that other nodes of the cluster do not see.
 
     Raises:
         UsageError: see `require_shared`.
     """
+    output, options = job.settings.output, job.settings.options
     files: dict[str, str] = {}
     if storage.is_local(output):
         files["output"] = layout.path(output, layout.JOB)
-    first = frozen.first_uri().partition(".tar#")[0] if frozen.total else ""
-    if first and storage.is_local(first):
-        files["images"] = first if storage.exists(first) else f"{first}.tar"
-    require_shared({name: path for name, path in files.items() if storage.exists(path)})
+    first = frozen.first_uri()
+    entry = storage.file_of(first) if first and not storage.exists(first) else first
+    if entry and storage.is_local(entry) and storage.exists(entry):
+        files["images" if options.images else "manifest"] = entry
+    require_shared(files)
 
 
 def _freeze(job: ScoringJob) -> tuple[frozen_inputs.FrozenInputs, Growth | None]:

@@ -56,6 +56,12 @@ def store_of(uri: str) -> Store:
     return local if is_local(uri) else s3
 
 
+def file_of(uri: str) -> str:
+    """The tar that a member's URI lies in; any other URI as it is."""
+    before, mark, _ = uri.partition(_TAR_MEMBER)
+    return f"{before}.tar" if mark else uri
+
+
 def read_bytes(uri: str, offset: int | None = None, length: int | None = None) -> bytes:
     """The bytes of a file; with `offset`, the `length` bytes there (a member of a tar).
 
@@ -63,8 +69,8 @@ def read_bytes(uri: str, offset: int | None = None, length: int | None = None) -
         FileNotFoundError: it is not there.
         OSError: anything else; the store may have failed, so this says nothing about the file.
     """
-    if offset is not None and _TAR_MEMBER in uri:
-        uri = uri.partition(_TAR_MEMBER)[0] + ".tar"
+    if offset is not None:
+        uri = file_of(uri)
     return store_of(uri).read(uri, offset, length)
 
 
