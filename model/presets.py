@@ -38,6 +38,24 @@ _OUR_INPUT = InputSpec(96, 96, "rgb", "bilinear", jpeg_oversample=1)  # docs/ben
 _NOTEBOOK_INPUT = InputSpec(128, 128, "grey")
 _NOTEBOOK_HEADS = (heads.GENDER, heads.AGE)
 
+_MUON = Recipe(
+    name="facemill-muon",
+    source="ours: val 4.9 years, 93 % in 1.4 core hours; shipped after a second step "
+    "(see docs/results.md): val 4.68 years, 93.4 %",
+    input=_OUR_INPUT,
+    network=Residual(32, (64, 128, 256), (2, 2, 2), dropout=0.4),
+    heads=_OUR_HEADS,
+    optimizer=dataclasses.replace(_OUR_OPTIMIZER, name="muon"),
+    augmentation=Augmentation(
+        mirror=True, rotate_degrees=15, scale=0.15, shift=0.08, stretch=0.08,
+        brightness=0.2, contrast=0.4, color=0.4, grey=0.15, erase=0.5,
+    ),
+    epochs=36,
+    global_batch_size=64,
+    auxiliary=("race",),  # it helps training; predicting it is no supported use
+    sides=((0.4, 64), (0.7, 80)),
+)  # fmt: skip
+
 PRESETS: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
@@ -140,40 +158,16 @@ PRESETS: dict[str, Recipe] = {
             global_batch_size=64,
             auxiliary=("race",),  # it helps training; predicting it is no supported use
         ),
-        Recipe(
-            name="facemill-muon",
-            source="ours: val 4.9 years, 93 % in 1.4 core hours; shipped after a second step "
-            "(see docs/results.md): val 4.68 years, 93.4 %",
-            input=_OUR_INPUT,
-            network=Residual(32, (64, 128, 256), (2, 2, 2), dropout=0.4),
-            heads=_OUR_HEADS,
-            optimizer=dataclasses.replace(_OUR_OPTIMIZER, name="muon"),
-            augmentation=Augmentation(
-                mirror=True, rotate_degrees=15, scale=0.15, shift=0.08, stretch=0.08,
-                brightness=0.2, contrast=0.4, color=0.4, grey=0.15, erase=0.5,
-            ),
-            epochs=36,
-            global_batch_size=64,
-            auxiliary=("race",),  # it helps training; predicting it is no supported use
-            sides=((0.4, 64), (0.7, 80)),
-        ),
-        Recipe(
+        _MUON,
+        dataclasses.replace(
+            _MUON,
             name="facemill-photo",
             source="ours, for photographs: facemill-muon that also sees its pictures blurred, "
             "sharpened, enlarged and noisy (docs/benchmarks/faces.md)",
             input=dataclasses.replace(_OUR_INPUT, alignment=UTKFACE_CHIPS),
-            network=Residual(32, (64, 128, 256), (2, 2, 2), dropout=0.4),
-            heads=_OUR_HEADS,
-            optimizer=dataclasses.replace(_OUR_OPTIMIZER, name="muon"),
-            augmentation=Augmentation(
-                mirror=True, rotate_degrees=15, scale=0.15, shift=0.08, stretch=0.08,
-                brightness=0.2, contrast=0.4, color=0.4, grey=0.15, erase=0.5,
-                blur=1.5, shrink=0.6, noise=0.03,
+            augmentation=dataclasses.replace(
+                _MUON.augmentation, blur=1.5, shrink=0.6, noise=0.03
             ),
-            epochs=36,
-            global_batch_size=64,
-            auxiliary=("race",),  # it helps training; predicting it is no supported use
-            sides=((0.4, 64), (0.7, 80)),
         ),
     )
 }  # fmt: skip

@@ -66,8 +66,9 @@ def assign(rows: pd.DataFrame, keep_whole: bool) -> pd.DataFrame:
 
     Args:
         rows: with stage, reason, found (numbers of `find`) and maybe the boxes of labels.
-        keep_whole: keep a row of each picture as it is beside that of its face; then a picture
-            without one is no reject.
+        keep_whole: keep a row of each picture of one person as it is beside that of its face; then
+            such a picture is no reject where no face was found. One of several faces or labels
+            is nobody's as a whole.
 
     Returns:
         The rows with the face columns of the manifest instead of those.
@@ -78,11 +79,15 @@ def assign(rows: pd.DataFrame, keep_whole: bool) -> pd.DataFrame:
     records: list[dict[str, Any]] = []
     labelled: Any = rows.loc[good, boxes].to_numpy(float) if has_boxes else np.nan
     labelled = np.broadcast_to(labelled, (int(good.sum()), len(BOX)))
-    for numbers, box in zip(rows.loc[good, "found"], labelled.tolist(), strict=True):
+    is_alone = ~rows["uri"].duplicated(keep=False) if keep_whole else pd.Series(False, rows.index)
+    for index, numbers, box in zip(
+        rows.index[good], rows.loc[good, "found"], labelled.tolist(), strict=True
+    ):
         faces = of_numbers(numbers)
+        is_alone[index] &= len(faces) <= 1
         face = main_face(faces) if np.isnan(box).any() else overlapping(faces, box)
         if isinstance(face, str):
-            records.append({"stage": None if keep_whole else "find", "reason": face})
+            records.append({"stage": None if is_alone[index] else "find", "reason": face})
         else:
             records.append({
                 "face_left": face.left, "face_top": face.top, "face_width": face.width,
@@ -99,6 +104,8 @@ def assign(rows: pd.DataFrame, keep_whole: bool) -> pd.DataFrame:
         with_faces.loc[good, name] = told[name]
     if not keep_whole:
         return with_faces
-    is_face = with_faces["face_points"].notna()
+    is_whole = is_alone & good
     plain[[*BOX, "face_points", "face_score"]] = None
-    return pd.concat([plain, with_faces[is_face]], ignore_index=True)
+    # A picture that is kept whole and shows no face has no second row.
+    others = with_faces[~is_whole | with_faces["face_points"].notna()]
+    return pd.concat([plain[is_whole], others], ignore_index=True)

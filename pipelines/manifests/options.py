@@ -37,7 +37,7 @@ class IngestOptions:
     faces: Literal["whole", "find", "both"] = "whole"
     """whole: each picture as it is; find: the labelled face of each picture, aligned (the one that
     a box in the labels file names, else the largest, if it is at least twice as large as the
-    next); both: a row for each."""
+    next); both: a row for each, where the picture shows one person."""
     finding: FaceLimits = dataclasses.field(default_factory=FaceLimits)
 
     @property

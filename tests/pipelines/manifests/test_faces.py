@@ -126,6 +126,19 @@ def test_both_keeps_a_row_of_the_picture_beside_that_of_its_face(
     assert fingerprint(found.table) != fingerprint(whole.table)
 
 
+def test_a_picture_of_several_people_is_nobody_s_as_a_whole(
+    photographs: Path, ray_session: None
+) -> None:
+    boxes = pd.DataFrame({
+        "path": ["couple.jpg", "couple.jpg", "with_a_child.jpg"], "age": [20, 60, 40],
+        "gender": ["female", "male", "male"], "face_x0": [110, 550, None],
+        "face_y0": [150, 150, None], "face_x1": [270, 710, None], "face_y1": [320, 320, None],
+    })  # fmt: skip
+    found = of(photographs, boxes, faces="both")
+    assert names(found.table) == ["couple.jpg", "couple.jpg", "with_a_child.jpg"]
+    assert found.table["face_points"].null_count == 0
+
+
 def test_decoding_a_row_with_points_gives_its_face_aligned(
     photographs: Path, ray_session: None
 ) -> None:
