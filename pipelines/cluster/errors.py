@@ -26,6 +26,11 @@ def reason_of(error: BaseException) -> str:
     return re.sub(r"^[\w.]*\.", "", (naming or lines or [type(error).__name__])[-1])
 
 
+def code_was_missing(error: RayError) -> bool:
+    """Whether a worker did not find facemill itself, which passes: see `session._runtime_env`."""
+    return bool(re.search(r"No module named '(pipelines|model)\b", str(error)))
+
+
 @contextlib.contextmanager
 def plain_errors() -> Generator[None]:
     """Raise what failed in a task as if it had failed here.

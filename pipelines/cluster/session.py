@@ -8,6 +8,7 @@ import warnings
 from typing import Any
 
 from model.runtime import captured_stderr
+from pipelines.telemetry.log import JOB, RUN_ID
 from pipelines.telemetry.phases import phase
 
 # In the environment of every process: the chatter of TensorFlow, oneDNN, absl and Ray stays out.
@@ -78,12 +79,16 @@ def _runtime_env() -> dict[str, Any]:
     """What the nodes of a cluster, which inherit nothing from this process, are told.
 
     What `ray job submit --runtime-env-json` says already is left alone: Ray refuses to hear it
-    twice.
+    twice. The run's id and job are for this process alone: with them every run would have an
+    environment of its own, and where two share a working directory, a node that is new to both
+    unpacks it twice, the second time under the feet of the first's workers (Ray 2.60,
+    `download_and_unpack_package(overwrite=True)`; see `code_was_missing`).
     """
     submitted = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")).get(
         "runtime_env", {}
     )
-    variables = {name: os.environ[name] for name in os.environ if _PASSED_ON.fullmatch(name)}
+    names = {name for name in os.environ if _PASSED_ON.fullmatch(name)} - {RUN_ID, JOB}
+    variables = {name: os.environ[name] for name in names}
     variables |= {name: os.environ[name] for name in _QUIET if name in os.environ}
     return {
         "env_vars": {k: v for k, v in variables.items() if k not in submitted.get("env_vars", {})}

@@ -14,12 +14,13 @@ from typing import Any
 
 import ray
 import ray.data
+from ray.exceptions import RayError
 
 from model.bundle import Bundle
 from model.errors import FacemillError
 from pipelines import storage
 from pipelines.bundles.opening import copy_bundle
-from pipelines.cluster.errors import as_resumable_failure
+from pipelines.cluster.errors import as_resumable_failure, code_was_missing
 from pipelines.cluster.shared_disk import require_shared
 from pipelines.manifests.sources import Source, open_source
 from pipelines.predictions import frozen_inputs, layout
@@ -42,6 +43,7 @@ _NO_GPU = (
     "note: Ray counts GPUs, but TensorFlow beside them finds none, so the network ran on cores: "
     "install deploy/requirements-gpu.lock on those nodes, or give `plan` fused"
 )
+_TRIES = 3  # of the whole pool of workers; see `code_was_missing`
 QUARANTINE_SAMPLE = 400  # inputs before `max_quarantine` is looked at: fewer say little
 
 
@@ -95,7 +97,7 @@ def _score(job: ScoringJob, lease: Lease, started: float) -> Scored:
     copy_bundle(job.bundle, layout.path(output, layout.BUNDLE))
     with phase("score") as facts:
         facts["skipped"], facts["shards"] = skipped, len(pending)
-        records = _run(job.settings, frozen, pending, lease) if pending else {}
+        records = _run_with_retries(job.settings, frozen, pending, lease)
     seconds = time.monotonic() - started
     with phase("record") as facts:
         record = write_run(output, job.lineage(), frozen, records, seconds, lease.confirm)
@@ -131,6 +133,22 @@ def _freeze(job: ScoringJob) -> tuple[frozen_inputs.FrozenInputs, Growth | None]
         drop = options.rerun.drop_deleted
         return increment.grow(output, frozen, job.source.parts(), rows, drop)
     return frozen, None
+
+
+def _run_with_retries(
+    settings: Settings, frozen: frozen_inputs.FrozenInputs, pending: list[int], lease: Lease
+) -> dict[int, ShardRecord]:
+    """`_run`; what is left once more, if a worker found no code of facemill on its node."""
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            return _run(settings, frozen, pending, lease) if pending else {}
+        except RayError as error:
+            if not (tries_left and code_was_missing(error)):
+                raise
+            note("a node had lost facemill's code for a moment, as Ray now and then does: going on")
+        committed = frozen_inputs.committed(settings.output)
+        pending = [index for index in pending if index not in committed]
+    return {}
 
 
 def _run(

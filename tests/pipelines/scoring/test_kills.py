@@ -46,6 +46,24 @@ def test_images_that_kill_a_worker_cost_themselves_and_no_other_row(
     assert list((tmp_path / "out" / "attempts").iterdir()) == []
 
 
+def test_a_node_that_lost_the_code_for_a_moment_costs_no_run(
+    faces_dir: Path, untrained: Bundle, tmp_path: Path, ray_session: None,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    folder = tmp_path / "faces"
+    folder.mkdir()
+    face = next(faces_dir.glob("*.jpg")).read_bytes()
+    for name in ("1.jpg", "2.jpg"):
+        (folder / name).write_bytes(face)
+    (folder / "3.jpg").write_bytes(poisoned(face, f"uncoded:{tmp_path / 'found'};"))
+    options = score_options(
+        images=(str(folder),), output=str(tmp_path / "out"), shard_rows=1, decoder=DECODER
+    )
+    assert score(options, untrained).record["scored"] == 3
+    assert verify(options.output).problems == ()
+    assert capsys.readouterr().err.count("lost facemill's code for a moment") == 1
+
+
 def test_what_fails_in_a_worker_is_told_by_its_own_words(
     faces_dir: Path, untrained: Bundle, tmp_path: Path, ray_session: None
 ) -> None:
