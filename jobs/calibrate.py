@@ -34,7 +34,7 @@ class CalibrateOptions:
 
 def job(options: CalibrateOptions) -> None:
     """Calibrate and print what was fitted."""
-    from pipelines.bundles.calibrating import LabelledImages, check_manifest, complete, summary
+    from pipelines.bundles import calibrating
     from pipelines.bundles.opening import copy_bundle, open_bundle
     from pipelines.manifests.manifest import read_manifest
 
@@ -46,12 +46,13 @@ def job(options: CalibrateOptions) -> None:
     storage.require_readable(source, "`manifest`")
     table = read_manifest(source, ["uri", "age_years", "gender", "split"])
     if not options.other_manifest:
-        check_manifest(bundle, table, source)
+        calibrating.check_manifest(bundle, table, source)
+    calibrating.require_unseen(bundle, table, source)
     storage.require_writable(output, "`output`")
     start_ray()
     with tempfile.TemporaryDirectory() as folder:
-        images = LabelledImages(table, bundle.input)
-        calibrated = complete(bundle, images, Path(folder))
+        images = calibrating.LabelledImages(table, bundle.input)
+        calibrated = calibrating.complete(bundle, images, Path(folder))
         if not any(calibrated.record["calibration"].get(name) for name in ("gender", "age")):
             raise UsageError(
                 f"`manifest` {source} has too few labelled val images to fit anything: give one "
@@ -61,7 +62,7 @@ def job(options: CalibrateOptions) -> None:
     cli.print_table(
         f"calibrated {bundle.name} ({bundle.id} is now {calibrated.id})",
         [
-            *summary(dict(calibrated.record)),
+            *calibrating.summary(dict(calibrated.record)),
             ("bundle", output),
             ("next", f"python -m jobs.score --images FOLDER --bundle {output} --output runs/score"),
         ],

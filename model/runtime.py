@@ -5,9 +5,12 @@ import os
 import platform
 import sys
 import tempfile
+import threading
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
+
+_ONE_AT_A_TIME = threading.RLock()  # the descriptor is the process's: two would restore another's
 
 
 @contextlib.contextmanager
@@ -18,8 +21,8 @@ def captured_stderr() -> Generator[None]:
     says (tensorflow#100442), so the file descriptor itself is redirected for that moment.
     """
     sys.stderr.flush()
-    saved = os.dup(2)
-    with tempfile.TemporaryFile() as held:
+    with _ONE_AT_A_TIME, tempfile.TemporaryFile() as held:
+        saved = os.dup(2)
         os.dup2(held.fileno(), 2)
         try:
             yield

@@ -19,6 +19,7 @@ from model.preprocessing import InputSpec
 from pipelines.images.decoding import DecodedImages, decode_in_parts
 from pipelines.images.pixel_cache import CachedPixels
 from pipelines.manifests import manifest
+from pipelines.manifests.seen import share_seen
 from pipelines.manifests.splits import SPLITS
 from pipelines.telemetry.log import note
 from pipelines.telemetry.phases import phase
@@ -36,6 +37,23 @@ def check_manifest(bundle: Bundle, table: pa.Table, source: str) -> None:
             f"the bundle was trained on manifest {trained_on}, `manifest` {source} is {fingerprint}: its "
             "val split may hold images that were trained on; give the same manifest, or "
             "`other_manifest` if you know that they are apart"
+        )
+
+
+def require_unseen(bundle: Bundle, table: pa.Table, source: str) -> None:
+    """Refuse to calibrate on images that the bundle learned from.
+
+    Raises:
+        UsageError: its val split holds some.
+    """
+    is_val: Any = np.array(table["split"].to_pylist()) == "val"
+    val = table.filter(pa.array(is_val))
+    if share := share_seen(bundle.record, val):
+        final = " It is a final network: its calibration comes from its folds."
+        raise UsageError(
+            f"the bundle has learned from {share:.0%} of the val images of `manifest` {source}, so "
+            "probabilities and intervals fitted there would be too sure: give images that it never "
+            f"saw.{final if bundle.record.get('cross_fitting') else ''}"
         )
 
 
@@ -85,7 +103,7 @@ def complete(bundle: Bundle, images: LabelledImages, folder: Path) -> Bundle:
         ManifestError: there is no labelled val image that can be decoded.
     """
     predictor = Predictor(bundle, batch_size=64)
-    raw = {split: _columns(predictor, images, split) for split in SPLITS if images.has(split)}
+    raw = {split: columns_of(predictor, images, split) for split in SPLITS if images.has(split)}
     fitted: dict[str, Any] = {}
     if val := raw.get("val"):
         ages, genders = (manifest.codes(val.rows, name) for name in ("age_years", "gender"))
@@ -110,14 +128,24 @@ def complete(bundle: Bundle, images: LabelledImages, folder: Path) -> Bundle:
 
 
 @dataclasses.dataclass(frozen=True)
-class _SplitColumns:
+class SplitColumns:
     """Statistics of a split's pictures, raw predictions of val and test, and their rows."""
 
     columns: dict[str, Any]
     rows: pa.Table
 
 
-def _columns(predictor: Predictor, images: LabelledImages, split: str) -> _SplitColumns:
+def columns_of(predictor: Predictor, images: LabelledImages, split: str) -> SplitColumns:
+    """What the network says of a split's images, before calibration; of train, the pictures alone.
+
+    Args:
+        predictor: the network.
+        images: of a manifest.
+        split: train, val or test.
+
+    Raises:
+        ManifestError: no image of train or val can be decoded; of test there are then no rows.
+    """
     parts: list[dict[str, Any]] = []
     rows: list[pa.Table] = []
     with phase(f"measure_{split}") as facts:
@@ -131,14 +159,14 @@ def _columns(predictor: Predictor, images: LabelledImages, split: str) -> _Split
             if split != "test":  # such as a test split that is kept unlabelled
                 raise
             note(f"note: test is not measured: {error}")
-            return _SplitColumns({}, images.table.slice(0, 0))
+            return SplitColumns({}, images.table.slice(0, 0))
         columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         facts["images"] = len(columns["width"])
-    return _SplitColumns(columns, pa.concat_tables(rows))
+    return SplitColumns(columns, pa.concat_tables(rows))
 
 
 def _measure(
-    bundle: Bundle, part: _SplitColumns, fitted: Mapping[str, Any]
+    bundle: Bundle, part: SplitColumns, fitted: Mapping[str, Any]
 ) -> tuple[dict[str, Estimate], Constants]:
     """Metrics of raw predictions under a calibration, and what constants would score."""
     bins = calibration.own_bins(bundle.heads)
@@ -171,5 +199,6 @@ def summary(record: dict[str, Any]) -> list[tuple[str, str]]:
                 f"covers {figures['coverage']:.1%}, {figures['least_decade']:.1%} to "
                 f"{figures['most_decade']:.1%} by true decade, {figures['width_years']:.1f} years wide"
             )
-            lines.append((f"  {method}", text + " (halves of val)"))
+            halves = "the out-of-fold rows" if fitted.get("split") == "out_of_fold" else "val"
+            lines.append((f"  {method}", f"{text} (halves of {halves})"))
     return lines or [("calibration", "none: too few labelled val images")]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy.typing as npt
 import pyarrow as pa
 
-from model.bundle import Bundle, write_bundle
+from model.bundle import Bundle, with_details, write_bundle
 from model.layer_graph import layers_of
 from model.runtime import import_tensorflow
 from pipelines import storage
@@ -27,6 +27,7 @@ def finish(
     weights: Sequence[npt.NDArray[Any]],
     details: Mapping[str, Any],
     images: LabelledImages,
+    from_folds: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """Measure the network as scoring will run it, and write history, curves and the bundle.
 
@@ -35,6 +36,8 @@ def finish(
         weights: of the best epoch, in the order of `network.set_weights`.
         details: of the run, for bundle.json.
         images: of the manifest.
+        from_folds: calibration, profile and metrics of a network that saw all of these images,
+            which hence cannot be measured on them; else it is.
 
     Returns:
         The bundle; its files lie below `output`/bundle, the record written last.
@@ -61,6 +64,9 @@ def finish(
         )  # fmt: skip
         graph = network_png(layers_of(plain), f"{recipe.name}: layers")
         storage.write_bytes(storage.join(output, layout.NETWORK), graph)
-        bundle = complete(plain, images, Path(folder) / "complete")
+        place = Path(folder) / "complete"
+        bundle = (
+            with_details(plain, place, from_folds) if from_folds else complete(plain, images, place)
+        )
         copy_bundle(bundle, storage.join(output, layout.BUNDLE))
     return bundle
