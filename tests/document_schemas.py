@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipelines.manifests import manifest
-from pipelines.predictions import out_of_fold, schemas
+from pipelines.predictions import out_of_fold, schemas, suspects
 from pipelines.scoring import evaluation
 from pipelines.storage import tables
 
@@ -23,6 +23,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     "rejects": manifest.REJECTS_SCHEMA,
     "evaluation": evaluation.EVALUATION_SCHEMA,
     "out_of_fold": out_of_fold.OUT_OF_FOLD_SCHEMA,
+    "suspects": suspects.SUSPECTS_SCHEMA,
 }
 _BLOCK = re.compile(r"(<!-- schema:(\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

@@ -25,6 +25,7 @@ from pipelines.manifests import manifest
 from pipelines.manifests.seen import share_seen
 from pipelines.manifests.splits import Fold, identities
 from pipelines.predictions import out_of_fold
+from pipelines.predictions.suspects import suspects
 from pipelines.storage import tables
 from pipelines.storage.lease import Lease
 from pipelines.telemetry.phases import phase
@@ -229,4 +230,5 @@ def _measured(job: TrainingJob, parts: Sequence[Part], trained: Sequence[Trained
             tables.write_table(uri, out_of_fold.joined([*map(tables.read_table, places)], heads))
         rows = tables.read_table(uri)
         facts["images"] = rows.num_rows
+        tables.write_table(storage.join(job.output, layout.SUSPECTS), suspects(rows))
         return measure_folds(job, rows, trained)
