@@ -45,9 +45,9 @@ def job(options: CalibrateOptions) -> None:
     source = storage.normalize(options.manifest)
     storage.require_readable(source, "`manifest`")
     table = read_manifest(source, ["uri", "age_years", "gender", "split"])
+    calibrating.require_unseen(bundle, table, source)
     if not options.other_manifest:
         calibrating.check_manifest(bundle, table, source)
-    calibrating.require_unseen(bundle, table, source)
     storage.require_writable(output, "`output`")
     start_ray()
     with tempfile.TemporaryDirectory() as folder:

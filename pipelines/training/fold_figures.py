@@ -46,7 +46,7 @@ def measure_folds(job: TrainingJob, rows: pa.Table, trained: Sequence[Trained]) 
     """Measure all out-of-fold rows and write metrics.json.
 
     Raises:
-        UsageError: `compare` names no run with folds, or one of other images.
+        UsageError: `compare` names a run of other images.
     """
     heads = job.recipe.kept_heads
     age, female = (out_of_fold.truth(rows, name) for name in ("age_years", "gender"))
@@ -64,15 +64,28 @@ def measure_folds(job: TrainingJob, rows: pa.Table, trained: Sequence[Trained]) 
         "constants": dataclasses.asdict(constant),
     }
     if job.options.cross_fitting.compare:
-        record["compared"] = _compared(rows, storage.normalize(job.options.cross_fitting.compare))
+        place = storage.normalize(job.options.cross_fitting.compare)
+        theirs = tables.read_table(storage.join(place, layout.OUT_OF_FOLD))
+        record["compared"] = compared(rows, theirs, place)
     tables.write_json(storage.join(job.output, layout.METRICS), record)
     return Measured(rows, record)
 
 
-def _compared(rows: pa.Table, place: str) -> dict[str, Any]:
-    uri = storage.join(place, layout.OUT_OF_FOLD)
-    storage.require_readable(uri, "`compare`")
-    return compared(rows, tables.read_table(uri), place)
+def require_comparable(job: TrainingJob) -> None:
+    """Say before hours of training that there is nothing to compare with.
+
+    Raises:
+        UsageError: `compare` names no run with folds, or one that is not done.
+    """
+    if not job.options.cross_fitting.compare:
+        return
+    place = storage.normalize(job.options.cross_fitting.compare)
+    storage.require_readable(place, "`compare`")
+    if not storage.exists(storage.join(place, layout.OUT_OF_FOLD)):
+        raise UsageError(
+            f"`compare` {place} has no {layout.OUT_OF_FOLD}: give the `output` of a run with "
+            "`folds`, once all of its folds are done"
+        )
 
 
 def agreed_epochs(histories: Sequence[Sequence[Mapping[str, float]]], recipe: Recipe) -> int:

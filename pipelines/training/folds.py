@@ -6,7 +6,9 @@ and shared. As many trainings run at once as the cluster has room for, each in a
 driver, below one lease.
 """
 
+import contextlib
 import dataclasses
+import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -28,11 +30,12 @@ from pipelines.predictions import out_of_fold
 from pipelines.predictions.suspects import suspects
 from pipelines.storage import tables
 from pipelines.storage.lease import Lease
+from pipelines.telemetry.log import note
 from pipelines.telemetry.phases import phase
 from pipelines.training import layout
 from pipelines.training.claim import Trained, TrainingJob, claim
 from pipelines.training.final import train_final
-from pipelines.training.fold_figures import Measured, measure_folds
+from pipelines.training.fold_figures import Measured, measure_folds, require_comparable
 from pipelines.training.preparing import by_split, cache_of, drop_decoded, require_labels
 from pipelines.training.run import Together, train_under
 
@@ -86,6 +89,7 @@ def train_folds(job: TrainingJob, cpus_per_worker: int = 1, at_once: int = 1) ->
         names = ["uri", "age_years", "gender", "split"]
         table = manifest.labelled(manifest.read_manifest(job.manifest, names), None)
         _require_unseen(job, table)
+        require_comparable(job)
         parts = parts_of(job, table)
         claim(job, manifest.fingerprint(table))
         pixels = _pixels(job, table, parts)
@@ -174,22 +178,26 @@ def _require_unseen(job: TrainingJob, table: pa.Table) -> None:
 
 
 def _at_once(one: Callable[[Part], Trained], parts: Sequence[Part], count: int) -> list[Trained]:
-    """Do all parts, so many at a time; after a failure no other is begun.
+    """Do all parts, so many at a time; after a failure no other is begun, and those at work end.
 
     Raises:
         FacemillError: of the first that failed.
     """
-    waiting = [*parts]
+    waiting = queue.SimpleQueue[Part]()
+    for part in parts:
+        waiting.put(part)
     done: dict[int, Trained] = {}
     failed: list[BaseException] = []
 
     def work() -> None:
-        while waiting and not failed:
-            try:
-                part = waiting.pop(0)
-                done[part.index] = one(part)
-            except BaseException as error:  # raised again below, in the driver's own thread
-                failed.append(error)
+        with contextlib.suppress(queue.Empty):
+            while not failed:
+                part = waiting.get_nowait()
+                try:
+                    done[part.index] = one(part)
+                except BaseException as error:  # raised again below, in the driver's own thread
+                    failed.append(error)
+                    note(f"{part.job.part}: {error}; those at work go on, no other is begun")
 
     threads = [threading.Thread(target=work, daemon=True) for _ in range(min(count, len(parts)))]
     for thread in threads:
