@@ -104,16 +104,23 @@ def _copies_say(group: pd.Series, labelled: list[str]) -> pd.Series:
     return told.where(torn, None)
 
 
-def groups_found(table: pa.Table, first: int) -> tuple[int, int]:
-    """How many groups of torn copies have a label among the first suspects, and how many there are.
+def torn_copies(table: pa.Table) -> pd.DataFrame:
+    """Groups of copies whose labels contradict each other, by when the ranking comes to them.
 
     Such a group surely holds a wrong label, and the ranking does not know of it: its recall.
 
     Args:
         table: of `SUSPECTS_SCHEMA`.
-        first: how many suspects to look at.
+
+    Returns:
+        A row for each label and group: those of its first suspect, and `years` between the ages
+        (NaN for gender).
     """
-    rows: Any = table.select(["rank", "label", "duplicate_group", "copies_say"]).to_pandas()
-    torn = rows[rows["copies_say"].notna()]
-    keys = torn["label"].astype(str) + torn["duplicate_group"]
-    return int(keys[torn["rank"] <= first].nunique()), int(keys.nunique())
+    rows: Any = table.to_pandas()
+    torn = rows[rows["copies_say"].notna()].sort_values("rank")
+    torn = torn.drop_duplicates(["label", "duplicate_group"], ignore_index=True)
+    apart = [
+        np.ptp([float(age) for age in row.copies_say.split(", ")]) if row.label == "age" else np.nan
+        for row in torn.itertuples()
+    ]
+    return torn.assign(years=np.array(apart, dtype=float))

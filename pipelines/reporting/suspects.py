@@ -9,7 +9,7 @@ import pyarrow as pa
 from model.errors import UsageError
 from pipelines import storage
 from pipelines.predictions import layout
-from pipelines.predictions.suspects import LABELS, groups_found
+from pipelines.predictions.suspects import LABELS, torn_copies
 from pipelines.reporting import contact_sheet, page
 from pipelines.reporting.contact_sheet import Sheet
 from pipelines.reporting.sections import Section, Table
@@ -18,6 +18,7 @@ from pipelines.storage import tables
 _SHOWN = 100  # suspects in the table, and faces if asked for
 _RECALL_AT = (50, 100, 200, 500, 1000, 2000)
 _MOST_GROUPS = 500
+_FAR_YEARS = 10  # what lies closer, annotators may well disagree about
 Row = Mapping[str, Any]
 
 HOW = (
@@ -71,12 +72,12 @@ def _tiles(table: pa.Table) -> list[tuple[str, str, str]]:
     """How many suspects there are of each label, and how many torn copies are among the first."""
     rows: Any = table.select(["label", "implausible"]).to_pandas()
     counts = rows[rows["implausible"]]["label"].astype(str).value_counts()
-    found, groups = groups_found(table, 500)
+    torn = torn_copies(table)
     how = {"age": "outside the interval", "gender": "by confident learning"}
     return [
         *((f"{label} suspects", f"{counts.get(label, 0):,}", how[label]) for label in LABELS),
-        ("torn copies", f"{groups:,}", "groups of one picture with several labels"),
-        ("of them found", f"{found:,}", "with a label among the first 500"),
+        ("torn copies", f"{len(torn):,}", "groups of one picture with several labels"),
+        ("of them found", f"{(torn['rank'] <= 500).sum():,}", "with a label among the first 500"),
     ]
 
 
@@ -95,20 +96,33 @@ def _ranked(first: Sequence[Row]) -> Section:
 
 def _copies(table: pa.Table) -> Section:
     """How many torn copies the ranking finds by itself, and which they are."""
-    recall: list[tuple[object, ...]] = []
-    for first in _RECALL_AT:
-        if first < table.num_rows or not recall:
-            found, groups = groups_found(table, first)
-            recall.append((first, found, f"{found / groups:.0%}" if groups else "–"))
-    rows: Any = table.to_pandas()
-    torn = rows[rows["copies_say"].notna()].drop_duplicates(["label", "duplicate_group"])
+    torn = torn_copies(table)
+    kinds = {
+        "gender": torn["label"] == "gender",
+        "age": torn["label"] == "age",
+        f"age, over {_FAR_YEARS} years apart": torn["years"] > _FAR_YEARS,
+    }
+    recall: list[tuple[object, ...]] = [
+        (
+            f"{first:,}",
+            *(
+                f"{(torn.loc[kind, 'rank'] <= first).sum():,} of {kind.sum():,}"
+                for kind in kinds.values()
+            ),
+        )
+        for first in _RECALL_AT
+        if first <= table.num_rows or first == _RECALL_AT[0]
+    ]
     listed: list[tuple[object, ...]] = [
-        (row.label, row.copies_say, row.answered, row.uri)
+        (row.rank, row.label, row.copies_say, row.answered, row.uri)
         for row in torn.head(_MOST_GROUPS).itertuples()
     ]
-    found_table = Table("Groups found", ("suspects looked at", "groups", "share"), recall)
+    found_table = Table("Groups found", ("suspects looked at", *kinds), recall)
     groups_table = Table(
-        "Torn copies", ("label", "copies say", "answered", "one of them"), listed, folded=True
+        "Torn copies",
+        ("rank", "label", "copies say", "answered", "one of them"),
+        listed,
+        folded=True,
     )
     words = (
         "Byte-identical files with different labels surely hold a wrong one. The ranking does not "
