@@ -8,6 +8,7 @@ driver, below one lease.
 
 import contextlib
 import dataclasses
+import os
 import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -202,9 +203,14 @@ def _at_once(one: Callable[[Part], Trained], parts: Sequence[Part], count: int) 
     threads = [threading.Thread(target=work, daemon=True) for _ in range(min(count, len(parts)))]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        while thread.is_alive():
-            thread.join(0.5)  # Ctrl-C comes through between two of them
+    try:
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(0.5)  # Ctrl-C comes through between two of them
+    except KeyboardInterrupt:
+        # Nothing ends a `fit`, and a thread that asks Ray once it is shut down starts another Ray.
+        note("interrupted: the same command continues where it stopped")
+        os._exit(130)
     if failed:
         raise failed[0]
     return [done[part.index] for part in parts]
