@@ -33,7 +33,9 @@ def write_float(network: "keras.Model", folder: Path) -> None:
         network.export(str(path), format="openvino", verbose=False)
     core = openvino.Core()
     core.set_property({"ENABLE_MMAP": False})  # the file is written anew while it is read
-    _write(core.read_model(path), path)
+    converted = core.read_model(path)
+    _keep_order(converted)
+    _write(converted, path)
 
 
 def write_int8(pixels: npt.NDArray[np.uint8], folder: Path) -> None:
@@ -80,6 +82,23 @@ def _write(network: Any, path: Path) -> None:
     for key in list(network.rt_info):
         del network.rt_info[key]
     openvino.save_model(network, path, compress_to_fp16=False)
+
+
+def _keep_order(network: Any) -> None:
+    """Put a clamp that changes nothing behind the conversion of bytes into floats.
+
+    OpenVINO would else transpose the bytes before it converts them, and bring the floats back into
+    the order that its convolutions want: 40 of 600 microseconds an image.
+    """
+    from openvino import opset13
+
+    (pixels,) = network.get_parameters()
+    for target in pixels.output(0).get_target_inputs():
+        floats = target.get_node().output(0)
+        readers = list(floats.get_target_inputs())
+        clamped = opset13.clamp(floats, 0.0, 255.0)
+        for reader in readers:
+            reader.replace_source_output(clamped.output(0))
 
 
 def _halve(network: Any) -> None:
