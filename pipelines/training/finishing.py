@@ -8,12 +8,13 @@ from typing import Any
 import numpy.typing as npt
 import pyarrow as pa
 
-from model.bundle import Bundle, with_details, write_bundle
+from model.bundle import Bundle, write_bundle
 from model.layer_graph import layers_of
 from model.runtime import import_tensorflow
 from pipelines import storage
 from pipelines.bundles.calibrating import LabelledImages, complete
 from pipelines.bundles.opening import copy_bundle
+from pipelines.bundles.unseen import complete_with
 from pipelines.figures.curves import curves_png
 from pipelines.figures.network import network_png
 from pipelines.storage import tables
@@ -65,8 +66,9 @@ def finish(
         graph = network_png(layers_of(plain), f"{recipe.name}: layers")
         storage.write_bytes(storage.join(output, layout.NETWORK), graph)
         place = Path(folder) / "complete"
-        bundle = (
-            with_details(plain, place, from_folds) if from_folds else complete(plain, images, place)
-        )
+        if from_folds:
+            bundle = complete_with(plain, from_folds, place)
+        else:
+            bundle = complete(plain, images, place, job.options.run.int8)
         copy_bundle(bundle, storage.join(output, layout.BUNDLE))
     return bundle

@@ -20,7 +20,7 @@ from model.bundle import RECORD_FILE
 from model.errors import UsageError
 from model.predictor import Predictor
 from pipelines import storage
-from pipelines.bundles.calibrating import LabelledImages, columns_of
+from pipelines.bundles.calibrating import LabelledImages, walk
 from pipelines.bundles.opening import open_bundle
 from pipelines.cluster.errors import as_resumable_failure
 from pipelines.images.pixel_cache import CachedPixels, decoded
@@ -224,12 +224,11 @@ def _answer(part: Part, trained: Trained, together: Together) -> None:
     with together.alone, phase("out_of_fold") as facts:
         bundle = open_bundle(trained.bundle_uri)
         images = LabelledImages(part.table, bundle.input, by_split(part.table, together.pixels))
-        answered = columns_of(Predictor(bundle), images, "test")
+        answered = walk(images, "test", {"float32": Predictor(bundle)})
         if not answered.rows.num_rows:
             raise UsageError(f"{part.job.part}: none of its images can be decoded")
-        rows = out_of_fold.of_one_fold(
-            answered.columns, answered.rows, part.index, bundle.id, bundle.heads
-        )
+        columns = answered.statistics | answered.answers["float32"]
+        rows = out_of_fold.of_one_fold(columns, answered.rows, part.index, bundle.id, bundle.heads)
         tables.write_table(uri, rows)
         facts["part"], facts["images"] = part.job.part, rows.num_rows
 

@@ -25,8 +25,8 @@ from model.metrics import Estimate
 from model.predictor import Predictor
 from model.presets import preset
 from model.recipes import Recipe
-from pipelines.bundles.calibrating import require_unseen
 from pipelines.bundles.opening import open_bundle
+from pipelines.bundles.unseen import require_unseen
 from pipelines.images.decoding import decode_manifest
 from pipelines.images.drawn_faces import draw_faces
 from pipelines.manifests import manifest
