@@ -160,10 +160,14 @@ class ScoreOptions:
     SAVED_IN: ClassVar[str] = layout.JOB
 
     images: Annotated[tuple[str, ...], "URI ..."] = ()
-    """Folder, s3://bucket/prefix or .tar of images; or a few picture files."""
+    """Folder or prefix (s3://bucket/…) of images, of archives of images (.tar, .tar.gz, .zip) or of
+    Parquet files with a column of images; or one of these files; or a few picture files."""
     manifest: Annotated[str | None, "URI"] = None
     """Instead of images: output of jobs.ingest, a Parquet with a uri column, or the manifest.json
     of an Amazon S3 Inventory in Parquet."""
+    keep_columns: Annotated[str | None, "COLUMNS"] = None
+    """Columns of the manifest, or beside the pictures in Parquet, that go into the predictions as
+    they are: id or id,camera."""
     bundle: Annotated[str | None, "URI"] = None
     """Bundle folder or s3:// prefix; default: the newest shipped one."""
     output: Annotated[str | None, "URI"] = None
@@ -182,6 +186,19 @@ class ScoreOptions:
     limits: Limits = dataclasses.field(default_factory=Limits)
     rerun: Rerun = dataclasses.field(default_factory=Rerun)
     data_set: DataSet = dataclasses.field(default_factory=DataSet)
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The names of `keep_columns`.
+
+        Raises:
+            UsageError: one is a name of our own, or stands there twice.
+        """
+        from pipelines.predictions.schemas import require_free_names
+
+        names = tuple(filter(None, (self.keep_columns or "").split(",")))
+        require_free_names(names)
+        return names
 
     @property
     def place(self) -> str:
@@ -208,7 +225,8 @@ class EvaluateOptions:
     split: Literal["train", "val", "test", "all"] = "test"
     """Split of the manifest to measure on."""
     images: Annotated[str | None, "URI"] = None
-    """Instead of a manifest: a folder, prefix or tar of images with UTKFace names, all used."""
+    """Instead of a manifest: images as jobs.ingest takes them, with UTKFace names or with labels
+    beside them, all used."""
     faces: Literal["auto", "find", "whole"] = "auto"
     """find: faces are found anew, as scoring does, and labels joined to them by the rule of
     jobs.ingest; whole: each picture is one aligned face; auto: as the manifest has them."""

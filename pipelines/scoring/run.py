@@ -72,7 +72,7 @@ def score(options: ScoreOptions, bundle: Bundle, source: Source | None = None) -
             up.
     """
     started = time.monotonic()
-    source = source or open_source(options.images, options.manifest)
+    source = source or open_source(options.images, options.manifest, options.kept)
     with as_resumable_failure("scored"), Lease(options.place) as lease:
         job = claim(resolve(options, bundle, source))
         adopt_run(job.settings.run_id)

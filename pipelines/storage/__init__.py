@@ -16,12 +16,10 @@ from model.errors import StorageError
 from pipelines.storage import local, s3, writes
 from pipelines.storage.entries import FileEntry
 from pipelines.storage.s3_client import s3_files
-from pipelines.storage.uris import is_local, join, normalize, split_s3
+from pipelines.storage.uris import file_of, is_local, is_row, join, normalize, split_s3
 from pipelines.storage.writes import announced
 
-__all__ = ["is_local", "join", "normalize", "split_s3", "writes"]
-
-_TAR_MEMBER = ".tar#"  # a member's URI is `faces.tar#folder/name.jpg`
+__all__ = ["file_of", "is_local", "is_row", "join", "normalize", "split_s3", "writes"]
 
 
 class Store(Protocol):
@@ -56,21 +54,13 @@ def store_of(uri: str) -> Store:
     return local if is_local(uri) else s3
 
 
-def file_of(uri: str) -> str:
-    """The tar that a member's URI lies in; any other URI as it is."""
-    before, mark, _ = uri.partition(_TAR_MEMBER)
-    return f"{before}.tar" if mark else uri
-
-
 def read_bytes(uri: str, offset: int | None = None, length: int | None = None) -> bytes:
-    """The bytes of a file; with `offset`, the `length` bytes there (a member of a tar).
+    """The bytes of a file; with `offset`, at most the `length` bytes from there on.
 
     Raises:
         FileNotFoundError: it is not there.
         OSError: anything else; the store may have failed, so this says nothing about the file.
     """
-    if offset is not None:
-        uri = file_of(uri)
     return store_of(uri).read(uri, offset, length)
 
 

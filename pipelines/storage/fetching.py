@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 import obstore
 
 from pipelines import storage
+from pipelines.storage.archives import is_streamed, read_member
+from pipelines.storage.failures import ReadFailure
 from pipelines.storage.s3_client import as_os_errors, s3_store
 
 # A 100-megapixel JPEG has 50 MB. 32 files of this size read ahead would still fit a worker; a film
@@ -27,19 +29,6 @@ _READABLE: dict[str, str] = {}  # bucket -> an object of it that this process ha
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-class ReadFailure(Exception):
-    """One file that is not there or may not be read: a quarantine row.
-
-    Attributes:
-        reason: `not_found`, `denied`, `not_a_file`, `file_too_large` or `bad_key`.
-    """
-
-    def __init__(self, reason: str, message: str) -> None:
-        """Keep `reason` (for grouping) beside `message` (for a person)."""
-        super().__init__(message)
-        self.reason = reason
 
 
 def fetch(
@@ -81,9 +70,9 @@ def fetch(
 def _read(uri: str, entry: Mapping[str, Any]) -> bytes:
     """The bytes of a file that is one, and not too large."""
     offset, length = entry.get("offset"), entry.get("bytes")
-    if offset is not None:  # the tar was listed, so this is a file
+    if offset is not None:  # its archive was listed, so this is a file
         _require_size(uri, length or 0)
-        return storage.read_bytes(uri, offset, length)
+        return read_member(uri, offset, length)
     if storage.is_local(uri):
         status = os.stat(uri)
         if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
@@ -147,8 +136,9 @@ def _is_bucket_readable(denied_uri: str, others: Sequence[Mapping[str, Any]]) ->
 
 
 def fetch_all(entries: Sequence[Mapping[str, Any]]) -> Generator[bytes | ReadFailure]:
-    """`fetch` for each entry, in order; S3 is read ahead, a local disk is not."""
-    if not entries or not storage.store_of(str(entries[0]["uri"])).READS_AHEAD:
+    """`fetch` for each entry, in order; S3 is read ahead, a local disk or a stream is not."""
+    uris = [str(entry["uri"]) for entry in entries]
+    if not any(storage.store_of(uri).READS_AHEAD for uri in uris) or any(map(is_streamed, uris)):
         yield from map(fetch, entries)
         return
     yield from read_ahead(functools.partial(fetch, others=entries), entries, _READ_AHEAD)

@@ -4,6 +4,7 @@ Credentials, region and endpoint come from the standard AWS variables (`AWS_ENDP
 """
 
 import contextlib
+import io
 import os
 import re
 from collections.abc import Callable
@@ -103,20 +104,26 @@ def open_reader(uri: str) -> Any:
     return _BytesReader(obstore.open_reader(store, key))
 
 
-class _BytesReader:
-    """A reader of obstore's whose bytes are Python's, which tarfile wants."""
+class _BytesReader(io.RawIOBase):
+    """A reader of obstore's as a file of Python's, which tarfile, zipfile and pyarrow want."""
 
     def __init__(self, reader: Any) -> None:
-        self.reader, self.seek, self.tell = reader, reader.seek, reader.tell
+        self.reader = reader
 
-    def __enter__(self) -> "_BytesReader":
-        return self
+    def readable(self) -> bool:
+        return True
 
-    def __exit__(self, *_: object) -> None:
-        pass
+    def seekable(self) -> bool:
+        return True
 
-    def read(self, size: int) -> bytes:
-        return bytes(self.reader.read(size))
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self.reader.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self.reader.tell()
+
+    def read(self, size: int = -1) -> bytes:
+        return bytes(self.reader.read(size if size >= 0 else None))
 
 
 def require_readable(uri: str, argument: str) -> None:

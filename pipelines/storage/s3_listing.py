@@ -11,15 +11,15 @@ from obstore import exceptions as obstore_errors
 
 from pipelines.storage.entries import IMAGE_SUFFIXES, FileEntry, has_image_name, is_hidden
 from pipelines.storage.s3_client import as_os_errors, s3_files, s3_store
-from pipelines.storage.uris import split_s3
+from pipelines.storage.uris import is_archive_name, split_s3
 
 _S3_PAGE = 1000  # keys an S3 request gives at most
 _ODD_KEY = "object with invalid path"  # what obstore says of a whole listing with one key like a//b
 
 
 def is_folder(uri: str) -> bool:
-    """Whether it is a prefix: with a slash at its end, or not named like an image or a tar."""
-    return os.path.splitext(uri)[1].lower() not in IMAGE_SUFFIXES | {".tar"}
+    """Whether it is a prefix: with a slash at its end, or not named like an image or an archive."""
+    return not (is_archive_name(uri) or os.path.splitext(uri)[1].lower() in IMAGE_SUFFIXES)
 
 
 def files(uri: str, descend: bool) -> Iterator[FileEntry]:

@@ -5,6 +5,11 @@ import re
 
 from model.errors import StorageError
 
+# Files whose members are inputs; a member's URI is `faces.tar#folder/name.jpg`.
+ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".zip", ".parquet")
+BEFORE_NAME = r"^.*(?:/|(?i:\.tar|\.tar\.gz|\.tgz|\.zip|\.parquet)#)"  # RE2 and Python's own
+_MEMBER = re.compile(r"(\.tar|\.tar\.gz|\.tgz|\.zip|\.parquet)#", re.IGNORECASE)
+_ROW = re.compile(r"\.parquet#\d+$", re.IGNORECASE)
 _CREDENTIAL = re.compile(
     r"://[^/]*@|[?&](\w*secret\w*|\w*access_?key\w*|x-amz-\w+)=", re.IGNORECASE
 )
@@ -34,6 +39,22 @@ def normalize(uri: str) -> str:
 def is_local(uri: str) -> bool:
     """Whether a normalized URI is a path on this machine."""
     return not uri.startswith("s3://")
+
+
+def is_archive_name(uri: str) -> bool:
+    """Whether a file of this name is read as its members."""
+    return uri.lower().endswith(ARCHIVE_SUFFIXES)
+
+
+def file_of(uri: str) -> str:
+    """The archive that a member's URI lies in; any other URI as it is."""
+    mark = _MEMBER.search(uri)
+    return uri[: mark.end() - 1] if mark else uri
+
+
+def is_row(uri: str) -> bool:
+    """Whether it is a row of a Parquet file."""
+    return _ROW.search(uri) is not None
 
 
 def split_s3(uri: str) -> tuple[str, str]:
