@@ -111,6 +111,11 @@ class Rerun:
     drop_deleted: bool = False
     """With incremental: remove the rows of what is gone, and its names; their files are scored
     again."""
+    retry_quarantined: bool = False
+    """Score again what failed in an earlier run of this output, for example after a store was
+    repaired; the files that hold such pictures are scored again as a whole."""
+    retry_no_face: bool = False
+    """With `retry_quarantined`: also pictures in which no face was found."""
     new_version: bool = False
     """Where `output` holds another run, write to OUTPUT/v2, OUTPUT/v3, … instead of refusing."""
     dry_run: bool = False
@@ -120,10 +125,12 @@ class Rerun:
         """Check that they fit together.
 
         Raises:
-            UsageError: something shall be dropped that was not looked for.
+            UsageError: something shall be dropped that was not looked for, or retried without.
         """
         if self.drop_deleted and not self.incremental:
             raise UsageError("`drop_deleted` needs `incremental`, which finds what is gone")
+        if self.retry_no_face and not self.retry_quarantined:
+            raise UsageError("`retry_no_face` needs `retry_quarantined`, which scores again")
 
 
 @dataclasses.dataclass(frozen=True)

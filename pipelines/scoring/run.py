@@ -25,7 +25,7 @@ from pipelines.cluster.shared_disk import require_shared
 from pipelines.manifests.sources import Source, open_source
 from pipelines.predictions import frozen_inputs, layout
 from pipelines.predictions.run_record import NO_FAILURES, ShardRecord, write_run
-from pipelines.scoring import increment
+from pipelines.scoring import increment, retrying
 from pipelines.scoring.choosing import decide
 from pipelines.scoring.claim import ScoringJob, Settings, claim, resolve
 from pipelines.scoring.counters import ScoringCounters
@@ -84,6 +84,8 @@ def _score(job: ScoringJob, lease: Lease, started: float) -> Scored:
     output = job.settings.output
     with phase("freeze") as facts:
         frozen, grown = _freeze(job)
+        if job.settings.options.rerun.retry_quarantined or retrying.is_unfinished(output):
+            retrying.put_back(output, job.settings.options.rerun.retry_no_face)
         facts["inputs"], facts["shards"] = frozen.total, len(frozen.rows)
     _require_shared(job, frozen)
     job = decide(job, frozen)
@@ -102,6 +104,7 @@ def _score(job: ScoringJob, lease: Lease, started: float) -> Scored:
     with phase("record") as facts:
         record = write_run(output, job.lineage(), frozen, records, seconds, lease.confirm)
         facts |= {name: record[name] for name in ("inputs", "scored", "quarantined")}
+    retrying.finish(output)
     return Scored(record, skipped, seconds, grown)
 
 
