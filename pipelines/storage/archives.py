@@ -14,7 +14,7 @@ from pipelines import storage
 from pipelines.storage.entries import FileEntry
 from pipelines.storage.failures import ReadFailure
 from pipelines.storage.parquet_rows import ForwardRows, list_rows
-from pipelines.storage.s3_client import as_os_errors
+from pipelines.storage.store_errors import as_os_errors
 from pipelines.storage.tars import DAMAGED, is_gzipped, list_tar, open_tar
 from pipelines.storage.zips import list_zip, read_zip_member
 

@@ -14,8 +14,9 @@ import obstore
 
 from pipelines import storage
 from pipelines.storage.archives import is_streamed, read_member
+from pipelines.storage.clients import client_of
 from pipelines.storage.failures import ReadFailure
-from pipelines.storage.s3_client import as_os_errors, s3_store
+from pipelines.storage.store_errors import as_os_errors
 
 # A 100-megapixel JPEG has 50 MB. 32 files of this size read ahead would still fit a worker; a film
 # that is named x.jpg would kill it at every try, and its shard would never end.
@@ -45,7 +46,8 @@ def fetch(
 
     Raises:
         OSError: the store could not answer.
-        PermissionError: S3 denies this object, and no other of its bucket is known to be readable.
+        PermissionError: the store denies this object, and no other of its bucket is known to be
+            readable.
     """
     uri = entry["uri"]
     try:
@@ -63,7 +65,7 @@ def fetch(
             raise
         return ReadFailure("not_found", str(error))
     if not storage.is_local(uri):
-        _READABLE[storage.split_s3(uri)[0]] = uri
+        _READABLE[_bucket_of(uri)] = uri
     return data
 
 
@@ -84,13 +86,13 @@ def _read(uri: str, entry: Mapping[str, Any]) -> bytes:
 
 
 def get_object(uri: str) -> bytes:
-    """An object of S3, by one request, whose answer is read only if it is not too large.
+    """An object of a store, by one request, whose answer is read only if it is not too large.
 
     Raises:
         ReadFailure: it is too large, or its key cannot be asked for.
         OSError: as `storage.read_bytes`.
     """
-    store, key = s3_store(uri)
+    store, key = client_of(uri)
     if key != key.strip("/"):
         raise _bad_key(uri)  # the client would ask for another key, without the slashes
     with as_os_errors(uri):
@@ -100,6 +102,11 @@ def get_object(uri: str) -> bytes:
             raise _bad_key(uri) from None
         _require_size(uri, answer.meta["size"])
         return bytes(answer.bytes())
+
+
+def _bucket_of(uri: str) -> str:
+    """`s3://bucket` of an object in it."""
+    return "/".join(uri.split("/", 3)[:3])
 
 
 def _require_size(uri: str, size: int) -> None:
@@ -119,12 +126,12 @@ def _is_bucket_readable(denied_uri: str, others: Sequence[Mapping[str, Any]]) ->
     Then a denial is about the one object (its own policy or key), a row; else the whole bucket is
     shut, as with a revoked key, and that must not turn into bad images.
     """
-    bucket = storage.split_s3(denied_uri)[0]
+    bucket = _bucket_of(denied_uri)
     known_uri = _READABLE.get(bucket)
     step = max(1, len(others) // _TRIED_OTHERS)
     tried = [known_uri] if known_uri else [str(other["uri"]) for other in others[::step]]
     for uri in tried:
-        if uri == denied_uri or storage.is_local(uri) or storage.split_s3(uri)[0] != bucket:
+        if uri == denied_uri or storage.is_local(uri) or _bucket_of(uri) != bucket:
             continue
         try:
             get_object(uri)

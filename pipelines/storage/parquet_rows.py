@@ -16,7 +16,7 @@ from model.errors import StorageError
 from pipelines import storage
 from pipelines.storage.entries import FileEntry
 from pipelines.storage.failures import ReadFailure
-from pipelines.storage.s3_client import as_os_errors
+from pipelines.storage.store_errors import as_os_errors
 
 # Where several columns hold bytes, the first of these is the pictures'.
 _NAMES = ("image", "img", "picture", "photo", "face", "jpg", "jpeg", "png", "webp", "bytes")

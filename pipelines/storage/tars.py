@@ -15,7 +15,7 @@ from typing import Any
 from model.errors import StorageError
 from pipelines import storage
 from pipelines.storage.entries import FileEntry, has_image_name, is_hidden
-from pipelines.storage.s3_client import as_os_errors
+from pipelines.storage.store_errors import as_os_errors
 
 _LOST = "{} {}, and what comes after would be lost: copy it again, or repack it with tar -cf"
 _BOMB = (

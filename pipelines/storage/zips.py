@@ -12,7 +12,7 @@ from model.errors import StorageError
 from pipelines import storage
 from pipelines.storage.entries import FileEntry, is_hidden
 from pipelines.storage.failures import ReadFailure
-from pipelines.storage.s3_client import as_os_errors
+from pipelines.storage.store_errors import as_os_errors
 
 _HEADER = struct.Struct("<4s5H3L2H")  # 30 bytes: signature, …, flags, method, …, two lengths
 _SIGNATURE = b"PK\3\4"

@@ -14,6 +14,7 @@ from pipelines import storage
 from pipelines.storage.archives import read_member
 from pipelines.storage.fetching import ReadFailure, fetch
 from pipelines.storage.listing import list_files, list_roots, require_apart
+from pipelines.storage.s3_client import s3_files
 
 
 def test_a_folder_that_cannot_be_read_ends_the_listing(
@@ -93,8 +94,8 @@ def test_a_name_twice_in_a_tar_is_two_inputs_of_two_uris(tmp_path: Path, bucket:
 
 
 def test_one_odd_key_hides_no_other_of_its_bucket(bucket: str) -> None:
-    name, prefix = storage.split_s3(f"{bucket}/odd")
-    client = storage.s3_files()
+    name, prefix = storage.split_bucket(f"{bucket}/odd")
+    client = s3_files()
     for key in ("a.jpg", "b//c.jpg", "d.jpg", "e/f.jpg", ".hidden/g.jpg"):
         client.call_s3("put_object", Bucket=name, Key=f"{prefix}/{key}", Body=b"face")
     found = [entry.uri.removeprefix(f"{bucket}/odd/") for entry in list_files(f"{bucket}/odd")]
@@ -113,7 +114,7 @@ def _listed(uri: str) -> list[str]:
 
 
 def _put(bucket: str, *keys: str, body: bytes = b"face") -> None:
-    client = storage.s3_files()
+    client = s3_files()
     for key in keys:
         name = bucket.removeprefix("s3://")
         client.call_s3("put_object", Bucket=name, Key=key, Body=b"" if key[-1] == "/" else body)
