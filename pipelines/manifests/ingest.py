@@ -73,10 +73,10 @@ class Ingested:
         }
 
 
-def _label_row(row: dict[str, Any]) -> dict[str, Any]:
+def _label_row(row: dict[str, Any], by_name: bool) -> dict[str, Any]:
     """Label one file from its name; what is wrong with it goes into stage and reason."""
     name = re.sub(BEFORE_NAME, "", row["uri"])
-    if not listing.has_image_name(row["uri"]):
+    if by_name and not listing.has_image_name(row["uri"]):
         reason = "not the name of an image"
         if command := listing.how_to_unpack(name):
             reason = f"a compressed archive: unpack it first, for example with `{command}`"
@@ -95,9 +95,11 @@ def _label_row(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def hash_and_label(batch: pa.Table, with_hash: bool, search: FaceSearch | None = None) -> pa.Table:
+def hash_and_label(
+    batch: pa.Table, with_hash: bool, search: FaceSearch | None = None, by_name: bool = True
+) -> pa.Table:
     """Read and hash each listed file, parse its name and find its faces; a table of `_HASHED`."""
-    rows = [_label_row(row) for row in batch.to_pylist()]
+    rows = [_label_row(row, by_name) for row in batch.to_pylist()]
     _read_labels(rows)
     needs_bytes = with_hash or search is not None
     readable = [row for row in rows if row.get("stage") in (None, "label")] if needs_bytes else []
@@ -141,6 +143,7 @@ def ingest(options: IngestOptions) -> Ingested:
         batch_format="pyarrow",
         fn_kwargs={
             "with_hash": options.hash == "content",
+            "by_name": not listing.is_list(options.place),
             "search": None if options.faces == "whole" else options.finding.search,
         },
     )

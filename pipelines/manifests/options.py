@@ -17,7 +17,8 @@ class IngestOptions:
 
     images: Annotated[str, "URI"]
     """Folder or prefix (s3://bucket/…) of images, of archives of images (.tar, .tar.gz, .zip) or of
-    Parquet files with a column of images; or one of these files."""
+    Parquet files with a column of images; or one of these files; or a .txt, .csv or .parquet that
+    lists images by uri (https:// too)."""
     output: Annotated[str, "URI"] = ""
     """Folder or s3:// prefix for the manifest."""
     labels: str = "auto"

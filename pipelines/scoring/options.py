@@ -168,7 +168,8 @@ class ScoreOptions:
 
     images: Annotated[tuple[str, ...], "URI ..."] = ()
     """Folder or prefix (s3://bucket/…) of images, of archives of images (.tar, .tar.gz, .zip) or of
-    Parquet files with a column of images; or one of these files; or a few picture files."""
+    Parquet files with a column of images; or one of these files; or a .txt, .csv or .parquet that
+    lists images by uri (https:// too); or a few picture files."""
     manifest: Annotated[str | None, "URI"] = None
     """Instead of images: output of jobs.ingest, a Parquet with a uri column, or the manifest.json
     of an Amazon S3 Inventory in Parquet."""

@@ -119,9 +119,10 @@ def _require_shared(job: ScoringJob, frozen: frozen_inputs.FrozenInputs) -> None
     if storage.is_local(output):
         files["output"] = layout.path(output, layout.JOB)
     first = frozen.first_uri()
-    entry = storage.file_of(first) if first and not storage.exists(first) else first
-    if entry and storage.is_local(entry) and storage.exists(entry):
-        files["images" if options.images else "manifest"] = entry
+    if first and storage.is_local(first):
+        entry = first if storage.exists(first) else storage.file_of(first)
+        if storage.exists(entry):
+            files["images" if options.images else "manifest"] = entry
     require_shared(files)
 
 

@@ -13,11 +13,13 @@ from typing import Any, Protocol
 import pyarrow.fs
 
 from model.errors import StorageError
-from pipelines.storage import local, objects, writes
+from pipelines.storage import local, objects, web, writes
 from pipelines.storage.entries import FileEntry
-from pipelines.storage.uris import file_of, is_local, is_row, join, normalize, split_bucket
+from pipelines.storage.failures import ReadFailure
+from pipelines.storage.uris import file_of, is_local, is_row, is_web, join, normalize, split_bucket
 from pipelines.storage.writes import announced
 
+MOST_WEB_BYTES = 64 * 2**20  # of a picture that is shown
 __all__ = ["file_of", "is_local", "is_row", "join", "normalize", "split_bucket", "writes"]
 
 
@@ -60,6 +62,11 @@ def read_bytes(uri: str, offset: int | None = None, length: int | None = None) -
         FileNotFoundError: it is not there.
         OSError: anything else; the store may have failed, so this says nothing about the file.
     """
+    if is_web(uri):
+        data = web.get(uri, MOST_WEB_BYTES)
+        if isinstance(data, ReadFailure):
+            raise FileNotFoundError(str(data))
+        return data
     return store_of(uri).read(uri, offset, length)
 
 

@@ -3,7 +3,9 @@
 import dataclasses
 import os
 
-from pipelines.storage.uris import is_row
+from pipelines.storage.uris import is_row, is_web
+
+__all__ = ["IMAGE_SUFFIXES", "FileEntry", "has_image_name", "is_hidden", "is_web"]
 
 IMAGE_SUFFIXES = frozenset(
     [

@@ -7,6 +7,7 @@ from model.errors import UsageError
 from pipelines import storage
 from pipelines.storage.archives import compressed, how_to_unpack, list_archive
 from pipelines.storage.entries import IMAGE_SUFFIXES, FileEntry, has_image_name
+from pipelines.storage.uri_lists import is_list_name, is_parquet_list, list_uris
 from pipelines.storage.uris import is_archive_name
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "how_to_unpack",
     "is_archive",
     "is_folder",
+    "is_list",
     "list_files",
     "list_roots",
     "require_apart",
@@ -35,6 +37,9 @@ def list_files(uri: str, *, descend: bool = True, limit: int | None = None) -> I
 
 
 def _entries(uri: str, descend: bool) -> Iterator[FileEntry]:
+    if is_list(uri):
+        yield from list_uris(uri)
+        return
     command = how_to_unpack(uri)
     if command is not None and _is_file(uri):
         raise compressed(uri, command)
@@ -46,12 +51,12 @@ def _entries(uri: str, descend: bool) -> Iterator[FileEntry]:
 
 
 def _is_file(uri: str) -> bool:
-    return not is_folder(uri) if storage.is_local(uri) else storage.exists(uri)
+    return storage.exists(uri)
 
 
 def list_roots(uri: str) -> list[tuple[str, bool]]:
     """(prefix, whether to descend) pairs that together cover `uri`, to be listed in parallel."""
-    if is_archive(uri) or not is_folder(uri):
+    if is_archive(uri) or is_list(uri) or not is_folder(uri):
         return [(uri, True)]
     folders = storage.store_of(uri).folders(uri)
     return [(uri, False), *((folder, True) for folder in folders)] if folders else [(uri, True)]
@@ -74,6 +79,18 @@ def require_apart(images: str, output: str) -> None:
 def is_archive(uri: str) -> bool:
     """Whether `uri` is named like a file that is read as its members, and is no folder."""
     return is_archive_name(uri) and not (storage.is_local(uri) and is_folder(uri))
+
+
+def is_list(uri: str) -> bool:
+    """Whether `uri` is a file that names images, each by a uri of any kind."""
+    if is_list_name(uri):
+        return _is_file(uri) if storage.is_local(uri) else storage.exists(uri)
+    return (
+        uri.lower().endswith(".parquet")
+        and is_archive(uri)
+        and _is_file(uri)
+        and (is_parquet_list(uri))
+    )
 
 
 def is_folder(uri: str) -> bool:

@@ -14,6 +14,7 @@ BEFORE_NAME = r"^.*(?:/|(?i:\.tar|\.tar\.gz|\.tgz|\.zip|\.parquet)#)"  # RE2 and
 _MEMBER = re.compile(r"(\.tar|\.tar\.gz|\.tgz|\.zip|\.parquet)#", re.IGNORECASE)
 _ROW = re.compile(r"\.parquet#\d+$", re.IGNORECASE)
 _STORES = ("s3://", "gs://", "az://")
+_WEB = ("http://", "https://")
 _ABFS = re.compile(
     r"abfss?://(?P<container>[^/@]*)(?:@(?P<account>[^/.]+)\.[^/]+)?(?P<path>/.*|)$", re.DOTALL
 )
@@ -35,6 +36,11 @@ def normalize(uri: str) -> str:
         raise StorageError("a URI holds a credential: give it as AWS_ACCESS_KEY_ID and the like")
     if slip := re.match(r"(s3|gs|az):/?(?!/)", uri):
         raise StorageError(f"{uri!r} lacks a slash: write {slip[1]}://bucket/prefix")
+    if is_web(uri):
+        raise StorageError(
+            f"{uri} is read from a list only: write it into a .txt, one a line, and give that as "
+            "`images`"
+        )
     if not is_local(uri):
         if not split_bucket(uri)[0]:
             scheme = uri.partition("://")[0]
@@ -70,7 +76,12 @@ def _plain(uri: str) -> str:
 
 def is_local(uri: str) -> bool:
     """Whether a normalized URI is a path on this machine."""
-    return not uri.startswith(_STORES)
+    return not uri.startswith((*_STORES, *_WEB))
+
+
+def is_web(uri: str) -> bool:
+    """Whether it is an address of the web, which only lists hold."""
+    return uri.lower().startswith(_WEB)
 
 
 def is_archive_name(uri: str) -> bool:
@@ -81,12 +92,12 @@ def is_archive_name(uri: str) -> bool:
 def file_of(uri: str) -> str:
     """The archive that a member's URI lies in; any other URI as it is."""
     mark = _MEMBER.search(uri)
-    return uri[: mark.end() - 1] if mark else uri
+    return uri[: mark.end() - 1] if mark and not is_web(uri) else uri
 
 
 def is_row(uri: str) -> bool:
     """Whether it is a row of a Parquet file."""
-    return _ROW.search(uri) is not None
+    return _ROW.search(uri) is not None and not is_web(uri)
 
 
 def split_bucket(uri: str) -> tuple[str, str]:

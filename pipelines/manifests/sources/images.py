@@ -1,6 +1,7 @@
 """A folder, a prefix or an archive of images: every file below it, listed in parallel."""
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -25,15 +26,19 @@ BLOCK_ROWS = 2_000  # files a task of what follows: a second of hashing from dis
 
 @dataclasses.dataclass(frozen=True)
 class Images:
-    """All files below the folder or prefix `uri`, or in the archive that it is.
+    """All files below the folder or prefix `uri`, or in the archive or list that it is.
 
     Attributes:
         keep: names of columns that pictures in Parquet have beside them, for the predictions.
     """
 
     uri: str
-    by_name: bool = True
     keep: tuple[str, ...] = ()
+
+    @property
+    def by_name(self) -> bool:
+        """See `Source`: what a list names has been chosen."""
+        return not _is_list(self.uri)
 
     def identity(self) -> dict[str, Any]:
         """The URI, and the columns."""
@@ -50,7 +55,7 @@ class Images:
         packed: list[str] = []
         for part in self._listed():
             uris: list[Any] = part["uri"].to_pylist()
-            named = named or any(map(listing.has_image_name, uris))
+            named = named or not self.by_name or any(map(listing.has_image_name, uris))
             packed += filter(listing.how_to_unpack, uris)
             progress.advance(part.num_rows)
             yield part
@@ -84,6 +89,9 @@ class Images:
         storage.require_readable(self.uri, "`images`")
         schema_below(self.uri, self.keep)
         listing.require_apart(self.uri, output)
+
+
+_is_list = functools.lru_cache(maxsize=64)(listing.is_list)  # asked for every part of a listing
 
 
 def packed_away(archives: Sequence[str]) -> str:
