@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 ROOT = Path(__file__).parents[1]
 BUNDLE = str(ROOT / "bundles" / "seed-final")
@@ -203,10 +203,11 @@ def bound(precision: str) -> Callable[[list[str], str], float]:
     return measure
 
 
-def one_core(precision: str) -> None:
+def one_core(precision: Literal["float32", "bfloat16", "int8"]) -> None:
     """Print the seconds that decoding and the network take an image, on one thread."""
     import numpy as np
 
+    from model.engines.choosing import abilities, choose
     from model.predictor import Predictor
     from model.preprocessing import decode_image
     from pipelines.bundles.opening import open_bundle
@@ -214,7 +215,7 @@ def one_core(precision: str) -> None:
     bundle = open_bundle(BUNDLE)
     paths = json.loads(sys.stdin.readline())
     predictors: list[Any] = [
-        Predictor(bundle, precision, size, threads=1)  # type: ignore[arg-type]
+        Predictor(bundle, choose("auto", precision, bundle, abilities()), size, threads=1)
         for size in BATCHES
     ]
     files = [Path(path).read_bytes() for path in paths]

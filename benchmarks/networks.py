@@ -26,6 +26,7 @@ from benchmarks._contenders import ROOT, command_line, is_missing
 from jobs.cli import quiet_libraries
 from model import metrics
 from model.bundle import Bundle
+from model.engines.choosing import Compute
 from model.preprocessing import decode_image
 from model.runtime import machine
 
@@ -81,7 +82,7 @@ def predictions(bundle: Bundle, rows: Any, precision: Any = "float32") -> dict[s
     from model.predictor import Predictor
     from pipelines.scoring.rows import decode_entries
 
-    predictor = Predictor(bundle, precision, BATCH)
+    predictor = Predictor(bundle, Compute("tensorflow", precision), BATCH)
     batches = list(decode_entries(rows.select(["uri", "bytes", "offset"]).to_pylist(),
                                   bundle.input, 512))  # fmt: skip
     pixels = np.concatenate([batch.pixels for batch in batches])
@@ -142,7 +143,10 @@ def speeds(bundles: dict[str, Bundle], rounds: int) -> list[str]:
         network: Any = load_network(bundle, "float32")
         size[name] = f"{network.count_params():,} | {count_flops(network) / 1e9:.3f}"
         for precision in PRECISIONS:
-            makers[name, precision] = (Predictor(bundle, precision, BATCH), pixels)
+            makers[name, precision] = (
+                Predictor(bundle, Compute("tensorflow", precision), BATCH),
+                pixels,
+            )
     times: dict[tuple[str, str], list[float]] = {key: [] for key in makers}
     for _ in range(rounds):
         for key, (predictor, pixels) in makers.items():
@@ -210,7 +214,7 @@ def steadiness(bundles: dict[str, Bundle], rows: Any, images: int) -> list[str]:
     for name, bundle in bundles.items():
         if not {"age_years", "gender"} <= {head.label for head in bundle.heads}:
             continue
-        predictor = Predictor(bundle, "float32", BATCH)
+        predictor = Predictor(bundle, batch_size=BATCH)
 
         def read(act: Callable[[Image.Image], Image.Image]) -> dict[str, Floats]:
             decoded = [decode_image(_png(act(p)), bundle.input).pixels for p in pictures]  # noqa: B023

@@ -2,8 +2,8 @@
 
 Leaves at --output a new bundle (another id) whose gender probabilities and age intervals were
 fitted on the val split of the manifest that it was trained on, with the drift reference of its
-inputs and its metrics under that calibration. jobs.train does the same at its end; this job is for
-bundles without it.
+inputs, its metrics under that calibration, and its networks for OpenVINO. jobs.train does the same
+at its end; this job is for bundles without it.
 """
 
 import dataclasses
@@ -30,6 +30,9 @@ class CalibrateOptions:
     """Bundle folder or s3:// prefix; default: the newest shipped one."""
     other_manifest: bool = False
     """Allow another manifest than the one that the bundle was trained on."""
+    int8: bool = True
+    """Make an int8 network too, which scores twice as fast on CPUs with VNNI; it is kept if val
+    shows that it answers as well."""
 
 
 def job(options: CalibrateOptions) -> None:
@@ -51,7 +54,7 @@ def job(options: CalibrateOptions) -> None:
     start_ray()
     with tempfile.TemporaryDirectory() as folder:
         images = LabelledImages(table, bundle.input)
-        calibrated = complete(bundle, images, Path(folder))
+        calibrated = complete(bundle, images, Path(folder), options.int8)
         if not any(calibrated.record["calibration"].get(name) for name in ("gender", "age")):
             raise UsageError(
                 f"`manifest` {source} has too few labelled val images to fit anything: give one "

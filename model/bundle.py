@@ -9,7 +9,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 BUNDLE_VERSION = 1
 NETWORK_FILE = "network.keras"
 RECORD_FILE = "bundle.json"
+FLOAT_FILES = ("openvino.xml", "openvino.bin")  # for OpenVINO: see model/engines
+INT8_FILES = ("openvino-int8.xml", "openvino-int8.bin")
 _SAFE_MODULES = frozenset(
     ["keras", "keras.layers", "keras.initializers", "keras.src.models.functional", "model.layers"]
 )
@@ -54,6 +56,11 @@ class Bundle:
     record: Mapping[str, Any]
     folder: Path
 
+    def calibration_in(self, precision: str) -> Mapping[str, Any] | None:
+        """What `calibration.apply` takes for outputs of that precision; None without one."""
+        part = self.record.get("int8") if precision == "int8" else self.record
+        return (part or {}).get("calibration")
+
 
 def _head_from_json(data: Mapping[str, Any]) -> Head:
     fields: dict[str, Any] = {**data, "classes": tuple(data["classes"])}
@@ -61,8 +68,10 @@ def _head_from_json(data: Mapping[str, Any]) -> Head:
 
 
 def _identity(record: Mapping[str, Any]) -> str:
-    """Hash over all that can change a prediction: weights, input, heads, labels, calibration."""
+    """Hash over all that can change a prediction: networks, input, heads, labels, calibrations."""
     parts = {key: record.get(key) for key in ("files", "input", "heads", "labels", "calibration")}
+    if "int8" in record:  # older records have none, and keep their ids
+        parts["int8"] = record["int8"].get("calibration")
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -115,12 +124,25 @@ def write_bundle(
     return read_bundle(folder)
 
 
-def with_details(bundle: Bundle, folder: Path, details: Mapping[str, Any]) -> Bundle:
-    """Write a copy of a bundle with other details, e.g. `calibration` and `profile`; a new id."""
+def with_details(
+    bundle: Bundle, folder: Path, details: Mapping[str, Any], files: Iterable[Path] = ()
+) -> Bundle:
+    """Write a copy of a bundle with other details, e.g. `calibration` and `profile`; a new id.
+
+    Args:
+        bundle: to copy; of its files, the network that was trained.
+        folder: of the copy.
+        details: in place of the record's own.
+        files: more to go with it, such as networks of other engines.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    for name in bundle.record["files"]:
-        (folder / name).write_bytes((bundle.folder / name).read_bytes())
-    record = json.loads(json.dumps({**bundle.record, **details}, default=str))
+    sums = dict[str, str]()
+    for path in (bundle.folder / NETWORK_FILE, *files):
+        data = path.read_bytes()
+        (folder / path.name).write_bytes(data)
+        sums[path.name] = hashlib.sha256(data).hexdigest()
+    record = {**bundle.record, **details, "files": sums}
+    record = json.loads(json.dumps(record, default=str))
     record["bundle_id"] = _identity(record)
     (folder / RECORD_FILE).write_text(json.dumps(record, indent=2) + "\n")
     return read_bundle(folder)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from model import colour_profiles, cut_short, heif, png
+from model import colour_profiles, cut_short, heif, plain_jpeg, png
 from model.errors import DecodeError
 from model.formats import other_kind, picture_format
 
@@ -94,6 +94,9 @@ def decode_picture(
     """
     if not data:
         raise DecodeError("empty", "the file has no bytes")
+    plain = _plain(data, color, least_size)
+    if plain is not None:
+        return plain
     try:
         return _decode(data, color, version, least_size)
     except DecodeError as error:
@@ -101,6 +104,21 @@ def decode_picture(
             raise
         # Viewers ignore a broken text or colour chunk; Pillow refuses the picture for it.
         return _decode(png.without_bad_extras(data), color, version, least_size)
+
+
+def _plain(data: bytes, color: Literal["grey", "rgb"], least_size: LeastSize) -> Picture | None:
+    """A sound, plain JPEG, with the pixels that `_decode` would give; None for any other file."""
+    found = plain_jpeg.header(data)
+    if found is None or not min(found.width, found.height) >= MIN_SIDE_PX:
+        return None
+    if found.width * found.height > MAX_PIXELS:
+        return None
+    decoded = plain_jpeg.pixels(data, found, least_size(found.width, found.height))
+    if decoded is None:
+        return None
+    image = Image.fromarray(decoded)
+    mode = "L" if color == "grey" else "RGB"
+    return Picture(image if image.mode == mode else image.convert(mode), found.width, found.height)
 
 
 def _decode(

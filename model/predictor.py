@@ -1,56 +1,52 @@
-"""The network as scoring uses it: one compiled function of fixed batch, uint8 in, columns out."""
-
-from typing import Any
+"""The network as scoring uses it: one function of fixed batch, uint8 in, columns out."""
 
 import numpy as np
 import numpy.typing as npt
 
 from model import calibration, heads
-from model.bundle import Bundle, load_network
+from model.bundle import Bundle
 from model.calibration import Reading
-from model.precision import Precision
-from model.runtime import import_tensorflow
-from model.views import Views, averaged
+from model.engines.choosing import REFERENCE, Compute
+from model.views import Views
 
 
 class Predictor:
-    """A loaded network. Costs seconds and some 500 MB to make, so make one a process.
+    """A loaded network. Costs time and memory to make, so make one a process.
 
     Attributes:
         bundle: what it was loaded from.
-        batch_size: rows a call of the network takes; fewer are filled up, so it is traced once.
+        compute: by which engine, in which precision.
+        batch_size: rows a call of the network takes; fewer are filled up, so it is compiled once.
     """
 
     def __init__(
         self,
         bundle: Bundle,
-        precision: Precision = "float32",
+        compute: Compute = REFERENCE,
         batch_size: int = 64,
         threads: int | None = None,
         views: Views = 1,
     ) -> None:
-        """Load, compile and warm up the network.
+        """Load and compile the network.
 
         Args:
             bundle: what to load.
-            precision: of the network's body; its heads stay in float32.
+            compute: by which engine, in which precision: see `choosing.choose`.
             batch_size: rows a call.
-            threads: of TensorFlow in this process; None for all cores.
+            threads: of the engine in this process; None for all cores.
             views: of each picture, whose outputs are averaged: see model/views.py.
 
         Raises:
             BundleError: the bundle cannot be loaded.
             UsageError: ten views of a network that takes the whole picture.
         """
-        tf = import_tensorflow(threads)
-        self.bundle, self.batch_size = bundle, batch_size
-        network: Any = load_network(bundle, precision)
-        forward = averaged(lambda pixels: network(pixels, training=False), bundle, views)
-        shape = (batch_size, *bundle.input.shape)
-        signature = [tf.TensorSpec(shape, tf.uint8)]
-        self._forward: Any = tf.function(forward, input_signature=signature, autograph=False)
-        self._network = network  # the function holds its variables weakly
-        self._forward(np.zeros(shape, dtype=np.uint8))
+        self.bundle, self.compute, self.batch_size = bundle, compute, batch_size
+        # Imported here: an engine is loaded only where it computes.
+        if compute.engine == "openvino":
+            from model.engines.openvino import load
+        else:
+            from model.engines.tensorflow import load
+        self._forward = load(bundle, compute.precision, batch_size, threads, views)
 
     def predict(self, pixels: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float32]]:
         """Predict any number of images.
@@ -88,5 +84,5 @@ class Predictor:
         Returns:
             The columns of `calibration.apply`, float32 of shape (n,).
         """
-        fitted = self.bundle.record.get("calibration")
+        fitted = self.bundle.calibration_in(self.compute.precision)
         return calibration.apply(self.predict(pixels), fitted, reading, self.bundle.heads)

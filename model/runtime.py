@@ -7,20 +7,22 @@ import sys
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 
 @contextlib.contextmanager
-def captured_stderr() -> Generator[None]:
-    """Hold back what C++ code writes to stderr; show it only if the block raises.
+def captured(descriptor: Literal[1, 2]) -> Generator[None]:
+    """Hold back what is written to stdout (1) or stderr (2); show it only if the block raises.
 
-    TensorFlow 2.21 logs at import and at the first look for a GPU whatever TF_CPP_MIN_LOG_LEVEL
-    says (tensorflow#100442), so the file descriptor itself is redirected for that moment.
+    By C++ code too: TensorFlow 2.21 logs at import and at the first look for a GPU whatever
+    TF_CPP_MIN_LOG_LEVEL says (tensorflow#100442), so the file descriptor itself is redirected for
+    that moment.
     """
-    sys.stderr.flush()
-    saved = os.dup(2)
+    stream = (sys.stdout, sys.stderr)[descriptor - 1]
+    stream.flush()
+    saved = os.dup(descriptor)
     with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
+        os.dup2(held.fileno(), descriptor)
         try:
             yield
         except BaseException:
@@ -28,8 +30,14 @@ def captured_stderr() -> Generator[None]:
             os.write(saved, held.read())
             raise
         finally:
-            os.dup2(saved, 2)
+            stream.flush()
+            os.dup2(saved, descriptor)
             os.close(saved)
+
+
+def captured_stderr() -> contextlib.AbstractContextManager[None]:
+    """Hold back what is written to stderr: see `captured`."""
+    return captured(2)
 
 
 def machine() -> str:
@@ -39,6 +47,11 @@ def machine() -> str:
         names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
         cpu = names[0].partition(":")[2].strip() if names else cpu
     return f"{os.cpu_count()} cores ({cpu}), Python {platform.python_version()}"
+
+
+def has_gpu() -> bool:
+    """Whether TensorFlow finds a GPU in this process."""
+    return bool(import_tensorflow().config.list_physical_devices("GPU"))
 
 
 def import_tensorflow(threads: int | None = None) -> Any:

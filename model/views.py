@@ -7,6 +7,8 @@ and their mirror images; for networks that take the whole picture the mirror ima
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
+import numpy as np
+
 from model.bundle import Bundle
 from model.errors import UsageError
 
@@ -69,6 +71,8 @@ def _views(pixels: Any, views: Views, crop: int | None) -> Iterator[Any]:
 
 def _moved(pixels: Any, down: int, right: int) -> Any:
     """Roll the pictures; what comes in at the other edge lies outside of the centre crop."""
-    from keras import ops  # here: whoever only checks an argument needs no TensorFlow
+    if isinstance(pixels, np.ndarray):
+        return np.roll(pixels, (down, right), axis=(1, 2))
+    from keras import ops  # here: OpenVINO, and whoever only checks an argument, need no TensorFlow
 
     return ops.roll(ops.roll(pixels, down, axis=1), right, axis=2)

@@ -25,7 +25,7 @@ class Network:
     def __init__(self, bundle: Bundle) -> None:
         """Load it."""
         self.bundle = bundle
-        self.predictor = Predictor(bundle, "float32", 64, threads=1)
+        self.predictor = Predictor(bundle, threads=1)
 
     def read(self, pixels: npt.NDArray[np.uint8]) -> dict[str, Floats]:
         """Columns of `Predictor.answers`, float32 (n,); none of no pixels."""

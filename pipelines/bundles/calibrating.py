@@ -1,7 +1,8 @@
 """What a bundle is completed with: calibration, drift profile and metrics, of one pass a split."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,16 @@ from model.baselines import Constants
 from model.bundle import Bundle, with_details
 from model.calibration import AGE_BINS, Reading
 from model.errors import ManifestError, UsageError
+from model.engines.choosing import INT8
+from model.engines.gate import LEAST_IMAGES, compare, refusal
+from model.engines.making import PICTURES
 from model.metrics import Estimate, measure
 from model.predictor import Predictor
 from model.preprocessing import InputSpec
+from pipelines.bundles.networks import Networks, make_networks
 from pipelines.images.decoding import DecodedImages, decode_in_parts
 from pipelines.images.pixel_cache import CachedPixels
 from pipelines.manifests import manifest
-from pipelines.manifests.splits import SPLITS
 from pipelines.telemetry.log import note
 from pipelines.telemetry.phases import phase
 
@@ -57,6 +61,10 @@ class LabelledImages:
         """Whether the manifest has such a split."""
         return split in self.table["split"].to_pylist()
 
+    def labelled(self, split: str) -> int:
+        """Labelled rows of a split."""
+        return manifest.labelled(self.table, split).num_rows if self.has(split) else 0
+
     def parts(self, split: str) -> Iterator[tuple[pa.Table, DecodedImages]]:
         """The rows that could be decoded and their pixels, some of them in memory at a time.
 
@@ -71,8 +79,8 @@ class LabelledImages:
             yield rows.take(index), images
 
 
-def complete(bundle: Bundle, images: LabelledImages, folder: Path) -> Bundle:
-    """Write a calibrated copy of a bundle, with its drift profile and its metrics.
+def complete(bundle: Bundle, images: LabelledImages, folder: Path, int8: bool = True) -> Bundle:
+    """Write a calibrated copy of a bundle, with drift profile, metrics and networks for OpenVINO.
 
     Fitted on val alone, profiled on train and val, measured on val and test with that calibration.
 
@@ -80,71 +88,155 @@ def complete(bundle: Bundle, images: LabelledImages, folder: Path) -> Bundle:
         bundle: to complete; what it has of these is replaced.
         images: of the manifest that it was trained on.
         folder: gets the new bundle.
+        int8: make an int8 network too, which is kept if it answers as well.
 
     Raises:
         ManifestError: there is no labelled val image that can be decoded.
     """
-    predictor = Predictor(bundle, batch_size=64)
-    raw = {split: _columns(predictor, images, split) for split in SPLITS if images.has(split)}
-    fitted: dict[str, Any] = {}
-    if val := raw.get("val"):
-        ages, genders = (manifest.codes(val.rows, name) for name in ("age_years", "gender"))
-        fitted = calibration.fit(val.columns, ages, genders)
-    profile: dict[str, Any] = {}
-    measured: dict[str, Any] = {}
-    constants: dict[str, Any] = {}
-    for split, part in raw.items():
-        if split != "test":
-            calibrated = calibration.apply(part.columns, fitted, Reading()) if split == "val" else {}
-            counts = statistics.profile(part.columns | calibrated)
-            profile[split] = {"images": part.rows.num_rows, **counts}
-        if split != "train" and part.rows.num_rows:
-            estimates, constant = _measure(bundle, part, fitted)
-            constants[split] = dataclasses.asdict(constant)
-            measured[split] = {name: dataclasses.asdict(e) for name, e in estimates.items()}
-    fitted |= {"split": "val", "manifest_fingerprint": manifest.fingerprint(images.table)}
-    details = {
-        "calibration": fitted, "profile": profile, "metrics": measured, "constants": constants,
-    }  # fmt: skip
-    return with_details(bundle, folder, details)
+    with tempfile.TemporaryDirectory(prefix="facemill-engines-") as made_in:
+        few = images.labelled("val") < LEAST_IMAGES
+        sample = PICTURES if int8 and not few else 0
+        splits = {"train": _walk(images, "train", {}, sample)} if images.has("train") else {}
+        shown = splits["train"].sample if splits else None
+        made = make_networks(bundle, shown, Path(made_in))
+        predictors = {"float32": Predictor(bundle)}
+        if made.int8:
+            predictors["int8"] = Predictor(made.int8, INT8)
+        splits |= {s: _walk(images, s, predictors) for s in ("val", "test") if images.has(s)}
+        fitted = _fitted(images, splits.get("val"), predictors)
+        details = _figures(bundle, splits, fitted["float32"])
+        details["int8"] = {"refused": _why_none(int8, few, made)}
+        if made.int8:
+            details["int8"] = _judged(bundle, splits, fitted) | {"pictures": made.pictures}
+        files = made.float_files
+        if "calibration" in details["int8"]:
+            files += made.int8_files
+        elif int8:
+            note(f"note: the bundle has no int8 network: {details['int8']['refused']}")
+        return with_details(bundle, folder, details, files)
+
+
+def _why_none(asked: bool, few: bool, made: Networks) -> str:
+    """Why no int8 network was made."""
+    if not asked:
+        return "it was not asked for"
+    return made.refused or (f"val has fewer than {LEAST_IMAGES} labelled images" if few else "")
 
 
 @dataclasses.dataclass(frozen=True)
-class _SplitColumns:
-    """Statistics of a split's pictures, raw predictions of val and test, and their rows."""
+class _Split:
+    """A split, walked through.
 
-    columns: dict[str, Any]
+    Attributes:
+        rows: of the manifest, whose pictures could be decoded.
+        statistics: of the pictures, columns of shape (n,).
+        answers: precision -> columns of `Predictor.predict`.
+        sample: some of the pictures, spread over the split; uint8 (k, height, width, channels).
+    """
+
     rows: pa.Table
+    statistics: dict[str, Any]
+    answers: dict[str, dict[str, Any]]
+    sample: Any = None
+
+    def labels(self) -> tuple[Any, Any]:
+        """Ages in years and genders (1 female), NaN where unlabelled; shape (n,)."""
+        ages, genders = (manifest.codes(self.rows, name) for name in ("age_years", "gender"))
+        return ages, genders
 
 
-def _columns(predictor: Predictor, images: LabelledImages, split: str) -> _SplitColumns:
-    parts: list[dict[str, Any]] = []
-    rows: list[pa.Table] = []
+def _walk(
+    images: LabelledImages, split: str, predictors: Mapping[str, Predictor], sample: int = 0
+) -> _Split:
+    """One pass over a split; an unlabelled test split is empty."""
+    rows, kept = list[pa.Table](), list[Any]()
+    statistics_of, answers = list[dict[str, Any]](), list[dict[str, Any]]()
+    every = max(1, images.labelled(split) // sample) if sample else 0
     with phase(f"measure_{split}") as facts:
         try:
             for part, pictures in images.parts(split):
-                predictions = predictor.predict(pictures.pixels) if split != "train" else {}
+                pixels = pictures.pixels
                 sizes = {"width": pictures.sizes[:, 0], "height": pictures.sizes[:, 1]}
-                parts.append({**statistics.image_statistics(pictures.pixels), **sizes, **predictions})
+                statistics_of.append(statistics.image_statistics(pixels) | sizes)
+                answers.append({name: p.predict(pixels) for name, p in predictors.items()})
                 rows.append(part)
+                kept += [pixels[::every]] if sample else []
         except ManifestError as error:
             if split != "test":  # such as a test split that is kept unlabelled
                 raise
             note(f"note: test is not measured: {error}")
-            return _SplitColumns({}, images.table.slice(0, 0))
-        columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+            return _Split(images.table.slice(0, 0), {}, {})
+        columns = _joined(statistics_of)
         facts["images"] = len(columns["width"])
-    return _SplitColumns(columns, pa.concat_tables(rows))
+    joined = {name: _joined([part[name] for part in answers]) for name in predictors}
+    return _Split(pa.concat_tables(rows), columns, joined, np.concatenate(kept)[:sample] if kept else None)
+
+
+def _joined(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _fitted(
+    images: LabelledImages, val: _Split | None, precisions: Iterable[str]
+) -> dict[str, dict[str, Any]]:
+    """Calibration of each precision's answers on val.
+
+    The age intervals of all are the reference's: their bounds are whole years, so a fit of its own
+    may move a precision's coverage by a point where its answers move it by a tenth.
+    """
+    source = {"split": "val", "manifest_fingerprint": manifest.fingerprint(images.table)}
+    fits: dict[str, dict[str, Any]] = {}
+    for precision in precisions:
+        fit = calibration.fit(val.answers[precision], *val.labels()) if val else {}
+        first = next(iter(fits.values()), fit)
+        fits[precision] = fit | ({"age": first["age"]} if val else {}) | source
+    return fits
+
+
+def _figures(
+    bundle: Bundle, splits: Mapping[str, _Split], fitted: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Calibration, profile, metrics and constants of the reference, for bundle.json."""
+    figures: dict[str, dict[str, Any]] = {"profile": {}, "metrics": {}, "constants": {}}
+    for name, split in splits.items():
+        answers = split.answers.get("float32", {})
+        if name != "test":
+            calibrated = calibration.apply(answers, fitted, Reading()) if answers else {}
+            counts = statistics.profile(split.statistics | answers | calibrated)
+            figures["profile"][name] = {"images": split.rows.num_rows, **counts}
+        if name != "train" and split.rows.num_rows:
+            estimates, constant = _measure(bundle, split, fitted)
+            figures["constants"][name] = dataclasses.asdict(constant)
+            figures["metrics"][name] = {k: dataclasses.asdict(e) for k, e in estimates.items()}
+    return {"calibration": dict(fitted), **figures}
+
+
+def _judged(
+    bundle: Bundle, splits: Mapping[str, _Split], fitted: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """int8 beside the reference, split by split; its calibration, or why it is refused."""
+    changes: dict[str, Any] = {}
+    for name in ("val", "test"):
+        split = splits.get(name)
+        if split and split.rows.num_rows:
+            both = [
+                calibration.apply(split.answers[p], fitted[p], Reading(), bundle.heads)
+                for p in ("float32", "int8")
+            ]
+            changes[name] = compare(both[0], both[1], *split.labels())
+    refused = refusal(changes["val"])
+    verdict = {"refused": refused} if refused else {"calibration": dict(fitted["int8"])}
+    return {"changes": changes, **verdict}
 
 
 def _measure(
-    bundle: Bundle, part: _SplitColumns, fitted: Mapping[str, Any]
+    bundle: Bundle, split: _Split, fitted: Mapping[str, Any]
 ) -> tuple[dict[str, Estimate], Constants]:
-    """Metrics of raw predictions under a calibration, and what constants would score."""
+    """Metrics of the reference under its calibration, and what constants would score."""
     bins = calibration.own_bins(bundle.heads)
     reading = Reading(age_bins=bins or "decades")
-    calibrated = calibration.apply(part.columns, fitted, reading, bundle.heads)
-    ages, genders = (manifest.codes(part.rows, name) for name in ("age_years", "gender"))
+    calibrated = calibration.apply(split.answers["float32"], fitted, reading, bundle.heads)
+    ages, genders = split.labels()
     measured_bins = AGE_BINS[bins] if bins else None
     estimates = measure(calibrated, ages, genders, measured_bins)
     return estimates, baselines.constants(ages, genders, measured_bins)
@@ -172,4 +264,25 @@ def summary(record: dict[str, Any]) -> list[tuple[str, str]]:
                 f"{figures['most_decade']:.1%} by true decade, {figures['width_years']:.1f} years wide"
             )
             lines.append((f"  {method}", text + " (halves of val)"))
+    lines += _int8_lines(record.get("int8") or {})
     return lines or [("calibration", "none: too few labelled val images")]
+
+
+def _int8_lines(int8: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What int8 changes, split by split, or why there is none."""
+    if "calibration" not in int8:
+        return [("int8", f"none: {int8['refused']}")] if int8.get("refused") else []
+    lines = list[tuple[str, str]]()
+    for split, change in int8["changes"].items():
+        parts = list[str]()
+        if age := change.get("age_mae"):
+            value, low, high = (f"{age[name]:+.3f}" for name in ("value", "low", "high"))
+            parts.append(f"age error {value} years ({low} to {high})")
+        if gender := change.get("gender_accuracy"):
+            value, low, high = (f"{100 * gender[name]:+.2f}" for name in ("value", "low", "high"))
+            parts.append(
+                f"gender {value} points ({low} to {high}), {change['flips']} of "
+                f"{change['images']:,} changed"
+            )
+        lines.append((f"int8 on {split}", ", ".join(parts)))
+    return lines

@@ -154,15 +154,23 @@ def _write_savedmodel(network: Any, bundle: Bundle, folder: Path) -> None:
         archive.write_out(str(folder), verbose=False)
 
 
-def parity(network: Any, bundle: Bundle, kind: Format, folder: Path) -> dict[str, float]:
-    """Largest |difference| of each head between the bundle's network and the written file."""
+def trial_pictures(bundle: Bundle) -> npt.NDArray[np.uint8]:
+    """Pictures on which two engines are compared; uint8 (64, height, width, channels).
+
+    Noise alone would leave most units of a network that was trained on faces at rest: half of them
+    are smooth.
+    """
     rng = np.random.default_rng(0)
-    # Noise alone would leave most units of a network that was trained on faces at rest: half of
-    # the pictures are smooth.
     shape = (_PARITY_IMAGES, *bundle.input.shape)
     pixels = rng.integers(0, 256, shape, dtype=np.uint8)
     smooth = np.cumsum(rng.normal(0, 4, shape), axis=1) + rng.uniform(0, 255, (shape[0], 1, 1, 1))
     pixels[::2] = smooth.clip(0, 255).astype(np.uint8)[::2]
+    return pixels
+
+
+def parity(network: Any, bundle: Bundle, kind: Format, folder: Path) -> dict[str, float]:
+    """Largest |difference| of each head between the bundle's network and the written file."""
+    pixels = trial_pictures(bundle)
     wanted = {name: np.asarray(value) for name, value in network(pixels, training=False).items()}
     exported = run_exported(kind, folder, pixels)
     return {name: float(np.abs(wanted[name] - exported[name]).max()) for name in sorted(wanted)}

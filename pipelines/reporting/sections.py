@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from model.engines.choosing import Compute
 from pipelines.figures.chart import Chart
 from pipelines.figures.marks import number
 from pipelines.reporting import charts, face_charts, group_charts, quality_charts
@@ -258,7 +259,7 @@ def _lineage(figures: Figures) -> Section:
         ("trained on manifest", bundle.get("manifest_fingerprint", "–")),
         ("preprocessing", run.get("preprocessing", "–")),
         *_finding(run),
-        ("precision", run.get("precision", "–")),
+        ("network", Compute.of(run).words if "precision" in run else "–"),
         (f"views of each {figures['unit'][:-1]}", run.get("views", 1)),
         ("interval coverage asked for", f"{run['coverage']:.0%}" if "coverage" in run else "–"),
         ("files", f"{counts['files']:,}"),

@@ -2,17 +2,20 @@
 
 import dataclasses
 import uuid
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from model.bundle import Bundle
 from model.calibration import Reading, chosen_bins
+from model.engines.choosing import Compute, choose, lacks
 from model.errors import UsageError
 from model.faces.crops import FaceSearch, finding_id
-from model.precision import Precision, fastest_precision
 from pipelines import configuration, storage
+from pipelines.cluster.abilities import of_workers
 from pipelines.manifests.sources import Source
 from pipelines.predictions import layout, schemas
 from pipelines.scoring.options import ScoreOptions
+from pipelines.scoring.placement import on_gpus
 from pipelines.storage import tables
 from pipelines.storage.claims import Claim
 from pipelines.telemetry.phases import run_id
@@ -21,7 +24,7 @@ from pipelines.telemetry.phases import run_id
 # record without `views` took one view, one without `faces` scored pictures whole.
 _BEFORE = {
     "views": 1, "images": None, "manifest": None, "table": None, "fingerprint": None,
-    "faces": "whole", "finding": None, "keep_columns": None,
+    "faces": "whole", "finding": None, "engine": "tensorflow", "keep_columns": None,
 }  # fmt: skip
 _MOST_VERSIONS = 1000
 _URIS = ("images", "manifest", "bundle", "output")
@@ -34,7 +37,7 @@ class Settings:
     Attributes:
         options: as the user gave them.
         output: normalized.
-        precision: of the network's body; never `auto`.
+        compute: by which engine, in which precision.
         reading: coverage of the age interval, binning of the age groups.
         by_name: see `Source`.
         faces: what of each picture; `auto` until the inputs have been looked at.
@@ -44,7 +47,7 @@ class Settings:
 
     options: ScoreOptions
     output: str
-    precision: Precision
+    compute: Compute
     reading: Reading
     by_name: bool
     faces: Literal["auto", "find", "whole"]
@@ -73,7 +76,7 @@ class ScoringJob:
             "faces": settings.faces,
             "finding": self._finding(),
             "bundle_id": self.bundle.id,
-            "precision": settings.precision,
+            **dataclasses.asdict(settings.compute),
             "views": settings.options.answers.views,
             **dataclasses.asdict(settings.reading),
         }
@@ -101,14 +104,48 @@ def resolve(options: ScoreOptions, bundle: Bundle, source: Source) -> ScoringJob
     output = options.place
     reading = Reading(answers.coverage, chosen_bins(answers.age_bins, bundle.heads))
     before = _record(output)
-    precision: Any = answers.precision
-    if precision == "auto":
-        precision = before["precision"] if before else fastest_precision()
+    compute = _compute(options, bundle, before)
     faces: Any = options.faces
     if faces == "auto" and before:
         faces = before.get("faces", _BEFORE["faces"])
-    settings = Settings(options, output, precision, reading, source.by_name, faces)
+    settings = Settings(options, output, compute, reading, source.by_name, faces)
     return ScoringJob(settings, source, bundle)
+
+
+def _compute(options: ScoreOptions, bundle: Bundle, before: Mapping[str, Any]) -> Compute:
+    """By which engine, in which precision; what `auto` leaves open is as in an earlier run.
+
+    Raises:
+        UsageError: that cannot be had.
+    """
+    asked = options.answers
+    if options.resources.use_gpu and asked.engine == "openvino":
+        raise UsageError("`engine` openvino computes on cores: leave `use_gpu` out, or the engine")
+    engine, precision = asked.engine, asked.precision
+    if before:
+        earlier = Compute.of(before)
+        engine = earlier.engine if engine == "auto" else engine
+        precision = earlier.precision if precision == "auto" else precision
+        if earlier == Compute(engine, precision):
+            return earlier  # whether it can be had is asked of whoever scores
+    if engine == "auto" and on_gpus(options.resources):
+        engine = "tensorflow"
+    return choose(engine, precision, bundle, of_workers())
+
+
+def require_able(job: ScoringJob) -> None:
+    """Refuse a run whose engine or precision the workers' machines have not.
+
+    Raises:
+        UsageError: see `lacks`.
+    """
+    settings = job.settings
+    lack = lacks(settings.compute, job.bundle, of_workers(), emulated=True)
+    if lack is not None:
+        raise UsageError(
+            f"this run computes {settings.compute.words}, and {lack}: give it machines that can, "
+            "or choose another `output`"
+        )
 
 
 def _record(output: str) -> dict[str, Any]:

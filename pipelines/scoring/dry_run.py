@@ -23,7 +23,7 @@ class Plan:
     shards: int
     pending_shards: int
     pending_inputs: int
-    precision: str
+    compute: str
     state: str
     faces: str = ""
 
@@ -37,7 +37,7 @@ def plan(job: ScoringJob) -> Plan:
     """
     require_own(job)
     output, options = job.settings.output, job.settings.options
-    precision = job.settings.precision
+    compute = _computed(job)
     frozen = frozen_inputs.load_frozen(output)
     if frozen is None:
         return _fresh(job)
@@ -58,7 +58,7 @@ def plan(job: ScoringJob) -> Plan:
         ]
         state = f"a retry of {sum(failed.values()):,} failed inputs"
     total, shards = frozen.total, len(frozen.rows)
-    return Plan(total, True, shards, len(left), sum(left), precision, state, faces)
+    return Plan(total, True, shards, len(left), sum(left), compute, state, faces)
 
 
 def _fresh(job: ScoringJob) -> Plan:
@@ -76,8 +76,14 @@ def _fresh(job: ScoringJob) -> Plan:
     faces = job.settings.faces
     if faces == "auto":
         faces = _chosen(choose(job, some(shards)))
-    count, precision = len(shards), job.settings.precision
-    return Plan(inputs, exact, count, count, inputs, precision, "a new run", faces)
+    count = len(shards)
+    return Plan(inputs, exact, count, count, inputs, _computed(job), "a new run", faces)
+
+
+def _computed(job: ScoringJob) -> str:
+    asked = job.settings.options.answers
+    by = ", by this machine" if "auto" in (asked.engine, asked.precision) else ""
+    return job.settings.compute.words + by
 
 
 def _chosen(choice: Choice) -> str:
@@ -95,7 +101,7 @@ def _grown(job: ScoringJob, frozen: frozen_inputs.FrozenInputs, done: set[int]) 
         len(frozen.rows) + fresh,
         len(repeated) + fresh,
         sum(repeated) + growth.added,
-        job.settings.precision,
+        _computed(job),
         f"a grown source: {growth.added:,} new, {growth.changed:,} changed, "
         f"{growth.deleted:,} gone",
         job.settings.faces,

@@ -113,6 +113,7 @@ def evaluate(options: ScoreOptions, bundle: Bundle, labelled: Rows) -> Evaluatio
             "labels": rows.num_rows,
             "images": measured.num_rows,
             "quarantined": scored.record["quarantined"],
+            "engine": scored.record["engine"],
             "precision": scored.record["precision"],
             "views": options.answers.views,
             "age_bins": reading.age_bins,

@@ -4,8 +4,8 @@ import dataclasses
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from model.calibration import DEFAULT_COVERAGE
+from model.engines.choosing import EngineName, Precision
 from model.errors import UsageError
-from model.precision import Precision
 from model.views import Views
 from pipelines import storage
 from pipelines.configuration import HIDDEN
@@ -21,9 +21,13 @@ if TYPE_CHECKING:  # pandas and the like, which a help text shall not wait for
 class Answers:
     """How the network computes, and how its outputs become columns."""
 
+    engine: Literal["auto"] | EngineName = "auto"
+    """tensorflow, the reference; openvino, faster on CPUs; auto: the fastest that the bundle
+    carries and all workers can run, tensorflow beside GPUs, and in a resumed run what that run
+    took."""
     precision: Literal["auto"] | Precision = "auto"
-    """Precision of the network's body; auto takes bfloat16 where the CPU has it in hardware, else
-    float32, and in a resumed run what that run took."""
+    """Precision of the network's body; auto: the fastest that the bundle carries and the CPUs of
+    all workers have in hardware, int8 before bfloat16 before float32."""
     coverage: Annotated[float, "SHARE"] = DEFAULT_COVERAGE
     """Share of people whose true age the interval is to hold, 0.5 to 0.99."""
     age_bins: Literal["auto", "decades", "adience"] = "auto"
@@ -239,7 +243,9 @@ class EvaluateOptions:
     """find: faces are found anew, as scoring does, and labels joined to them by the rule of
     jobs.ingest; whole: each picture is one aligned face; auto: as the manifest has them."""
     finding: FaceLimits = dataclasses.field(default_factory=FaceLimits)
-    precision: Literal["float32", "bfloat16"] = "float32"
+    engine: Literal["auto"] | EngineName = "auto"
+    """tensorflow, the reference; openvino, faster on CPUs; auto: the faster that there is."""
+    precision: Literal["float32", "bfloat16", "int8"] = "float32"
     """Precision of the network's body."""
     age_bins: Literal["auto", "decades", "adience"] = "auto"
     """Age groups 0-10, 11-20, … or the eight Adience classes; auto: those of the network's own
@@ -256,7 +262,7 @@ class EvaluateOptions:
         """
         if (self.manifest is None) == (self.images is None):
             raise UsageError("give either `manifest` or `images`")
-        answers = Answers(self.precision, age_bins=self.age_bins, views=self.views)
+        answers = Answers(self.engine, self.precision, age_bins=self.age_bins, views=self.views)
         options = ScoreOptions(
             output=self.output, answers=answers, faces=self.faces, finding=self.finding
         )

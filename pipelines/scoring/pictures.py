@@ -1,7 +1,6 @@
 """A few pictures, answered in this process: a line a face, without starting Ray."""
 
 import functools
-import importlib
 import io
 import os
 import time
@@ -9,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from model.bundle import Bundle
+from model.engines.choosing import abilities, choose
 from model.errors import UsageError
 from model.faces.looks import sized
 from model.pictures import decode_picture
 from model.predictor import Predictor
-from model.runtime import import_tensorflow
 from pipelines import storage
 from pipelines.images.batches import decode_entries_with
 from pipelines.images.guarded_decoder import find_decoder
@@ -44,14 +43,10 @@ def answer_pictures(options: ScoreOptions, bundle: Bundle) -> Iterator[str]:
     if options.draw is not None:
         _require_drawable(options, paths)
     started = time.monotonic()
-    import_tensorflow()
-    importlib.import_module("keras")
-    imports_s = time.monotonic() - started
-    # float32: no slower for a few pictures, and it needs no second look at the CPU.
-    precision = "float32" if options.answers.precision == "auto" else options.answers.precision
-    predictor = Predictor(
-        bundle, precision, min(len(paths), BATCH_IMAGES), views=options.answers.views
-    )
+    answers = options.answers
+    compute = choose(answers.engine, answers.precision, bundle, abilities())
+    predictor = Predictor(bundle, compute, min(len(paths), BATCH_IMAGES), views=answers.views)
+    loading_s = time.monotonic() - started
     width = max(len(os.path.basename(path)) for path in paths)
     for path in paths:
         rows, why_none = _answers(path, predictor, options)
@@ -62,7 +57,10 @@ def answer_pictures(options: ScoreOptions, bundle: Bundle) -> Iterator[str]:
         if options.draw is not None:
             _draw(path, bundle, rows, options.draw)
     seconds = time.monotonic() - started
-    note(f"answered in {seconds:.1f} s, {imports_s:.1f} s of them imports")
+    note(
+        f"answered in {seconds:.1f} s, {loading_s:.1f} s of them to load the network: "
+        f"{compute.words}"
+    )
 
 
 def _require_drawable(options: ScoreOptions, paths: list[str]) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 
 import ray
 
+from model.engines.choosing import EngineName
 from pipelines.cluster.resources import Ask, require
 from pipelines.scoring.options import Resources
 
@@ -33,19 +34,26 @@ class Placement:
     sentence: str
 
 
-def placed(options: Resources, shards: int) -> Placement:
+def on_gpus(options: Resources) -> bool:
+    """Whether `auto` engines and plans mean GPUs; none are known of before Ray is started."""
+    has = ray.is_initialized() and int(ray.cluster_resources().get("GPU", 0)) > 0
+    return options.use_gpu or (has and options.plan != "fused")
+
+
+def placed(options: Resources, shards: int, engine: EngineName = "tensorflow") -> Placement:
     """Decide `auto` plans by what the cluster has.
 
     Args:
         options: of the run.
         shards: to score, 1 or more; no more workers than these are of use.
+        engine: of the run; openvino computes on cores.
 
     Raises:
         ResourcesError: GPUs are asked for, and there are none and none can come.
     """
     resources = ray.cluster_resources()
     cores, gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
-    use_gpu = options.use_gpu or (gpus > 0 and options.plan != "fused")
+    use_gpu = engine == "tensorflow" and on_gpus(options)
     separate = options.plan == "separate" or (options.plan == "auto" and use_gpu)
     most = (gpus or 1) if use_gpu else 1 if separate else cores
     # `use_gpu` on a cluster without one yet asks for as many as `workers`; Ray adds the nodes.

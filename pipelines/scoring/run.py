@@ -27,7 +27,7 @@ from pipelines.predictions import frozen_inputs, layout
 from pipelines.predictions.run_record import NO_FAILURES, ShardRecord, write_run
 from pipelines.scoring import increment, retrying
 from pipelines.scoring.choosing import decide
-from pipelines.scoring.claim import ScoringJob, Settings, claim, resolve
+from pipelines.scoring.claim import ScoringJob, Settings, claim, require_able, resolve
 from pipelines.scoring.counters import ScoringCounters
 from pipelines.scoring.increment import Growth
 from pipelines.scoring.options import Limits, ScoreOptions
@@ -88,6 +88,7 @@ def _score(job: ScoringJob, lease: Lease, started: float) -> Scored:
             retrying.put_back(output, job.settings.options.rerun.retry_no_face)
         facts["inputs"], facts["shards"] = frozen.total, len(frozen.rows)
     _require_shared(job, frozen)
+    require_able(job)
     job = decide(job, frozen)
     committed = frozen_inputs.committed(output)
     pending = [index for index in range(len(frozen.rows)) if index not in committed]
@@ -159,8 +160,8 @@ def _run(
     settings: Settings, frozen: frozen_inputs.FrozenInputs, pending: list[int], lease: Lease
 ) -> dict[int, ShardRecord]:
     """Score the pending shards on a pool of actors, one a core or one a GPU."""
-    placement = placed(settings.options.resources, len(pending))
-    note(f"plan: {placement.sentence}")
+    placement = placed(settings.options.resources, len(pending), settings.compute.engine)
+    note(f"plan: {placement.sentence}; {settings.compute.words}")
     left = sum(frozen.rows[index] for index in pending)
     counters = ScoringCounters(settings.run_id, frozen.total, left)
     # Large shards first, small ones last, so that all cores end at about the same time.

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from model.bundle import Bundle
+from model.engines.choosing import Compute
 from pipelines.predictions import layout
 from pipelines.predictions.dataset import Partitioning, describe
 from pipelines.predictions.run_record import NO_FAILURES
@@ -39,7 +40,7 @@ def of_plan(plan: Plan, job: ScoringJob) -> Summary:
             ("shards", f"{more}{plan.shards:,}, {plan.pending_shards:,} to score"),
             ("bundle", f"{job.bundle.name} ({job.bundle.id})"),
             ("faces", plan.faces),
-            ("precision", plan.precision),
+            ("network", plan.compute),
             ("plan", placement if placement != "auto" else "fused; separate where there are GPUs"),
             ("output", job.settings.output),
         ],
@@ -60,7 +61,7 @@ def of_run(scored: Scored, bundle: Bundle, output: str) -> Summary:
         f"scored with {bundle.name} ({bundle.id})",
         [
             ("inputs", f"{record['inputs']:,}{skipped}"),
-            ("precision", record["precision"]),
+            ("network", Compute.of(record).words),
             *_grown(scored),
             *_scored(record),
             *_not_scored(record),

@@ -16,7 +16,7 @@ import numpy as np
 
 from model.errors import FacemillError
 from model.predictor import Predictor
-from model.runtime import import_tensorflow
+from model.runtime import has_gpu
 from pipelines import storage
 from pipelines.bundles.opening import open_bundle
 from pipelines.images.batches import DecodeEntries, decode_entries_with
@@ -81,13 +81,12 @@ class ShardScorer:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""  # or every worker would take a share of it
         self.predictor = Predictor(
             self.bundle,
-            settings.precision,
+            settings.compute,
             CHUNK_IMAGES if placement.separate else BATCH_IMAGES,
             threads=None if placement.separate else 1,
             views=settings.options.answers.views,
         )
-        gpus = import_tensorflow().config.list_physical_devices("GPU")
-        self.device = "GPU" if placement.use_gpu and gpus else "CPU"
+        self.device = "GPU" if placement.use_gpu and has_gpu() else "CPU"
         decoder, timeout_s = self.limits.decoder, self.limits.image_timeout_s
         self.decode: DecodeEntries = (
             DecodeStage(decoder, timeout_s, settings.wanted)

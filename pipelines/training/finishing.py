@@ -61,6 +61,6 @@ def finish(
         )  # fmt: skip
         graph = network_png(layers_of(plain), f"{recipe.name}: layers")
         storage.write_bytes(storage.join(output, layout.NETWORK), graph)
-        bundle = complete(plain, images, Path(folder) / "complete")
+        bundle = complete(plain, images, Path(folder) / "complete", job.options.run.int8)
         copy_bundle(bundle, storage.join(output, layout.BUNDLE))
     return bundle

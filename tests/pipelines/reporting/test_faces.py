@@ -342,7 +342,7 @@ def scored(untrained: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
         {"uri": str(path), "bytes": None, "offset": None} for path in sorted(folder.glob("*.jpg"))
     ]
     decode = decode_entries_with(crops_of, FaceSearch(least_score=0.5))
-    rows = score_entries(entries, Predictor(untrained, "float32", 4), decode=decode)
+    rows = score_entries(entries, Predictor(untrained, batch_size=4), decode=decode)
     write_run(folder, rows.predictions)
     return folder
 

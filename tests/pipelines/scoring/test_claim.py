@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from model.bundle import Bundle
+from model.engines.choosing import Compute, abilities, choose
 from model.errors import ManifestError, UsageError
-from model.precision import fastest_precision
 from pipelines.configuration import changed
 from pipelines.manifests.sources import open_source
 from pipelines.scoring.claim import ScoringJob, claim, new_version, resolve
@@ -32,9 +32,10 @@ def _job(options: ScoreOptions, bundle: Bundle, **values: Any) -> ScoringJob:
 def test_auto_is_the_fastest_here_and_a_resume_keeps_it(
     options: ScoreOptions, untrained: Bundle
 ) -> None:
-    assert _job(options, untrained).settings.precision == fastest_precision()
+    fastest = choose("auto", "auto", untrained, abilities())
+    assert _job(options, untrained).settings.compute == fastest
     claim(_job(options, untrained, precision="float16"))
-    assert _job(options, untrained).settings.precision == "float16"
+    assert _job(options, untrained).settings.compute == Compute("tensorflow", "float16")
     with pytest.raises(UsageError, match="precision was 'float16', is 'bfloat16'"):
         claim(_job(options, untrained, precision="bfloat16"))
 

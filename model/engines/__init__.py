@@ -1,0 +1,1 @@
+"""What computes a network: TensorFlow, the reference, or OpenVINO, which is faster on CPUs."""
