@@ -96,11 +96,21 @@ def _label_row(row: dict[str, Any], by_name: bool) -> dict[str, Any]:
 
 
 def hash_and_label(
-    batch: pa.Table, with_hash: bool, search: FaceSearch | None = None, by_name: bool = True
-) -> pa.Table:
-    """Read and hash each listed file, parse its name and find its faces; a table of `_HASHED`."""
+    batch: pa.Table, with_hash: bool, search: FaceSearch | None = None, by_name: bool = True,
+    beside: bool = False,
+) -> pa.Table:  # fmt: skip
+    """Read and hash each listed file, parse its name and find its faces; a table of `_HASHED`.
+
+    Args:
+        batch: listed files.
+        with_hash: read and hash them.
+        search: for the faces to find, or None.
+        by_name: only those named like images.
+        beside: read what may be the label of a picture beside it.
+    """
     rows = [_label_row(row, by_name) for row in batch.to_pylist()]
-    _read_labels(rows)
+    if beside:
+        _read_labels(rows)
     needs_bytes = with_hash or search is not None
     readable = [row for row in rows if row.get("stage") in (None, "label")] if needs_bytes else []
     with guarded_in_task(DECODER, TIMEOUT_S) as decode:
@@ -143,6 +153,7 @@ def ingest(options: IngestOptions) -> Ingested:
         batch_format="pyarrow",
         fn_kwargs={
             "with_hash": options.hash == "content",
+            "beside": options.labels in ("auto", "beside"),
             "by_name": not listing.is_list(options.place),
             "search": None if options.faces == "whole" else options.finding.search,
         },

@@ -36,7 +36,9 @@ def open_parquet(uri: str) -> Generator[pq.ParquetFile]:
     with as_os_errors(uri), storage.open_reader(uri) as reader:
         try:
             file = pq.ParquetFile(reader, buffer_size=_BUFFER, pre_buffer=False)
-        except pa.ArrowException as error:
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(error, FileNotFoundError) or getattr(error, "errno", None):
+                raise  # the store's, not the decoder's
             raise StorageError(f"{uri} is not a whole Parquet file: {error}") from None
         yield file
 

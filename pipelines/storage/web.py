@@ -147,8 +147,9 @@ def _answers_another(uri: str, others: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def _told(error: BaseException | None) -> str:
-    """An error of urllib3's without the name of an object."""
-    text = re.sub(r"^<?[\w.]*(Connection|Pool)\w*\(.*?\)>?: ", "", str(error).partition("\n")[0])
+    """An error of urllib3's without the name of an object, nor what an address asks for."""
+    text = re.sub(r"\?\S+", "", str(error).partition("\n")[0])
+    text = re.sub(r"^<?[\w.]*(Connection|Pool)\w*\(.*?\)>?: ", "", text)
     return text[:200]
 
 

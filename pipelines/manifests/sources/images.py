@@ -77,8 +77,8 @@ class Images:
 
     def preview(self, most: int | None = None) -> Iterator[pa.Table]:
         """The files up to `most`, listed by this process."""
-        listed = 0
-        for part in list_entries({"root": [self.uri], "descend": [True]}):
+        listed, kept = 0, schema_below(self.uri, self.keep)
+        for part in list_entries({"root": [self.uri], "descend": [True]}, kept):
             yield part
             listed += part.num_rows
             if most is not None and listed > most:

@@ -85,6 +85,10 @@ def test_which_of_several_columns_of_bytes_is_told_by_its_name_or_asked_for(tmp_
 
 
 def test_a_file_that_is_no_parquet_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.parquet").write_bytes(b"PAR1 and no more")
-    with pytest.raises(StorageError, match=r"a\.parquet is not a whole Parquet file: "):
-        list(list_files(str(tmp_path)))
+    data = parquet_of([b"a"])
+    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    blank = data[:footer] + bytes(30) + data[footer + 30 :]
+    for damaged in (b"PAR1 and no more", data[:-20], blank):
+        (tmp_path / "a.parquet").write_bytes(damaged)
+        with pytest.raises(StorageError, match=r"a\.parquet is not a whole Parquet file: "):
+            list(list_files(str(tmp_path)))

@@ -11,6 +11,8 @@ from model.errors import UsageError
 from pipelines.manifests.sources import open_source
 from pipelines.predictions import frozen_inputs, schemas
 from pipelines.predictions.verification import verify
+from pipelines.scoring.claim import resolve
+from pipelines.scoring.dry_run import plan
 from pipelines.scoring.run import score
 from tests.archives import parquet_of, pictures_of
 from tests.runs import score_options
@@ -55,6 +57,8 @@ def test_pictures_in_parquet_are_scored_with_the_columns_beside_them(
     grown = score_options(
         images=(str(folder),), output=options.place, keep_columns="id,camera", incremental=True
     )
+    source = open_source(grown.images, None, grown.kept)
+    assert "2 new, 0 changed, 0 gone" in plan(resolve(grown, untrained, source)).state
     assert score(grown, untrained).record["scored"] == 10
     assert schemas.read_predictions(options.place)["id"].to_pylist()[-2:] == [70, 71]
     assert verify(options.place).problems == ()
