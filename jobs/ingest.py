@@ -1,4 +1,4 @@
-"""Images -> manifest: `python -m jobs.ingest --images FOLDER|s3://…|X.tar --output URI`.
+"""Images -> manifest: `python -m jobs.ingest --images FOLDER|s3://…|X.zip|X.parquet --output URI`.
 
 Leaves below --output: manifest/*.parquet (one row an image, with labels, duplicate group and
 split), rejects/*.parquet (every file that is not an image with a label, and why) and, last,

@@ -38,7 +38,7 @@ def job(options: ScoreOptions) -> None:
     from pipelines.scoring.dry_run import plan
     from pipelines.scoring.run import score
 
-    source = open_source(options.images, options.manifest)
+    source = open_source(options.images, options.manifest, options.kept)
     source.require_readable(options.place)
     if options.rerun.new_version:
         options = claim.new_version(options, bundle, source)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from model.bundle import Bundle
+from tests import clouds
 from tests.s3_server import S3Server, serve_s3
 
 UTKFACE_DEFAULT = Path(__file__).parents[2] / "shared" / "data" / "utkface"
@@ -77,6 +78,46 @@ def bucket(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
     files = pyarrow.fs.S3FileSystem(endpoint_override=s3.endpoint, allow_bucket_creation=True)
     files.create_dir(name)
     return f"s3://{name}"
+
+
+@pytest.fixture(scope="session")
+def gcs() -> Iterator[dict[str, str]]:
+    """The environment of a running server that speaks Google's protocol, or skip."""
+    program = clouds.gcs_program()
+    if program is None:
+        pytest.skip("fake-gcs-server is not installed: see tests/clouds.py")
+    with clouds.serve_gcs(program) as environment:
+        yield environment
+
+
+@pytest.fixture(scope="session")
+def azure() -> Iterator[dict[str, str]]:
+    """The environment of a running server that speaks Azure's protocol, or skip."""
+    program = clouds.azure_program()
+    if program is None:
+        pytest.skip("azurite-blob is not installed: see tests/clouds.py")
+    with clouds.serve_azure(program) as environment:
+        yield environment
+
+
+@pytest.fixture
+def gs_bucket(gcs: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return `gs://name` of a new empty bucket, with its variables set for this test."""
+    for name, value in gcs.items():
+        monkeypatch.setenv(name, value)
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    clouds.make_gcs_bucket(gcs, name)
+    return f"gs://{name}"
+
+
+@pytest.fixture
+def az_container(azure: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return `az://name` of a new empty container, with its variables set for this test."""
+    for name, value in azure.items():
+        monkeypatch.setenv(name, value)
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    clouds.make_azure_container(azure, name)
+    return f"az://{name}"
 
 
 @pytest.fixture(scope="session")

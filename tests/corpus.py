@@ -389,8 +389,8 @@ def _places() -> Iterator[Kind]:
     yield Kind("unreadable", "secret.jpg", "read: denied", saved(same))
     named = "list: not_an_image_name"
     yield Kind("no image suffix", "notes.txt", named, content(b"hello"), "never read")
-    packed = content(b"PK\3\4")
-    yield Kind("compressed archive", "rest.zip", named, packed, "the run says how to unpack it")
+    packed = content(b"7z\xbc\xaf")
+    yield Kind("other archive", "rest.7z", named, packed, "the run says how to unpack it")
     yield Kind("no suffix", "README", named, content(b"hello"), "never read")
 
 
@@ -412,9 +412,21 @@ def document() -> str:
         "and the same command continues it. Bytes damaged inside a JPEG scan often decode",
         "without a word: no decoder can tell.",
         "",
-        "A .tar, given itself or lying in a folder, is read as its members. Other archives",
-        "(.tar.gz, .zip, .7z, .rar) are not read: the run says how many there are and how to",
-        "unpack the first. What labels files may hold: [formats.md](formats.md).",
+        "A .tar, .tar.gz or .zip, or Parquet with a column of images, given itself or lying in a",
+        "folder, is read as its members: `faces.zip#deep/1.jpg`, `faces.parquet#17`. A damaged one",
+        "ends the run before it starts. Members of a .tar.gz, and rows of a row group of Parquet,",
+        "are read in one go, so they stay in one output file. A member that is encrypted, damaged",
+        "or packed by another method than deflate is `read: bad_member`. Other archives (.7z,",
+        ".rar, .tar.xz) are not read: the run says how many there are and how to unpack the first.",
+        "What labels files may hold: [formats.md](formats.md).",
+        "",
+        "A .txt (a uri a line), .csv, .tsv or .parquet (a column `uri` or `url`) that is given",
+        "itself is a list of images: of the web, of any store, or beside the list. A host of the",
+        "web gets at most four connections of a worker, is asked three times where it is busy, and",
+        "may lead on five times. `read: not_found` (404, 410), `denied` (401, 403, private",
+        "addresses), `unreachable`, `file_too_large` are rows, which `--retry-quarantined` tries",
+        "again. While no host answers, the run waits and then stops. Lines with a signature are",
+        "refused.",
         "",
         "| input | becomes | note |",
         "|---|---|---|",

@@ -1,7 +1,8 @@
-"""Images in a folder, prefix or tar -> manifest and rejects; Ray Data lists and hashes them."""
+"""Images in a folder, prefix or archive -> manifest and rejects; Ray Data lists and hashes them."""
 
 import dataclasses
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,12 +17,14 @@ from pipelines.images.decoding import guarded_in_task
 from pipelines.images.guarded_decoder import DECODER, TIMEOUT_S
 from pipelines.manifests import faces, manifest, splits
 from pipelines.manifests.labels import utkface
+from pipelines.manifests.labels.beside import is_label_file
 from pipelines.manifests.labels.joining import apply_labels
 from pipelines.manifests.options import IngestOptions
 from pipelines.manifests.sources.images import LISTED, listed_files, no_images, packed_away
 from pipelines.storage import listing, tables
 from pipelines.storage.claims import Claim
 from pipelines.storage.fetching import ReadFailure, fetch_all
+from pipelines.storage.uris import BEFORE_NAME
 from pipelines.telemetry.phases import phase, run_id
 from pipelines.telemetry.progress import Progress
 
@@ -29,10 +32,11 @@ _PART_ROWS = 200_000  # a manifest part of about 20 MB
 
 _HASHED = pa.schema(
     [
-        *((column.name, column.type) for column in LISTED),
+        *((column.name, column.type) for column in LISTED if column.name != "unit"),
         ("content_hash", pa.string()), ("age_years", pa.float32()), ("gender", pa.string()),
         ("race", pa.string()), ("taken_at", pa.timestamp("ms")),
         ("stage", pa.string()), ("reason", pa.string()), ("found", pa.list_(pa.float32())),
+        ("beside", pa.string()),
     ]
 )  # fmt: skip
 
@@ -69,10 +73,10 @@ class Ingested:
         }
 
 
-def _label_row(row: dict[str, Any]) -> dict[str, Any]:
+def _label_row(row: dict[str, Any], by_name: bool) -> dict[str, Any]:
     """Label one file from its name; what is wrong with it goes into stage and reason."""
-    name = row["uri"].rpartition("/")[2].rpartition(".tar#")[2]
-    if not listing.has_image_name(name):
+    name = re.sub(BEFORE_NAME, "", row["uri"])
+    if by_name and not listing.has_image_name(row["uri"]):
         reason = "not the name of an image"
         if command := listing.how_to_unpack(name):
             reason = f"a compressed archive: unpack it first, for example with `{command}`"
@@ -91,9 +95,22 @@ def _label_row(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def hash_and_label(batch: pa.Table, with_hash: bool, search: FaceSearch | None = None) -> pa.Table:
-    """Read and hash each listed file, parse its name and find its faces; a table of `_HASHED`."""
-    rows = [_label_row(row) for row in batch.to_pylist()]
+def hash_and_label(
+    batch: pa.Table, with_hash: bool, search: FaceSearch | None = None, by_name: bool = True,
+    beside: bool = False,
+) -> pa.Table:  # fmt: skip
+    """Read and hash each listed file, parse its name and find its faces; a table of `_HASHED`.
+
+    Args:
+        batch: listed files.
+        with_hash: read and hash them.
+        search: for the faces to find, or None.
+        by_name: only those named like images.
+        beside: read what may be the label of a picture beside it.
+    """
+    rows = [_label_row(row, by_name) for row in batch.to_pylist()]
+    if beside:
+        _read_labels(rows)
     needs_bytes = with_hash or search is not None
     readable = [row for row in rows if row.get("stage") in (None, "label")] if needs_bytes else []
     with guarded_in_task(DECODER, TIMEOUT_S) as decode:
@@ -109,6 +126,14 @@ def hash_and_label(batch: pa.Table, with_hash: bool, search: FaceSearch | None =
                 except DecodeError as error:
                     row |= {"stage": "decode", "reason": f"{error.reason}: {error}"}
     return pa.Table.from_pylist(rows, schema=_HASHED)
+
+
+def _read_labels(rows: list[dict[str, Any]]) -> None:
+    """Put the text of files that may hold the label of a picture beside them into `beside`."""
+    files = [r for r in rows if r.get("stage") == "list" and is_label_file(r["uri"], r["bytes"])]
+    for row, data in zip(files, fetch_all(files), strict=True):
+        if not isinstance(data, ReadFailure):
+            row["beside"] = data.decode(errors="replace")
 
 
 def ingest(options: IngestOptions) -> Ingested:
@@ -128,6 +153,8 @@ def ingest(options: IngestOptions) -> Ingested:
         batch_format="pyarrow",
         fn_kwargs={
             "with_hash": options.hash == "content",
+            "beside": options.labels in ("auto", "beside"),
+            "by_name": not listing.is_list(options.place),
             "search": None if options.faces == "whole" else options.finding.search,
         },
     )
@@ -160,6 +187,7 @@ def assemble(parts: list[pa.Table], options: IngestOptions) -> Ingested:
     if not (rows["stage"].isna() | (rows["stage"] == "label")).any():
         raise no_images(options.place, len(rows), packed)
     rows, told = apply_labels(rows, options)
+    rows = rows.drop(columns="beside")
     if options.faces == "whole":
         rows = rows.drop(columns="found")
     else:

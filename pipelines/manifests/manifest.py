@@ -22,9 +22,17 @@ _DICTIONARY = pa.dictionary(pa.int8(), pa.string())
 
 MANIFEST_SCHEMA = pa.schema(
     [
-        tables.field("uri", pa.string(), "where the image is; a tar's member is `a.tar#name`"),
+        tables.field(
+            "uri",
+            pa.string(),
+            "where the image is; an archive's member is `a.zip#name`, a row `a.parquet#17`",
+        ),
         tables.field("bytes", pa.int64(), "size of the file", "bytes"),
-        tables.field("offset", pa.int64(), "start inside a tar, else null", "bytes"),
+        tables.field(
+            "offset",
+            pa.int64(),
+            "place inside an archive in bytes, or the row of Parquet; else null",
+        ),
         tables.field("etag", pa.string(), "the store's ETag, or time and size of a local file"),
         tables.field(
             "content_hash",
@@ -116,6 +124,12 @@ def fingerprint(table: pa.Table) -> str:
     return hashlib.sha256(np.sort(hashes).tobytes()).hexdigest()[:16]
 
 
+def parquet_of(uri: str) -> str:
+    """The Parquet file or folder of a manifest, which may be an output of `jobs.ingest`."""
+    is_output = not uri.endswith(".parquet") and storage.exists(storage.join(uri, RECORD))
+    return storage.join(uri, FOLDER) if is_output else uri
+
+
 def read_manifest(uri: str, columns: Sequence[str] = ("uri",)) -> pa.Table:
     """A manifest written by `jobs.ingest`, or any Parquet with at least `columns`.
 
@@ -132,8 +146,7 @@ def read_manifest(uri: str, columns: Sequence[str] = ("uri",)) -> pa.Table:
     """
     uri = storage.normalize(uri)
     storage.require_readable(uri, "manifest")
-    if not uri.endswith(".parquet") and storage.exists(storage.join(uri, RECORD)):
-        uri = storage.join(uri, FOLDER)
+    uri = parquet_of(uri)
     table = tables.read_table(uri)
     missing = [name for name in columns if name not in table.column_names]
     if missing:

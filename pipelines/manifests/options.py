@@ -16,11 +16,15 @@ class IngestOptions:
     """What to ingest and how."""
 
     images: Annotated[str, "URI"]
-    """Folder, s3://bucket/prefix or uncompressed .tar of images, or a folder of such tars."""
+    """Folder or prefix (s3://bucket/…) of images, of archives of images (.tar, .tar.gz, .zip) or of
+    Parquet files with a column of images; or one of these files; or a .txt, .csv or .parquet that
+    lists images by uri (https:// too)."""
     output: Annotated[str, "URI"] = ""
     """Folder or s3:// prefix for the manifest."""
     labels: str = "auto"
-    """auto (UTKFace names if most files have them), utkface, none, or a .csv, .tsv, .txt or
+    """auto (UTKFace names if most files have them, else what lies beside at least half of them),
+    utkface, beside (columns age, gender, race of Parquet with images; .json, .txt or .cls of the
+    same name, as WebDataset has them), none, or a .csv, .tsv, .txt or
     .parquet with columns path, age (years or ranges such as 50-59), gender (words; codes need
     `gender_codes`) and optionally race."""
     gender_codes: Annotated[str | None, "CODE=GENDER,..."] = None

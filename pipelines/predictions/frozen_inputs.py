@@ -1,12 +1,13 @@
 """The frozen list of inputs: manifest shards, written once, one scored file each.
 
-    output/inputs/shard-00000.parquet …   uri, bytes, offset, etag
+    output/inputs/shard-00000.parquet …   uri, bytes, offset, etag; columns that are kept
     output/inputs/frozen.json             written last: rows and SHA-256 of each shard
 
 A run over a bucket that changes under it would lose its place; over a frozen list it cannot.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -18,6 +19,7 @@ from pipelines.predictions import layout
 from pipelines.storage import tables
 
 INPUT_COLUMNS = ("uri", "bytes", "offset", "etag")
+UNIT = "unit"  # of a listing: see `FileEntry`
 _INPUT_SCHEMA = pa.schema(
     [("uri", pa.string()), ("bytes", pa.int64()), ("offset", pa.int64()), ("etag", pa.string())]
 )
@@ -108,28 +110,80 @@ def committed(output: str) -> set[int]:
 def regroup(parts: Iterable[pa.Table], fixed: int | None) -> Iterator[pa.Table]:
     """Cut a stream of tables into shards of `shard_rows` or 1 GiB of files, whichever is less.
 
-    An increment starts small again; of `fixed` rows a shard is whatever its bytes are.
+    An increment starts small again; of `fixed` rows a shard is whatever its bytes are. What shares
+    a unit stays in one shard, however large.
     """
-    index, held, held_bytes, pieces = 0, 0, 0, list[pa.Table]()
+    shard, unit = _Shard(0, fixed), None
     for part in parts:
-        rest = as_input(part)
-        while rest.num_rows:
-            room = shard_rows(index, fixed) - held
-            sums = np.cumsum(_bytes_of(rest.slice(0, room)))
-            fits = len(sums)
-            if fixed is None:
-                fits = int(np.searchsorted(sums, _MOST_BYTES - held_bytes, side="right"))
-                fits = max(fits, 0 if held else 1)
-            pieces.append(rest.slice(0, fits))
-            held += fits
-            held_bytes += int(sums[fits - 1]) if fits else 0
-            is_full = fits < len(sums) or held == shard_rows(index, fixed)
-            rest = rest.slice(fits)
-            if is_full:
-                yield pa.concat_tables(pieces)
-                pieces, held, held_bytes, index = [], 0, 0, index + 1
-    if held:
-        yield pa.concat_tables(pieces)
+        for rest, its_unit in _by_unit(part):
+            if unit is not None and its_unit != unit and shard.is_full():
+                yield shard.table()
+                shard = _Shard(shard.index + 1, fixed)
+            if its_unit is not None:
+                if its_unit != unit and shard.rows and not shard.fits(rest):
+                    yield shard.table()
+                    shard = _Shard(shard.index + 1, fixed)
+                shard.add(rest)
+            else:
+                while rest.num_rows:
+                    taken = shard.take(rest)
+                    rest = rest.slice(taken)
+                    if rest.num_rows or shard.is_full():
+                        yield shard.table()
+                        shard = _Shard(shard.index + 1, fixed)
+            unit = its_unit
+    if shard.rows:
+        yield shard.table()
+
+
+class _Shard:
+    """A shard that is being filled."""
+
+    def __init__(self, index: int, fixed: int | None) -> None:
+        self.index, self._most, self._fixed = index, shard_rows(index, fixed), fixed
+        self.rows, self._bytes, self._pieces = 0, 0, list[pa.Table]()
+
+    def table(self) -> pa.Table:
+        return pa.concat_tables(self._pieces)
+
+    def is_full(self) -> bool:
+        return self.rows >= self._most
+
+    def fits(self, rows: pa.Table) -> bool:
+        """Whether all of some rows have room."""
+        return self._room(rows) == rows.num_rows
+
+    def add(self, rows: pa.Table) -> None:
+        self._pieces.append(rows)
+        self.rows += rows.num_rows
+        self._bytes += int(_bytes_of(rows).sum())
+
+    def take(self, rows: pa.Table) -> int:
+        """Add the first of some rows, as many as have room, at least one if there is none yet."""
+        count = max(self._room(rows), 0 if self.rows else 1)
+        if count:
+            self.add(rows.slice(0, count))
+        return count
+
+    def _room(self, rows: pa.Table) -> int:
+        rows = rows.slice(0, max(self._most - self.rows, 0))
+        if self._fixed is not None:
+            return rows.num_rows
+        sums = np.cumsum(_bytes_of(rows))
+        return int(np.searchsorted(sums, _MOST_BYTES - self._bytes, side="right"))
+
+
+def _by_unit(part: pa.Table) -> Iterator[tuple[pa.Table, str | None]]:
+    """A part as rows of a shard, in runs of one unit, which is None for rows by themselves."""
+    rows = as_input(part)
+    if UNIT not in part.column_names or part[UNIT].null_count == part.num_rows:
+        yield rows, None
+        return
+    units: Any = part[UNIT].to_pandas()
+    starts = np.flatnonzero((units != units.shift()) & ~(units.isna() & units.shift().isna()))
+    starts = [0, *(start for start in starts.tolist() if start)]
+    for start, end in itertools.pairwise([*starts, part.num_rows]):
+        yield rows.slice(start, end - start), part[UNIT][start].as_py()
 
 
 def _bytes_of(rows: pa.Table) -> Any:
@@ -139,11 +193,16 @@ def _bytes_of(rows: pa.Table) -> Any:
 
 
 def as_input(part: pa.Table) -> pa.Table:
-    """A listing's or a manifest's rows with the columns of a shard, null where they are not."""
+    """A listing's or a manifest's rows with the columns of a shard, null where they are not.
+
+    What other columns there are is kept behind them, but for the unit.
+    """
+    more = [name for name in part.column_names if name not in (*INPUT_COLUMNS, UNIT)]
     columns = [
         part[field.name].cast(field.type)
         if field.name in part.column_names
         else pa.nulls(part.num_rows, field.type)
         for field in _INPUT_SCHEMA
     ]
-    return pa.Table.from_arrays(columns, schema=_INPUT_SCHEMA)
+    names = [*INPUT_COLUMNS, *more]
+    return pa.Table.from_arrays([*columns, *(part[name] for name in more)], names=names)

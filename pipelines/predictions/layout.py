@@ -6,6 +6,7 @@ OUTPUT/bundle/                            the network, copied
 OUTPUT/inputs/shard-00042.parquet         the frozen list of inputs
 OUTPUT/inputs/frozen.json                 written last of the list
 OUTPUT/inputs/growing.json                there while the list is being changed
+OUTPUT/retrying.json                      there while failed inputs are scored again
 OUTPUT/attempts/shard-00042.json          there while the shard is being scored
 OUTPUT/quarantine/shard-00042.parquet     put first
 OUTPUT/predictions/shard-00042.parquet    put last: its existence is the commit
@@ -26,6 +27,7 @@ JOB = "job.json"
 RUN = "run.json"
 BUNDLE = "bundle"
 FROZEN, GROWING = "inputs/frozen.json", "inputs/growing.json"
+RETRYING = "retrying.json"
 DELETED = "deleted.parquet"
 DATASET, DATASET_RECORD = "dataset", "dataset.json"
 EVALUATION, METRICS = "evaluation.parquet", "metrics.json"

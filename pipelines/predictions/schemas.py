@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from model import labels, statistics
 from model.calibration import AGE_BINS, AgeBins
+from model.errors import UsageError
 from pipelines.images.batches import Crop
-from pipelines.predictions import layout
+from pipelines.predictions import frozen_inputs, layout
 from pipelines.storage import tables
 
 _DICTIONARY = pa.dictionary(pa.int8(), pa.string())
@@ -91,6 +93,34 @@ QUARANTINE_SCHEMA = pa.schema(
         tables.field("bytes", pa.int64(), "size of the file", "bytes"),
     ]
 )
+
+
+def require_free_names(names: Sequence[str]) -> None:
+    """Refuse columns of a source that cannot stand beside those of the predictions.
+
+    Raises:
+        UsageError: one is called like one of these or of the frozen list, or is named twice.
+    """
+    taken = {*COLUMNS, *frozen_inputs.INPUT_COLUMNS, frozen_inputs.UNIT}
+    for name in names:
+        if name in taken:
+            raise UsageError(
+                f"`keep_columns` {name}: facemill writes a column of this name; rename yours"
+            )
+        if names.count(name) > 1:
+            raise UsageError(f"`keep_columns` {','.join(names)} names {name} twice")
+
+
+def with_kept(predictions: pa.Table, inputs: pa.Table) -> pa.Table:
+    """Predictions with what a shard of the frozen list has beside its own columns, by uri."""
+    names = [name for name in inputs.column_names if name not in frozen_inputs.INPUT_COLUMNS]
+    if not names:
+        return predictions
+    rows: Any = pc.index_in(predictions["uri"], value_set=inputs["uri"])
+    kept = inputs.select(names).take(rows)
+    for name in names:
+        predictions = predictions.append_column(inputs.schema.field(name), kept[name])
+    return predictions
 
 
 def predictions_table(

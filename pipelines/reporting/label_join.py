@@ -15,10 +15,11 @@ from pipelines.predictions.prediction_files import PredictionFiles
 from pipelines.predictions.run_record import WITHOUT_A_FACE
 from pipelines.reporting import face_bins, labelled_faces, summary
 from pipelines.storage import tables
+from pipelines.storage.uris import BEFORE_NAME
 
 MOST_ROWS = 200_000  # beyond it a sample by uri hash: its intervals are under 0.02 years wide
 NO_FACE_IN_PICTURE = "no face was found in the picture"
-_BASE_NAME = "regexp_replace({}, '^.*(/|[.]tar#)', '')"
+_BASE_NAME = f"regexp_replace({{}}, '{BEFORE_NAME}', '')"
 _RELATIVE = "substr({{}}, {})"  # from behind the folder and its slash
 _ANSWERS = ("age_years", "p_female", "age_low_years", "age_high_years")
 _OF_FACES = ("face", "faces", *BOX, *(bins.column for bins in face_bins.OF_FACES))
@@ -112,7 +113,7 @@ def _join(
     """Join on `key` applied to both uris; at most about `MOST_ROWS` rows come back."""
     labels_by_key = known.assign(key=known["uri"])
     if key == _BASE_NAME:
-        labels_by_key["key"] = known["uri"].str.replace(r"^.*(/|\.tar#)", "", regex=True)
+        labels_by_key["key"] = known["uri"].str.replace(BEFORE_NAME, "", regex=True)
         one_uri = labels_by_key.groupby("key")["uri"].transform("nunique") == 1
         labels_by_key = labels_by_key[one_uri]
     choose = labelled_faces.labels_of_faces if of_faces else labelled_faces.labels_of_pictures

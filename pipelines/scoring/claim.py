@@ -24,7 +24,7 @@ from pipelines.telemetry.phases import run_id
 # record without `views` took one view, one without `faces` scored pictures whole.
 _BEFORE = {
     "views": 1, "images": None, "manifest": None, "table": None, "fingerprint": None,
-    "faces": "whole", "finding": None, "engine": "tensorflow",
+    "faces": "whole", "finding": None, "engine": "tensorflow", "keep_columns": None,
 }  # fmt: skip
 _MOST_VERSIONS = 1000
 _URIS = ("images", "manifest", "bundle", "output")

@@ -7,7 +7,7 @@ import pyarrow as pa
 from model.errors import ManifestError
 from pipelines import storage
 from pipelines.predictions import frozen_inputs, layout
-from pipelines.scoring import increment
+from pipelines.scoring import increment, retrying
 from pipelines.scoring.choosing import Choice, choose, choose_by_frozen, some
 from pipelines.scoring.claim import ScoringJob, require_own
 
@@ -51,6 +51,12 @@ def plan(job: ScoringJob) -> Plan:
         state = "a finished run: nothing is left to do"
     if options.rerun.incremental:
         return _grown(job, frozen, done)
+    if options.rerun.retry_quarantined:
+        failed = retrying.failed_inputs(output, options.rerun.retry_no_face)
+        left = [
+            rows for index, rows in enumerate(frozen.rows) if index in failed or index not in done
+        ]
+        state = f"a retry of {sum(failed.values()):,} failed inputs"
     total, shards = frozen.total, len(frozen.rows)
     return Plan(total, True, shards, len(left), sum(left), compute, state, faces)
 

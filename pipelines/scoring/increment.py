@@ -3,7 +3,8 @@
     output/inputs/growing.json   there while the frozen list is being changed
     output/deleted.parquet       uris that are listed no more; their rows stay unless dropped
 
-An input is the same while its uri, etag, size and offset are. Driver memory: 36 bytes an input.
+An input is the same while its uri, etag, size, offset and kept columns are. Driver memory: 36
+bytes an input.
 """
 
 import dataclasses
@@ -71,7 +72,7 @@ def grow(
     for shard in frozen_inputs.regroup(new_rows(), fixed_rows):
         sums.append(tables.write_table(layout.shard(output, layout.INPUTS, len(rows)), shard))
         rows.append(shard.num_rows)
-    replaced = pa.concat_tables(changed) if changed else frozen_inputs.NOTHING
+    replaced = pa.concat_tables(changed) if changed else known.nothing
     deleted = int((~known.seen).sum())
     added = sum(rows) - sum(known.rows)
     is_rewritten = replaced.num_rows > 0 or (drop_deleted and deleted > 0)
@@ -118,8 +119,9 @@ def _marker(output: str) -> str:
 
 def _state(table: pa.Table) -> Any:
     """A hash of what changes when a file does."""
-    columns = (table[name].to_pylist() for name in ("etag", "bytes", "offset"))
-    text = [f"{etag}|{size}|{offset}" for etag, size, offset in zip(*columns, strict=True)]
+    names = ("etag", "bytes", "offset", *table.column_names[len(frozen_inputs.INPUT_COLUMNS) :])
+    columns = (table[name].to_pylist() for name in names)
+    text = ["|".join(map(str, values)) for values in zip(*columns, strict=True)]
     return pd.util.hash_array(np.array(text, dtype=object), categorize=False)
 
 
@@ -132,12 +134,14 @@ class _Known:
             str
         ] = []  # as the files are: a driver may have died while it changed them
         self.rows: list[int] = []
+        self.nothing = frozen_inputs.NOTHING
         hashes, states = [np.empty(0, HASH)], [np.empty(0, np.uint64)]
         for index in range(len(frozen.rows)):
             data = storage.read_bytes(layout.shard(frozen.output, layout.INPUTS, index))
             self.sha256.append(hashlib.sha256(data).hexdigest())
             table = pq.read_table(io.BytesIO(data))
             self.rows.append(table.num_rows)
+            self.nothing = table.slice(0, 0)
             hashes.append(hash_strings(table["uri"]))
             states.append(_state(table))
         self.hashes, self.states = np.concatenate(hashes), np.concatenate(states)

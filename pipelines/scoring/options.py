@@ -115,6 +115,11 @@ class Rerun:
     drop_deleted: bool = False
     """With incremental: remove the rows of what is gone, and its names; their files are scored
     again."""
+    retry_quarantined: bool = False
+    """Score again what failed in an earlier run of this output, for example after a store was
+    repaired; the files that hold such pictures are scored again as a whole."""
+    retry_no_face: bool = False
+    """With `retry_quarantined`: also pictures in which no face was found."""
     new_version: bool = False
     """Where `output` holds another run, write to OUTPUT/v2, OUTPUT/v3, … instead of refusing."""
     dry_run: bool = False
@@ -124,10 +129,12 @@ class Rerun:
         """Check that they fit together.
 
         Raises:
-            UsageError: something shall be dropped that was not looked for.
+            UsageError: something shall be dropped that was not looked for, or retried without.
         """
         if self.drop_deleted and not self.incremental:
             raise UsageError("`drop_deleted` needs `incremental`, which finds what is gone")
+        if self.retry_no_face and not self.retry_quarantined:
+            raise UsageError("`retry_no_face` needs `retry_quarantined`, which scores again")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,10 +171,15 @@ class ScoreOptions:
     SAVED_IN: ClassVar[str] = layout.JOB
 
     images: Annotated[tuple[str, ...], "URI ..."] = ()
-    """Folder, s3://bucket/prefix or .tar of images; or a few picture files."""
+    """Folder or prefix (s3://bucket/…) of images, of archives of images (.tar, .tar.gz, .zip) or of
+    Parquet files with a column of images; or one of these files; or a .txt, .csv or .parquet that
+    lists images by uri (https:// too); or a few picture files."""
     manifest: Annotated[str | None, "URI"] = None
     """Instead of images: output of jobs.ingest, a Parquet with a uri column, or the manifest.json
     of an Amazon S3 Inventory in Parquet."""
+    keep_columns: Annotated[str | None, "COLUMNS"] = None
+    """Columns of the manifest, or beside the pictures in Parquet, that go into the predictions as
+    they are: id or id,camera."""
     bundle: Annotated[str | None, "URI"] = None
     """Bundle folder or s3:// prefix; default: the newest shipped one."""
     output: Annotated[str | None, "URI"] = None
@@ -186,6 +198,19 @@ class ScoreOptions:
     limits: Limits = dataclasses.field(default_factory=Limits)
     rerun: Rerun = dataclasses.field(default_factory=Rerun)
     data_set: DataSet = dataclasses.field(default_factory=DataSet)
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The names of `keep_columns`.
+
+        Raises:
+            UsageError: one is a name of our own, or stands there twice.
+        """
+        from pipelines.predictions.schemas import require_free_names
+
+        names = tuple(filter(None, (self.keep_columns or "").split(",")))
+        require_free_names(names)
+        return names
 
     @property
     def place(self) -> str:
@@ -212,7 +237,8 @@ class EvaluateOptions:
     split: Literal["train", "val", "test", "all"] = "test"
     """Split of the manifest to measure on."""
     images: Annotated[str | None, "URI"] = None
-    """Instead of a manifest: a folder, prefix or tar of images with UTKFace names, all used."""
+    """Instead of a manifest: images as jobs.ingest takes them, with UTKFace names or with labels
+    beside them, all used."""
     faces: Literal["auto", "find", "whole"] = "auto"
     """find: faces are found anew, as scoring does, and labels joined to them by the rule of
     jobs.ingest; whole: each picture is one aligned face; auto: as the manifest has them."""

@@ -38,8 +38,8 @@ def answer_pictures(options: ScoreOptions, bundle: Bundle) -> Iterator[str]:
     paths = [storage.normalize(uri) for uri in options.images]
     for path in paths:
         storage.require_readable(path, "`images`")
-        if listing.is_folder(path) or path.endswith(".tar"):
-            raise UsageError(f"`images` {path} is a folder: give `output` for its predictions")
+        if listing.is_folder(path) or listing.is_archive(path) or listing.is_list(path):
+            raise UsageError(f"`images` {path} holds many: give `output` for its predictions")
     if options.draw is not None:
         _require_drawable(options, paths)
     started = time.monotonic()

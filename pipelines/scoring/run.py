@@ -26,7 +26,7 @@ from pipelines.cluster.shared_disk import require_shared
 from pipelines.manifests.sources import Source, open_source
 from pipelines.predictions import frozen_inputs, layout
 from pipelines.predictions.run_record import NO_FAILURES, ShardRecord, write_run
-from pipelines.scoring import increment
+from pipelines.scoring import increment, retrying
 from pipelines.scoring.choosing import decide
 from pipelines.scoring.claim import ScoringJob, Settings, claim, require_able, resolve
 from pipelines.scoring.counters import ScoringCounters
@@ -73,7 +73,7 @@ def score(options: ScoreOptions, bundle: Bundle, source: Source | None = None) -
             up.
     """
     started = time.monotonic()
-    source = source or open_source(options.images, options.manifest)
+    source = source or open_source(options.images, options.manifest, options.kept)
     with as_resumable_failure("scored"), Lease(options.place) as lease:
         job = claim(resolve(options, bundle, source))
         adopt_run(job.settings.run_id)
@@ -85,6 +85,8 @@ def _score(job: ScoringJob, lease: Lease, started: float) -> Scored:
     output = job.settings.output
     with phase("freeze") as facts:
         frozen, grown = _freeze(job)
+        if job.settings.options.rerun.retry_quarantined or retrying.is_unfinished(output):
+            retrying.put_back(output, job.settings.options.rerun.retry_no_face)
         facts["inputs"], facts["shards"] = frozen.total, len(frozen.rows)
     _require_shared(job, frozen)
     require_able(job)
@@ -104,6 +106,7 @@ def _score(job: ScoringJob, lease: Lease, started: float) -> Scored:
     with phase("record") as facts:
         record = write_run(output, job.lineage(), frozen, records, seconds, lease.confirm)
         facts |= {name: record[name] for name in ("inputs", "scored", "quarantined")}
+    retrying.finish(output)
     return Scored(record, skipped, seconds, grown)
 
 
@@ -118,9 +121,10 @@ def _require_shared(job: ScoringJob, frozen: frozen_inputs.FrozenInputs) -> None
     if storage.is_local(output):
         files["output"] = layout.path(output, layout.JOB)
     first = frozen.first_uri()
-    entry = storage.file_of(first) if first and not storage.exists(first) else first
-    if entry and storage.is_local(entry) and storage.exists(entry):
-        files["images" if options.images else "manifest"] = entry
+    if first and storage.is_local(first):
+        entry = first if storage.exists(first) else storage.file_of(first)
+        if storage.exists(entry):
+            files["images" if options.images else "manifest"] = entry
     require_shared(files)
 
 

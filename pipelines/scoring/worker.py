@@ -25,7 +25,9 @@ from pipelines.images.batches import DecodeEntries, decode_entries_with
 from pipelines.images.decode_tasks import CHUNK_IMAGES, DecodeStage
 from pipelines.images.guarded_decoder import Decode, IsolatedDecoder, ended_by_alarm, find_decoder
 from pipelines.predictions import layout
+from pipelines.predictions.frozen_inputs import INPUT_COLUMNS
 from pipelines.predictions.run_record import ShardRecord, notes_of, reasons_of
+from pipelines.predictions.schemas import with_kept
 from pipelines.scoring.claim import Settings
 from pipelines.scoring.placement import Placement
 from pipelines.scoring.progress import Reporter
@@ -141,13 +143,14 @@ class ShardScorer:
     def _commit(self, index: int, decode: DecodeEntries) -> ShardRecord:
         began = time.time()
         output = self.settings.output
-        entries = tables.read_table(layout.shard(output, layout.INPUTS, index)).to_pylist()
+        inputs = tables.read_table(layout.shard(output, layout.INPUTS, index))
+        entries = inputs.select(list(INPUT_COLUMNS)).to_pylist()
         on_batch = Reporter(self.tally, index).add
         scored = score_entries(
             entries, self.predictor, self.settings.reading, decode, on_batch,
             by_name=self.settings.by_name, columns=self.settings.columns,
         )  # fmt: skip
-        good, bad = scored.predictions, scored.quarantine
+        good, bad = with_kept(scored.predictions, inputs), scored.quarantine
         notes = {
             "facemill.bundle_id": self.bundle.id,
             "facemill.run_id": self.settings.run_id,

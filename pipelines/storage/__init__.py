@@ -1,4 +1,4 @@
-"""Reads, writes and lists files wherever they lie: on a local disk or in S3.
+"""Reads, writes and lists files wherever they lie: on a local disk or in an object store.
 
 Every write goes through the functions of this module. A new store is a file with the functions of
 `Store`, and a line in `store_of`. Ray Train takes its storage through pyarrow
@@ -13,15 +13,14 @@ from typing import Any, Protocol
 import pyarrow.fs
 
 from model.errors import StorageError
-from pipelines.storage import local, s3, writes
+from pipelines.storage import local, objects, web, writes
 from pipelines.storage.entries import FileEntry
-from pipelines.storage.s3_client import s3_files
-from pipelines.storage.uris import is_local, join, normalize, split_s3
+from pipelines.storage.failures import ReadFailure
+from pipelines.storage.uris import file_of, is_local, is_row, is_web, join, normalize, split_bucket
 from pipelines.storage.writes import announced
 
-__all__ = ["is_local", "join", "normalize", "split_s3", "writes"]
-
-_TAR_MEMBER = ".tar#"  # a member's URI is `faces.tar#folder/name.jpg`
+MOST_WEB_BYTES = 64 * 2**20  # of a picture that is shown
+__all__ = ["file_of", "is_local", "is_row", "join", "normalize", "split_bucket", "writes"]
 
 
 class Store(Protocol):
@@ -53,24 +52,21 @@ class Store(Protocol):
 
 def store_of(uri: str) -> Store:
     """The store that a normalized URI names."""
-    return local if is_local(uri) else s3
-
-
-def file_of(uri: str) -> str:
-    """The tar that a member's URI lies in; any other URI as it is."""
-    before, mark, _ = uri.partition(_TAR_MEMBER)
-    return f"{before}.tar" if mark else uri
+    return local if is_local(uri) else objects
 
 
 def read_bytes(uri: str, offset: int | None = None, length: int | None = None) -> bytes:
-    """The bytes of a file; with `offset`, the `length` bytes there (a member of a tar).
+    """The bytes of a file; with `offset`, at most the `length` bytes from there on.
 
     Raises:
         FileNotFoundError: it is not there.
         OSError: anything else; the store may have failed, so this says nothing about the file.
     """
-    if offset is not None:
-        uri = file_of(uri)
+    if is_web(uri):
+        data = web.get(uri, MOST_WEB_BYTES)
+        if isinstance(data, ReadFailure):
+            raise FileNotFoundError(str(data))
+        return data
     return store_of(uri).read(uri, offset, length)
 
 
@@ -160,12 +156,10 @@ def require_writable(uri: str, argument: str) -> None:
 
 
 def train_filesystem(uri: str) -> tuple[pyarrow.fs.FileSystem, str]:
-    """The pyarrow filesystem and path that Ray Train stores checkpoints through.
-
-    S3 through s3fs: pyarrow's own client puts an empty `prefix/` object for every folder, which
-    some stores refuse (rclone answers 500).
-    """
+    """The pyarrow filesystem and path that Ray Train stores checkpoints through."""
     if is_local(uri):
         return pyarrow.fs.LocalFileSystem(), uri
-    bridge: Any = pyarrow.fs.FSSpecHandler  # its stub says abstract
-    return pyarrow.fs.PyFileSystem(bridge(s3_files())), uri.removeprefix("s3://")
+    from pipelines.storage.train_files import store_filesystem  # fsspec: a second to import
+
+    scheme, _, path = uri.partition("://")
+    return store_filesystem(scheme), path

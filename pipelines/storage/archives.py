@@ -1,27 +1,32 @@
-"""What is in an uncompressed tar, and where in it; a tar without its end is refused."""
+"""Files whose members are inputs: tars, .tar.gz, .zip, and Parquet with a column of pictures.
+
+A member has the URI of its file, a `#`, and its name there, or the number of its row.
+"""
 
 import os
 import shlex
-import tarfile
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 from model.errors import StorageError
 from pipelines import storage
-from pipelines.storage.entries import FileEntry, has_image_name, is_hidden
-from pipelines.storage.s3_client import as_os_errors
+from pipelines.storage.entries import FileEntry
+from pipelines.storage.failures import ReadFailure
+from pipelines.storage.parquet_rows import ForwardRows, list_rows
+from pipelines.storage.store_errors import as_os_errors
+from pipelines.storage.tars import DAMAGED, is_gzipped, list_tar, open_tar
+from pipelines.storage.zips import list_zip, read_zip_member
 
-_LOST = "{} {}, and what comes after would be lost: copy it again, or repack it with tar -cf"
+_PART = 1 << 20  # of a member that are unpacked at once
 _UNPACKERS = (  # ends of names, and what brings the pictures out
-    ((".tar.gz", ".tgz"), "gunzip -c {0} > faces.tar"),
     ((".tar.bz2", ".tbz2", ".tbz"), "bunzip2 -c {0} > faces.tar"),
     ((".tar.xz", ".txz"), "xz -dc {0} > faces.tar"),
     ((".tar.zst", ".tzst"), "zstd -dc {0} > faces.tar"),
-    ((".zip", ".zipx"), "unzip {0} -d faces"),
+    ((".zipx",), "7z x {0} -ofaces"),
     ((".7z",), "7z x {0} -ofaces"),
     ((".rar",), "unrar x {0} faces/"),
 )
-_TAR_FILLING = 64 * 1024  # tar fills up to 10 KiB; a lost member starts at once
 
 
 def how_to_unpack(uri: str) -> str | None:
@@ -42,68 +47,101 @@ def compressed(uri: str, command: str) -> StorageError:
     )
 
 
-def list_tar(uri: str) -> Iterator[FileEntry]:
-    """The files inside an uncompressed tar, each readable in one ranged GET.
-
-    A name that stands in it twice is two inputs: from the second on its URI ends in `@` and its
-    place. A link is an input as in a folder: what it leads to, under its own name. One that leads
-    out of the tar, or to a later member, has no bytes: reading it says so.
+def list_archive(file: FileEntry) -> Iterator[FileEntry]:
+    """The members of an archive, or the file itself where it is Parquet without pictures.
 
     Raises:
-        StorageError: it is not a tar, a compressed one, or its end is missing or damaged.
+        StorageError: it is damaged; see `list_tar`, `list_zip` and `list_rows`.
     """
-    seen = dict[int, tuple[int, int]]()  # hash of a name -> where its bytes are: memory is a tar's
-    with as_os_errors(uri), storage.open_reader(uri) as file:
-        try:
-            with tarfile.open(fileobj=file, mode="r:") as tar:
-                for member in tar:
-                    place = _place_in_tar(member, seen)
-                    if place is None:
-                        continue
-                    name, (offset, size) = member.name, place
-                    if hash(name) in seen:
-                        name = f"{name}@{member.offset_data}"
-                    seen[hash(name)] = place
-                    if is_hidden(member.name):
-                        continue
-                    etag = f"{int(member.mtime):x}-{size:x}" if size >= 0 else None
-                    yield FileEntry(f"{uri}#{name}", max(size, 0), etag, offset)
-                _require_end(file, tar.offset, uri)
-        except tarfile.TarError as error:
-            if seen:
-                raise StorageError(_LOST.format(uri, f"is cut off ({error})")) from None
-            raise StorageError(
-                f"{uri} is not an uncompressed tar ({error}): unpack it, or repack it with tar -cf"
-            ) from None
+    name = file.uri.lower()
+    if name.endswith(".zip"):
+        return list_zip(file.uri)
+    return list_rows(file) if name.endswith(".parquet") else list_tar(file.uri)
 
 
-def _place_in_tar(
-    member: tarfile.TarInfo, seen: Mapping[int, tuple[int, int]]
-) -> tuple[int, int] | None:
-    """(offset, bytes) of a member's content, -1 bytes for a link to nowhere; None for no input."""
-    if member.isfile():
-        return member.offset_data, member.size
-    if member.islnk():
-        target = member.linkname
-    elif member.issym() and has_image_name(member.name):  # others may lead to folders
-        target = os.path.normpath(os.path.join(os.path.dirname(member.name), member.linkname))
-        if member.name.startswith("./"):
-            target = f"./{target}"
-    else:
+def is_streamed(uri: str) -> bool:
+    """Whether it is a member that is read in the order of its archive, one after the other."""
+    file = storage.file_of(uri)
+    return file != uri and (is_gzipped(file) or file.lower().endswith(".parquet"))
+
+
+def read_member(uri: str, offset: int, size: int | None) -> bytes:
+    """The bytes of an archive's member.
+
+    Args:
+        uri: of the member.
+        offset: as its listing says.
+        size: of the member, unpacked; None where the listing does not say.
+
+    Raises:
+        ReadFailure: it cannot be read, and the archive can.
+        OSError: the store fails.
+    """
+    file = storage.file_of(uri)
+    if is_streamed(uri):
+        return _STREAM.read(file, uri, offset, size or 0)
+    if file.lower().endswith(".zip"):
+        return read_zip_member(file, uri, offset, size or 0)
+    return storage.read_bytes(file, offset, size or 0)
+
+
+class _Stream:
+    """The one archive that this process reads from its start to its end, and where it stands.
+
+    Kept between calls: the members of a shard are asked for one by one, in their order.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._key: tuple[str, str | None] = ("", None)
+        self._open: Any = None
+
+    def read(self, file: str, uri: str, offset: int, size: int) -> bytes:
+        with self._lock:
+            key = (file, _state(file))
+            if self._open is None or key != self._key:
+                self.close()
+                with as_os_errors(file):
+                    self._open = ForwardRows(file) if _is_parquet(file) else open_tar(file)
+                self._key = key
+            try:
+                return self._read(uri, offset, size)
+            except ReadFailure:
+                raise
+            except BaseException:  # where it stands now nobody knows
+                self.close()
+                raise
+
+    def _read(self, uri: str, offset: int, size: int) -> bytes:
+        if isinstance(self._open, ForwardRows):
+            return self._open.read(offset)
+        with as_os_errors(self._key[0]):
+            try:
+                self._open.seek(offset)
+                parts = [self._open.read(min(_PART, size - at)) for at in range(0, size, _PART)]
+            except DAMAGED as error:
+                raise ReadFailure("bad_member", f"{uri} cannot be unpacked: {error}") from None
+        data = b"".join(parts)
+        if len(data) < size:
+            raise ReadFailure("bad_member", f"{uri} is cut off")
+        return data
+
+    def close(self) -> None:
+        if self._open is not None:
+            self._open.close()
+        self._open = None
+
+
+_STREAM = _Stream()
+
+
+def _is_parquet(uri: str) -> bool:
+    return uri.lower().endswith(".parquet")
+
+
+def _state(file: str) -> str | None:
+    """What changes when a local archive is replaced; a store's is taken to stay as it was."""
+    if not storage.is_local(file):
         return None
-    return seen.get(hash(target), (member.offset_data, -1))
-
-
-def _require_end(file: Any, offset: int, uri: str) -> None:
-    """Check that reading stopped at the end: tarfile also stops, silently, at a damaged header.
-
-    Raises:
-        StorageError: there is no block of zeros, which every tar ends with, or more after it than
-            the zeros that fill a tar up.
-    """
-    file.seek(offset)
-    block = file.read(tarfile.BLOCKSIZE)
-    after = file.read(_TAR_FILLING)
-    if len(block) < tarfile.BLOCKSIZE or any(block) or any(after):
-        damage = "is damaged, or two in one," if block else "is cut off"
-        raise StorageError(_LOST.format(uri, f"{damage} at byte {offset:,}"))
+    status = os.stat(file)
+    return f"{status.st_mtime_ns:x}-{status.st_size:x}"

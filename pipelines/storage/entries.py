@@ -3,6 +3,10 @@
 import dataclasses
 import os
 
+from pipelines.storage.uris import is_row, is_web
+
+__all__ = ["IMAGE_SUFFIXES", "FileEntry", "has_image_name", "is_hidden", "is_web"]
+
 IMAGE_SUFFIXES = frozenset(
     [
         ".jpg",
@@ -24,17 +28,26 @@ IMAGE_SUFFIXES = frozenset(
 
 @dataclasses.dataclass(frozen=True)
 class FileEntry:
-    """One file of a listing; `etag` changes when the file does, `offset` places a tar's member."""
+    """One input of a listing.
+
+    Attributes:
+        uri: of a file, or of a member: `faces.zip#folder/name.jpg`, `faces.parquet#17`.
+        bytes: its size, None where only reading it tells.
+        etag: changes when the file does.
+        offset: where an archive's member is, as its kind counts: bytes, or rows.
+        unit: shared by inputs that follow one another and are read in one piece; None: by itself.
+    """
 
     uri: str
-    bytes: int
+    bytes: int | None
     etag: str | None
     offset: int | None = None
+    unit: str | None = None
 
 
 def has_image_name(uri: str) -> bool:
-    """Whether the base name ends like an image's, in any case."""
-    return os.path.splitext(uri)[1].lower() in IMAGE_SUFFIXES
+    """Whether the base name ends like an image's, in any case; a row's picture has no name."""
+    return os.path.splitext(uri)[1].lower() in IMAGE_SUFFIXES or is_row(uri)
 
 
 def is_hidden(below: str) -> bool:

@@ -13,7 +13,12 @@ from typing import Any, TypeVar
 import obstore
 
 from pipelines import storage
-from pipelines.storage.s3_client import as_os_errors, s3_store
+from pipelines.storage import web
+from pipelines.storage.archives import is_streamed, read_member
+from pipelines.storage.clients import client_of
+from pipelines.storage.entries import is_web
+from pipelines.storage.failures import ReadFailure
+from pipelines.storage.store_errors import as_os_errors
 
 # A 100-megapixel JPEG has 50 MB. 32 files of this size read ahead would still fit a worker; a film
 # that is named x.jpg would kill it at every try, and its shard would never end.
@@ -22,24 +27,14 @@ MOST_BYTES = 256 * 2**20
 # 16 GETs in flight hide 40 ms of latency at 400 images/s; each holds one file in memory.
 _READ_AHEAD = 16
 
+# A manifest is in the order of names, an archive in its own: so many are held to be read in that.
+_WINDOW, _WINDOW_BYTES, _USUAL_BYTES = 512, 256 * 2**20, 100_000
+
 _TRIED_OTHERS = 8  # objects that are read to learn whether a bucket is shut
 _READABLE: dict[str, str] = {}  # bucket -> an object of it that this process has read
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-class ReadFailure(Exception):
-    """One file that is not there or may not be read: a quarantine row.
-
-    Attributes:
-        reason: `not_found`, `denied`, `not_a_file`, `file_too_large` or `bad_key`.
-    """
-
-    def __init__(self, reason: str, message: str) -> None:
-        """Keep `reason` (for grouping) beside `message` (for a person)."""
-        super().__init__(message)
-        self.reason = reason
 
 
 def fetch(
@@ -56,9 +51,12 @@ def fetch(
 
     Raises:
         OSError: the store could not answer.
-        PermissionError: S3 denies this object, and no other of its bucket is known to be readable.
+        PermissionError: the store denies this object, and no other of its bucket is known to be
+            readable.
     """
     uri = entry["uri"]
+    if is_web(uri):
+        return web.get(uri, MOST_BYTES, others)
     try:
         data = _read(uri, entry)
     except ReadFailure as failure:
@@ -74,16 +72,16 @@ def fetch(
             raise
         return ReadFailure("not_found", str(error))
     if not storage.is_local(uri):
-        _READABLE[storage.split_s3(uri)[0]] = uri
+        _READABLE[_bucket_of(uri)] = uri
     return data
 
 
 def _read(uri: str, entry: Mapping[str, Any]) -> bytes:
     """The bytes of a file that is one, and not too large."""
     offset, length = entry.get("offset"), entry.get("bytes")
-    if offset is not None:  # the tar was listed, so this is a file
+    if offset is not None:  # its archive was listed, so this is a file
         _require_size(uri, length or 0)
-        return storage.read_bytes(uri, offset, length)
+        return read_member(uri, offset, length)
     if storage.is_local(uri):
         status = os.stat(uri)
         if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
@@ -95,13 +93,13 @@ def _read(uri: str, entry: Mapping[str, Any]) -> bytes:
 
 
 def get_object(uri: str) -> bytes:
-    """An object of S3, by one request, whose answer is read only if it is not too large.
+    """An object of a store, by one request, whose answer is read only if it is not too large.
 
     Raises:
         ReadFailure: it is too large, or its key cannot be asked for.
         OSError: as `storage.read_bytes`.
     """
-    store, key = s3_store(uri)
+    store, key = client_of(uri)
     if key != key.strip("/"):
         raise _bad_key(uri)  # the client would ask for another key, without the slashes
     with as_os_errors(uri):
@@ -111,6 +109,11 @@ def get_object(uri: str) -> bytes:
             raise _bad_key(uri) from None
         _require_size(uri, answer.meta["size"])
         return bytes(answer.bytes())
+
+
+def _bucket_of(uri: str) -> str:
+    """`s3://bucket` of an object in it."""
+    return "/".join(uri.split("/", 3)[:3])
 
 
 def _require_size(uri: str, size: int) -> None:
@@ -130,12 +133,12 @@ def _is_bucket_readable(denied_uri: str, others: Sequence[Mapping[str, Any]]) ->
     Then a denial is about the one object (its own policy or key), a row; else the whole bucket is
     shut, as with a revoked key, and that must not turn into bad images.
     """
-    bucket = storage.split_s3(denied_uri)[0]
+    bucket = _bucket_of(denied_uri)
     known_uri = _READABLE.get(bucket)
     step = max(1, len(others) // _TRIED_OTHERS)
     tried = [known_uri] if known_uri else [str(other["uri"]) for other in others[::step]]
     for uri in tried:
-        if uri == denied_uri or storage.is_local(uri) or storage.split_s3(uri)[0] != bucket:
+        if uri == denied_uri or storage.is_local(uri) or _bucket_of(uri) != bucket:
             continue
         try:
             get_object(uri)
@@ -147,11 +150,39 @@ def _is_bucket_readable(denied_uri: str, others: Sequence[Mapping[str, Any]]) ->
 
 
 def fetch_all(entries: Sequence[Mapping[str, Any]]) -> Generator[bytes | ReadFailure]:
-    """`fetch` for each entry, in order; S3 is read ahead, a local disk is not."""
-    if not entries or not storage.store_of(str(entries[0]["uri"])).READS_AHEAD:
+    """`fetch` for each entry, in order; S3 is read ahead, a local disk or a stream is not."""
+    uris = [str(entry["uri"]) for entry in entries]
+    if any(map(is_streamed, uris)):
+        yield from _in_order_of_archives(entries)
+        return
+    if not any(is_web(uri) or storage.store_of(uri).READS_AHEAD for uri in uris):
         yield from map(fetch, entries)
         return
     yield from read_ahead(functools.partial(fetch, others=entries), entries, _READ_AHEAD)
+
+
+def _in_order_of_archives(
+    entries: Sequence[Mapping[str, Any]],
+) -> Generator[bytes | ReadFailure]:
+    """`fetch` for each entry: some at a time, each once, as they lie in their archives."""
+    start = 0
+    while start < len(entries):
+        end, size = start, 0
+        while end < len(entries) and end - start < _WINDOW and size <= _WINDOW_BYTES:
+            size += entries[end].get("bytes") or _USUAL_BYTES
+            end += 1
+        window = entries[start:end]
+
+        def place(number: int, window: Sequence[Mapping[str, Any]] = window) -> tuple[str, int]:
+            return storage.file_of(window[number]["uri"]), window[number].get("offset") or 0
+
+        order = sorted(range(len(window)), key=place)
+        if order == list(range(len(window))):  # as in scoring: one is held at a time
+            yield from map(fetch, window)
+        else:
+            found = {number: fetch(window[number]) for number in order}
+            yield from (found.pop(number) for number in range(len(window)))
+        start = end
 
 
 def read_ahead(

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 import pandas as pd
 
 from model.errors import ManifestError, UsageError
-from pipelines.manifests.labels.table import boxes_of, contradictory, read_labels
+from pipelines.manifests.labels.beside import are_beside, read_beside
+from pipelines.manifests.labels.table import LabelRows, boxes_of, contradictory, read_labels
 from pipelines.manifests.labels.telling import Told
 from pipelines.manifests.options import IngestOptions
+from pipelines.storage.uris import BEFORE_NAME
 
-_BEFORE_NAME = r"^.*(?:/|\.tar#)"
 _SUFFIX = r"\.[^./]+$"
 
 
@@ -32,32 +33,37 @@ def apply_labels(rows: pd.DataFrame, options: IngestOptions) -> tuple[pd.DataFra
     if options.gender_codes is not None and choice in ("auto", "utkface", "none"):
         raise UsageError(f"`gender_codes` tells of a labels file, and `labels` is {choice}")
     if choice == "auto":
-        choice = (
-            "utkface" if 2 * unnamed.sum() < len(rows[rows["stage"].isna() | unnamed]) else "none"
-        )
+        is_named = 2 * unnamed.sum() < len(rows[rows["stage"].isna() | unnamed])
+        choice = "utkface" if is_named else "beside" if are_beside(rows) else "none"
     if choice == "utkface":
         return rows, Told(notes=("labels: UTKFace file names",))
     rows.loc[unnamed, ["stage", "reason"]] = None
     rows[["age_years", "gender", "race", "taken_at"]] = None
     if choice == "none":
         return rows, Told(notes=("labels: none; this manifest is for scoring",))
-    return _join(rows, options)
+    if choice == "beside":
+        read = read_beside(rows, options.split_column, options.codes)
+        rows = rows[rows["beside"].isna()].reset_index(drop=True)  # those are no inputs
+    else:
+        read = read_labels(options.labels, options.split_column, options.codes)
+    return _join(rows, read, choice, options)
 
 
-def _join(rows: pd.DataFrame, options: IngestOptions) -> tuple[pd.DataFrame, Told]:
-    """Join a labels file; one row a label: a picture with several boxed faces has several."""
-    read = read_labels(options.labels, options.split_column, options.codes)
+def _join(
+    rows: pd.DataFrame, read: LabelRows, choice: str, options: IngestOptions
+) -> tuple[pd.DataFrame, Told]:
+    """Join labels; one row a label: a picture with several boxed faces has several."""
     label_rows = read.frame
     file = _named_files(rows, label_rows["path"], options.place)
     found = file[file >= 0]
     usable = rows["stage"].isna().to_numpy()
     if not usable[found].any():
         raise ManifestError(
-            f"`labels` {options.labels}: none of its {len(label_rows)} paths is a file below "
+            f"`labels` {choice}: none of its {len(label_rows)} paths is a file below "
             f"{options.place}; the first is {label_rows['path'].iloc[0]!r}"
         )
     unused = len(label_rows) - len(found)
-    notes = [f"labels: {options.labels}, {unused} of its {len(label_rows)} rows match no file"]
+    notes = [f"labels: {choice}, {unused} of its {len(label_rows)} rows match no file"]
     unnamed = rows[~rows.index.isin(rows.index[found])].copy()
     _reject(unnamed, unnamed["stage"].isna(), "the labels file does not name it")
     labelled = rows.iloc[found].reset_index(drop=True)
@@ -93,7 +99,7 @@ def _named_files(rows: pd.DataFrame, paths: pd.Series, place: str) -> pd.Series:
 def _keys(uris: pd.Series, place: str) -> Iterator[pd.Series]:
     """What files may be called, null where two share it: such a name tells nothing."""
     relative = uris.str.removeprefix(place).str.replace(r"^[/#]", "", regex=True)
-    base = uris.str.replace(_BEFORE_NAME, "", regex=True)
+    base = uris.str.replace(BEFORE_NAME, "", regex=True)
     stems = (names.str.replace(_SUFFIX, "", regex=True) for names in (relative, base))
     yield uris
     for names in (relative, base, *stems):

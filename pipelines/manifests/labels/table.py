@@ -1,7 +1,7 @@
 """A labels file for images that do not say their labels by name: CSV and its kin, or Parquet."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -23,7 +23,7 @@ _BOXES = (  # columns, and whether the last two are a corner
     (("face_x0", "face_y0", "face_x1", "face_y1"), True),
     (("x", "y", "dx", "dy"), False),
 )
-_KNOWN = frozenset([*_REQUIRED, "race", *(name for columns, _ in _BOXES for name in columns)])
+COLUMNS = frozenset([*_REQUIRED, "race", *(name for columns, _ in _BOXES for name in columns)])
 _NO_CODES: Mapping[str, str] = MappingProxyType({})
 
 
@@ -63,13 +63,13 @@ def read_labels(
     if uri.endswith(".parquet"):
         frame: pd.DataFrame = tables.read_table(uri).to_pandas()
     elif uri.lower().endswith(text_tables.SUFFIXES):
-        frame, separator = text_tables.read_text_table(storage.read_bytes(uri), uri, _KNOWN)
+        frame, separator = text_tables.read_text_table(storage.read_bytes(uri), uri, COLUMNS)
     else:
         raise UsageError(
             f"`labels` {labels_uri}: give auto, utkface, none, a .csv, .tsv or .txt with a header "
             "line, or a .parquet"
         )
-    frame = frame.rename(columns=_plain_names(frame))
+    frame = frame.rename(columns=plain_names(frame.columns))
     missing = [name for name in sorted(_REQUIRED) if name not in frame]
     if missing:
         split_by = ""
@@ -81,7 +81,7 @@ def read_labels(
         )
     if frame.empty:
         raise ManifestError(f"`labels` {uri} has a header and no rows")
-    return _checked(frame, uri, split_column, gender_codes, decimal_comma=separator == ";")
+    return checked(frame, uri, split_column, gender_codes, decimal_comma=separator == ";")
 
 
 def read_labels_file(labels_uri: str) -> pd.DataFrame:
@@ -115,19 +115,24 @@ def boxes_of(frame: pd.DataFrame) -> list[str]:
     return [f"label_{name}" for name in BOX if f"label_{name}" in frame]
 
 
-def _plain_names(frame: pd.DataFrame) -> dict[Any, str]:
+def plain_names(columns: Iterable[Any]) -> dict[Any, str]:
     """The columns that are called as they should, but for capitals and spaces."""
-    plain = {column: str(column).strip().lower() for column in frame.columns}
+    plain = {column: str(column).strip().lower() for column in columns}
     have = list(plain.values())
     return {
-        column: name for column, name in plain.items() if name in _KNOWN and have.count(name) == 1
+        column: name for column, name in plain.items() if name in COLUMNS and have.count(name) == 1
     }
 
 
-def _checked(
+def checked(
     frame: pd.DataFrame, uri: str, split_column: str | None, gender_codes: Mapping[str, str],
     decimal_comma: bool,
 ) -> LabelRows:  # fmt: skip
+    """What the texts of a table with path, age, gender and maybe race and a box mean.
+
+    Raises:
+        ManifestError: a column holds what it must not.
+    """
     texts = {
         name: text_tables.texts_of(frame[name]) for name in (*_REQUIRED, "race") if name in frame
     }

@@ -50,28 +50,36 @@ class Source(Protocol):
         ...
 
 
-def open_source(images: tuple[str, ...], manifest: str | None) -> Source:
+def open_source(
+    images: tuple[str, ...], manifest: str | None, keep: tuple[str, ...] = ()
+) -> Source:
     """The source that options name.
 
     Args:
         images: one folder, prefix or archive, or nothing.
         manifest: instead: output of jobs.ingest, a Parquet with a uri column, or an S3 Inventory.
+        keep: columns of it that go into the predictions.
 
     Raises:
-        UsageError: both, neither, or several places.
+        UsageError: both, neither, several places, or one without columns where some are kept.
     """
     from pipelines.manifests.sources.images import Images
     from pipelines.manifests.sources.inventory import Inventory, is_inventory
+    from pipelines.manifests.sources.kept import no_columns
     from pipelines.manifests.sources.manifest import ManifestRows
 
     if bool(images) == (manifest is not None):
         raise UsageError("give either `images` or `manifest`")
     if manifest is not None:
         uri = storage.normalize(manifest)
-        return Inventory(uri) if is_inventory(uri) else ManifestRows(uri)
+        if not is_inventory(uri):
+            return ManifestRows(uri, keep=keep)
+        if keep:
+            raise no_columns(uri, keep)
+        return Inventory(uri)
     if len(images) > 1:
         raise UsageError(
-            f"`images` names {len(images)} places: with `output` give one folder, prefix or tar "
-            "(leave `output` out to print a few pictures)"
+            f"`images` names {len(images)} places: with `output` give one folder, prefix or "
+            "archive (leave `output` out to print a few pictures)"
         )
-    return Images(storage.normalize(next(iter(images))))
+    return Images(storage.normalize(next(iter(images))), keep=keep)

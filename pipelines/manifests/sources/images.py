@@ -1,6 +1,7 @@
 """A folder, a prefix or an archive of images: every file below it, listed in parallel."""
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -8,26 +9,40 @@ import pyarrow as pa
 
 from model.errors import ManifestError
 from pipelines import storage
+from pipelines.manifests.sources.kept import schema_below, with_kept
 from pipelines.storage import listing
 from pipelines.telemetry.log import note
 from pipelines.telemetry.progress import Progress
 
 LISTED = pa.schema(
-    [("uri", pa.string()), ("bytes", pa.int64()), ("etag", pa.string()), ("offset", pa.int64())]
-)
+    [
+        ("uri", pa.string()), ("bytes", pa.int64()), ("etag", pa.string()), ("offset", pa.int64()),
+        ("unit", pa.string()),
+    ]
+)  # fmt: skip
+_NOTHING = pa.schema([])
 BLOCK_ROWS = 2_000  # files a task of what follows: a second of hashing from disk
 
 
 @dataclasses.dataclass(frozen=True)
 class Images:
-    """All files below the folder or prefix `uri`, or in the archive that it is."""
+    """All files below the folder or prefix `uri`, or in the archive or list that it is.
+
+    Attributes:
+        keep: names of columns that pictures in Parquet have beside them, for the predictions.
+    """
 
     uri: str
-    by_name: bool = True
+    keep: tuple[str, ...] = ()
+
+    @property
+    def by_name(self) -> bool:
+        """See `Source`: what a list names has been chosen."""
+        return not _is_list(self.uri)
 
     def identity(self) -> dict[str, Any]:
-        """The URI."""
-        return {"images": self.uri}
+        """The URI, and the columns."""
+        return {"images": self.uri, **({"keep_columns": self.keep} if self.keep else {})}
 
     def parts(self) -> Iterator[pa.Table]:
         """All files, with progress; in parallel on Ray where there are folders to share out.
@@ -40,7 +55,7 @@ class Images:
         packed: list[str] = []
         for part in self._listed():
             uris: list[Any] = part["uri"].to_pylist()
-            named = named or any(map(listing.has_image_name, uris))
+            named = named or not self.by_name or any(map(listing.has_image_name, uris))
             packed += filter(listing.how_to_unpack, uris)
             progress.advance(part.num_rows)
             yield part
@@ -52,16 +67,18 @@ class Images:
 
     def _listed(self) -> Iterator[pa.Table]:
         # A flat folder is one stream anyway, and starting Ray Data for it costs some seconds.
-        roots = listing.list_roots(self.uri)
+        roots, kept = listing.list_roots(self.uri), schema_below(self.uri, self.keep)
         if len(roots) == 1:
-            yield from list_entries({"root": [roots[0][0]], "descend": [roots[0][1]]})
+            yield from list_entries({"root": [roots[0][0]], "descend": [roots[0][1]]}, kept)
             return
-        yield from listed_files(self.uri).iter_batches(batch_size=None, batch_format="pyarrow")
+        yield from listed_files(self.uri, kept).iter_batches(
+            batch_size=None, batch_format="pyarrow"
+        )
 
     def preview(self, most: int | None = None) -> Iterator[pa.Table]:
         """The files up to `most`, listed by this process."""
-        listed = 0
-        for part in list_entries({"root": [self.uri], "descend": [True]}):
+        listed, kept = 0, schema_below(self.uri, self.keep)
+        for part in list_entries({"root": [self.uri], "descend": [True]}, kept):
             yield part
             listed += part.num_rows
             if most is not None and listed > most:
@@ -70,7 +87,11 @@ class Images:
     def require_readable(self, output: str) -> None:
         """See `Source`."""
         storage.require_readable(self.uri, "`images`")
+        schema_below(self.uri, self.keep)
         listing.require_apart(self.uri, output)
+
+
+_is_list = functools.lru_cache(maxsize=64)(listing.is_list)  # asked for every part of a listing
 
 
 def packed_away(archives: Sequence[str]) -> str:
@@ -96,19 +117,19 @@ def no_images(uri: str, files: int, archives: Sequence[str] = ()) -> ManifestErr
     return ManifestError(f"`images` {uri} holds {count} images: looked for {suffixes}{more}")
 
 
-def list_entries(batch: dict[str, Any]) -> Iterator[pa.Table]:
-    """List one root a row, as tables of at most 10,000 files."""
+def list_entries(batch: dict[str, Any], kept: pa.Schema = _NOTHING) -> Iterator[pa.Table]:
+    """List one root a row, as tables of at most 10,000 files, with the columns that are kept."""
     for root, descend in zip(batch["root"], batch["descend"], strict=True):
         entries: list[dict[str, Any]] = []
         for entry in listing.list_files(str(root), descend=bool(descend)):
             entries.append(dataclasses.asdict(entry))
             if len(entries) == 10_000:
-                yield pa.Table.from_pylist(entries, schema=LISTED)
+                yield with_kept(pa.Table.from_pylist(entries, schema=LISTED), kept)
                 entries = []
-        yield pa.Table.from_pylist(entries, schema=LISTED)
+        yield with_kept(pa.Table.from_pylist(entries, schema=LISTED), kept)
 
 
-def listed_files(images: str) -> Any:
+def listed_files(images: str, kept: pa.Schema = _NOTHING) -> Any:
     """A Ray Data set of the files below `images`: uri, bytes, etag, offset; listed in parallel."""
     import ray
 
@@ -118,6 +139,6 @@ def listed_files(images: str) -> Any:
         ray.data.from_items(roots, override_num_blocks=min(len(roots), 64))
         # Its own CPU share keeps Ray from fusing listing with what follows: one flat folder is
         # one listing task, and hashing it must still spread over all cores.
-        .map_batches(list_some, batch_size=1, num_cpus=0.1)
+        .map_batches(list_some, batch_size=1, num_cpus=0.1, fn_kwargs={"kept": kept})
         .repartition(target_num_rows_per_block=BLOCK_ROWS)
     )

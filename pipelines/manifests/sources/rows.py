@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.manifests.manifest import fingerprint, pictures
-from pipelines.manifests.sources.manifest import require_unique_uris
+from pipelines.manifests.sources.manifest import as_listed, require_unique_uris
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,12 +24,12 @@ class Rows:
 
     def parts(self) -> Iterator[pa.Table]:
         """All pictures, in one table."""
-        yield require_unique_uris(pictures(self.table), self.uri)
+        yield as_listed(require_unique_uris(pictures(self.table), self.uri))
 
     def preview(self, most: int | None = None) -> Iterator[pa.Table]:
         """All pictures."""
         del most
-        yield pictures(self.table)
+        yield as_listed(pictures(self.table))
 
     def require_readable(self, output: str) -> None:
         """See `Source`: they have been read."""

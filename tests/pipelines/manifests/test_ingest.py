@@ -21,6 +21,7 @@ from pipelines.manifests.manifest import labelled, read_manifest
 from pipelines.manifests.options import IngestOptions
 from pipelines.manifests.sources import images
 from pipelines.storage import listing
+from pipelines.storage.archives import read_member
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -135,7 +136,7 @@ def test_tar_gives_the_hashes_and_splits_of_the_folder(
     assert splits(result) == splits(of_faces)
     row = result.table.slice(0, 1).to_pylist()[0]
     assert row["uri"].startswith(f"{archive}#deep/faces/")
-    one = storage.read_bytes(row["uri"], row["offset"], row["bytes"])
+    one = read_member(row["uri"], row["offset"], row["bytes"])
     assert one == (faces_dir / row["uri"].rpartition("/")[2]).read_bytes()
 
 
@@ -456,25 +457,25 @@ def test_archives_beside_pictures_are_told_and_tars_of_a_folder_are_read(
         tar.add(first, first.name)
         tar.add(second, f"deep/{second.name}")
     shutil.rmtree(few / "more")
-    (few / "rest.zip").write_bytes(b"PK")
-    (few / "older.tar.gz").write_bytes(b"")
+    (few / "rest.7z").write_bytes(b"7z")
+    (few / "older.tar.xz").write_bytes(b"")
     result = ingested(few)
     assert result.counts["manifest"] == 6
     assert {first.name, second.name} <= set(frame(result).index)
-    unpack = "a compressed archive: unpack it first, for example with `unzip rest.zip -d faces`"
-    assert rejects(result)["rest.zip"] == ("list", unpack)
+    unpack = "a compressed archive: unpack it first, for example with `7z x rest.7z -ofaces`"
+    assert rejects(result)["rest.7z"] == ("list", unpack)
     told = (
         "2 files are compressed archives, whose pictures are not read (the first: "
-        f"{few}/older.tar.gz): unpack it first, for example with "
-        "`gunzip -c older.tar.gz > faces.tar`"
+        f"{few}/older.tar.xz): unpack it first, for example with "
+        "`xz -dc older.tar.xz > faces.tar`"
     )
     assert result.notes == ("labels: UTKFace file names", told)
     list(images.Images(str(few)).parts())  # as scoring lists them
     assert f"note: {told}" in capsys.readouterr().err
     alone = tmp_path / "alone"
     alone.mkdir()
-    shutil.move(few / "rest.zip", alone)
+    shutil.move(few / "rest.7z", alone)
     with pytest.raises(ManifestError, match="1 file is a compressed archive, whose pictures"):
         ingested(alone)
-    with pytest.raises(StorageError, match=r"rest\.zip is a compressed archive, whose pictures"):
-        ingested(alone / "rest.zip")
+    with pytest.raises(StorageError, match=r"rest\.7z is a compressed archive, whose pictures"):
+        ingested(alone / "rest.7z")

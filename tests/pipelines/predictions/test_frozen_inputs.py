@@ -48,3 +48,13 @@ def test_nothing_to_score_is_an_error(tmp_path: Path) -> None:
         ManifestError, match=r"^there is nothing to score: the input lists no file$"
     ):
         frozen_inputs.freeze(str(tmp_path), _parts(0))
+
+
+def test_what_is_read_in_one_piece_stays_in_one_shard() -> None:
+    units = [None, None, "a", "a", "a", "a", "a", "b", "b", None, "c"]
+    rows = pa.table({"uri": [f"/{i}" for i in range(11)], "unit": units})
+    for parts in ([rows], [rows.slice(0, 4), rows.slice(4, 5), rows.slice(9)]):
+        shards = [shard["uri"].to_pylist() for shard in frozen_inputs.regroup(parts, 3)]
+        assert [len(shard) for shard in shards] == [2, 5, 3, 1]
+        assert [uri for shard in shards for uri in shard] == rows["uri"].to_pylist()
+        assert "unit" not in next(frozen_inputs.regroup(parts, 3)).column_names

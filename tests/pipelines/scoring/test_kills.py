@@ -1,8 +1,6 @@
 """Whoever dies, and whatever kills: every input is one row, and none is there twice."""
 
-import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -17,6 +15,7 @@ from pipelines.predictions import schemas
 from pipelines.predictions.verification import verify
 from pipelines.scoring.run import score
 from tests.deadly import DECODER, poisoned
+from tests.killing import kill_tree
 from tests.runs import score_options
 
 
@@ -105,7 +104,7 @@ def test_killed_run_resumes_without_losing_or_repeating_a_row(
     deadline = time.monotonic() + 100
     while _committed(output) < 3 and time.monotonic() < deadline and victim.poll() is None:
         time.sleep(0.01)
-    _kill_tree(victim.pid)
+    kill_tree(victim.pid)
     victim.wait()
     survived = _committed(output)
     assert 3 <= survived < total // 8, "the kill came too early or too late to prove anything"
@@ -117,23 +116,3 @@ def test_killed_run_resumes_without_losing_or_repeating_a_row(
     rows = [uri for read in tables for uri in read(str(output))["uri"].to_pylist()]
     assert sorted(rows) == sorted(map(str, faces.iterdir()))
     assert verify(str(output)).problems == ()
-
-
-def _kill_tree(pid: int) -> None:
-    """kill -9 the driver and every process of its own Ray."""
-    session = os.getsid(pid)
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                if os.getsid(int(entry.name)) == session or _environment_has(entry, pid):
-                    os.kill(int(entry.name), signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                continue
-
-
-def _environment_has(entry: Path, pid: int) -> bool:
-    """Whether the process was started by the Ray of `pid` (Ray daemons leave the session)."""
-    try:
-        return f"RAY_JOB_DRIVER_PID={pid}\0" in (entry / "environ").read_text()
-    except OSError:
-        return False

@@ -1,18 +1,17 @@
 """One door to bytes: whole files or none, any key, and one sentence for whatever is wrong."""
 
-import contextlib
 import os
 import re
 import threading
-from collections.abc import Generator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
 from model.errors import StorageError
 from pipelines import storage
-from pipelines.storage import listing, s3, s3_listing, writes
+from pipelines.storage import listing, object_listing, objects, writes
+from tests.answering_store import served
 from tests.s3_server import S3Server, free_ports
 
 ODD_NAMES = ["with space.jpg", "größe 人物.jpg", "100%25.jpg", "a+b=c&d.jpg", "hash#tag?.jpg"]
@@ -75,7 +74,7 @@ def test_second_write_replaces_the_first(place: str) -> None:
 def test_a_large_file_goes_in_parts_and_is_whole(
     place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3, "_ONE_PUT_BYTES", 2**20)
+    monkeypatch.setattr(objects, "_ONE_PUT_BYTES", 2**20)
     data = os.urandom(12 * 2**20 + 7)
     storage.write_bytes(f"{place}/large.parquet", data)
     assert storage.read_bytes(f"{place}/large.parquet") == data
@@ -105,7 +104,7 @@ def test_flat_prefix_is_one_root_however_many_keys(
     bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else the driver would hold all keys, only to learn that there is no folder."""
-    monkeypatch.setattr(s3_listing, "_S3_PAGE", 4)
+    monkeypatch.setattr(object_listing, "_PAGE", 4)
     flat = f"{bucket}/flat"
     for number in range(6):
         storage.write_bytes(f"{flat}/{number}.jpg", b"x")
@@ -276,13 +275,17 @@ def test_uri_is_made_absolute_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert storage.normalize("faces/") == str(tmp_path / "faces")
     assert storage.normalize(f"file://{tmp_path}/faces") == str(tmp_path / "faces")
     assert storage.normalize("s3://bucket/prefix/") == "s3://bucket/prefix"
-    assert storage.split_s3("s3://bucket/a b/c%20d") == ("bucket", "a b/c%20d")
+    assert storage.split_bucket("s3://bucket/a b/c%20d") == ("bucket", "a b/c%20d")
 
 
 @pytest.mark.parametrize(
     ("uri", "message"),
     [
-        ("gs://b/x", "gs:// is not supported: use a local path or s3://bucket/prefix"),
+        (
+            "ftp://b/x",
+            "ftp:// is not supported: use a local path, s3://bucket/prefix, "
+            "gs://bucket/prefix or az://container/prefix",
+        ),
         ("s3://", "'s3://' names no bucket: write s3://bucket/prefix"),
         ("s3:/bucket/x", "'s3:/bucket/x' lacks a slash: write s3://bucket/prefix"),
         ("s3:bucket/x", "'s3:bucket/x' lacks a slash: write s3://bucket/prefix"),
@@ -332,7 +335,8 @@ def test_wrong_key_is_one_sentence(
     fails(
         f"{bucket}/x",
         f"`images` {bucket}/x: access to bucket '{name}' at {s3.endpoint} is denied: check "
-        "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy",
+        "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy; where its owner lets "
+        "requesters pay, set AWS_REQUEST_PAYER=true",
     )
 
 
@@ -368,84 +372,3 @@ def test_a_prefix_that_holds_nothing_is_one_sentence_to_a_role_that_may_not_read
     with served(Policy, monkeypatch), pytest.raises(StorageError) as error:
         storage.require_readable("s3://bucket/faces", "`images`")
     assert str(error.value) == "`images` s3://bucket/faces holds nothing: check the prefix"
-
-
-@contextlib.contextmanager
-def served(
-    handler: type[BaseHTTPRequestHandler], monkeypatch: pytest.MonkeyPatch
-) -> Generator[None]:
-    """Meanwhile `handler` is the store."""
-    with HTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        endpoint = f"http://127.0.0.1:{server.server_port}"
-        for name, value in {
-            "AWS_ENDPOINT_URL": endpoint, "AWS_REGION": "us-east-1",
-            "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b",
-        }.items():  # fmt: skip
-            monkeypatch.setenv(name, value)
-        yield
-        server.shutdown()
-
-
-def answering(status: int, code: str) -> type[BaseHTTPRequestHandler]:
-    """A store that answers every request so."""
-
-    class Answer(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = f"<Error><Code>{code}</Code><Message>no</Message></Error>" if code else ""
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body.encode())
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    return Answer
-
-
-@pytest.mark.parametrize(
-    ("status", "code", "reason"),
-    [
-        (301, "PermanentRedirect", "bucket 'faces' is not in region us-east-1: set AWS_REGION to "
-         "its region, on a cluster on every node"),
-        (403, "AccessDenied", "access to bucket 'faces' at ENDPOINT is denied: check "
-         "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy"),
-        (403, "", "access to bucket 'faces' at ENDPOINT is denied: check "
-         "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy"),
-        (400, "ExpiredToken",
-         "the credentials have expired: renew them, and the same command continues"),
-        (403, "RequestTimeTooSkewed", "this machine's clock is more than 15 minutes off: set it, "
-         "and the same command continues"),
-        (400, "Strange", "the store at ENDPOINT cannot be reached: check AWS_ENDPOINT_URL and the "
-         "network"),
-    ],
-)  # fmt: skip
-def test_what_a_store_answers_is_told_by_its_status_not_by_what_the_url_holds(
-    status: int, code: str, reason: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    prefix = "s3://faces/redirect/403" + "x" * 200  # and obstore's text begins with the URL
-    with served(answering(status, code), monkeypatch), pytest.raises(StorageError) as error:
-        storage.require_readable(prefix, "`images`")
-    told = re.sub(r"http://127.0.0.1:\d+", "ENDPOINT", str(error.value))
-    assert told == f"`images` {prefix}: {reason}"
-
-
-@pytest.mark.parametrize(
-    ("status", "code", "kind", "reason"),
-    [
-        (400, "ExpiredToken", OSError, "the credentials have expired: renew them, and the same"),
-        (400, "InvalidRequest", PermissionError, "no"),
-        (400, "KMS.DisabledException", PermissionError, "no"),
-        (403, "InvalidObjectState", PermissionError, "the object is archived (Glacier): restore"),
-        (403, "RequestTimeTooSkewed", PermissionError, "this machine's clock is more than 15"),
-    ],
-)
-def test_what_a_store_says_of_one_object_is_told_with_its_cure(
-    status: int, code: str, kind: type[OSError], reason: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with (
-        served(answering(status, code), monkeypatch),
-        pytest.raises(kind, match=rf"^s3://faces/1.jpg: {re.escape(reason)}.*<Code>{code}</Code>$"),
-    ):
-        storage.read_bytes("s3://faces/1.jpg")

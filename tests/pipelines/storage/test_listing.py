@@ -11,8 +11,10 @@ import pytest
 
 from model.errors import StorageError, UsageError
 from pipelines import storage
+from pipelines.storage.archives import read_member
 from pipelines.storage.fetching import ReadFailure, fetch
 from pipelines.storage.listing import list_files, list_roots, require_apart
+from pipelines.storage.s3_client import s3_files
 
 
 def test_a_folder_that_cannot_be_read_ends_the_listing(
@@ -87,13 +89,13 @@ def test_a_name_twice_in_a_tar_is_two_inputs_of_two_uris(tmp_path: Path, bucket:
     assert [(e.bytes, e.offset) for e in remote] == [(e.bytes, e.offset) for e in entries]
     names = [entry.uri.partition("#")[2] for entry in entries]
     assert names == ["a.jpg", "b.jpg", f"a.jpg@{entries[2].offset}"]
-    read = [storage.read_bytes(e.uri, e.offset, e.bytes)[0] for e in entries]
+    read = [read_member(e.uri, e.offset, e.bytes)[0] for e in entries]
     assert read == [0, 1, 2]
 
 
 def test_one_odd_key_hides_no_other_of_its_bucket(bucket: str) -> None:
-    name, prefix = storage.split_s3(f"{bucket}/odd")
-    client = storage.s3_files()
+    name, prefix = storage.split_bucket(f"{bucket}/odd")
+    client = s3_files()
     for key in ("a.jpg", "b//c.jpg", "d.jpg", "e/f.jpg", ".hidden/g.jpg"):
         client.call_s3("put_object", Bucket=name, Key=f"{prefix}/{key}", Body=b"face")
     found = [entry.uri.removeprefix(f"{bucket}/odd/") for entry in list_files(f"{bucket}/odd")]
@@ -112,7 +114,7 @@ def _listed(uri: str) -> list[str]:
 
 
 def _put(bucket: str, *keys: str, body: bytes = b"face") -> None:
-    client = storage.s3_files()
+    client = s3_files()
     for key in keys:
         name = bucket.removeprefix("s3://")
         client.call_s3("put_object", Bucket=name, Key=key, Body=b"" if key[-1] == "/" else body)
@@ -156,7 +158,7 @@ def test_links_in_a_tar_are_inputs_as_in_a_folder(tmp_path: Path) -> None:
             tar.add(folder / name, f"./{name}")
     inside = {e.uri.partition("#./")[2]: e for e in list_files(str(tmp_path / "faces.tar"))}
     assert sorted(inside) == sorted(os.path.basename(e.uri) for e in list_files(str(folder)))
-    read = {n: storage.read_bytes(e.uri, e.offset, e.bytes) for n, e in inside.items()}
+    read = {n: read_member(e.uri, e.offset, e.bytes) for n, e in inside.items()}
     linked = {"b.jpg": b"face", "c.jpg": b"face", "d.jpg": b"", "e.jpg": b"hidden"}
     assert read == {"a.jpg": b"face", **linked}
     assert inside["d.jpg"].etag is None
@@ -191,7 +193,7 @@ def test_tars_below_a_folder_are_read_as_their_members(
     found = _listed(folder)
     assert sorted(found) == sorted(["single.jpg", *(f"{t}#{m}" for t in tars for m in members)])
     entry = next(e for e in list_files(folder) if e.uri.endswith("train-1.tar#deep/001.jpg"))
-    assert storage.read_bytes(entry.uri, entry.offset, entry.bytes) == bytes([2]) * 700
+    assert read_member(entry.uri, entry.offset, entry.bytes) == bytes([2]) * 700
 
 
 def test_a_cut_tar_below_a_folder_ends_the_listing(tmp_path: Path) -> None:
@@ -205,12 +207,10 @@ def test_a_cut_tar_below_a_folder_ends_the_listing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "command", "made"),
     [
-        ("UTKFace.tar.gz", "gunzip -c UTKFace.tar.gz > faces.tar", "that .tar"),
-        ("a b.TGZ", "gunzip -c 'a b.TGZ' > faces.tar", "that .tar"),
+        ("a b.TXZ", "xz -dc 'a b.TXZ' > faces.tar", "that .tar"),
         ("x.tar.xz", "xz -dc x.tar.xz > faces.tar", "that .tar"),
         ("x.tar.zst", "zstd -dc x.tar.zst > faces.tar", "that .tar"),
         ("x.tar.bz2", "bunzip2 -c x.tar.bz2 > faces.tar", "that .tar"),
-        ("archive.zip", "unzip archive.zip -d faces", "that folder"),
         ("x.7z", "7z x x.7z -ofaces", "that folder"),
         ("x.rar", "unrar x x.rar faces/", "that folder"),
     ],

@@ -1,0 +1,45 @@
+"""A store on loopback that answers every request alike, as a real one does when it refuses."""
+
+import contextlib
+import threading
+from collections.abc import Generator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+
+@contextlib.contextmanager
+def served(
+    handler: type[BaseHTTPRequestHandler], monkeypatch: pytest.MonkeyPatch
+) -> Generator[str]:
+    """Meanwhile `handler` is the store."""
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        for name, value in {
+            "AWS_ENDPOINT_URL": endpoint, "AWS_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b",
+        }.items():  # fmt: skip
+            monkeypatch.setenv(name, value)
+        yield endpoint
+        server.shutdown()
+
+
+def answering(status: int, code: str, message: str = "no") -> type[BaseHTTPRequestHandler]:
+    """A store that answers every request so."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def _answer(self) -> None:
+            body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>" if code else ""
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body.encode())
+
+        do_GET = do_HEAD = do_PUT = do_POST = _answer
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    return Answer

@@ -1,0 +1,144 @@
+"""What a store answers is told in the words that a user needs, and no wait is spent on it."""
+
+import re
+import time
+
+import pytest
+
+from model.errors import StorageError
+from pipelines import storage
+from pipelines.scoring.worker import with_retries
+from tests.answering_store import answering, served
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "reason"),
+    [
+        (301, "PermanentRedirect", "bucket 'faces' is not in region us-east-1: set AWS_REGION to "
+         "its region, on a cluster on every node"),
+        (403, "AccessDenied", "access to bucket 'faces' at ENDPOINT is denied: check "
+         "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy; where its owner lets "
+         "requesters pay, set AWS_REQUEST_PAYER=true"),
+        (403, "", "access to bucket 'faces' at ENDPOINT is denied: check "
+         "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy; where its owner lets "
+         "requesters pay, set AWS_REQUEST_PAYER=true"),
+        (400, "ExpiredToken",
+         "the credentials have expired: renew them, and the same command continues"),
+        (403, "RequestTimeTooSkewed", "this machine's clock is more than 15 minutes off: set it, "
+         "and the same command continues"),
+        (400, "Strange", "the store at ENDPOINT cannot be reached: check AWS_ENDPOINT_URL and the "
+         "network"),
+    ],
+)  # fmt: skip
+def test_what_a_store_answers_is_told_by_its_status_not_by_what_the_url_holds(
+    status: int, code: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefix = "s3://faces/redirect/403" + "x" * 200  # and obstore's text begins with the URL
+    with served(answering(status, code), monkeypatch), pytest.raises(StorageError) as error:
+        storage.require_readable(prefix, "`images`")
+    told = re.sub(r"http://127.0.0.1:\d+", "ENDPOINT", str(error.value))
+    assert told == f"`images` {prefix}: {reason}"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind", "reason"),
+    [
+        (
+            400,
+            "ExpiredToken",
+            PermissionError,
+            "the credentials have expired: renew them, and the same",
+        ),
+        (400, "InvalidRequest", PermissionError, "no"),
+        (400, "KMS.DisabledException", PermissionError, "no"),
+        (400, "TokenRefreshRequired", PermissionError, "the credentials have expired: renew them"),
+        (400, "AuthorizationHeaderMalformed", PermissionError, "the bucket is in another region: "),
+        (403, "InvalidObjectState", PermissionError, "the object is archived (Glacier): restore"),
+        (403, "RequestTimeTooSkewed", PermissionError, "this machine's clock is more than 15"),
+    ],
+)
+def test_what_a_store_says_of_one_object_is_told_with_its_cure(
+    status: int, code: str, kind: type[OSError], reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        served(answering(status, code), monkeypatch),
+        pytest.raises(kind, match=rf"^s3://faces/1.jpg: {re.escape(reason)}.*<Code>{code}</Code>$"),
+    ):
+        storage.read_bytes("s3://faces/1.jpg")
+
+
+def test_expired_credentials_and_the_like_are_told_at_once_and_not_after_minutes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for status, code in ((400, "ExpiredToken"), (403, "RequestTimeTooSkewed"), (301, "")):
+        started = time.monotonic()
+        with (
+            served(answering(status, code), monkeypatch),
+            pytest.raises(PermissionError, match=r"set AWS_REGION|the same command continues"),
+        ):
+            with_retries(lambda: storage.read_bytes("s3://faces/1.jpg"), patience_s=180)
+        assert time.monotonic() - started < 5
+
+
+def test_nobody_without_keys_is_told_how_to_read_a_public_bucket(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://169.254.169.254:9")  # answers nowhere
+    with served(answering(403, "AccessDenied"), monkeypatch):
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.delenv(name)
+        with pytest.raises(StorageError) as error:
+            storage.require_readable("s3://faces/x", "`images`")
+        assert str(error.value) == (
+            "`images` s3://faces/x: there are no credentials: set AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, or AWS_SKIP_SIGNATURE=true for a public bucket"
+        )
+        monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
+        with pytest.raises(StorageError, match=r"access to bucket 'faces' at .* is denied: check"):
+            storage.require_readable("s3://faces/x", "`images`")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message", "reason"),
+    [
+        (403, "AuthenticationFailed", "Signature not valid in the specified time frame",
+         "the credentials have expired: renew them, and the same command continues"),
+        (403, "AuthenticationFailed", "Request date header too old", "this machine's clock is more "
+         "than 15 minutes off: set it, and the same command continues"),
+        (409, "BlobArchived", "This operation is not permitted on an archived blob.",
+         "the object is archived: restore it first"),
+        (403, "AccountIsDisabled", "no", "the store has shut this account"),
+    ],
+)  # fmt: skip
+def test_azure_says_the_same_in_other_words(
+    status: int, code: str, message: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "d3Jvbmcga2V5")
+    with served(answering(status, code, message), monkeypatch) as address:
+        monkeypatch.setenv("AZURE_STORAGE_ENDPOINT", f"{address}/account")
+        with pytest.raises(PermissionError) as error:
+            storage.read_bytes("az://faces/1.jpg")
+    assert str(error.value) == f"az://faces/1.jpg: {reason} <Code>{code}</Code>"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "reason"),
+    [
+        (400, "UserProjectMissing", "its owner lets requesters pay, which Google's store is not "
+         "asked for here: copy the pictures to a bucket of yours"),
+        (401, "AuthenticationRequired", "the credentials are missing or have expired: renew them, "
+         "and the same command continues"),
+    ],
+)  # fmt: skip
+def test_google_says_the_same_in_other_words(
+    status: int, code: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with served(answering(status, code), monkeypatch) as address:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", address)
+        with pytest.raises(PermissionError) as error:
+            storage.read_bytes("gs://faces/1.jpg")
+    assert str(error.value) == f"gs://faces/1.jpg: {reason} <Code>{code}</Code>"
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "localhost:4443")
+    with pytest.raises(StorageError, match="is no URL: write http://localhost:4443"):
+        storage.read_bytes("gs://faces/1.jpg")
