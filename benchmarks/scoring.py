@@ -7,6 +7,7 @@ own, the contenders take turns (A B A B …) and the medians count. Writes docs/
     a2  the same, batched
     b   tf.data + network.predict
     c   Ray Data as its documentation shows it: read_images -> map_batches x2 -> write_parquet
+    before  facemill of an earlier commit, in bfloat16: `--before FOLDER`, a checkout of it
     d   facemill, at each precision
     e   the bound: decode and network alone, all cores busy: 1 / (t_decode + t_network)
 """
@@ -22,21 +23,22 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks._contenders import BATCHES, CONTENDERS, ROOT, command_line
+from benchmarks._contenders import BATCHES, BEFORE, BUNDLE, CONTENDERS, ROOT, command_line
 from model.runtime import machine
 
 DOCUMENT = ROOT / "docs" / "benchmarks" / "scoring.md"
 # Contenders that are slow get a share of the images: their rate is the same from the first second.
-SHARE = {"a1": 0.05, "a2": 0.25, "b": 0.5, "c": 0.5, "e-float32": 0.1, "e-bfloat16": 0.1}
+SHARE = {"a1": 0.05, "a2": 0.25, "b": 0.5, "c": 0.5, "e-bfloat16": 0.1, "e-int8": 0.1}
 NAMES = {
     "a1": "notebook: load_img, resize, predict, one by one",
     "a2": "notebook, batched predict",
     "b": "tf.data + predict",
     "c": "Ray Data as documented",
-    "d-float32": "**facemill, float32**",
+    "before": "facemill of the earlier commit, bfloat16",
     "d-bfloat16": "**facemill, bfloat16**",
-    "e-float32": "bound, float32",
+    "d-int8": "**facemill, int8**",
     "e-bfloat16": "bound, bfloat16",
+    "e-int8": "bound, int8",
 }
 
 
@@ -73,6 +75,9 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=20_000, help="images")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="*", default=list(CONTENDERS), choices=list(CONTENDERS))
+    parser.add_argument(
+        "--before", default="", help="checkout of an earlier commit; none: left out"
+    )
     parser.add_argument("--contender", choices=list(CONTENDERS), help=argparse.SUPPRESS)
     parser.add_argument("--output", type=Path, default=DOCUMENT)
     arguments = parser.parse_args()
@@ -82,9 +87,11 @@ def main() -> None:
     if not Path(arguments.images).is_dir():
         print(f"skipped: {arguments.images} is missing; give --images FOLDER")
         return
-    runs: dict[str, list[dict[str, float]]] = {name: [] for name in arguments.only}
+    os.environ[BEFORE] = arguments.before
+    names = [name for name in arguments.only if name != "before" or arguments.before]
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     for number in range(arguments.rounds):
-        for name in arguments.only:
+        for name in names:
             runs[name].append(measured(name, arguments.images, arguments.limit))
             rate = runs[name][-1]["rate"]
             print(f"round {number + 1} {name}: {rate:,.1f} images/s", flush=True)
@@ -99,7 +106,7 @@ def table(runs: dict[str, list[dict[str, float]]]) -> str:
     now = datetime.datetime.now(datetime.UTC).date()
     lines = [
         "# Speed of scoring", "",
-        f"`{command_line()}`: same images, same network (seed-final), every contender",
+        f"`{command_line()}`: same images, same network ({Path(BUNDLE).name}), every contender",
         "a process of its own, taking turns; medians. Rates are steady state: start-up is told",
         "apart.",
         "", f"{now}, {machine()}, load at the end {os.getloadavg()[0]:.1f}.", "",
@@ -117,8 +124,7 @@ def table(runs: dict[str, list[dict[str, float]]]) -> str:
         first = [r["until_first_s"] for k in runs if k[0] == "d" for r in runs[k]]
         for title, seconds in (("all but scoring (imports, Ray, loading, end)", starts),
                               ("start to the first shard's first image", first)):  # fmt: skip
-            met = "met" if statistics.median(seconds) <= 20 else "missed"
-            lines.append(f"| {title}, s, <= 20 | {statistics.median(seconds):.1f} | {met} |")
+            lines.append(f"| {title}, s | {statistics.median(seconds):.1f} | |")
     lines += _alone(runs)
     return "\n".join(lines) + "\n"
 
@@ -147,10 +153,10 @@ def _targets(
     best = max((rate[name] for name in rate if name.startswith("d")), default=0.0)
     targets = [
         (f"best of ours / {name}, >= {wanted:g}", best / rate[name], wanted)
-        for name, wanted in (("a2", 3.0), ("c", 3.0))
+        for name, wanted in (("before", 1.6), ("a2", 3.0), ("c", 5.5))
         if name in rate and best
     ]
-    for precision in ("float32", "bfloat16"):
+    for precision in ("bfloat16", "int8"):
         pair = (f"d-{precision}", f"e-{precision}")
         if all(name in rate for name in pair):
             share = rate[pair[0]] / rate[pair[1]]

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 _START, _SCAN = b"\xff\xd8", 0xDA
-# Quantization and Huffman tables, restart interval, comment, JFIF: none changes how pixels are read.
+# Tables of quantization and Huffman codes, restart interval, comment, JFIF: pixels are read alike.
 _HARMLESS = frozenset([0xDB, 0xC4, 0xDD, 0xFE, 0xE0])
 _FRAMES = frozenset([0xC0, 0xC1, 0xC2])  # baseline, extended, progressive, all with Huffman codes
 _SCALES = (8, 4, 2, 1)

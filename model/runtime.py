@@ -73,3 +73,15 @@ def import_tensorflow(threads: int | None = None) -> Any:
                 tf.config.threading.set_inter_op_parallelism_threads(threads)
         tf.config.list_physical_devices()
     return tf
+
+
+def import_openvino() -> Any:
+    """Import OpenVINO without the package that reports its use.
+
+    At every import that one would write a client's id below ~/intel and, unless a file there
+    forbids it, send events to its makers. OpenVINO and NNCF do without it where it is missing.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino

@@ -6,7 +6,7 @@ The layer that sees the pixels stays in float32: it is a small part of the multi
 the error, and the one whose sums overflow on CPUs without VNNI (docs/decisions/011-two-engines.md).
 """
 
-import os
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.bundle import FLOAT_FILES, INT8_FILES
-from model.runtime import captured
+from model.runtime import captured, import_openvino
 
 if TYPE_CHECKING:
     import keras
@@ -26,7 +26,7 @@ _HALVED = 1024  # constants of so many numbers are kept in float16 where that lo
 
 def write_float(network: "keras.Model", folder: Path) -> None:
     """Write a Keras network as `openvino.xml` and `openvino.bin` below `folder`."""
-    import openvino
+    openvino = import_openvino()
 
     path = folder / FLOAT_FILES[0]
     with captured(2):
@@ -45,11 +45,8 @@ def write_int8(pixels: npt.NDArray[np.uint8], folder: Path) -> None:
         pixels: uint8 (n, height, width, channels), pictures such as the network was trained on.
         folder: where `write_float` wrote.
     """
-    os.environ["NNCF_CI"] = "1"  # before its import: it would report its use to its makers
-    import logging
-
-    import nncf
-    import openvino
+    openvino = import_openvino()
+    import nncf  # after it: see there
 
     nncf.set_log_level(logging.ERROR)
     network = openvino.Core().read_model(folder / FLOAT_FILES[0])
@@ -68,7 +65,7 @@ def write_int8(pixels: npt.NDArray[np.uint8], folder: Path) -> None:
 
 def _write(network: Any, path: Path) -> None:
     """Write a network so that equal networks are equal files, whatever was built before them."""
-    import openvino
+    openvino = import_openvino()
 
     _halve(network)
     outputs = {output.get_node().input_value(0) for output in network.outputs}

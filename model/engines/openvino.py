@@ -7,6 +7,7 @@ import numpy as np
 from model.bundle import FLOAT_FILES, INT8_FILES, Bundle
 from model.engines.forward import Forward
 from model.errors import BundleError
+from model.runtime import import_openvino
 from model.views import Views, averaged
 
 _HINTS = {"int8": "f32", "float32": "f32", "bfloat16": "bf16"}
@@ -20,8 +21,7 @@ def load(
     Raises:
         BundleError: OpenVINO does not read it.
     """
-    import openvino
-
+    openvino = import_openvino()
     core = openvino.Core()
     path = bundle.folder / (INT8_FILES if precision == "int8" else FLOAT_FILES)[0]
     settings: dict[str, Any] = {

@@ -17,7 +17,7 @@ def of_workers() -> frozenset[str]:
         return abilities()
     here = ray.get_runtime_context().get_node_id()
     mine = next(node for node in ray.nodes() if node["NodeID"] == here)
-    answers = list(ask_others(abilities).values())
+    answers = [answer for _, answer in ask_others(abilities)]
     if mine["Resources"].get("CPU"):
         answers.append(abilities())
     if not answers:

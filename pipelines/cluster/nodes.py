@@ -1,6 +1,6 @@
 """Asks every node of the cluster something, by one small task each."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
 import ray
@@ -18,8 +18,8 @@ def others() -> list[dict[str, Any]]:
     return [n for n in nodes if n["Alive"] and n["NodeID"] != own and n["Resources"].get("CPU")]
 
 
-def ask_others(question: Callable[..., Answer], *arguments: Any) -> dict[str, Answer]:
-    """What `question(*arguments)` is on each of `others`; address -> answer.
+def ask_others(question: Callable[..., Answer], *arguments: Any) -> list[tuple[str, Answer]]:
+    """What `question(*arguments)` is on each of `others`: its address, and its answer.
 
     A node that left, or that says nothing for a minute, is left out.
     """
@@ -31,12 +31,27 @@ def ask_others(question: Callable[..., Answer], *arguments: Any) -> dict[str, An
             "NodeManagerAddress"
         ]
     if not asked:
-        return {}
+        return []
     answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=_PATIENCE_S)
-    answers: dict[str, Answer] = {}
+    answers = list[tuple[str, Answer]]()
     for ref in answered:
         try:
-            answers[asked[ref]] = ray.get(ref)
+            answers.append((asked[ref], ray.get(ref)))
         except ray.exceptions.RayError:  # it left meanwhile
             continue
     return answers
+
+
+def has_cores_beside(avoided: Collection[str]) -> bool:
+    """Whether there is a node with cores that is none of `avoided`, by Ray's ids."""
+    return any(
+        node["Alive"] and node["Resources"].get("CPU") and node["NodeID"] not in avoided
+        for node in ray.nodes()
+    )
+
+
+def beside(avoided: Collection[str]) -> dict[str, Any]:
+    """Options of a task or an actor that Ray is to place on none of these nodes."""
+    if not avoided:
+        return {}
+    return {"label_selector": {"ray.io/node-id": f"!in({','.join(avoided)})"}}

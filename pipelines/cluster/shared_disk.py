@@ -20,7 +20,7 @@ def require_shared(files: Mapping[str, str]) -> None:
         return
     paths = list(files.values())
     own = _marks_of(paths)
-    for address, marks in ask_others(_marks_of, paths).items():
+    for address, marks in ask_others(_marks_of, paths):
         for name, path, mark, mine in zip(files, paths, marks, own, strict=True):
             if mark != mine:
                 raise UsageError(

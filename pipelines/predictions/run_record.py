@@ -35,7 +35,8 @@ class ShardRecord:
     `scored` counts inputs; `rows` are those of predictions, one a face where faces were looked for;
     `left_out` are faces that an option left out. `began` and `ended` are the worker's clock,
     seconds since 1970; 0 where an earlier run did it. `device` is where the network ran, CPU or
-    GPU; '' likewise.
+    GPU; '' likewise. `unable` is why its worker, on Ray's `node`, could not score it and nothing is
+    committed; '' where it could.
     """
 
     shard: int
@@ -49,6 +50,8 @@ class ShardRecord:
     device: str = ""
     rows: int = 0
     left_out: int = 0
+    unable: str = ""
+    node: str = ""
 
     @classmethod
     def read(cls, output: str, index: int) -> "ShardRecord":

@@ -9,7 +9,7 @@ import collections
 import dataclasses
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ray
@@ -20,6 +20,7 @@ from model.bundle import Bundle
 from model.errors import FacemillError
 from pipelines import storage
 from pipelines.bundles.opening import copy_bundle
+from pipelines.cluster import nodes
 from pipelines.cluster.errors import as_resumable_failure, code_was_missing
 from pipelines.cluster.shared_disk import require_shared
 from pipelines.manifests.sources import Source, open_source
@@ -143,23 +144,47 @@ def _freeze(job: ScoringJob) -> tuple[frozen_inputs.FrozenInputs, Growth | None]
 def _run_with_retries(
     settings: Settings, frozen: frozen_inputs.FrozenInputs, pending: list[int], lease: Lease
 ) -> dict[int, ShardRecord]:
-    """`_run`; what is left once more, if a worker found no code of facemill on its node."""
-    for tries_left in reversed(range(_TRIES)):
+    """`_run`; what is left once more, where a node lost facemill's code or gave shards back.
+
+    Raises:
+        FacemillError: machines that cannot compute as the run does are all that is left.
+    """
+    records = dict[int, ShardRecord]()
+    avoided: dict[str, str] = {}  # node -> why
+    tries = _TRIES
+    while pending:
         try:
-            return _run(settings, frozen, pending, lease) if pending else {}
+            found = _run(settings, frozen, pending, lease, list(avoided))
         except RayError as error:
-            if not (tries_left and code_was_missing(error)):
+            tries -= 1
+            if not (tries and code_was_missing(error)):
                 raise
             note("a node had lost facemill's code for a moment, as Ray now and then does: going on")
+            found = {}
+        for index, record in found.items():
+            if record.unable:
+                avoided[record.node] = record.unable
+            else:
+                records[index] = record
         committed = frozen_inputs.committed(settings.output)
         pending = [index for index in pending if index not in committed]
-    return {}
+        if pending and avoided and not nodes.has_cores_beside(list(avoided)):
+            raise FacemillError(
+                f"no machine is left that computes {settings.compute.words} as this run does "
+                f"({next(iter(avoided.values()))}); what is scored is safe: the same command "
+                "continues on machines that do"
+            )
+    return records
 
 
 def _run(
-    settings: Settings, frozen: frozen_inputs.FrozenInputs, pending: list[int], lease: Lease
+    settings: Settings,
+    frozen: frozen_inputs.FrozenInputs,
+    pending: list[int],
+    lease: Lease,
+    avoided: Sequence[str],
 ) -> dict[int, ShardRecord]:
-    """Score the pending shards on a pool of actors, one a core or one a GPU."""
+    """Score the pending shards on a pool of actors, one a core or one a GPU, not on `avoided`."""
     placement = placed(settings.options.resources, len(pending), settings.compute.engine)
     note(f"plan: {placement.sentence}; {settings.compute.words}")
     left = sum(frozen.rows[index] for index in pending)
@@ -182,11 +207,14 @@ def _run(
         fn_constructor_args=(settings, placement, progress.tally),
         num_cpus=placement.num_cpus,
         num_gpus=placement.num_gpus,
+        **nodes.beside(avoided),
     )
     with progress:
         for row in results.iter_rows():
             record = ShardRecord(**row)
             records[record.shard] = record
+            if record.unable:
+                continue
             progress.commit(record.shard, record.scored, record.quarantined)
             counters.committed(record)
             lease.check()

@@ -13,7 +13,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
+import ray
 
+from model.engines.choosing import abilities, lacks
 from model.errors import FacemillError
 from model.predictor import Predictor
 from model.runtime import has_gpu
@@ -37,6 +39,9 @@ from pipelines.storage import tables
 MAX_ATTEMPTS = 12
 Result = TypeVar("Result")
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 30.0
+# A worker that cannot compute as the run does holds a shard so long before it gives it back, so
+# that it does not run through all of them while others compute.
+_UNABLE_WAIT_S = 5.0
 
 
 class Attempts:
@@ -77,6 +82,9 @@ class ShardScorer:
         self.settings, self.tally = settings, tally
         self.limits = settings.options.limits
         self.bundle = open_bundle(layout.path(settings.output, layout.BUNDLE))
+        self.lack = lacks(settings.compute, self.bundle, abilities(), emulated=True)
+        if self.lack is not None:  # a machine that joined later: see `_compute` in claim.py
+            return
         if not placement.use_gpu:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""  # or every worker would take a share of it
         self.predictor = Predictor(
@@ -99,8 +107,15 @@ class ShardScorer:
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Score one shard a row and commit it; returns the columns of `ShardRecord`."""
-        records = [dataclasses.asdict(self._score_shard(int(index))) for index in batch["shard"]]
+        act = self._give_back if self.lack is not None else self._score_shard
+        records = [dataclasses.asdict(act(int(index))) for index in batch["shard"]]
         return {name: np.array([record[name] for record in records]) for name in records[0]}
+
+    def _give_back(self, index: int) -> ShardRecord:
+        """Leave a shard to a machine that computes as the run does."""
+        time.sleep(_UNABLE_WAIT_S)
+        node = ray.get_runtime_context().get_node_id()
+        return ShardRecord(index, 0, 0, "", "", "{}", unable=str(self.lack), node=node)
 
     def _score_shard(self, index: int) -> ShardRecord:
         """Score a shard; one that was begun before killed its worker, so it is decoded apart."""

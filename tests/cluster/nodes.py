@@ -39,13 +39,12 @@ class Node:
         env: Mapping[str, str],
         log: Path,
         metrics_port: int,
-        blind_to: Path | None = None,
+        mounts: str = "",
     ) -> None:
-        """Start it; it is not up yet. Where `blind_to` is, it sees an empty disk of its own."""
+        """Start it; it is not up yet. It alone sees what the command `mounts` mounts."""
         apart = list[str]()
-        if blind_to is not None:
-            script = f'mount -t tmpfs none "{blind_to}" && exec "$@"'
-            apart = ["unshare", "--mount", "sh", "-c", script, "sh"]
+        if mounts:
+            apart = ["unshare", "--mount", "sh", "-c", f'{mounts} && exec "$@"', "sh"]
         self.log, self.metrics_url = log, f"http://127.0.0.1:{metrics_port}/metrics"
         arguments = [*arguments, f"--metrics-export-port={metrics_port}"]
         with log.open("wb") as file:
@@ -180,9 +179,7 @@ class LocalCluster:
     def _tails(self) -> str:
         return "".join(f"{p.name}: {p.read_text()[-800:]}" for p in self.folder.glob("*.log"))
 
-    def add_node(
-        self, cpus: int = 1, wait: bool = True, gpus: int = 0, blind_to: Path | None = None
-    ) -> Node:
+    def add_node(self, cpus: int = 1, wait: bool = True, gpus: int = 0, mounts: str = "") -> Node:
         """Start one more worker node; its GPUs are numbers that Ray counts, no cards.
 
         Ray itself gives up now and then ("timed out during startup"); then another is started, as
@@ -195,7 +192,7 @@ class LocalCluster:
                 *self._common(), f"--temp-dir={self.folder / name}",
             ]  # fmt: skip
             log = self.folder / f"{name}.log"
-            node = Node(arguments, self.env, log, self._ports.pop(), blind_to)
+            node = Node(arguments, self.env, log, self._ports.pop(), mounts)
             self.workers.append(node)
             if not wait:  # and not by counting: one killed a moment ago is still listed
                 return node
@@ -288,6 +285,11 @@ class LocalCluster:
             if self.head and self.head.process.poll() is not None:
                 raise RuntimeError(f"the head has ended: {self._tails()}")
             time.sleep(0.2)
+
+
+def may_mount() -> bool:
+    """Whether nodes may see files that others do not, which needs root."""
+    return subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode == 0
 
 
 @contextlib.contextmanager

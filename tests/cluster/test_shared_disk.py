@@ -10,13 +10,12 @@ from pathlib import Path
 import pytest
 
 from model.bundle import Bundle
-from tests.cluster.nodes import ROOT, LocalCluster, local_cluster
+from tests.cluster.nodes import ROOT, LocalCluster, local_cluster, may_mount
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-apart = subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False)
 needs_namespaces = pytest.mark.skipif(
-    apart.returncode != 0, reason="needs root: a node with a disk of its own is a mount namespace"
+    not may_mount(), reason="needs root: a node with a disk of its own is a mount namespace"
 )
 
 
@@ -35,7 +34,7 @@ def test_a_place_that_one_node_does_not_see_is_a_sentence(
     hidden = tmp_path / "hidden"
     shutil.copytree(faces_dir, hidden / "faces")
     with local_cluster(1) as cluster:
-        cluster.add_node(blind_to=hidden)
+        cluster.add_node(mounts=f'mount -t tmpfs none "{hidden}"')
         bundle = ("--bundle", untrained.folder)
         done = score(cluster, "--images", faces_dir, "--output", hidden / "out", *bundle)
         assert done.returncode == 2, done.stderr

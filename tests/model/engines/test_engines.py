@@ -1,6 +1,7 @@
 """Both engines compute the same network, and each answers a picture alike wherever it stands."""
 
 import dataclasses
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -96,6 +97,29 @@ def test_openvino_needs_no_tensorflow(bundle: Bundle) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_neither_making_nor_computing_reports_its_use(bundle: Bundle, tmp_path: Path) -> None:
+    home, made = tmp_path / "home", tmp_path / "made"
+    home.mkdir()
+    made.mkdir()
+    code = (
+        "import sys; from pathlib import Path; from model.bundle import load_network, read_bundle; "
+        "from model.engines.making import write_float, write_int8; "
+        "from model.predictor import Predictor; from model.engines.choosing import INT8; "
+        "import numpy as np; "
+        f"bundle = read_bundle({str(bundle.folder)!r}); made = Path({str(made)!r}); "
+        "pixels = np.zeros((4, *bundle.input.shape), np.uint8); "
+        "write_float(load_network(bundle), made); write_int8(pixels, made); "
+        "Predictor(bundle, INT8).predict(pixels); "
+        "print(sys.modules.get('openvino_telemetry'))"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "CI"} | {"HOME": str(home)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "None"
+    assert not (home / "intel").exists()
 
 
 def test_a_network_that_openvino_cannot_read_is_refused(bundle: Bundle, tmp_path: Path) -> None:
