@@ -37,8 +37,9 @@ class CalibrateOptions:
 
 def job(options: CalibrateOptions) -> None:
     """Calibrate and print what was fitted."""
-    from pipelines.bundles.calibrating import LabelledImages, check_manifest, complete, summary
+    from pipelines.bundles import calibrating
     from pipelines.bundles.opening import copy_bundle, open_bundle
+    from pipelines.bundles.unseen import require_unseen
     from pipelines.manifests.manifest import read_manifest
 
     output = storage.normalize(options.output)
@@ -48,13 +49,12 @@ def job(options: CalibrateOptions) -> None:
     source = storage.normalize(options.manifest)
     storage.require_readable(source, "`manifest`")
     table = read_manifest(source, ["uri", "age_years", "gender", "split"])
-    if not options.other_manifest:
-        check_manifest(bundle, table, source)
+    require_unseen(bundle, table, source, options.other_manifest)
     storage.require_writable(output, "`output`")
     start_ray()
     with tempfile.TemporaryDirectory() as folder:
-        images = LabelledImages(table, bundle.input)
-        calibrated = complete(bundle, images, Path(folder), options.int8)
+        images = calibrating.LabelledImages(table, bundle.input)
+        calibrated = calibrating.complete(bundle, images, Path(folder), options.int8)
         if not any(calibrated.record["calibration"].get(name) for name in ("gender", "age")):
             raise UsageError(
                 f"`manifest` {source} has too few labelled val images to fit anything: give one "
@@ -64,7 +64,7 @@ def job(options: CalibrateOptions) -> None:
     cli.print_table(
         f"calibrated {bundle.name} ({bundle.id} is now {calibrated.id})",
         [
-            *summary(dict(calibrated.record)),
+            *calibrating.summary(dict(calibrated.record)),
             ("bundle", output),
             ("next", f"python -m jobs.score --images FOLDER --bundle {output} --output runs/score"),
         ],

@@ -2,7 +2,8 @@
 
 Leaves one self-contained HTML file and, if asked for, the same figures as JSON and Parquet. With
 --labels it measures quality and subgroups. `--bundle URI --card` writes the bundle's model card
-(MODEL_CARD.md and .html) instead. No faces are shown unless --show-faces.
+(MODEL_CARD.md and .html) instead, `--suspects RUN` the labels that may be wrong, as a training with
+folds has found them. No faces are shown unless --show-faces.
 """
 
 import time

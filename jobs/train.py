@@ -3,6 +3,8 @@
 Leaves below --output: bundle/ (what jobs.score loads), history.parquet, curves.png, network.png,
 tensorboard/, weights.npz (what --start-from takes), checkpoints/ (one an epoch, the last two kept)
 and train.json (the options and the resolved recipe).
+With --folds 5 it leaves all that in fold-0/ to fold-4/, each without its fold, and above them
+out_of_fold.parquet, suspects.parquet and metrics.json; with --final, in final/, one network more.
 Killed? The same command resumes from the last checkpoint; a finished run says so and does nothing.
 """
 
@@ -20,35 +22,33 @@ def job(options: TrainOptions) -> None:
         list_presets()
         return
     # Imported here: --help shall not wait for Ray.
-    from pipelines.cluster.resources import Ask, cores_a_worker, require
     from pipelines.cluster.session import start_ray
     from pipelines.training.claim import resolve
+    from pipelines.training.folds import train_folds
+    from pipelines.training.room import room_for
     from pipelines.training.run import train
-    from pipelines.training.summary import summary
+    from pipelines.training.summary import summary, summary_of_folds
 
-    workers, gpus = options.workers, int(options.workers.use_gpu)
     planned = resolve(options)
     storage.require_readable(planned.manifest, "`manifest`")
     storage.require_writable(planned.output, "`output`")
     if options.run.cache:
         storage.require_writable(storage.normalize(options.run.cache), "`cache`")
     start_ray()
-    require(Ask({"CPU": workers.cpus_per_worker or 1, "GPU": gpus}, workers.least))
-    cpus = (
-        workers.cpus_per_worker
-        or cores_a_worker(workers.num_workers, gpus)
-        or cores_a_worker(workers.least, gpus)
-    )
+    cpus, at_once = room_for(options.workers, options.cross_fitting.folds or 1)
     started = time.monotonic()
-    trained = train(planned, cpus)
-    verb = "already trained" if trained.already_done else "trained"
-    seconds = time.monotonic() - started
-    title = f"{verb} {planned.recipe.name} in {seconds:,.0f} s"
-    arguments = (
-        f"--bundle {trained.bundle_uri} --manifest {planned.manifest} --output runs/evaluate"
-    )
-    next_step = ("next", f"python -m jobs.evaluate {arguments}")
-    cli.print_table(title, [*summary(planned, trained, cpus), next_step])
+    if options.cross_fitting.folds:
+        fitted = train_folds(planned, cpus, at_once)
+        already, rows = fitted.already_done, summary_of_folds(planned, fitted, cpus)
+        command = f"report --suspects {planned.output} --output runs/suspects.html"
+    else:
+        trained = train(planned, cpus)
+        already, rows = trained.already_done, summary(planned, trained, cpus)
+        where = f"--bundle {trained.bundle_uri} --manifest {planned.manifest}"
+        command = f"evaluate {where} --output runs/evaluate"
+    verb = "already trained" if already else "trained"
+    title = f"{verb} {planned.recipe.name} in {time.monotonic() - started:,.0f} s"
+    cli.print_table(title, [*rows, ("next", f"python -m jobs.{command}")])
 
 
 def list_presets() -> None:

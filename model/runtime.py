@@ -5,9 +5,12 @@ import os
 import platform
 import sys
 import tempfile
+import threading
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any, Literal
+
+_ONE_AT_A_TIME = threading.RLock()  # descriptors are the process's: two would restore another's
 
 
 @contextlib.contextmanager
@@ -20,8 +23,8 @@ def captured(descriptor: Literal[1, 2]) -> Generator[None]:
     """
     stream = (sys.stdout, sys.stderr)[descriptor - 1]
     stream.flush()
-    saved = os.dup(descriptor)
-    with tempfile.TemporaryFile() as held:
+    with _ONE_AT_A_TIME, tempfile.TemporaryFile() as held:
+        saved = os.dup(descriptor)
         os.dup2(held.fileno(), descriptor)
         try:
             yield

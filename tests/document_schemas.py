@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipelines.manifests import manifest
-from pipelines.predictions import schemas
+from pipelines.predictions import out_of_fold, schemas, suspects
 from pipelines.scoring import evaluation
 from pipelines.storage import tables
 
@@ -22,6 +22,8 @@ SCHEMAS: dict[str, pa.Schema] = {
     "manifest": manifest.MANIFEST_SCHEMA,
     "rejects": manifest.REJECTS_SCHEMA,
     "evaluation": evaluation.EVALUATION_SCHEMA,
+    "out_of_fold": out_of_fold.OUT_OF_FOLD_SCHEMA,
+    "suspects": suspects.SUSPECTS_SCHEMA,
 }
 _BLOCK = re.compile(r"(<!-- schema:(\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

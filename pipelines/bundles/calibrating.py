@@ -13,7 +13,7 @@ from model import baselines, calibration, statistics
 from model.baselines import Constants
 from model.bundle import Bundle, with_details
 from model.calibration import AGE_BINS, Reading
-from model.errors import ManifestError, UsageError
+from model.errors import ManifestError
 from model.engines.choosing import INT8
 from model.engines.gate import LEAST_IMAGES, compare, refusal
 from model.engines.making import PICTURES
@@ -26,21 +26,6 @@ from pipelines.images.pixel_cache import CachedPixels
 from pipelines.manifests import manifest
 from pipelines.telemetry.log import note
 from pipelines.telemetry.phases import phase
-
-
-def check_manifest(bundle: Bundle, table: pa.Table, source: str) -> None:
-    """Refuse a manifest that the bundle was not trained on.
-
-    Raises:
-        UsageError: its val split may hold images that were trained on.
-    """
-    trained_on, fingerprint = bundle.record.get("manifest_fingerprint"), manifest.fingerprint(table)
-    if trained_on != fingerprint:
-        raise UsageError(
-            f"the bundle was trained on manifest {trained_on}, `manifest` {source} is {fingerprint}: its "
-            "val split may hold images that were trained on; give the same manifest, or "
-            "`other_manifest` if you know that they are apart"
-        )
 
 
 class LabelledImages:
@@ -96,13 +81,13 @@ def complete(bundle: Bundle, images: LabelledImages, folder: Path, int8: bool = 
     with tempfile.TemporaryDirectory(prefix="facemill-engines-") as made_in:
         few = images.labelled("val") < LEAST_IMAGES
         sample = PICTURES if int8 and not few else 0
-        splits = {"train": _walk(images, "train", {}, sample)} if images.has("train") else {}
+        splits = {"train": walk(images, "train", {}, sample)} if images.has("train") else {}
         shown = splits["train"].sample if splits else None
         made = make_networks(bundle, shown, Path(made_in))
         predictors = {"float32": Predictor(bundle)}
         if made.int8:
             predictors["int8"] = Predictor(made.int8, INT8)
-        splits |= {s: _walk(images, s, predictors) for s in ("val", "test") if images.has(s)}
+        splits |= {s: walk(images, s, predictors) for s in ("val", "test") if images.has(s)}
         fitted = _fitted(images, splits.get("val"), predictors)
         details = _figures(bundle, splits, fitted["float32"])
         details["int8"] = {"refused": _why_none(int8, few, made)}
@@ -124,7 +109,7 @@ def _why_none(asked: bool, few: bool, made: Networks) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Split:
+class Walked:
     """A split, walked through.
 
     Attributes:
@@ -145,10 +130,20 @@ class _Split:
         return ages, genders
 
 
-def _walk(
+def walk(
     images: LabelledImages, split: str, predictors: Mapping[str, Predictor], sample: int = 0
-) -> _Split:
-    """One pass over a split; an unlabelled test split is empty."""
+) -> Walked:
+    """One pass over a split; an unlabelled test split is empty.
+
+    Args:
+        images: of a manifest.
+        split: train, val or test.
+        predictors: whose answers are wanted, by precision.
+        sample: pictures to keep.
+
+    Raises:
+        ManifestError: no image of train or val can be decoded.
+    """
     rows, kept = list[pa.Table](), list[Any]()
     statistics_of, answers = list[dict[str, Any]](), list[dict[str, Any]]()
     every = max(1, images.labelled(split) // sample) if sample else 0
@@ -165,11 +160,11 @@ def _walk(
             if split != "test":  # such as a test split that is kept unlabelled
                 raise
             note(f"note: test is not measured: {error}")
-            return _Split(images.table.slice(0, 0), {}, {})
+            return Walked(images.table.slice(0, 0), {}, {})
         columns = _joined(statistics_of)
         facts["images"] = len(columns["width"])
     joined = {name: _joined([part[name] for part in answers]) for name in predictors}
-    return _Split(pa.concat_tables(rows), columns, joined, np.concatenate(kept)[:sample] if kept else None)
+    return Walked(pa.concat_tables(rows), columns, joined, np.concatenate(kept)[:sample] if kept else None)
 
 
 def _joined(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -177,7 +172,7 @@ def _joined(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _fitted(
-    images: LabelledImages, val: _Split | None, precisions: Iterable[str]
+    images: LabelledImages, val: Walked | None, precisions: Iterable[str]
 ) -> dict[str, dict[str, Any]]:
     """Calibration of each precision's answers on val.
 
@@ -194,7 +189,7 @@ def _fitted(
 
 
 def _figures(
-    bundle: Bundle, splits: Mapping[str, _Split], fitted: Mapping[str, Any]
+    bundle: Bundle, splits: Mapping[str, Walked], fitted: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Calibration, profile, metrics and constants of the reference, for bundle.json."""
     figures: dict[str, dict[str, Any]] = {"profile": {}, "metrics": {}, "constants": {}}
@@ -212,7 +207,7 @@ def _figures(
 
 
 def _judged(
-    bundle: Bundle, splits: Mapping[str, _Split], fitted: Mapping[str, Mapping[str, Any]]
+    bundle: Bundle, splits: Mapping[str, Walked], fitted: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
     """int8 beside the reference, split by split; its calibration, or why it is refused."""
     changes: dict[str, Any] = {}
@@ -230,7 +225,7 @@ def _judged(
 
 
 def _measure(
-    bundle: Bundle, split: _Split, fitted: Mapping[str, Any]
+    bundle: Bundle, split: Walked, fitted: Mapping[str, Any]
 ) -> tuple[dict[str, Estimate], Constants]:
     """Metrics of the reference under its calibration, and what constants would score."""
     bins = calibration.own_bins(bundle.heads)
@@ -263,7 +258,8 @@ def summary(record: dict[str, Any]) -> list[tuple[str, str]]:
                 f"covers {figures['coverage']:.1%}, {figures['least_decade']:.1%} to "
                 f"{figures['most_decade']:.1%} by true decade, {figures['width_years']:.1f} years wide"
             )
-            lines.append((f"  {method}", text + " (halves of val)"))
+            halves = "the out-of-fold rows" if fitted.get("split") == "out_of_fold" else "val"
+            lines.append((f"  {method}", f"{text} (halves of {halves})"))
     lines += _int8_lines(record.get("int8") or {})
     return lines or [("calibration", "none: too few labelled val images")]
 

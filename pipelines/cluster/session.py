@@ -42,6 +42,8 @@ def quiet_libraries() -> None:
     warnings.filterwarnings("ignore")
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
     logging.getLogger("ray").setLevel(logging.ERROR)
+    # Each network of a driver that measures several is traced once, of which it warns.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 def start_ray() -> None:

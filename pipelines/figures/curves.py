@@ -10,15 +10,14 @@ History = Sequence[Mapping[str, float]]
 
 
 def curves(history: History) -> list[Chart]:
-    """A chart for each measure that both splits have: loss and score of each head, then their sum.
+    """A chart for each measure: loss and score of each head, then their sum; val where it is there.
 
     Args:
         history: one row an epoch, with the names of `losses.scores_from_sums`.
     """
     first = history[0] if history else {}
     names = [key.removeprefix("train_") for key in first if key.startswith("train_")]
-    measured = [name for name in names if f"val_{name}" in first]
-    return [_curve(history, name) for name in sorted(measured, key=lambda name: name == "loss")]
+    return [_curve(history, name) for name in sorted(names, key=lambda name: name == "loss")]
 
 
 def curves_png(history: History, title: str) -> bytes:
@@ -29,23 +28,29 @@ def curves_png(history: History, title: str) -> bytes:
 def _curve(history: History, name: str) -> Chart:
     """One measure of train and val over the epochs."""
     epochs = [row["epoch"] for row in history]
-    train, val = ([row[f"{split}_{name}"] for row in history] for split in ("train", "val"))
+    splits = {
+        split: [row[f"{split}_{name}"] for row in history]
+        for split in ("train", "val")
+        if f"{split}_{name}" in history[0]
+    }
     shares = name.endswith("accuracy")
 
     def draw(axes: Any) -> None:
         mark = "o" if len(epochs) == 1 else None  # a line needs two points
-        axes.plot(epochs, train, color=FEMALE, linewidth=2, label="train", marker=mark)
-        axes.plot(epochs, val, color=PLAIN, label="val", marker=mark)
+        axes.plot(epochs, splits["train"], color=FEMALE, linewidth=2, label="train", marker=mark)
+        if "val" in splits:
+            axes.plot(epochs, splits["val"], color=PLAIN, label="val", marker=mark)
         axes.locator_params(axis="x", integer=True)
         if shares:
             axes.yaxis.set_major_formatter(marks.percent)
 
     title = name.replace("_", " ").replace("mae", "mean absolute error")
-    ends = f"{train[-1]:.3g} on train, {val[-1]:.3g} on val"
+    ends = ", ".join(f"{values[-1]:.3g} on {split}" for split, values in splits.items())
     rows = [
-        (int(epoch), f"{a:.4g}", f"{b:.4g}") for epoch, a, b in zip(epochs, train, val, strict=True)
+        (int(epoch), *(f"{value:.4g}" for value in values))
+        for epoch, *values in zip(epochs, *splits.values(), strict=True)
     ]
     return Chart(
-        title, f"{title} by epoch; at the end {ends}.", ("epoch", "train", "val"), rows, draw,
+        title, f"{title} by epoch; at the end {ends}.", ("epoch", *splits), rows, draw,
         x_title="epoch", y_title="years" if name.endswith("mae") else "",
     )  # fmt: skip

@@ -57,16 +57,35 @@ class PixelFile:
 
 @dataclasses.dataclass(frozen=True)
 class CachedPixels:
-    """The file, the manifest rows that it holds good pixels of, what was not decodable.
+    """Pixels of some manifest rows in a file.
 
-    `sizes` int32 (n, 2) are width and height of the pictures themselves, 0 where not decodable.
+    Attributes:
+        file: with the pixels.
+        rows: int64 (m,), the manifest's rows that it holds good pixels of, ascending.
+        places: int64 (m,), the file's rows that hold them.
+        rejects: a sentence for each row that could not be decoded.
+        sizes: int32 (n, 2), width and height of the pictures themselves, 0 where not decodable.
+        reused: whether an earlier run decoded them.
     """
 
     file: PixelFile
     rows: npt.NDArray[np.int64]
+    places: npt.NDArray[np.int64]
     rejects: tuple[str, ...]
     sizes: npt.NDArray[np.int32]
     reused: bool
+
+    def of(self, wanted: npt.NDArray[np.bool_]) -> "CachedPixels":
+        """The pixels of some of the manifest's rows, in the same file.
+
+        Args:
+            wanted: bool (n,), which rows; those of the result are counted among them.
+        """
+        chosen = wanted[self.rows]
+        rows = (np.cumsum(wanted) - 1)[self.rows[chosen]]
+        return dataclasses.replace(
+            self, rows=rows, places=self.places[chosen], sizes=self.sizes[wanted]
+        )
 
     def parts(self, part_bytes: int = 2**30) -> Iterator[tuple[Any, DecodedImages]]:
         """The good images in parts: (their manifest rows, pixels and sizes), in row order."""
@@ -74,7 +93,8 @@ class CachedPixels:
         step = max(1, part_bytes // math.prod(pixels.shape[1:]))
         for start in range(0, len(self.rows), step):
             rows = self.rows[start : start + step]
-            images = DecodedImages(pixels[rows], rows, (), self.sizes[rows])
+            places = self.places[start : start + step]
+            images = DecodedImages(pixels[places], rows, (), self.sizes[rows])
             yield pa.array(rows, pa.int64()), images
 
 
@@ -142,7 +162,8 @@ def decoded(table: pa.Table, spec: InputSpec, cache: str, title: str) -> CachedP
     node = ray.get_runtime_context().get_node_id()
     file = PixelFile(str(path), record["bytes"], node)
     sizes = np.load(io.BytesIO(storage.read_bytes(sizes_uri)), allow_pickle=False)
-    return CachedPixels(file, np.flatnonzero(good), tuple(record["rejects"]), sizes, reused)
+    rows = np.flatnonzero(good)
+    return CachedPixels(file, rows, rows, tuple(record["rejects"]), sizes, reused)
 
 
 def _decode(

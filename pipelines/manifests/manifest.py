@@ -17,7 +17,7 @@ from pipelines.storage import tables
 
 # What lies in an output of jobs.ingest; the record is written last.
 FOLDER, REJECTS, RECORD = "manifest", "rejects", "manifest.json"
-ConflictRule = Literal["keep", "drop", "median"]
+ConflictRule = Literal["keep", "drop", "median", "mean"]
 _DICTIONARY = pa.dictionary(pa.int8(), pa.string())
 
 MANIFEST_SCHEMA = pa.schema(
@@ -206,7 +206,8 @@ def labelled(table: pa.Table, split: str | None, conflicts: ConflictRule = "keep
         table: a manifest.
         split: train, val, test or None.
         conflicts: for duplicate groups whose labels contradict each other: keep them, drop them,
-            or give all of a group the median age and the majority gender.
+            give all of a group the median age and the majority gender, or the mean age and no
+            gender where there is no majority.
 
     Raises:
         ManifestError: no row is left.
@@ -238,18 +239,25 @@ def kept_rows(rows: pd.DataFrame, conflicts: ConflictRule) -> pd.Series:
 def with_conflicts_resolved(rows: pd.DataFrame, conflicts: ConflictRule) -> pd.DataFrame:
     """The rows with labels as a conflict rule has them."""
     clash = rows["label_conflict"].fillna(False).astype(bool)
-    if conflicts != "median" or not clash.any():
+    if conflicts not in ("median", "mean") or not clash.any():
         return rows
     rows = rows.copy()  # Arrow's memory is read-only
     groups = rows[clash].groupby("duplicate_group")
-    rows.loc[clash, "age_years"] = groups["age_years"].transform("median")
-    rows.loc[clash, "gender"] = groups["gender"].transform(_majority)
+    rows.loc[clash, "age_years"] = groups["age_years"].transform(conflicts)
+    majority = _majority if conflicts == "median" else _clear_majority
+    rows.loc[clash, "gender"] = groups["gender"].transform(majority)
     return rows
 
 
 def _majority(names: pd.Series) -> Any:
     """The most frequent name, the first by alphabet of equals, or None if all are null."""
     return next(iter(names.mode()), None)
+
+
+def _clear_majority(names: pd.Series) -> Any:
+    """The most frequent name, or None where several are."""
+    most = list(names.mode())
+    return most[0] if len(most) == 1 else None
 
 
 def codes(table: pa.Table, label: str) -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -1,4 +1,4 @@
-"""Train, val and test: a function of an image's content; and which images are the same."""
+"""Train, val and test, and folds, of an image's content alone; and which images are the same."""
 
 import dataclasses
 import hashlib
@@ -8,6 +8,7 @@ import pandas as pd
 from model.errors import UsageError
 
 SPLITS = ("train", "val", "test")
+_TENTHS = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +38,52 @@ class SplitRule:
         return SPLITS[int(position >= train) + int(position >= train + val)]
 
 
+@dataclasses.dataclass(frozen=True)
+class Fold:
+    """One of `count` folds: what it is not to see, by content, never by order or name.
+
+    Attributes:
+        index: from 0.
+        count: how many there are.
+    """
+
+    index: int
+    count: int
+
+    def split_of(self, identity: str) -> str:
+        """What an image is to the network of this fold: the same bytes are always the same.
+
+        SHA-256 of `fold:` and the identity gives two numbers that know nothing of each other: one
+        modulo `count` is the image's fold, the other its tenth. Fold k keeps its own images for
+        `test` and of the others the k-th tenth for `val`.
+        """
+        fold, tenth = _fold_and_tenth(identity, self.count)
+        if fold == self.index:
+            return "test"
+        return "val" if tenth == self.index % _TENTHS else "train"
+
+
+def fold_of(identity: str, count: int) -> int:
+    """The fold, from 0, of an image among `count`."""
+    return _fold_and_tenth(identity, count)[0]
+
+
+def _fold_and_tenth(identity: str, count: int) -> tuple[int, int]:
+    digest = hashlib.sha256(f"fold:{identity}".encode()).hexdigest()
+    return int(digest[:16], 16) % count, int(digest[16:32], 16) % _TENTHS
+
+
+def identities(rows: pd.DataFrame) -> "pd.Series[str]":
+    """What the same bytes share: content hash, else S3's ETag, else the uri.
+
+    Args:
+        rows: uri, offset, content_hash and etag of a manifest.
+    """
+    # Only S3's own ETags follow the content; time and size of other files can agree by chance.
+    has_content_etag = rows["uri"].str.startswith("s3://") & rows["offset"].isna()
+    return rows["content_hash"].fillna(rows["etag"].where(has_content_etag)).fillna(rows["uri"])
+
+
 def with_groups(rows: pd.DataFrame, rule: SplitRule) -> pd.DataFrame:
     """Add duplicate_group, label_conflict and, where it is not given, split.
 
@@ -48,9 +95,7 @@ def with_groups(rows: pd.DataFrame, rule: SplitRule) -> pd.DataFrame:
         The same rows, in uri order.
     """
     rows = rows.sort_values("uri", ignore_index=True, kind="stable")
-    # Only S3's own ETags follow the content; time and size of other files can agree by chance.
-    has_content_etag = rows["uri"].str.startswith("s3://") & rows["offset"].isna()
-    identity = rows["content_hash"].fillna(rows["etag"].where(has_content_etag)).fillna(rows["uri"])
+    identity = identities(rows)
     same, groups = identity, identity.str.slice(0, 16)
     if "face_points" in rows:
         # Two faces of one picture are no duplicates of one another, but never in two splits.

@@ -14,6 +14,9 @@ OUTPUT/deleted.parquet                    uris that are listed no more
 OUTPUT/run.json                           written last of all: the run is finished
 OUTPUT/dataset/, OUTPUT/dataset.json      the predictions laid out once more
 OUTPUT/evaluation.parquet, metrics.json   of jobs.evaluate
+
+A training with folds leaves
+OUTPUT/out_of_fold.parquet, suspects.parquet, metrics.json
 """
 
 from typing import Literal
@@ -28,6 +31,7 @@ RETRYING = "retrying.json"
 DELETED = "deleted.parquet"
 DATASET, DATASET_RECORD = "dataset", "dataset.json"
 EVALUATION, METRICS = "evaluation.parquet", "metrics.json"
+OUT_OF_FOLD, SUSPECTS = "out_of_fold.parquet", "suspects.parquet"
 Kind = Literal["inputs", "quarantine", "predictions"]
 INPUTS: Kind = "inputs"
 QUARANTINE: Kind = "quarantine"

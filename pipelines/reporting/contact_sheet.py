@@ -60,10 +60,10 @@ def sheets(source: PredictionFiles, labels: str | None, split: str | None) -> li
         worst = joined.loc[joined["error"].abs().nlargest(_SHOWN).index]
         rows: list[dict[str, Any]] = worst.to_dict("records")  # type: ignore[assignment]
         shown = [
-            _face(row, f"{row['age_years']:.0f} years, labelled {row['true_age']:.0f}")
+            face(row, f"{row['age_years']:.0f} years, labelled {row['true_age']:.0f}")
             for row in rows
         ]
-        made.append(Sheet("Furthest from the labelled age", [face for face in shown if face]))
+        made.append(Sheet("Furthest from the labelled age", [one for one in shown if one]))
     made.append(Sheet("A few pictures with their faces", _pictures(source), of_pictures=True))
     return [sheet for sheet in made if sheet.shown]
 
@@ -78,10 +78,10 @@ def _by_confidence(source: PredictionFiles, order: str) -> list[Thumbnail]:
     rows = _rows(source, ["uri", "gender", "p_female", *boxes], query)
     rows.sort(key=lambda row: abs(row["p_female"] - 0.5), reverse=bool(order))
     shown = [
-        _face(row, f"{row['gender']}, {max(row['p_female'], 1 - row['p_female']):.0%}")
+        face(row, f"{row['gender']}, {max(row['p_female'], 1 - row['p_female']):.0%}")
         for row in rows[:_SHOWN]
     ]
-    return [face for face in shown if face]
+    return [one for one in shown if one]
 
 
 def _pictures(source: PredictionFiles) -> list[Thumbnail]:
@@ -124,8 +124,13 @@ def _rows(
     return rows
 
 
-def _face(row: Row, text: str) -> Thumbnail | None:
-    """A face, cut out where it was found in a picture; None where the picture cannot be read."""
+def face(row: Row, text: str) -> Thumbnail | None:
+    """A face and a line of text; None where the picture cannot be read.
+
+    Args:
+        row: uri, and the columns of `BOX` where it was found in a picture, which it is cut out of.
+        text: what is read off it.
+    """
     box: list[Any] = [row.get(name) for name in BOX]
     found = all(value is not None and math.isfinite(value) for value in box)
 

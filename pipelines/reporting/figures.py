@@ -206,6 +206,8 @@ def _drift(uri: str | None, totals: Summary, bundle: Mapping[str, Any]) -> dict[
         against, reference, alike = uri, other.histograms, bool(other.faces) == bool(totals.faces)
     elif profile := bundle.get("profile"):
         against = "the bundle's own train and val images (outputs: val only)"
+        if "out_of_fold" in profile:
+            against = "the images that the bundle was made of, as its folds answer for them"
         reference, alike = _reference(profile), not totals.faces
     else:
         return None
@@ -232,10 +234,10 @@ def _column_drift(name: str, reference: Sequence[int], now: Sequence[int]) -> di
 
 
 def _reference(profile: Mapping[str, Any]) -> dict[str, list[int]]:
-    """Inputs of all profiled splits together; outputs of val, which was not learned from."""
+    """Inputs of all profiled splits together; outputs of those that were not learned from."""
     reference: dict[str, list[int]] = {}
     for name in statistics.EDGES:
-        splits = ["val"] if name in statistics.OUTPUTS else list(profile)
+        splits = [s for s in profile if s != "train" or name not in statistics.OUTPUTS]
         parts = [profile[split][name] for split in splits if name in profile.get(split, {})]
         if parts:
             reference[name] = [sum(counts) for counts in zip(*parts, strict=True)]

@@ -45,6 +45,13 @@ _DRAWN = (
 )
 
 
+_FINAL = (
+    "This network learned from all labelled images that there were. The figures below are "
+    "cross-validated figures of the recipe, over {images:,} labels: {folds} networks trained alike "
+    "answered for the images that they had not seen; no image here measures this very network."
+)
+
+
 def write_card(bundle: Bundle, folder: str, figures: Mapping[str, Any] | None = None) -> list[str]:
     """Write both files below `folder`.
 
@@ -91,14 +98,17 @@ def _markdown(title: str, subtitle: str, card_sections: Sequence[Section]) -> st
 
 def _tiles(bundle: Bundle) -> list[tuple[str, str, str]]:
     shown = [("preset", bundle.name, f"best of {len(bundle.record.get('history') or [])} epochs")]
-    metrics = (bundle.record.get("metrics") or {}).get("test") or {}
+    every = bundle.record.get("metrics") or {}
+    split = "test" if "test" in every else "cross_validated"
+    metrics = every.get(split) or {}
+    words = "test split" if split == "test" else "cross-validated, of the recipe"
     for name, title in (
         ("age_mae", "age error, years"), ("age_within_5", "within 5 years"),
         ("gender_accuracy", "gender right"), ("gender_auc", "gender AUC"),
     ):  # fmt: skip
         if isinstance(metrics.get(name), dict):
             value, interval = sections.metric_text(name, metrics[name])
-            shown.append((title, value, f"{interval}, test split"))
+            shown.append((title, value, f"{interval}, {words}"))
     return shown
 
 
@@ -115,9 +125,12 @@ def _sections(bundle: Bundle, figures: Mapping[str, Any] | None) -> list[Section
         measured = ("quality", "subgroups", "by_face")
         card_sections += [part for part in quality if part.key in measured]
     fitted = [(name, value) for name, value in calibrating.summary(dict(record))]
-    table = Table("Fitted on the val split", ("what", "value"), [*fitted])
-    words = ("Intervals and probabilities were fitted on the val split alone.",)
-    card_sections.append(Section("calibration", "Calibration", words, tables=(table,)))
+    words = "Intervals and probabilities were fitted on the val split alone."
+    if crossed := record.get("cross_fitting"):
+        words = f"Intervals and probabilities were fitted out of fold. {crossed['assumption']}"
+    where = "out-of-fold rows" if crossed else "the val split"
+    table = Table(f"Fitted on {where}", ("what", "value"), [*fitted])
+    card_sections.append(Section("calibration", "Calibration", (words,), tables=(table,)))
     card_sections.append(_training(record))
     card_sections.append(_network(layers_of(bundle)))
     return card_sections
@@ -152,7 +165,10 @@ def _metrics(record: Mapping[str, Any]) -> Section:
             elif isinstance(value, int | float):
                 rows.append((split, name, f"{value:.4f}", "–", "–"))
     table = Table("Metrics", ("split", "metric", "value", "95% interval", "images"), rows)
-    return Section("metrics", "Metrics", tables=(table,))
+    words = ()
+    if crossed := record.get("cross_fitting"):
+        words = (_FINAL.format(**crossed),)
+    return Section("metrics", "Metrics", words, tables=(table,))
 
 
 def _training(record: Mapping[str, Any]) -> Section:

@@ -19,6 +19,8 @@ class ReportOptions:
     MODEL_CARD.md and .html."""
     card: bool = False
     """Write the bundle's model card instead; with `predictions` and `labels` it shows subgroups."""
+    suspects: Annotated[str | None, "URI"] = None
+    """Output of a training with folds: report the labels that may be wrong instead."""
     split: str | None = None
     """Use only the labels of this split of the manifest; default: of all splits."""
     reference: Annotated[str | None, "URI"] = None

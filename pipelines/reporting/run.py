@@ -4,6 +4,7 @@ from model.errors import UsageError
 from pipelines import storage
 from pipelines.bundles.opening import open_bundle
 from pipelines.predictions import prediction_files
+from pipelines.reporting import suspects
 from pipelines.reporting.contact_sheet import sheets
 from pipelines.reporting.figures import as_json, collect
 from pipelines.reporting.headline import tiles, warnings
@@ -26,6 +27,8 @@ def report(options: ReportOptions) -> list[tuple[str, object]]:
     output = storage.normalize(options.output)
     if not output.endswith((".html", ".htm")):
         output = storage.join(output, "report.html")  # a folder, as other jobs take
+    if options.suspects is not None:
+        return [*suspects.write_page(options.suspects, output, options.show_faces)]
     predictions = options.require_predictions()
     figures = collect(options)
     source = prediction_files.find_predictions(predictions)

@@ -18,6 +18,7 @@ from pipelines.manifests import manifest
 from pipelines.manifests.faces import main_face, overlapping
 from pipelines.manifests.ingest import ingest
 from pipelines.manifests.options import IngestOptions
+from pipelines.manifests.seen import share_seen
 from pipelines.manifests.sources.rows import Rows
 from pipelines.predictions import layout, schemas
 from pipelines.scoring import run
@@ -44,13 +45,23 @@ _TRUTH = {"age_years": "true_age_years", "gender": "true_gender", "race": "race"
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """Metrics with intervals, and the scoring run behind them; `note` if a constant is as good."""
+    """Metrics with intervals, and the scoring run behind them.
+
+    Attributes:
+        metrics: by name.
+        scored: the run.
+        labels: that there were.
+        measured: of those with a prediction.
+        note: where a constant is as good; else empty.
+        seen: share of the images that the network has learned from, as far as its bundle can tell.
+    """
 
     metrics: dict[str, metrics.Estimate]
     scored: Scored
     labels: int
     measured: int
     note: str = ""
+    seen: float = 0.0
 
 
 def labelled_rows(options: EvaluateOptions) -> Rows:
@@ -100,11 +111,13 @@ def evaluate(options: ScoreOptions, bundle: Bundle, labelled: Rows) -> Evaluatio
         measured = table.filter(_has_label(table))
         estimates, constant = _measure(measured, reading)
         facts["images"] = measured.num_rows
+    seen = share_seen(bundle.record, rows)
     tables.write_json(
         layout.path(output, layout.METRICS),
         {
             "format": 1,
             "run_id": run_id(),
+            "seen": round(seen, 4),
             "bundle_id": bundle.id,
             "bundle": bundle.name,
             "source": labelled.uri,
@@ -123,7 +136,7 @@ def evaluate(options: ScoreOptions, bundle: Bundle, labelled: Rows) -> Evaluatio
         },
     )
     note = baselines.no_better(estimates, constant)
-    return Evaluation(estimates, scored, rows.num_rows, measured.num_rows, note)
+    return Evaluation(estimates, scored, rows.num_rows, measured.num_rows, note, seen)
 
 
 def _joined(predicted: pa.Table, rows: pa.Table) -> pa.Table:

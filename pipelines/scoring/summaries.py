@@ -122,8 +122,10 @@ def of_evaluation(evaluation: Evaluation, bundle: Bundle, output: str) -> Summar
     if evaluation.labels != evaluation.measured:
         text = f"{evaluation.measured:,} of {evaluation.labels:,} have a row that they belong to"
         labelled.append(("labels", text))
+    share = evaluation.seen
+    beside = f"  flattered: it learned from {share:.0%} of these images" if share else ""
     figures = [
-        (title, value.text(4 if name == "gender_auc" else 2, percent=name in _PERCENT))
+        (title, value.text(4 if name == "gender_auc" else 2, percent=name in _PERCENT) + beside)
         for name, title in _NAMES.items()
         if (value := evaluation.metrics.get(name))
     ]

@@ -18,10 +18,11 @@ from pipelines.telemetry import phases
 from pipelines.training import layout
 from pipelines.training.options import TrainOptions
 
-_URIS = ("manifest", "output", "teachers", "start_from", "cache")
+_URIS = ("manifest", "output", "teachers", "start_from", "cache", "compare")
 # Left out of the identity at these values, so that outputs whose record lacks them stay resumable.
 _DEFAULTS: dict[str, Any] = {
     "accumulate": 1, "early_stopping": None, "balance": "none", "teachers": [], "start": None,
+    "folds": None, "part": "",
 }  # fmt: skip
 
 
@@ -34,12 +35,14 @@ class Start:
         sha256: of that, or of the bundle's network.
         training: how it was trained, as its bundle says.
         bundle_id: of the bundle that they are taken of; None where they are a run's.
+        seen: which images they have learned from, as the bundle says.
     """
 
     weights: str
     sha256: str
     training: Mapping[str, Any]
     bundle_id: str | None = None
+    seen: Mapping[str, Any] | None = None
 
     @property
     def name(self) -> str:
@@ -77,9 +80,9 @@ def open_start(place: str, recipe: Recipe) -> Start:
         )
     if is_bundle:
         network = record["files"][NETWORK_FILE]
-        return Start(place, network, record["training"], record["bundle_id"])
+        return Start(place, network, record["training"], record["bundle_id"], record.get("seen"))
     sha256 = hashlib.sha256(storage.read_bytes(weights)).hexdigest()
-    return Start(weights, sha256, record["training"])
+    return Start(weights, sha256, record["training"], seen=record.get("seen"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +96,8 @@ class TrainingJob:
         output: normalized URI.
         teachers: bundles that the network is to imitate, beside learning the labels.
         start: weights to begin with in place of random ones, or None.
+        part: which of the trainings of a run with folds this is, in words, or ''.
+        validated: whether a val split chooses the best epoch; without one the last is kept.
     """
 
     options: TrainOptions
@@ -101,6 +106,8 @@ class TrainingJob:
     output: str
     teachers: tuple[Bundle, ...] = ()
     start: Start | None = None
+    part: str = ""
+    validated: bool = True
 
     def identity(self, fingerprint: str) -> dict[str, Any]:
         """All that decides the outcome; the number of workers does not."""
@@ -115,6 +122,8 @@ class TrainingJob:
             "balance": learning.balance,
             "teachers": [teacher.id for teacher in self.teachers],
             "start": self.start and self.start.sha256[:16],
+            "folds": self.options.cross_fitting.folds,
+            "part": self.part,
         }
         return tables.plain(
             {
@@ -133,7 +142,7 @@ class TrainingJob:
     def repeatable(self) -> dict[str, Any]:
         """The options for repeating it elsewhere: no URIs, bundles and runs by their ids."""
         chosen = configuration.to_json(self.options)
-        for name in ("manifest", "output", "cache", "mlflow_uri", "list_presets"):
+        for name in ("manifest", "output", "cache", "mlflow_uri", "list_presets", "compare"):
             chosen.pop(name, None)
         if self.teachers:
             chosen["teachers"] = [f"BUNDLE-{teacher.id}" for teacher in self.teachers]

@@ -34,6 +34,13 @@ class Split:
     targets: Mapping[str, Floats]
     weights: Floats
 
+    def empty(self) -> "Split":
+        """The same without examples: the val split of a training that keeps its last epoch."""
+        targets = {name: values[:0] for name, values in self.targets.items()}
+        return dataclasses.replace(
+            self, rows=self.rows[:0], targets=targets, weights=self.weights[:0]
+        )
+
 
 @dataclasses.dataclass(frozen=True)
 class Batch:

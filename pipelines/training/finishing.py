@@ -14,6 +14,7 @@ from model.runtime import import_tensorflow
 from pipelines import storage
 from pipelines.bundles.calibrating import LabelledImages, complete
 from pipelines.bundles.opening import copy_bundle
+from pipelines.bundles.unseen import complete_with
 from pipelines.figures.curves import curves_png
 from pipelines.figures.network import network_png
 from pipelines.storage import tables
@@ -27,6 +28,7 @@ def finish(
     weights: Sequence[npt.NDArray[Any]],
     details: Mapping[str, Any],
     images: LabelledImages,
+    from_folds: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """Measure the network as scoring will run it, and write history, curves and the bundle.
 
@@ -35,6 +37,8 @@ def finish(
         weights: of the best epoch, in the order of `network.set_weights`.
         details: of the run, for bundle.json.
         images: of the manifest.
+        from_folds: calibration, profile and metrics of a network that saw all of these images,
+            which hence cannot be measured on them; else it is.
 
     Returns:
         The bundle; its files lie below `output`/bundle, the record written last.
@@ -61,6 +65,10 @@ def finish(
         )  # fmt: skip
         graph = network_png(layers_of(plain), f"{recipe.name}: layers")
         storage.write_bytes(storage.join(output, layout.NETWORK), graph)
-        bundle = complete(plain, images, Path(folder) / "complete", job.options.run.int8)
+        place = Path(folder) / "complete"
+        if from_folds:
+            bundle = complete_with(plain, from_folds, place)
+        else:
+            bundle = complete(plain, images, place, job.options.run.int8)
         copy_bundle(bundle, storage.join(output, layout.BUNDLE))
     return bundle

@@ -36,7 +36,9 @@ def fit(job: TrainingJob, config: WorkerConfig, trackers: Trackers, lease: Lease
     repair_checkpoint_list(storage.join(job.output, layout.CHECKPOINTS))
     workers = job.options.workers
     guard = Guard(Ask(_resources(config), workers.least), lease)
-    watcher = Watcher(config.board, job.recipe, trackers.epoch, guard, workers.num_workers)
+    watcher = Watcher(
+        config.board, job.recipe, trackers.epoch, guard, workers.num_workers, job.part
+    )
     watcher.start()
     try:
         result = trainer.fit()

@@ -11,7 +11,7 @@ from pipelines import storage
 from pipelines.training import layout
 
 Balance = Literal["none", "age", "gender"]
-Conflicts = Literal["drop", "median", "keep"]
+Conflicts = Literal["drop", "median", "mean", "keep"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +53,8 @@ class Learning:
 
     conflicts: Conflicts = "drop"
     """Identical train images with contradicting labels: drop leaves them out (about 2 % of
-    UTKFace), median gives them the group's median age and most frequent gender, keep keeps them."""
+    UTKFace), median gives them the group's median age and most frequent gender, mean its mean age
+    and no gender where as many say one as the other, keep keeps them."""
     balance: Balance = "none"
     """Weigh train examples by the rarity of their decade of age or of their gender, at most
     10:1."""
@@ -147,6 +148,37 @@ class RunSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class CrossFitting:
+    """Figures from every label, and a network that has seen all of them."""
+
+    folds: int | None = None
+    """Train so many networks, each without one part of all labelled images, whatever their split;
+    an image's content decides its part. Leaves answers for every image by the network that did not
+    see it, and figures over all of them."""
+    final: bool = False
+    """After the folds train one more network on every labelled image, for as many epochs as the
+    folds agree on; its calibration comes from the folds."""
+    compare: Annotated[str | None, "URI"] = None
+    """Output of another run with `folds` over the same images: measure the difference image by
+    image."""
+
+    def __post_init__(self) -> None:
+        """Check the count, and that what follows from folds has some.
+
+        Raises:
+            UsageError: there is only one, or none.
+        """
+        if self.folds is not None and self.folds < 2:
+            raise UsageError(
+                f"`folds` {self.folds} must be at least 2, for example 5: each network leaves one "
+                "of them out"
+            )
+        for name in ("final", "compare"):
+            if getattr(self, name) and self.folds is None:
+                raise UsageError(f"`{name}` needs `folds`, for example 5")
+
+
+@dataclasses.dataclass(frozen=True)
 class TrainOptions:
     """What to train, on what, where."""
 
@@ -164,6 +196,7 @@ class TrainOptions:
     learning: Learning = dataclasses.field(default_factory=Learning)
     workers: Workers = dataclasses.field(default_factory=Workers)
     run: RunSettings = dataclasses.field(default_factory=RunSettings)
+    cross_fitting: CrossFitting = dataclasses.field(default_factory=CrossFitting)
 
     def uri(self, name: Literal["manifest", "output"]) -> str:
         """A normalized URI.

@@ -16,6 +16,7 @@ from pipelines.bundles.calibrating import LabelledImages
 from pipelines.bundles.opening import copy_bundle
 from pipelines.images.pixel_cache import CachedPixels, decoded, local_folder
 from pipelines.manifests import manifest
+from pipelines.manifests.splits import SPLITS
 from pipelines.training import layout
 from pipelines.training.claim import TrainingJob
 from pipelines.training.feeding import Split
@@ -37,22 +38,42 @@ class Prepared:
     rejects: tuple[str, ...]
 
 
-def prepare(job: TrainingJob, table: pa.Table) -> Prepared:
+def prepare(job: TrainingJob, table: pa.Table, pixels: CachedPixels | None = None) -> Prepared:
     """Decode train and val once, into files that the workers map into memory.
+
+    Args:
+        job: what to train.
+        table: the manifest.
+        pixels: of all rows of the table, if they are decoded already.
 
     Raises:
         UsageError: too few images for one batch.
     """
-    refs: dict[str, Any] = {}
-    cached: dict[str, CachedPixels] = {}
-    for split in ("train", "val"):
-        rows = manifest.labelled(table, split)
-        pixels = decoded(rows, job.recipe.input, cache_of(job), f"decode {split}")
-        cached[split] = pixels
-        refs[split] = ray.put(_split(job, rows, pixels, is_train=split == "train"))
-    rejects = tuple(name for pixels in cached.values() for name in pixels.rejects)
+    cached = by_split(table, pixels) if pixels else _decoded(job, table)
+    learned = _split(job, manifest.labelled(table, "train"), cached["train"], is_train=True)
+    if job.validated:
+        measured = _split(job, manifest.labelled(table, "val"), cached["val"], is_train=False)
+    else:
+        measured = learned.empty()
     images = LabelledImages(table, job.recipe.input, cached)
-    return Prepared(refs["train"], refs["val"], images, rejects)
+    rejects = {name: None for part in cached.values() for name in part.rejects}
+    return Prepared(ray.put(learned), ray.put(measured), images, tuple(rejects))
+
+
+def _decoded(job: TrainingJob, table: pa.Table) -> dict[str, CachedPixels]:
+    """Pixels of train and val, decoded into a file each."""
+    return {
+        split: decoded(
+            manifest.labelled(table, split), job.recipe.input, cache_of(job), f"decode {split}"
+        )
+        for split in ("train", "val")
+    }
+
+
+def by_split(table: pa.Table, pixels: CachedPixels) -> dict[str, CachedPixels]:
+    """Pixels of each split, of rows that are all labelled and decoded into one file."""
+    splits: Any = np.array(table["split"].to_pylist())
+    return {split: pixels.of(splits == split) for split in SPLITS if (splits == split).any()}
 
 
 def _split(job: TrainingJob, rows: pa.Table, pixels: CachedPixels, is_train: bool) -> Split:
@@ -77,7 +98,9 @@ def _split(job: TrainingJob, rows: pa.Table, pixels: CachedPixels, is_train: boo
         manifest.codes(good, "age_years"),
         manifest.codes(good, "gender"),
     )
-    return Split(pixels.file, index, targets, weights)
+    places = np.zeros(rows.num_rows, dtype=np.int64)
+    places[pixels.rows] = pixels.places
+    return Split(pixels.file, places[index], targets, weights)
 
 
 def require_labels(job: TrainingJob, table: pa.Table) -> None:
@@ -88,7 +111,7 @@ def require_labels(job: TrainingJob, table: pa.Table) -> None:
         UsageError: a head that the bundle keeps has no label to learn from or to be measured by, or
             there are too few images for one batch.
     """
-    for split in ("train", "val"):
+    for split in ("train", "val") if job.validated else ("train",):
         conflicts = job.options.learning.conflicts if split == "train" else "keep"
         rows = manifest.labelled(table, split, conflicts)
         for head in job.recipe.kept_heads:

@@ -59,6 +59,7 @@ class Watcher(threading.Thread):
         on_epoch: Callable[[Mapping[str, float]], None],
         guard: Guard,
         workers: int = 1,
+        part: str = "",
     ) -> None:
         """Watch a run.
 
@@ -68,22 +69,24 @@ class Watcher(threading.Thread):
             on_epoch: gets every epoch's row.
             guard: looks after the run at every turn.
             workers: how many there shall be; an elastic group may have fewer.
+            part: which of several trainings it is, in words, or ''.
         """
         super().__init__(daemon=True)
         self.board, self.recipe, self.on_epoch, self.guard = board, recipe, on_epoch, guard
-        self.workers = workers
+        self.workers, self.part = workers, part
         self._stopped = threading.Event()
 
     def run(self) -> None:
         """Poll and print until `stop`."""
-        progress, last = Progress("train", None, "steps"), (0, 0)
+        title = f"train {self.part}".rstrip()
+        progress, last = Progress(title, None, "steps"), (0, 0)
         while not self._stopped.wait(0.5):
             failure: str = ray.get(self.board.failed.remote())
             step, rows = ray.get(self.board.take.remote())
             moved = bool(step) and step[:2] != last
             self.guard.look(failure, is_silent=not (rows or moved), say=progress.interject)
             for row in rows:
-                progress.interject(epoch_line(row, self.recipe, self.workers))
+                progress.interject(self._line(row))
                 self.on_epoch(row)
             if moved:
                 self._advance(progress, *step)
@@ -102,21 +105,27 @@ class Watcher(threading.Thread):
         self.join(timeout=5)
         _, rows = ray.get(self.board.take.remote())
         for row in rows:
-            print(epoch_line(row, self.recipe, self.workers), flush=True)
+            print(self._line(row), flush=True)
             self.on_epoch(row)
+
+    def _line(self, row: Mapping[str, float]) -> str:
+        line = epoch_line(row, self.recipe, self.workers)
+        return f"{self.part}: {line}" if self.part else line
 
 
 def epoch_line(row: Mapping[str, float], recipe: Recipe, workers: int = 1) -> str:
     """`epoch  3/12  loss 9.12  val 8.80  gender 84.1 %  age MAE 8.41  118 images/s`.
 
-    With several workers planned it ends in `1 of 2 workers`.
+    With several workers planned it ends in `1 of 2 workers`. Without a val split the heads' scores
+    are those of train.
     """
-    text = f"epoch {row['epoch']:>3}/{recipe.epochs}"
-    text += f"  loss {row['train_loss']:6.3f}  val {row['val_loss']:6.3f}"
+    text = f"epoch {row['epoch']:>3}/{recipe.epochs}  loss {row['train_loss']:6.3f}"
+    split = "val" if "val_loss" in row else "train"
+    text += f"  val {row['val_loss']:6.3f}" if split == "val" else "  on train:"
     for head in recipe.heads:
-        if f"val_{head.name}_mae" in row:
-            text += f"  {head.name} MAE {row[f'val_{head.name}_mae']:5.2f} years"
+        if f"{split}_{head.name}_mae" in row:
+            text += f"  {head.name} MAE {row[f'{split}_{head.name}_mae']:5.2f} years"
         else:
-            text += f"  {head.name} {100 * row[f'val_{head.name}_accuracy']:5.1f} %"
+            text += f"  {head.name} {100 * row[f'{split}_{head.name}_accuracy']:5.1f} %"
     text += f"  {row['images_per_s']:,.0f} images/s"
     return text + (f"  {row['workers']:.0f} of {workers} workers" if workers > 1 else "")

@@ -1,13 +1,20 @@
 """Training: manifest -> decoded arrays -> Ray Train -> bundle, history and curves."""
 
+import contextlib
+import dataclasses
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from importlib.metadata import version
 from typing import Any
+
+import pyarrow as pa
 
 from model import baselines
 from model.runtime import machine
 from pipelines import storage
 from pipelines.cluster.errors import as_resumable_failure
-from pipelines.manifests import manifest
+from pipelines.images.pixel_cache import CachedPixels
+from pipelines.manifests import manifest, seen
 from pipelines.storage.lease import Lease
 from pipelines.telemetry.phases import phase, run_id
 from pipelines.training import checkpoints, layout
@@ -21,6 +28,22 @@ from pipelines.training.trackers import open_trackers
 from pipelines.training.worker import WorkerConfig
 
 _VERSIONS = ("keras", "tensorflow", "ray", "pillow", "numpy")
+
+
+@dataclasses.dataclass(frozen=True)
+class Together:
+    """What the trainings of a run with folds share.
+
+    Attributes:
+        pixels: of all rows of their tables, decoded once.
+        alone: held by one of them at a time, but while its workers train: TensorFlow and
+            Matplotlib in the driver are for one thread.
+        from_folds: what bundle.json says where all images were seen: see `finish`.
+    """
+
+    pixels: CachedPixels | None = None
+    alone: AbstractContextManager[Any] = dataclasses.field(default_factory=contextlib.nullcontext)
+    from_folds: Mapping[str, Any] | None = None
 
 
 def train(job: TrainingJob, cpus_per_worker: int = 1) -> Trained:
@@ -37,35 +60,63 @@ def train(job: TrainingJob, cpus_per_worker: int = 1) -> Trained:
     """
     with as_resumable_failure("trained"), Lease(job.output) as lease:
         table = manifest.read_manifest(job.manifest, ["uri", "age_years", "gender", "split"])
-        fingerprint = manifest.fingerprint(table)
         require_labels(job, table)
+        return train_under(lease, job, table, cpus_per_worker)
+
+
+def train_under(
+    lease: Lease,
+    job: TrainingJob,
+    table: pa.Table,
+    cpus_per_worker: int,
+    together: Together | None = None,
+) -> Trained:
+    """`train` below a lease that the caller holds.
+
+    Args:
+        lease: of the output, or of one above it.
+        job: what to train.
+        table: the manifest, or what this training is to see of it.
+        cpus_per_worker: cores of each worker, where the options leave that open.
+        together: what it shares with others at the same time.
+
+    Raises:
+        FacemillError: see `train`.
+    """
+    together = together or Together()
+    fingerprint = manifest.fingerprint(table)
+    cpus = job.options.workers.cpus_per_worker or cpus_per_worker
+    with together.alone:
         done = claim(job, fingerprint)
         if done is not None:
             drop_decoded(job)  # a kill may have left it
             return done
         with phase("decode") as facts:
-            prepared = prepare(job, table)
+            prepared = prepare(job, table, together.pixels)
             facts["images"], facts["not_decodable"] = table.num_rows, len(prepared.rejects)
-        cpus = job.options.workers.cpus_per_worker or cpus_per_worker
         start = job.start.weights if job.start else None
         config = WorkerConfig(
             job.options, job.recipe, prepared.train, prepared.val, cpus, open_board(),
             place_teachers(job), start,
         )  # fmt: skip
-        with open_trackers(job, job.identity(fingerprint)) as trackers:
-            with phase("train") as facts:
-                checkpoint = fit(job, config, trackers, lease)
-                lease.confirm()
-                with checkpoint.as_directory() as folder:
-                    state = checkpoints.load_state(folder)
-                    best = checkpoints.load_arrays(folder, "best")
-                facts["epochs"], facts["best_epoch"] = state.epoch, state.best_epoch
-            details = _details(job, cpus, state, fingerprint)
-            with phase("finish") as facts:
-                written = finish(job, best, details, prepared.images)
-                facts["bundle_id"] = written.id
-            trackers.finish(written.record["metrics"])
-        drop_decoded(job)
+    with open_trackers(job, job.identity(fingerprint)) as trackers:
+        with phase("train") as facts:
+            checkpoint = fit(job, config, trackers, lease)
+            lease.confirm()
+            with checkpoint.as_directory() as folder:
+                state = checkpoints.load_state(folder)
+                best = checkpoints.load_arrays(folder, "best")
+            facts["epochs"], facts["best_epoch"] = state.epoch, state.best_epoch
+            facts |= {"part": job.part} if job.part else {}
+        details = _details(job, cpus, state, fingerprint)
+        details["seen"] = seen.sketch(
+            manifest.labelled(table, "train", job.options.learning.conflicts)
+        )
+        with together.alone, phase("finish") as facts:
+            written = finish(job, best, details, prepared.images, together.from_folds)
+            facts["bundle_id"] = written.id
+        trackers.finish(written.record["metrics"])
+    drop_decoded(job)
     uri = storage.join(job.output, layout.BUNDLE)
     return Trained(
         uri, written.id, tuple(state.history), prepared.rejects, state.best_epoch,
@@ -94,6 +145,7 @@ def _details(job: TrainingJob, cpus: int, state: TrainState, fingerprint: str) -
             "balance": options.learning.balance,
             "seed": options.run.seed,
             "early_stopping": options.run.early_stopping,
+            **({"part": job.part} if job.part else {}),
             "teachers": [teacher.id for teacher in job.teachers],
             "start": start and start.sha256[:16],
             "start_training": start and dict(start.training),

@@ -165,18 +165,22 @@ class _Run:
             raise CannotGoOn(_DRIFTED.format(state.epoch + 1))
         side = self.recipe.side_at(state.epoch)
         val_sums = replica.merged(replica.validate(self.val, self.heartbeat, side))
-        scores |= replica.scores(val_sums, "val")
-        # The loss above was measured before the last step: that step may have broken the weights.
-        self._require_finite("validation loss", scores["val_loss"])
+        # Without a val split each epoch is the best so far: the last one is kept.
+        loss = -float(state.epoch)
+        if len(self.val):
+            scores |= replica.scores(val_sums, "val")
+            loss = scores["val_loss"]
+            # The one above was measured before the last step: that may have broken the weights.
+            self._require_finite("validation loss", loss)
         if not replica.is_finite():
             raise CannotGoOn(_BROKEN.format(state.epoch + 1))
         row = {"epoch": state.epoch + 1, **scores, **self._pace(), **self._loss_scale()}
         state.end_epoch(row)
-        if state.is_best(scores["val_loss"], grown=side != self.recipe.side_at(state.epoch - 2)):
-            state.best_epoch, state.best_loss = state.epoch, scores["val_loss"]
+        if state.is_best(loss, grown=side != self.recipe.side_at(state.epoch - 2)):
+            state.best_epoch, state.best_loss = state.epoch, loss
             replica.best = replica.evaluated
         # Of small pictures no epoch is a best one that `keep_best` would keep.
-        self._report(row if side is None else {**row, "val_loss": sys.float_info.max}, row)
+        self._report({**row, "val_loss": loss if side is None else sys.float_info.max}, row)
 
     def _require_finite(self, name: str, value: float) -> None:
         if not np.isfinite(value):

@@ -123,7 +123,7 @@ def test_given_split_is_kept() -> None:
     assert made(rows(split=given))["split"].to_pylist() == given
 
 
-def test_conflicts_are_kept_dropped_or_settled_by_median_and_majority() -> None:
+def test_conflicts_are_kept_dropped_or_settled_by_median_or_mean_and_majority() -> None:
     table = duplicates()
     kept = manifest.labelled(table, "train", "keep")
     assert kept["age_years"].to_pylist() == [20, 40, 90, 7, 7, 50]
@@ -133,6 +133,11 @@ def test_conflicts_are_kept_dropped_or_settled_by_median_and_majority() -> None:
     settled = manifest.labelled(table, "train", "median")
     assert settled["age_years"].to_pylist() == [40, 40, 40, 7, 7, 50]
     assert settled["gender"].to_pylist()[:3] == ["female"] * 3
+    mean = manifest.labelled(table, "train", "mean")
+    assert mean["age_years"].to_pylist() == [50, 50, 50, 7, 7, 50]
+    assert mean["gender"].to_pylist()[:3] == ["female"] * 3
+    torn = made(rows(2, content_hash="a" * 64, gender=["male", "female"]))
+    assert manifest.labelled(torn, None, "mean")["gender"].to_pylist() == [None, None]
 
 
 def test_labelled_means_an_age_or_a_gender() -> None:

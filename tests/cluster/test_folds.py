@@ -1,0 +1,61 @@
+"""Folds on three nodes over S3: all at once, and a node lost costs its fold no more than it did."""
+
+import re
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from pipelines import storage
+from pipelines.storage import tables
+from tests.cluster.nodes import LocalCluster, local_cluster
+from tests.s3_server import S3Server
+
+pytestmark = [pytest.mark.slow, pytest.mark.s3, pytest.mark.timeout(900)]
+SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+EPOCHS = 60
+
+
+@pytest.fixture
+def three_nodes(s3: S3Server) -> Iterator[LocalCluster]:
+    keys = {name: s3.env()[name] for name in (*SECRETS, "AWS_EC2_METADATA_DISABLED")}
+    with local_cluster(3, keys) as cluster:
+        yield cluster
+
+
+def test_three_nodes_train_three_folds_at_once_and_a_lost_one_costs_its_fold_an_epoch(
+    three_nodes: LocalCluster, store: str, settings: Mapping[str, str]
+) -> None:
+    cluster = three_nodes
+    job = cluster.submit(
+        "jobs.ingest", "--images", f"{store}/faces", "--output", f"{store}/manifest-3",
+        env_vars=settings,
+    )  # fmt: skip
+    cluster.succeed(job)
+    output = f"{store}/folds"
+    job = cluster.submit(
+        "jobs.train", "--manifest", f"{store}/manifest-3", "--output", output, "--preset", "demo",
+        "--epochs", str(EPOCHS), "--global-batch-size", "8", "--folds", "3", "--final",
+        env_vars=settings,
+    )  # fmt: skip
+
+    def epochs_of(fold: int) -> list[int]:
+        found = re.findall(rf"(?m)^fold {fold} of 3: epoch +(\d+)/", cluster.logs(job))
+        return [int(number) for number in found]
+
+    cluster.while_it_runs(
+        job,
+        lambda: all(node.runs("RayTrainWorker") for node in cluster.workers),
+        "a worker on each of three nodes",
+    )
+    cluster.while_it_runs(job, lambda: all(epochs_of(fold) for fold in range(3)), "epochs of all")
+    cluster.kill_node(cluster.workers[0])
+    logs = cluster.succeed(job)
+    for fold in range(3):
+        epochs = epochs_of(fold)
+        assert {*epochs} == {*range(1, EPOCHS + 1)}
+        # Told twice: at most the epoch whose checkpoint was lost with the node, and the next.
+        assert len(epochs) - EPOCHS <= 2
+    assert "60, each answered by a network that never saw it" in logs
+    rows = tables.read_table(f"{output}/out_of_fold.parquet")
+    assert rows.num_rows == 60
+    assert storage.exists(f"{output}/final/bundle/bundle.json")

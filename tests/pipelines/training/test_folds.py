@@ -1,0 +1,376 @@
+"""Cross-fitting on real Ray Train workers: every label answered by a network that never saw it."""
+
+import contextlib
+import dataclasses
+import json
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pyarrow as pa
+import pytest
+
+from model.bundle import Bundle, read_bundle
+from model.calibration import Reading
+from model.errors import UsageError
+from model.metrics import Estimate
+from model.predictor import Predictor
+from model.presets import preset
+from model.recipes import Recipe
+from pipelines.bundles.opening import open_bundle
+from pipelines.bundles.unseen import require_unseen
+from pipelines.images.decoding import decode_manifest
+from pipelines.images.drawn_faces import draw_faces
+from pipelines.manifests import manifest
+from pipelines.manifests.ingest import ingest, write_ingested
+from pipelines.manifests.options import IngestOptions
+from pipelines.manifests.seen import share_seen
+from pipelines.manifests.sources.rows import Rows
+from pipelines.manifests.splits import fold_of
+from pipelines.predictions import out_of_fold
+from pipelines.predictions.suspects import torn_copies
+from pipelines.reporting.model_card import write_card
+from pipelines.scoring import summaries
+from pipelines.scoring.evaluation import evaluate
+from pipelines.storage import tables
+from pipelines.training import fold_figures
+from pipelines.training.claim import TrainingJob
+from pipelines.training.folds import CrossFitted, parts_of, train_folds
+from tests.runs import score_options, training_job
+
+FOLDS = 3
+RECIPE = dataclasses.replace(preset("demo"), epochs=2, global_batch_size=8)
+
+
+@dataclasses.dataclass(frozen=True)
+class Finished:
+    """A run with folds that several tests look at."""
+
+    job: TrainingJob
+    result: CrossFitted
+
+    @property
+    def output(self) -> Path:
+        return Path(self.job.output)
+
+    @property
+    def rows(self) -> pa.Table:
+        return tables.read_table(str(self.output / "out_of_fold.parquet"))
+
+    def bundle(self, part: str) -> Bundle:
+        return read_bundle(self.output / part / "bundle")
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory, ray_session: None) -> str:
+    """A manifest of 90 faces, of two of which there is a copy that is labelled otherwise."""
+    folder = tmp_path_factory.mktemp("labelled")
+    faces = folder / "faces"
+    paths = draw_faces(faces, 90, seed=0)
+    for number, path in enumerate(sorted(paths)[:2]):
+        shutil.copy(path, faces / f"{60 + number}_0_0_2016010100000000{number}.jpg.chip.jpg")
+    options = IngestOptions(str(faces))
+    write_ingested(ingest(options), options, str(folder / "manifest"))
+    return str(folder / "manifest")
+
+
+def job_of(manifest_uri: str, output: Path, recipe: Recipe = RECIPE, **options: Any) -> TrainingJob:
+    values = {"folds": FOLDS, "cpus_per_worker": 1, **options}
+    return training_job(recipe, manifest_uri, str(output), **values)
+
+
+@pytest.fixture(scope="module")
+def crossed(labelled: str, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """Three folds at once, and the final network."""
+    job = job_of(labelled, tmp_path_factory.mktemp("crossed"), final=True)
+    return Finished(job, train_folds(job, at_once=FOLDS))
+
+
+def test_every_labelled_image_is_answered_by_the_network_of_its_fold(crossed: Finished) -> None:
+    table = manifest.read_manifest(crossed.job.manifest)
+    rows = crossed.rows
+    assert rows.column_names == out_of_fold.OUT_OF_FOLD_SCHEMA.names
+    assert rows["uri"].to_pylist() == sorted(table["uri"].to_pylist())
+    hashes = dict(zip(table["uri"].to_pylist(), table["content_hash"].to_pylist(), strict=True))
+    folds = rows["fold"].to_pylist()
+    assert folds == [fold_of(hashes[uri], FOLDS) for uri in rows["uri"].to_pylist()]
+    for index in range(FOLDS):
+        bundle = crossed.bundle(f"fold-{index}")
+        mine = rows.filter(pa.array(np.array(folds) == index))
+        assert {*mine["bundle_id"].to_pylist()} == {bundle.id}
+        assert bundle.record["training"]["part"] == f"fold {index} of {FOLDS}"
+        unseen = table.filter(pa.array([fold_of(h, FOLDS) == index for h in hashes.values()]))
+        assert share_seen(bundle.record, unseen) == 0
+        pixels = decode_manifest(unseen, bundle.input).pixels
+        said = Predictor(bundle).predict(pixels)
+        assert mine["age_years"].to_numpy() == pytest.approx(said["age_years"], abs=1e-3)
+        assert mine["p_female_raw"].to_numpy() == pytest.approx(said["p_female"], abs=1e-4)
+
+
+def test_copies_share_a_fold_and_a_network_never_sees_its_own_in_any_split(
+    labelled: str, tmp_path: Path
+) -> None:
+    table = manifest.labelled(manifest.read_manifest(labelled), None)
+    for part in parts_of(job_of(labelled, tmp_path), table):
+        frame: Any = part.table.to_pandas()
+        own = frame["content_hash"].map(lambda name: fold_of(name, FOLDS)) == part.index
+        assert ((frame["split"] == "test") == own).all()
+        assert (frame.groupby("content_hash")["split"].nunique() == 1).all()
+        assert {*frame["split"]} == {"train", "val", "test"}
+
+
+def test_a_fold_s_output_is_a_training_s_and_lies_below_one_lease(crossed: Finished) -> None:
+    output = crossed.output
+    names = {path.name for path in (output / "fold-0").iterdir()}
+    assert {"train.json", "bundle", "history.parquet", "curves.png", "weights.npz"} <= names
+    assert not list(output.rglob("lease.json")) and not list(output.rglob("decoded"))
+    record = tables.read_json(str(output / "metrics.json"))
+    assert record["bundles"] == [crossed.bundle(f"fold-{k}").id for k in range(FOLDS)]
+    assert len(torn_copies(tables.read_table(str(output / "suspects.parquet")))) >= 2
+    assert record["images"] == 92 == sum(fold["images"] for fold in record["folds"])
+    assert 1 <= record["epochs"]["agreed"] <= RECIPE.epochs
+    for group, some in (("age", "21-30"), ("gender", "female"), ("race", "asian")):
+        cells = {cell["group"][group]: cell for cell in record["by"][group]}
+        assert cells[some]["images"] > 0
+        assert sum(cell["images"] for cell in cells.values()) == 92
+    age = crossed.rows["true_age_years"].to_numpy()
+    inside = (age >= 21) & (age <= 60)
+    assert record["ages_21_60"]["age_mae"]["images"] == inside.sum()
+    assert list(record["ages_11_up"]) == ["gender_accuracy", "gender_auc"]
+    assert record["ages_11_up"]["gender_accuracy"]["images"] == (age >= 11).sum()
+    assert record["metrics"]["age_mae"]["low"] < record["metrics"]["age_mae"]["high"]
+
+
+def test_intervals_and_probabilities_of_a_fold_come_from_the_others(crossed: Finished) -> None:
+    rows = crossed.rows
+    assert rows["age_low_years"].null_count == rows["p_female"].null_count == 0
+    parts = [
+        tables.read_table(str(crossed.output / f"fold-{k}" / "out_of_fold.parquet"))
+        for k in range(FOLDS)
+    ]
+    labels = parts[0]["true_age_years"].to_numpy() + 50.0
+    place = parts[0].column_names.index("true_age_years")
+    field = parts[0].schema.field(place)
+    parts[0] = parts[0].set_column(place, field, pa.array(labels, pa.float32()))
+    again = out_of_fold.joined(parts, preset("demo").kept_heads)
+    mine = rows["fold"].to_numpy() == 0
+    before, after = (table["age_high_years"].to_numpy() for table in (rows, again))
+    assert (before[mine] == after[mine]).all()  # its own labels have no say in it
+    assert (before[~mine] != after[~mine]).any()
+
+
+def test_a_run_that_is_done_does_nothing_and_one_with_another_count_is_refused(
+    crossed: Finished,
+) -> None:
+    again = train_folds(crossed.job, at_once=1)
+    assert again.already_done
+    assert again.record["metrics"] == crossed.result.record["metrics"]
+    other = job_of(crossed.job.manifest, crossed.output, folds=2)
+    with pytest.raises(UsageError, match=r"another training run \(folds was 3, is 2\)"):
+        train_folds(other)
+    with pytest.raises(UsageError, match=r"another training run \(folds was 3, is None\)"):
+        from pipelines.training.run import train
+
+        train(job_of(crossed.job.manifest, crossed.output, folds=None))
+
+
+def test_what_was_lost_of_one_fold_is_made_again_to_the_same_rows(
+    crossed: Finished, tmp_path: Path
+) -> None:
+    output = tmp_path / "copy"
+    shutil.copytree(crossed.output, output)
+    for name in ("out_of_fold.parquet", "metrics.json", "fold-1/out_of_fold.parquet"):
+        (output / name).unlink()
+    for name in ("final", "fold-1/bundle", "fold-2"):
+        shutil.rmtree(output / name)
+    job = dataclasses.replace(crossed.job, output=str(output))
+    again = Finished(job, train_folds(job, at_once=2))
+    assert [one.already_done for one in again.result.trained] == [True, False, False]
+    assert again.rows.equals(crossed.rows)
+    assert again.bundle("final").id == crossed.bundle("final").id
+
+
+def test_the_final_network_saw_every_label_and_says_so(crossed: Finished, tmp_path: Path) -> None:
+    bundle, rows = crossed.bundle("final"), crossed.rows
+    record = bundle.record
+    assert crossed.result.final and crossed.result.final.bundle_id == bundle.id
+    assert record["seen"]["images"] == 88  # two pairs of copies contradict each other: left out
+    assert record["best_epoch"] == len(record["history"]) == record["recipe"]["epochs"]
+    assert record["recipe"]["epochs"] == crossed.result.record["epochs"]["agreed"]
+    assert not any(name.startswith("val_") for name in record["history"][0])
+    assert record["calibration"]["split"] == "out_of_fold"
+    assert record["calibration"]["age"]["images"] == rows.num_rows
+    assert list(record["profile"]) == ["out_of_fold"]
+    assert record["metrics"] == {"cross_validated": crossed.result.record["metrics"]}
+    answers = Predictor(bundle).answers(np.zeros((1, *bundle.input.shape), np.uint8), Reading())
+    assert answers["age_low_years"] <= answers["age_high_years"]
+    write_card(bundle, str(tmp_path))
+    card = (tmp_path / "MODEL_CARD.md").read_text()
+    assert "cross-validated figures of the recipe" in card
+    assert "no image here measures this very network" in card
+    assert "Fitted on out-of-fold rows" in card
+
+
+def test_images_that_were_seen_calibrate_nothing_and_are_told_beside_every_figure(
+    crossed: Finished, tmp_path: Path
+) -> None:
+    source, final = crossed.job.manifest, crossed.bundle("final")
+    table = manifest.read_manifest(source)
+    with pytest.raises(UsageError) as error:
+        require_unseen(final, table, source)
+    assert str(error.value).startswith(
+        f"the bundle has learned from 93% of the val images of `manifest` {source}, so "
+    )
+    assert str(error.value).endswith("It is a final network: its calibration comes from its folds.")
+    rows = manifest.labelled(table, "test", "drop")
+    options = score_options(output=str(tmp_path / "seen"), precision="float32")
+    seen = evaluate(options, final, Rows(source, rows))
+    assert seen.seen == tables.read_json(str(tmp_path / "seen" / "metrics.json"))["seen"] == 1
+    _, lines = summaries.of_evaluation(seen, final, "o")
+    figures = [text for _, text in lines if re.search(r"\([\d.-]+ to [\d.-]+\)", str(text))]
+    assert len(figures) > 5
+    assert all("flattered: it learned from 100% of these images" in str(f) for f in figures)
+
+
+def test_two_recipes_are_compared_image_by_image(crossed: Finished, tmp_path: Path) -> None:
+    rows = crossed.rows
+    place = rows.column_names.index("age_years")
+    worse = rows["age_years"].to_numpy() + np.where(
+        rows["age_years"].to_numpy() > rows["true_age_years"].to_numpy(), 1.0, -1.0
+    )
+    kind = rows.schema.field(place)
+    other = rows.set_column(place, kind, pa.array(worse, pa.float32())).slice(0, 80)
+    tables.write_table(str(tmp_path / "out_of_fold.parquet"), other)
+    job = dataclasses.replace(
+        crossed.job,
+        options=job_of(
+            crossed.job.manifest, crossed.output, compare=str(tmp_path), final=True
+        ).options,
+    )
+    compared = train_folds(job).record["compared"]
+    assert compared["images"] == 80
+    difference = Estimate(**compared["all"]["age_mae"])
+    assert difference.value == pytest.approx(
+        -1.0, abs=1e-4
+    )  # ours is a year better, on every image
+    assert difference.high - difference.low < 1e-3
+    assert compared["all"]["gender_accuracy"]["value"] == 0
+    assert compared["ages_21_60"]["age_mae"]["images"] < 80
+    gone = other.set_column(
+        0, other.schema.field(0), pa.array([f"/gone/{n}" for n in range(other.num_rows)])
+    )
+    empty = job_of(crossed.job.manifest, tmp_path / "new", compare=str(tmp_path / "fold-0"))
+    (tmp_path / "fold-0").mkdir()
+    with pytest.raises(UsageError, match=r"^`compare` .+ has no out_of_fold.parquet: give"):
+        train_folds(empty)
+    with pytest.raises(UsageError, match="`compare` there has no image with the same label"):
+        fold_figures.compared(rows, gone, "there")
+
+
+def test_the_epochs_that_folds_agree_on_are_those_of_the_least_mean_loss() -> None:
+    losses = ([3.0, 1.0, 2.0, 0.5], [3.0, 2.5, 1.0])
+    histories = [[{"val_loss": loss} for loss in fold] for fold in losses]
+    assert fold_figures.agreed_epochs(histories, RECIPE) == 3
+    growing = dataclasses.replace(preset("facemill-muon"), epochs=3, sides=((0.9, 64),))
+    assert fold_figures.agreed_epochs(histories, growing) == 3  # only the last is of full size
+
+
+def test_what_has_seen_the_images_cannot_teach_the_folds_nor_start_them(
+    crossed: Finished, tmp_path: Path
+) -> None:
+    saw = crossed.bundle("final")
+    job = dataclasses.replace(job_of(crossed.job.manifest, tmp_path / "a"), teachers=(saw,))
+    sentence = r"has learned from 98% of these images, so no answer would be out of fold: leave"
+    with pytest.raises(UsageError, match=rf"^`teachers` demo {sentence}"):
+        train_folds(job)
+    begun = job_of(crossed.job.manifest, tmp_path / "b", start_from=str(crossed.output / "final"))
+    with pytest.raises(UsageError, match=rf"^`start_from` RUN-\w+ {sentence}"):
+        train_folds(begun)
+    assert not list(tmp_path.rglob("train.json"))
+    assert open_bundle(None).record.get("seen") is None  # older ones say nothing, and may
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"folds": 1}, "`folds` 1 must be at least 2, for example 5: each network leaves one of "),
+        ({"folds": None, "final": True}, "`final` needs `folds`, for example 5"),
+        ({"folds": None, "compare": "x"}, "`compare` needs `folds`, for example 5"),
+    ],
+)
+def test_options_that_do_not_fit_together_are_refused(
+    options: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(UsageError) as error:
+        job_of("m", Path("o"), **options)
+    assert str(error.value).startswith(sentence)
+
+
+def test_a_fold_that_has_too_little_is_named(labelled: str, tmp_path: Path) -> None:
+    recipe = dataclasses.replace(RECIPE, global_batch_size=80)
+    with pytest.raises(UsageError, match=r"^fold 0 of 3: the train split has \d+ usable images, f"):
+        train_folds(job_of(labelled, tmp_path, recipe))
+    assert list(tmp_path.iterdir()) == []
+
+
+def _kill_tree(driver: psutil.Process) -> None:
+    """kill -9 the driver first, then what is left of its Ray."""
+    family = driver.children(recursive=True)
+    for process in (driver, *family):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGKILL)
+    psutil.wait_procs(family, timeout=20)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_folds_killed_at_random_five_times_end_with_the_rows_of_an_undisturbed_run(
+    labelled: str, tmp_path: Path
+) -> None:
+    recipe = dataclasses.replace(RECIPE, epochs=12)
+    whole = Finished(job := job_of(labelled, tmp_path / "whole", recipe), train_folds(job))
+    output = tmp_path / "killed"
+    command = [
+        sys.executable, "-m", "jobs.train", "--manifest", labelled, "--output", str(output),
+        "--preset", "demo", "--epochs", "12", "--global-batch-size", "8", "--folds", str(FOLDS),
+        "--cpus-per-worker", "1",
+    ]  # fmt: skip
+    rng = random.Random(0)
+    killed_at: list[list[int]] = []
+    quiet = dict.fromkeys(("stdout", "stderr"), subprocess.DEVNULL)
+    for wanted in range(1, 6):
+        driver = psutil.Popen(command, **quiet)
+        while driver.poll() is None and sum(_epochs(output)) < 6 * wanted:
+            time.sleep(0.05)
+        time.sleep(rng.random())
+        assert driver.poll() is None, "the run ended before it could be killed"
+        killed_at.append(_epochs(output))
+        if wanted == 3:  # once by Ctrl-C
+            driver.send_signal(signal.SIGINT)
+            assert driver.wait(60) == 130
+        else:
+            _kill_tree(driver)
+            driver.wait()
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert tables.read_table(str(output / "out_of_fold.parquet")).equals(whole.rows), killed_at
+
+
+def _epochs(output: Path) -> list[int]:
+    """How many epochs of each fold are safe in a checkpoint."""
+    epochs: list[int] = []
+    for index in range(FOLDS):
+        done = [0]
+        for path in output.glob(f"fold-{index}/checkpoints/checkpoint_*/state.json"):
+            with contextlib.suppress(OSError, ValueError):
+                done.append(json.loads(path.read_text())["epoch"])
+        epochs.append(max(done))
+    return epochs
