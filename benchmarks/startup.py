@@ -47,6 +47,11 @@ def floor() -> None:
     print(json.dumps(min(row["at"] for row in rows.iter_rows()) - started))
 
 
+def _settle() -> None:
+    """Let what ran before end: processes of a Ray go on for some seconds."""
+    time.sleep(6)
+
+
 def _seconds(command: list[str], root: Path) -> float:
     started = time.monotonic()
     subprocess.run(command, check=True, cwd=root, capture_output=True)
@@ -80,6 +85,7 @@ def _run(root: Path, images: str) -> dict[str, float]:
                             most = max(most, process.memory_full_info().uss / 2**20)
 
         watcher = threading.Thread(target=watch)
+        _settle()
         watcher.start()
         started = time.time()
         command = [sys.executable, "-m", "jobs.score", "--images", images, "--faces", "whole",
@@ -126,7 +132,9 @@ def main() -> None:
         for path in sorted(arguments.images.iterdir())[:IMAGES]:
             os.symlink(path.resolve(), Path(folder, path.name))
         for number in range(arguments.turns):
+            _settle()
             floors.append(_floor(ROOT))
+            _settle()
             for name in runs:
                 runs[name].append(turn(roots[name], folder, str(arguments.picture)))
                 print(f"turn {number + 1} {name}: {runs[name][-1]}", flush=True)
