@@ -59,6 +59,12 @@ def test_workers_are_told_where_the_store_is_and_never_a_key(
     assert told["FACEMILL_PATIENCE_S"] == "5"
 
 
+def test_ray_reports_nothing_to_its_makers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_USAGE_STATS_ENABLED", raising=False)
+    session.quiet_libraries()
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+
+
 def test_no_key_reaches_what_scoring_writes_or_prints(
     faces_dir: Path, untrained: Bundle, tmp_path: Path
 ) -> None:
