@@ -10,14 +10,17 @@ History = Sequence[Mapping[str, float]]
 
 
 def curves(history: History) -> list[Chart]:
-    """A chart for each measure: loss and score of each head, then their sum; val where it is there.
+    """A chart for each measure: loss and score of each head, then their sum.
+
+    Of both splits where there is a val split, else of train alone, as of a final network.
 
     Args:
         history: one row an epoch, with the names of `losses.scores_from_sums`.
     """
     first = history[0] if history else {}
     names = [key.removeprefix("train_") for key in first if key.startswith("train_")]
-    return [_curve(history, name) for name in sorted(names, key=lambda name: name == "loss")]
+    measured = [name for name in names if f"val_{name}" in first] or names
+    return [_curve(history, name) for name in sorted(measured, key=lambda name: name == "loss")]
 
 
 def curves_png(history: History, title: str) -> bytes:

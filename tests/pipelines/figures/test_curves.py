@@ -38,5 +38,13 @@ def test_curves_are_a_picture_from_the_first_epoch_on(epochs: int) -> None:
     assert all("var(--plain)" in chart.svg for chart in curves(history))
 
 
+def test_a_network_without_a_val_split_has_curves_of_train() -> None:
+    alone = [{k: v for k, v in row.items() if not k.startswith("val_")} for row in HISTORY]
+    made = curves(alone)
+    assert len(made) == 6
+    assert made[0].columns == ("epoch", "train")
+    assert made[0].description.endswith("at the end 0.333 on train.")
+
+
 def test_no_history_is_no_curve() -> None:
     assert curves([]) == []
