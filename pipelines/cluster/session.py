@@ -11,8 +11,8 @@ from model.runtime import captured_stderr
 from pipelines.telemetry.log import JOB, RUN_ID
 from pipelines.telemetry.phases import phase
 
-# In the environment of every process: the chatter of TensorFlow, oneDNN, absl and Ray stays out, and
-# nothing is reported to Ray's makers.
+# In the environment of every process: the chatter of TensorFlow, oneDNN, absl and Ray stays out,
+# and nothing is reported to Ray's makers.
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "TF_CPP_MIN_LOG_LEVEL": "3",
