@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.floating[Any]]
-LEAST_IMAGES = 500  # fewer cannot exclude the losses below
+LEAST_IMAGES = 500  # with each label; fewer cannot exclude the losses below
 _MOST_YEARS, _NEVER_YEARS = 0.05, 0.10
 _MOST_GENDER, _NEVER_GENDER = 0.0025, 0.005
 _MOST_COVERAGE = 0.005
@@ -32,13 +32,17 @@ def compare(
         true_female: 1 female, 0 male, NaN unlabelled; shape (n,).
 
     Returns:
-        Plain data: `images`; of the heads and labels that there are `age_mae` (years) and
-        `gender_accuracy` (share), each the change with `low` and `high`; `flips`, genders that
-        changed; `age_shift`, mean change of the age, years; `coverage`, change of the share of
-        intervals that hold the label.
+        Plain data: `images`; of each head `ages` and `genders`, how many of them have the label,
+        and where two have, `age_mae` (years) and `gender_accuracy` (share), each the change with
+        `low` and `high`; `flips`, genders that changed; `age_shift`, mean change of the age,
+        years; `coverage`, change of the share of intervals that hold the label.
     """
     result: dict[str, Any] = {"images": len(true_age)}
     if "age_years" in reference:
+        result["ages"] = int((~np.isnan(true_age)).sum())
+    if "p_female" in reference:
+        result["genders"] = int((~np.isnan(true_female)).sum())
+    if result.get("ages", 0) > 1:
         known = ~np.isnan(true_age)
         truth = true_age[known]
         ages, others = (columns["age_years"][known] for columns in (reference, other))
@@ -47,7 +51,7 @@ def compare(
         if "age_low_years" in reference:
             held = [_holds(columns, known, truth) for columns in (reference, other)]
             result["coverage"] = float(held[1].mean() - held[0].mean())
-    if "p_female" in reference:
+    if result.get("genders", 0) > 1:
         known = ~np.isnan(true_female)
         truth = true_female[known] > 0.5
         said = [columns["p_female"][known] >= 0.5 for columns in (reference, other)]
@@ -76,8 +80,12 @@ def refusal(changes: Mapping[str, Any]) -> str | None:
     At most 0.05 years and 0.25 points of gender may be lost, the intervals must exclude 0.10 years
     and 0.5 points, and coverage must stay within 0.5 points.
     """
-    if changes["images"] < LEAST_IMAGES:
-        return f"{changes['images']} labelled val images are too few to judge it: {LEAST_IMAGES}"
+    for label in ("ages", "genders"):
+        if label in changes and changes[label] < LEAST_IMAGES:
+            return (
+                f"val has {changes[label]} labelled {label}, and {LEAST_IMAGES} are needed to "
+                "judge it"
+            )
     age, gender = changes.get("age_mae"), changes.get("gender_accuracy")
     if age and (age["value"] > _MOST_YEARS or age["high"] > _NEVER_YEARS):
         return f"its age error is {_told(age, 1)} years higher on val"

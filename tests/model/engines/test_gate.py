@@ -67,6 +67,19 @@ def test_few_pictures_show_nothing(answers: tuple[dict[str, Any], Any, Any]) -> 
     columns, age, female = (
         {k: v[:60] for k, v in answers[0].items()}, answers[1][:60], answers[2][:60],
     )  # fmt: skip
-    assert "60 labelled val images are too few" in str(
+    assert "val has 60 labelled ages, and 500 are needed" in str(
         refusal(compare(columns, columns, age, female))
     )
+
+
+@pytest.mark.parametrize("known", [0, 1, 60])
+def test_a_head_whose_label_val_lacks_is_not_judged_by_the_other(
+    answers: tuple[dict[str, Any], Any, Any], known: int
+) -> None:
+    columns, age, female = answers
+    age = np.where(np.arange(COUNT) < known, age, np.nan)
+    changes = compare(columns, columns, age, female)
+    assert (changes["ages"], changes["genders"]) == (known, COUNT)
+    assert f"val has {known} labelled ages" in str(refusal(changes))
+    one_headed = {"p_female": columns["p_female"]}
+    assert refusal(compare(one_headed, one_headed, age, female)) is None
