@@ -49,5 +49,6 @@ def with_engines(
     details: dict[str, Any] = {}
     if pictures is not None:
         write_int8(pictures, made)
-        details["int8"] = {"calibration": {"format": 1, "gender": None, "age": None}}
+        fitted = {"format": 1, "gender": None, "age": None}
+        details["int8"] = {"changes": {}, "calibration": fitted}
     return with_details(bundle, folder, details, sorted(made.iterdir()))

@@ -16,7 +16,7 @@ from model.faces.crops import Wanted
 from model.preprocessing import InputSpec
 from pipelines.cluster.errors import cause_of
 from pipelines.images.batches import DecodedBatch, decode_entries
-from pipelines.images.guarded_decoder import IsolatedDecoder, ended_by_alarm, find_decoder
+from pipelines.images.guarded_decoder import IsolatedDecoder, ended_at_once, find_decoder
 
 _LEAST_IN_FLIGHT = 16
 CHUNK_IMAGES = 256  # 7 MB of pixels at 96x96x3: few enough to balance, many enough to hide a task
@@ -81,5 +81,5 @@ class DecodeStage:
 def _decode_chunk(
     chunk: list[dict[str, Any]], spec: InputSpec, decoder: str, timeout_s: float, wanted: Wanted
 ) -> list[DecodedBatch]:
-    decode = ended_by_alarm(find_decoder(decoder), timeout_s)
+    decode = ended_at_once(find_decoder(decoder), timeout_s)
     return list(decode_entries(chunk, spec, len(chunk), decode, wanted))

@@ -26,7 +26,7 @@ from pipelines.images.guarded_decoder import (
     TIMEOUT_S,
     Decode,
     IsolatedDecoder,
-    ended_by_alarm,
+    ended_at_once,
     find_decoder,
 )
 from pipelines.storage.fetching import ReadFailure, fetch_all
@@ -73,7 +73,7 @@ def decode_batch(
 def guarded_in_task(decoder: str, timeout_s: float) -> Generator[Decode]:
     """The decoder for a Ray task: in this process, and apart once the task has died of one."""
     if not is_retried_task():
-        yield ended_by_alarm(find_decoder(decoder), timeout_s)
+        yield ended_at_once(find_decoder(decoder), timeout_s)
         return
     with contextlib.closing(IsolatedDecoder(decoder, timeout_s)) as isolated:
         yield isolated

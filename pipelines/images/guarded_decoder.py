@@ -6,6 +6,7 @@ one that the child had in hand when it died. The child loads no TensorFlow and r
 """
 
 import contextlib
+import ctypes
 import dataclasses
 import importlib
 import json
@@ -42,12 +43,17 @@ def find_decoder(name: str) -> Decode:
     return getattr(importlib.import_module(module), function)
 
 
-def ended_by_alarm(decode: Decode, timeout_s: float) -> Decode:
-    """`decode`, but the kernel ends this process where one image takes longer than `timeout_s`.
+def ended_at_once(decode: Decode, timeout_s: float) -> Decode:
+    """`decode`, but the kernel ends this process where it crashes or takes over `timeout_s`.
 
     SIGALRM's default action needs no thread and no GIL, which a hung decoder may hold; arming it
-    costs a microsecond.
+    costs a microsecond. A crash gets its default action too: Ray's handler of failures, which
+    would print a stack first, can raise the signal to itself for ever.
     """
+    libc = ctypes.CDLL(None)  # Python's own `signal.signal` is for the main thread alone
+    libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
+    for crash in (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT):
+        libc.signal(crash, None)  # SIG_DFL
 
     def decode_or_end(data: bytes, spec: InputSpec, wanted: Wanted = None) -> Crops:
         signal.setitimer(signal.ITIMER_REAL, timeout_s)
@@ -205,7 +211,7 @@ def main() -> None:
     decoder, timeout_s, memory_bytes = json.loads(sys.argv[1])
     with open(os.dup(0), "rb") as inbox, open(os.dup(1), "wb") as outbox:
         os.dup2(2, 1)  # a library that prints must not garble the answers
-        decode = ended_by_alarm(find_decoder(decoder), timeout_s)
+        decode = ended_at_once(find_decoder(decoder), timeout_s)
         resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         _write(outbox, {"ready": True}, b"")

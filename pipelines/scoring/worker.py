@@ -23,7 +23,7 @@ from pipelines import storage
 from pipelines.bundles.opening import open_bundle
 from pipelines.images.batches import DecodeEntries, decode_entries_with
 from pipelines.images.decode_tasks import CHUNK_IMAGES, DecodeStage
-from pipelines.images.guarded_decoder import Decode, IsolatedDecoder, ended_by_alarm, find_decoder
+from pipelines.images.guarded_decoder import Decode, IsolatedDecoder, ended_at_once, find_decoder
 from pipelines.predictions import layout
 from pipelines.predictions.frozen_inputs import INPUT_COLUMNS
 from pipelines.predictions.run_record import ShardRecord, notes_of, reasons_of
@@ -99,7 +99,7 @@ class ShardScorer:
         self.decode: DecodeEntries = (
             DecodeStage(decoder, timeout_s, settings.wanted)
             if placement.separate
-            else self._decode_with(ended_by_alarm(find_decoder(decoder), timeout_s))
+            else self._decode_with(ended_at_once(find_decoder(decoder), timeout_s))
         )
 
     def _decode_with(self, decode: Decode) -> DecodeEntries:

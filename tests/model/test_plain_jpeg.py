@@ -106,3 +106,17 @@ def test_damage_gives_pillows_pixels_or_none(
             assert not isinstance(pillow, str), f"{number}: Pillow says {pillow}"
             assert _same(plain, pillow), number
     assert taken > 50
+
+
+@pytest.mark.slow
+def test_every_file_of_utkface_has_pillows_pixels(
+    utkface_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = sorted(utkface_dir.rglob("*.jpg"))
+    plain_ones = 0
+    for file in files:
+        plain, pillow = _both(file.read_bytes(), monkeypatch, "rgb", 96)
+        if plain is not None:
+            plain_ones += 1
+            assert _same(plain, pillow), file.name
+    assert plain_ones > 0.99 * len(files) > 0

@@ -1,6 +1,9 @@
 """Decoding apart: a real crash, hang or hog costs the image that did it, and no other."""
 
 import io
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,3 +85,20 @@ def test_a_progressive_jpeg_of_thousands_of_scans_ends_in_time() -> None:
     finally:
         apart.close()
     assert error.value.reason == "timeout"
+
+
+@pytest.mark.parametrize(("how", "number"), [("segv", signal.SIGSEGV), ("hang", signal.SIGALRM)])
+def test_no_handler_keeps_a_process_from_its_end(face: bytes, how: str, number: int) -> None:
+    # As Ray's does, which prints a stack and raises the signal again, to itself.
+    child = """if True:
+        import signal, sys
+        from model.preprocessing import InputSpec
+        from pipelines.images.guarded_decoder import ended_at_once
+        from tests.deadly import crops_or_death
+        signal.signal(signal.SIGSEGV, lambda *_: None)
+        ended_at_once(crops_or_death, 0.5)(sys.stdin.buffer.read(), InputSpec())
+    """
+    ended = subprocess.run(
+        [sys.executable, "-c", child], input=poisoned(face, how), timeout=60, check=False
+    )
+    assert ended.returncode == -number
