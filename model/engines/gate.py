@@ -74,25 +74,29 @@ def _paired(changes: Floats) -> dict[str, float]:
     return {"value": mean, "low": mean - reach, "high": mean + reach}
 
 
-def refusal(changes: Mapping[str, Any]) -> str | None:
+def refusal(changes: Mapping[str, Any], where: str = "val") -> str | None:
     """Why an int8 network with these changes is not to be used, in words; None if it may be.
 
     At most 0.05 years and 0.25 points of gender may be lost, the intervals must exclude 0.10 years
     and 0.5 points, and coverage must stay within 0.5 points.
+
+    Args:
+        changes: of `compare`.
+        where: the pictures, in words.
     """
     for label in ("ages", "genders"):
         if label in changes and changes[label] < LEAST_IMAGES:
             return (
-                f"val has {changes[label]} labelled {label}, and {LEAST_IMAGES} are needed to "
+                f"{where} has {changes[label]} labelled {label}, and {LEAST_IMAGES} are needed to "
                 "judge it"
             )
     age, gender = changes.get("age_mae"), changes.get("gender_accuracy")
     if age and (age["value"] > _MOST_YEARS or age["high"] > _NEVER_YEARS):
-        return f"its age error is {_told(age, 1)} years higher on val"
+        return f"its age error is {_told(age, 1)} years higher on {where}"
     if gender and (-gender["value"] > _MOST_GENDER or -gender["low"] > _NEVER_GENDER):
-        return f"its genders are right {_told(gender, 100)} points more often on val"
+        return f"its genders are right {_told(gender, 100)} points more often on {where}"
     if abs(changes.get("coverage", 0.0)) > _MOST_COVERAGE:
-        return f"its intervals hold {100 * changes['coverage']:+.1f} points more ages on val"
+        return f"its intervals hold {100 * changes['coverage']:+.1f} points more ages on {where}"
     return None
 
 

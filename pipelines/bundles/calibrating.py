@@ -280,5 +280,5 @@ def _int8_lines(int8: Mapping[str, Any]) -> list[tuple[str, str]]:
                 f"gender {value} points ({low} to {high}), {change['flips']} of "
                 f"{change['images']:,} changed"
             )
-        lines.append((f"int8 on {split}", ", ".join(parts)))
+        lines.append((f"int8, {split.replace('_', ' ')}", ", ".join(parts)))
     return lines

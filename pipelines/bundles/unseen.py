@@ -1,5 +1,6 @@
 """Only images that a bundle never saw calibrate it; where it saw all, its folds' answers do."""
 
+import dataclasses
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,10 +10,17 @@ import numpy as np
 import pyarrow as pa
 
 from model.bundle import Bundle, with_details
+from model.engines.choosing import INT8
+from model.engines.making import PICTURES
 from model.errors import UsageError
+from model.predictor import Predictor
+from pipelines.bundles.calibrating import LabelledImages, walk
 from pipelines.bundles.networks import make_networks
 from pipelines.manifests import manifest
 from pipelines.manifests.seen import share_seen
+from pipelines.telemetry.log import note
+
+_MOST_MOVE = 2.0
 
 
 def require_unseen(
@@ -46,19 +54,39 @@ def require_unseen(
         )
 
 
-def complete_with(bundle: Bundle, figures: Mapping[str, Any], folder: Path) -> Bundle:
-    """Write a copy of a bundle that saw all images, with figures of others and its float networks.
+def complete_with(
+    bundle: Bundle, figures: Mapping[str, Any], images: LabelledImages, folder: Path
+) -> Bundle:
+    """Write a copy of a bundle that saw all images, with its folds' figures and its own networks.
 
-    It has no int8 network: no image is left that could judge one.
+    Its int8 network is kept where those of the folds may be used and it moves its answers, on
+    pictures that it saw, by at most twice as much as they do on theirs: no label is needed for that.
 
     Args:
         bundle: to complete.
-        figures: calibration, profile, metrics and constants, from its folds.
+        figures: calibration, profile, metrics, constants and `int8`, from its folds.
+        images: that it saw.
         folder: gets the new bundle.
     """
+    int8 = dict(figures["int8"])
+    wanted = "calibration" in int8
     with tempfile.TemporaryDirectory(prefix="facemill-engines-") as made_in:
-        made = make_networks(bundle, None, Path(made_in))
-        refused = made.refused or "it saw all images: calibrate it on others, which then judge int8"
-        return with_details(
-            bundle, folder, {**figures, "int8": {"refused": refused}}, made.float_files
-        )
+        sample = walk(images, "train", {}, PICTURES).sample if wanted else None
+        made = make_networks(bundle, sample, Path(made_in))
+        files = made.float_files
+        if made.int8 and sample is not None:
+            said = [Predictor(bundle).predict(sample), Predictor(made.int8, INT8).predict(sample)]
+            for name, move in int8["moves"].items():
+                own = float(np.abs(said[1][name] - said[0][name]).mean())
+                if own > _MOST_MOVE * move:
+                    made = dataclasses.replace(
+                        made, refused=f"it moves {name} by {own:.3g}, those of its folds by {move:.3g}"
+                    )
+            int8["pictures"] = made.pictures
+        if made.refused and wanted:
+            int8 = {"changes": int8["changes"], "refused": made.refused}
+        elif wanted:
+            files += made.int8_files
+        if int8.get("refused"):
+            note(f"note: the bundle has no int8 network: {int8['refused']}")
+        return with_details(bundle, folder, {**figures, "int8": int8}, files)

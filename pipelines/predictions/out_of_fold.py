@@ -41,6 +41,10 @@ OUT_OF_FOLD_SCHEMA = pa.schema(
         ),
         tables.field("p_female_raw", pa.float32(), "as the network says it, 0-1"),
         tables.field(
+            "age_years_int8", pa.float32(), "as its int8 network says it; null without one", "years"
+        ),
+        tables.field("p_female_raw_int8", pa.float32(), "likewise, 0-1"),
+        tables.field(
             "age_distribution",
             pa.list_(pa.float32(), _YEARS),
             "probability of each age from 0 to 116 years; null without such a head",
@@ -59,7 +63,12 @@ OUT_OF_FOLD_SCHEMA = pa.schema(
 
 
 def of_one_fold(
-    columns: Mapping[str, Floats], rows: pa.Table, fold: int, bundle_id: str, heads: Sequence[Head]
+    columns: Mapping[str, Floats],
+    rows: pa.Table,
+    fold: int,
+    bundle_id: str,
+    heads: Sequence[Head],
+    int8: Mapping[str, Floats] | None = None,
 ) -> pa.Table:
     """What one fold's network says, as rows whose calibrated columns are null.
 
@@ -69,10 +78,13 @@ def of_one_fold(
         fold: their fold.
         bundle_id: of the network.
         heads: of the network.
+        int8: what its int8 network says, if it has one.
     """
     raw: dict[str, Any] = {name: columns[name] for name in _PICTURE}
     raw["age_years"] = columns.get("age_years")
     raw["p_female_raw"] = columns.get("p_female")
+    raw["age_years_int8"] = (int8 or {}).get("age_years")
+    raw["p_female_raw_int8"] = (int8 or {}).get("p_female")
     if "age_distribution" in columns:
         flat = np.asarray(columns["age_distribution"], np.float32).ravel()
         raw["age_distribution"] = pa.FixedSizeListArray.from_arrays(pa.array(flat), _YEARS)
@@ -126,6 +138,19 @@ def joined(parts: Sequence[pa.Table], heads: Sequence[Head]) -> pa.Table:
             "gender": _names(gender, labels.GENDERS),
         },
     )
+
+
+def int8_columns(table: pa.Table) -> dict[str, Any] | None:
+    """The uncalibrated answers of the int8 networks; None where a fold has none.
+
+    Args:
+        table: of `OUT_OF_FOLD_SCHEMA`.
+    """
+    columns: dict[str, Any] = {}
+    for name, raw in (("age_years", "age_years"), ("p_female", "p_female_raw")):
+        if table[raw].null_count < table.num_rows:
+            columns[name] = table[f"{raw}_int8"].to_numpy()
+    return None if any(np.isnan(values).any() for values in columns.values()) else columns
 
 
 def raw_columns(table: pa.Table) -> dict[str, Any]:

@@ -1,22 +1,22 @@
 """What a training run is, its options resolved, and its claim to an output: train.json."""
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
 from model import baselines
-from model.bundle import NETWORK_FILE, RECORD_FILE, Bundle
+from model.bundle import RECORD_FILE, Bundle
 from model.errors import UsageError
 from model.pictures import PREPROCESSING_VERSION
 from model.recipes import Recipe
 from pipelines import configuration, storage
 from pipelines.bundles.opening import open_bundle
 from pipelines.storage import tables
-from pipelines.storage.claims import Claim, differences
+from pipelines.storage.claims import Claim
 from pipelines.telemetry import phases
 from pipelines.training import layout
 from pipelines.training.options import TrainOptions
+from pipelines.training.starting import Start, open_start
 
 _URIS = ("manifest", "output", "teachers", "start_from", "cache", "compare")
 # Left out of the identity at these values, so that outputs whose record lacks them stay resumable.
@@ -24,65 +24,6 @@ _DEFAULTS: dict[str, Any] = {
     "accumulate": 1, "early_stopping": None, "balance": "none", "teachers": [], "start": None,
     "folds": None, "part": "",
 }  # fmt: skip
-
-
-@dataclasses.dataclass(frozen=True)
-class Start:
-    """Weights to begin with: where they are and the SHA-256 of their file.
-
-    Attributes:
-        weights: weights.npz of a run's output, or the URI of a bundle.
-        sha256: of that, or of the bundle's network.
-        training: how it was trained, as its bundle says.
-        bundle_id: of the bundle that they are taken of; None where they are a run's.
-        seen: which images they have learned from, as the bundle says.
-    """
-
-    weights: str
-    sha256: str
-    training: Mapping[str, Any]
-    bundle_id: str | None = None
-    seen: Mapping[str, Any] | None = None
-
-    @property
-    def name(self) -> str:
-        """What it is called in a command to be repeated elsewhere."""
-        return f"BUNDLE-{self.bundle_id}" if self.bundle_id else f"RUN-{self.sha256[:16]}"
-
-
-def open_start(place: str, recipe: Recipe) -> Start:
-    """The weights that an earlier run left, or those of a bundle.
-
-    Raises:
-        UsageError: neither is there, or it trained another network.
-    """
-    weights = storage.join(place, layout.WEIGHTS)
-    is_bundle = storage.exists(storage.join(place, RECORD_FILE))
-    folder = place if is_bundle else storage.join(place, layout.BUNDLE)
-    if not is_bundle and not (
-        storage.exists(weights) and storage.exists(storage.join(folder, RECORD_FILE))
-    ):
-        raise UsageError(
-            f"`start_from` {place} holds neither {layout.WEIGHTS} nor {RECORD_FILE}: give the "
-            "`output` of a finished training, or a bundle"
-        )
-    record = tables.read_json(storage.join(folder, RECORD_FILE))
-    theirs = record["recipe"]
-    ours = tables.plain(recipe.to_json())
-    parts = ("network", "heads")
-    changed = differences({p: theirs[p] for p in parts}, {p: ours[p] for p in parts})
-    if theirs["input"]["color"] != ours["input"]["color"]:
-        changed.append(f"input.color was {theirs['input']['color']!r}")
-    if changed:
-        raise UsageError(
-            f"`start_from` {place} trained another network ({'; '.join(changed)}): give a run "
-            f"whose network and heads are those of {recipe.name}"
-        )
-    if is_bundle:
-        network = record["files"][NETWORK_FILE]
-        return Start(place, network, record["training"], record["bundle_id"], record.get("seen"))
-    sha256 = hashlib.sha256(storage.read_bytes(weights)).hexdigest()
-    return Start(weights, sha256, record["training"], seen=record.get("seen"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,7 +108,7 @@ def resolve(options: TrainOptions, recipe: Recipe | None = None) -> TrainingJob:
     if options.learning.start_from:
         start_uri = storage.normalize(options.learning.start_from)
         storage.require_readable(start_uri, "`start_from`")
-        start = open_start(start_uri, recipe)
+        start = open_start(start_uri, recipe, options.cross_fitting)
     teachers = tuple(open_bundle(uri) for uri in options.learning.teachers)
     job = TrainingJob(options, recipe, manifest, output, teachers, start)
     check(job)

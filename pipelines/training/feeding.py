@@ -27,29 +27,30 @@ class Split:
         rows: int64 (n,), the file's rows that are used.
         targets: head name -> float32 (n, 1), NaN where unlabelled.
         weights: float32 (n,), weight of each example in the loss; 1 on the average.
+        taught: head name -> float32 (n, width), what other networks have said of it; may be empty.
     """
 
     pixels: PixelFile
     rows: npt.NDArray[np.int64]
     targets: Mapping[str, Floats]
     weights: Floats
+    taught: Mapping[str, Floats] = dataclasses.field(default_factory=dict)
 
     def empty(self) -> "Split":
         """The same without examples: the val split of a training that keeps its last epoch."""
         targets = {name: values[:0] for name, values in self.targets.items()}
-        return dataclasses.replace(
-            self, rows=self.rows[:0], targets=targets, weights=self.weights[:0]
-        )
+        return Split(self.pixels, self.rows[:0], targets, self.weights[:0])
 
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """pixels uint8 (n, h, w, c), draws float32 (n, 24), targets (n, 1), weights (n,)."""
+    """pixels uint8 (n, h, w, c), draws float32 (n, 24), targets (n, 1), weights (n,), taught."""
 
     pixels: npt.NDArray[np.uint8]
     draws: Floats
     targets: Mapping[str, Floats]
     weights: Floats
+    taught: Mapping[str, Floats]
 
 
 def epoch_order(seed: int, epoch: int, count: int) -> npt.NDArray[np.int64]:
@@ -92,6 +93,7 @@ class Feed:
             draws[index] if draws is not None else np.empty((len(index), 0), np.float32),
             {name: values[index] for name, values in split.targets.items()},
             split.weights[index],
+            {name: values[index] for name, values in split.taught.items()},
         )
 
     def epoch(

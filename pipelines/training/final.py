@@ -1,11 +1,15 @@
-"""What the folds say of a recipe, and the network that is then trained on every label.
+"""The network that is trained on every label, and what the folds say in its place.
 
+Beside each label it learns what the fold that did not see the image says of it, half and half:
+such answers are as honest about the images that it learns from as about any others.
 Nothing that this network has seen can measure or calibrate it. Its figures are those of the
 recipe, cross-validated; its calibration is fitted on the folds' answers, as CV+ does (Barber,
-Candes, Ramdas & Tibshirani 2021, "Predictive inference with the jackknife+").
+Candes, Ramdas & Tibshirani 2021, "Predictive inference with the jackknife+"); whether its int8
+network may be used is judged by those of the folds.
 """
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,9 +17,12 @@ import pyarrow as pa
 
 from model import calibration, statistics
 from model.calibration import Reading
+from model.engines.gate import compare, refusal
+from model.heads import Head
 from pipelines import storage
 from pipelines.images.pixel_cache import CachedPixels
 from pipelines.manifests import manifest
+from pipelines.manifests.manifest import BOX
 from pipelines.predictions import out_of_fold
 from pipelines.storage.lease import Lease
 from pipelines.training import layout
@@ -54,12 +61,92 @@ def train_final(
     """
     recipe = dataclasses.replace(job.recipe, epochs=known.record["epochs"]["agreed"])
     output = storage.join(job.output, layout.FINAL)
-    final = dataclasses.replace(job, output=output, recipe=recipe, part="final", validated=False)
+    final = dataclasses.replace(
+        job, output=output, recipe=recipe, part="final", validated=False,
+        start=job.start and job.start.of(layout.FINAL),
+    )  # fmt: skip
     kind = table.schema.field("split")
     every = pa.array(["train"] * table.num_rows).dictionary_encode().cast(kind.type)
     whole = table.set_column(table.column_names.index("split"), kind, every)
-    together = Together(pixels, from_folds=_from_folds(job, known, manifest.fingerprint(table)))
+    together = Together(
+        pixels,
+        from_folds=_from_folds(job, known, manifest.fingerprint(table)),
+        taught=taught_by(known.rows, whole, recipe.heads),
+    )
     return train_under(lease, final, whole, cpus_per_worker, together)
+
+
+def taught_by(rows: pa.Table, table: pa.Table, heads: Sequence[Head]) -> dict[str, Any]:
+    """What the folds say of each image, as a network's outputs.
+
+    Args:
+        rows: out-of-fold rows.
+        table: labelled rows of a manifest.
+        heads: of the network that is to learn it.
+
+    Returns:
+        Head name -> float32 (rows of the table, head.width); NaN where no fold has answered, as an
+        image cannot be decoded. A head whose output the rows do not hold is absent.
+    """
+    names = ["uri", *BOX]
+    there = rows.select(names).to_pandas().reset_index(names="place")
+    merged = table.select(names).to_pandas().merge(there, how="left", on=names)
+    place = merged["place"].to_numpy(float)
+    known = ~np.isnan(place)
+    taught = dict[str, Any]()
+    for name, values in _outputs(out_of_fold.raw_columns(rows), heads).items():
+        taught[name] = np.full((table.num_rows, values.shape[1]), np.nan, np.float32)
+        taught[name][known] = values[place[known].astype(int)]
+    return taught
+
+
+def _outputs(columns: Mapping[str, Any], heads: Sequence[Head]) -> dict[str, Any]:
+    """Columns as the heads' outputs, (n, head.width) each."""
+    outputs = dict[str, Any]()
+    for head in heads:
+        if head.label == "gender" and "p_female" in columns:
+            female = columns["p_female"][:, None]
+            both = np.hstack([1.0 - female, female])
+            outputs[head.name] = female if head.kind == "binary" else both
+        elif head.kind == "distribution" and "age_distribution" in columns:
+            outputs[head.name] = columns["age_distribution"]
+        elif (head.label, head.kind) == ("age_years", "value") and "age_years" in columns:
+            outputs[head.name] = columns["age_years"][:, None]
+    return outputs
+
+
+def judged_by_folds(
+    rows: pa.Table, fitted: Mapping[str, Any], calibrated: Mapping[str, Any], asked: bool
+) -> dict[str, Any]:
+    """What the folds' int8 networks say for the final one's: `int8` of bundle.json.
+
+    Args:
+        rows: out-of-fold rows.
+        fitted: calibration of the float answers.
+        calibrated: those answers, with it.
+        asked: whether an int8 network is wanted.
+
+    Returns:
+        `changes` and, if it may be used, `calibration` and `moves`, the mean absolute change of
+        each answer; else `refused`, why not.
+    """
+    if not asked:
+        return {"refused": "it was not asked for"}
+    columns = out_of_fold.int8_columns(rows)
+    if columns is None:
+        return {"refused": "not every fold has one that could judge it"}
+    age, female = (out_of_fold.truth(rows, name) for name in ("age_years", "gender"))
+    own = {**fitted, "gender": calibration.fit(columns, age, female)["gender"]}
+    changed = dict(columns)
+    if own["gender"]:
+        changed["p_female"] = calibration.with_gender(columns["p_female"], own["gender"])
+    reference = {name: calibrated[name] for name in columns}
+    change = compare(reference, changed, age, female)
+    if refused := refusal(change, "images out of fold"):
+        return {"changes": {"out_of_fold": change}, "refused": refused}
+    raw = out_of_fold.raw_columns(rows)
+    moves = {name: float(np.abs(columns[name] - raw[name]).mean()) for name in columns}
+    return {"changes": {"out_of_fold": change}, "calibration": own, "moves": moves}
 
 
 def _from_folds(job: TrainingJob, known: Measured, fingerprint: str) -> dict[str, Any]:
@@ -76,6 +163,7 @@ def _from_folds(job: TrainingJob, known: Measured, fingerprint: str) -> dict[str
     calibrated = calibration.apply(columns, fitted, Reading(), heads)
     counts = statistics.profile(pictures | calibrated)
     return {
+        "int8": judged_by_folds(rows, fitted, calibrated, job.options.run.int8),
         "calibration": fitted,
         "profile": {"out_of_fold": {"images": rows.num_rows, **counts}},
         "metrics": {"cross_validated": known.record["metrics"]},
@@ -85,6 +173,7 @@ def _from_folds(job: TrainingJob, known: Measured, fingerprint: str) -> dict[str
             "folds": job.options.cross_fitting.folds,
             "images": rows.num_rows,
             "bundles": known.record["bundles"],
+            "taught": sorted(_outputs(columns, heads)),
             "assumption": ASSUMPTION,
         },
     }

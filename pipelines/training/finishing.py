@@ -67,7 +67,7 @@ def finish(
         storage.write_bytes(storage.join(output, layout.NETWORK), graph)
         place = Path(folder) / "complete"
         if from_folds:
-            bundle = complete_with(plain, from_folds, place)
+            bundle = complete_with(plain, from_folds, images, place)
         else:
             bundle = complete(plain, images, place, job.options.run.int8)
         copy_bundle(bundle, storage.join(output, layout.BUNDLE))

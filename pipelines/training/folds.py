@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from model.bundle import RECORD_FILE
+from model.engines.choosing import INT8
 from model.errors import UsageError
 from model.predictor import Predictor
 from pipelines import storage
@@ -89,7 +90,8 @@ def train_folds(job: TrainingJob, cpus_per_worker: int = 1, at_once: int = 1) ->
     with as_resumable_failure("trained"), Lease(job.output) as lease:
         names = ["uri", "age_years", "gender", "split"]
         table = manifest.labelled(manifest.read_manifest(job.manifest, names), None)
-        _require_unseen(job, table)
+        for teacher in job.teachers:
+            _require_unseen(table, "teachers", teacher.name, teacher.record.get("seen"))
         require_comparable(job)
         parts = parts_of(job, table)
         claim(job, manifest.fingerprint(table))
@@ -128,7 +130,8 @@ def parts_of(job: TrainingJob, table: pa.Table) -> list[Part]:
     """The folds' trainings, each with its own splits of the labelled images.
 
     Raises:
-        UsageError: a fold, or what its network would learn from or be chosen by, has too little.
+        UsageError: a fold, or what its network would learn from or be chosen by, has too little;
+            the weights that it begins with have seen what it is to be measured on.
     """
     count = job.options.cross_fitting.folds or 0
     names = identities(table.select(["uri", "offset", "content_hash", "etag"]).to_pandas())
@@ -140,9 +143,13 @@ def parts_of(job: TrainingJob, table: pa.Table) -> list[Part]:
         kind = table.schema.field("split")
         seen = table.set_column(place, kind, column.cast(kind.type))
         title = f"fold {index} of {count}"
-        output = storage.join(job.output, layout.fold(index))
-        part = Part(index, dataclasses.replace(job, output=output, part=title), seen)
+        folder = layout.fold(index)
+        output, start = storage.join(job.output, folder), job.start and job.start.of(folder)
+        one = dataclasses.replace(job, output=output, part=title, start=start)
+        part = Part(index, one, seen)
         _require_enough(part, title)
+        if start:
+            _require_unseen(part.table, "start_from", start.name, start.seen)
         parts.append(part)
     return parts
 
@@ -161,21 +168,25 @@ def _require_enough(part: Part, title: str) -> None:
         raise UsageError(f"{title}: {error}") from None
 
 
-def _require_unseen(job: TrainingJob, table: pa.Table) -> None:
+def _require_unseen(table: pa.Table, option: str, name: str, seen: Any) -> None:
     """Refuse what would let a fold's network know the images that it is to be measured on.
 
+    Args:
+        table: labelled images, of which the fold is `test`; a teacher's pupils have all in turn.
+        option: what brings it.
+        name: of the network.
+        seen: which images it learned from, as its bundle says.
+
     Raises:
-        UsageError: a teacher, or the network whose weights are begun with, learned from them.
+        UsageError: it learned from some of them.
     """
-    known = [("teachers", teacher.name, teacher.record) for teacher in job.teachers]
-    if job.start:
-        known.append(("start_from", job.start.name, {"seen": job.start.seen}))
-    for option, name, record in known:
-        if share := share_seen(record, table):
-            raise UsageError(
-                f"`{option}` {name} has learned from {share:.0%} of these images, so no answer "
-                f"would be out of fold: leave `{option}` out, or give a network that never saw them"
-            )
+    held_out = pa.array([split == "test" for split in table["split"].to_pylist()])
+    measured = table.filter(held_out) if option == "start_from" else table
+    if share := share_seen({"seen": seen}, measured):
+        raise UsageError(
+            f"`{option}` {name} has learned from {share:.0%} of these images, so no answer "
+            f"would be out of fold: leave `{option}` out, or give a network that never saw them"
+        )
 
 
 def _at_once(one: Callable[[Part], Trained], parts: Sequence[Part], count: int) -> list[Trained]:
@@ -224,11 +235,21 @@ def _answer(part: Part, trained: Trained, together: Together) -> None:
     with together.alone, phase("out_of_fold") as facts:
         bundle = open_bundle(trained.bundle_uri)
         images = LabelledImages(part.table, bundle.input, by_split(part.table, together.pixels))
-        answered = walk(images, "test", {"float32": Predictor(bundle)})
+        predictors = {"float32": Predictor(bundle)}
+        if "calibration" in bundle.record.get("int8", {}):
+            predictors["int8"] = Predictor(bundle, INT8)
+        answered = walk(images, "test", predictors)
         if not answered.rows.num_rows:
             raise UsageError(f"{part.job.part}: none of its images can be decoded")
         columns = answered.statistics | answered.answers["float32"]
-        rows = out_of_fold.of_one_fold(columns, answered.rows, part.index, bundle.id, bundle.heads)
+        rows = out_of_fold.of_one_fold(
+            columns,
+            answered.rows,
+            part.index,
+            bundle.id,
+            bundle.heads,
+            answered.answers.get("int8"),
+        )
         tables.write_table(uri, rows)
         facts["part"], facts["images"] = part.job.part, rows.num_rows
 

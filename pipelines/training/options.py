@@ -64,7 +64,7 @@ class Learning:
     start_from: Annotated[str | None, "URI"] = None
     """Output of a finished run, or a bundle, of the same network, whose weights to begin with in
     place of random ones, usually at a lower `learning_rate`; pictures then have their full size
-    from the first epoch on."""
+    from the first epoch on. With folds also a run with as many: each begins with its own."""
 
 
 @dataclasses.dataclass(frozen=True)

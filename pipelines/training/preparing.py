@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -38,21 +39,28 @@ class Prepared:
     rejects: tuple[str, ...]
 
 
-def prepare(job: TrainingJob, table: pa.Table, pixels: CachedPixels | None = None) -> Prepared:
+def prepare(
+    job: TrainingJob,
+    table: pa.Table,
+    pixels: CachedPixels | None = None,
+    taught: Mapping[str, Any] | None = None,
+) -> Prepared:
     """Decode train and val once, into files that the workers map into memory.
 
     Args:
         job: what to train.
         table: the manifest.
         pixels: of all rows of the table, if they are decoded already.
+        taught: head name -> float32 (n, width), to be learned beside the label of each row of
+            train, if other networks have answered them.
 
     Raises:
         UsageError: too few images for one batch.
     """
     cached = by_split(table, pixels) if pixels else _decoded(job, table)
-    learned = _split(job, manifest.labelled(table, "train"), cached["train"], is_train=True)
+    learned = _split(job, manifest.labelled(table, "train"), cached["train"], True, taught)
     if job.validated:
-        measured = _split(job, manifest.labelled(table, "val"), cached["val"], is_train=False)
+        measured = _split(job, manifest.labelled(table, "val"), cached["val"], False)
     else:
         measured = learned.empty()
     images = LabelledImages(table, job.recipe.input, cached)
@@ -76,7 +84,13 @@ def by_split(table: pa.Table, pixels: CachedPixels) -> dict[str, CachedPixels]:
     return {split: pixels.of(splits == split) for split in SPLITS if (splits == split).any()}
 
 
-def _split(job: TrainingJob, rows: pa.Table, pixels: CachedPixels, is_train: bool) -> Split:
+def _split(
+    job: TrainingJob,
+    rows: pa.Table,
+    pixels: CachedPixels,
+    is_train: bool,
+    taught: Mapping[str, Any] | None = None,
+) -> Split:
     """The rows that are learned from or measured on, with targets and weights."""
     conflicts = job.options.learning.conflicts if is_train else "keep"
     frame: Any = rows.to_pandas()
@@ -100,7 +114,8 @@ def _split(job: TrainingJob, rows: pa.Table, pixels: CachedPixels, is_train: boo
     )
     places = np.zeros(rows.num_rows, dtype=np.int64)
     places[pixels.rows] = pixels.places
-    return Split(pixels.file, places[index], targets, weights)
+    told = {name: values[index] for name, values in (taught or {}).items()}
+    return Split(pixels.file, places[index], targets, weights, told)
 
 
 def require_labels(job: TrainingJob, table: pa.Table) -> None:

@@ -100,13 +100,11 @@ class Replica:
 
         `side` in pixels is what augmented pictures are shrunk to; None leaves their size.
         """
-        targets = dict(batch.targets)
-        return self._train_step(batch.pixels, batch.draws, targets, batch.weights, side)
+        labels = (dict(batch.targets), dict(batch.taught), batch.weights)
+        return self._train_step(batch.pixels, batch.draws, labels, side)
 
-    def _train_step_eager(
-        self, pixels: Any, draws: Any, targets: Any, weights: Any, side: Any
-    ) -> Any:
-        batch = (pixels, draws, targets, weights, side)
+    def _train_step_eager(self, pixels: Any, draws: Any, labels: Any, side: Any) -> Any:
+        batch = (pixels, draws, labels, side)
         if not self.scaling:
             sums = self.strategy.run(self._whole_step, args=batch)
         else:
@@ -123,9 +121,9 @@ class Replica:
         self._average()
         return sums
 
-    def _whole_step(self, pixels: Any, draws: Any, targets: Any, weights: Any, side: Any) -> Any:
+    def _whole_step(self, pixels: Any, draws: Any, labels: Any, side: Any) -> Any:
         tf = self.tf
-        gradients, sums = self._gradients(pixels, draws, targets, weights, side)
+        gradients, sums = self._gradients(pixels, draws, labels, side)
         if not self.scaling:
             if self.recipe.optimizer.clip_norm:
                 gradients = self._clipped(self._reduced(gradients))
@@ -164,10 +162,13 @@ class Replica:
             zip(gradients, self.network.trainable_variables, strict=True)
         )
 
-    def _gradients(self, pixels: Any, draws: Any, targets: Any, weights: Any, side: Any) -> Any:
-        """Gradients of this worker's part of the batch's mean loss, and its score sums."""
+    def _gradients(self, pixels: Any, draws: Any, labels: Any, side: Any) -> Any:
+        """Gradients of this worker's part of the batch's mean loss, and its score sums.
+
+        `labels` are targets, what was taught, and weights: see `Batch`.
+        """
         if self.accumulate == 1:
-            return self._micro_batch(pixels, draws, targets, weights, side)
+            return self._micro_batch(pixels, draws, labels, side)
         tf, count = self.tf, self.accumulate
         each, first = len(self.places) // count, int(self.places[0])
         gradients: Any = []
@@ -176,22 +177,23 @@ class Replica:
         # waits for the one before, or all would be in memory at once.
         for k in range(count):
             cut = slice(k * each, (k + 1) * each)
-            taken = {name: values[cut] for name, values in targets.items()}
+            taken = tf.nest.map_structure(lambda values, cut=cut: values[cut], labels)
             self._place.first = first + k * (self.recipe.global_batch_size // count)
             with tf.control_dependencies(gradients):
-                new, scores = self._micro_batch(pixels[cut], draws[cut], taken, weights[cut], side)
+                new, scores = self._micro_batch(pixels[cut], draws[cut], taken, side)
                 gradients = [a + b for a, b in zip(gradients, new, strict=True)] if k else new
             sums = sums + scores
         self._place.first = first
         return gradients, sums
 
-    def _micro_batch(self, pixels: Any, draws: Any, targets: Any, weights: Any, side: Any) -> Any:
+    def _micro_batch(self, pixels: Any, draws: Any, labels: Any, side: Any) -> Any:
         from model import losses
         from model.augmentation import augment_for_teachers, resized
 
         tf, recipe = self.tf, self.recipe
+        targets, known, weights = labels
         images, as_sharp = augment_for_teachers(pixels, draws, recipe.augmentation)
-        taught = self.teachers(as_sharp)
+        taught = self.teachers(as_sharp) | known
         if side is not None:
             images = resized(images, side, side)
         with tf.GradientTape() as tape:

@@ -39,11 +39,13 @@ class Together:
         alone: held by one of them at a time, but while its workers train: TensorFlow and
             Matplotlib in the driver are for one thread.
         from_folds: what bundle.json says where all images were seen: see `finish`.
+        taught: what the folds say of each image of train: see `prepare`.
     """
 
     pixels: CachedPixels | None = None
     alone: AbstractContextManager[Any] = dataclasses.field(default_factory=contextlib.nullcontext)
     from_folds: Mapping[str, Any] | None = None
+    taught: Mapping[str, Any] | None = None
 
 
 def train(job: TrainingJob, cpus_per_worker: int = 1) -> Trained:
@@ -92,7 +94,7 @@ def train_under(
             drop_decoded(job)  # a kill may have left it
             return done
         with phase("decode") as facts:
-            prepared = prepare(job, table, together.pixels)
+            prepared = prepare(job, table, together.pixels, together.taught)
             facts["images"], facts["not_decodable"] = table.num_rows, len(prepared.rejects)
         start = job.start.weights if job.start else None
         config = WorkerConfig(

@@ -209,6 +209,8 @@ def test_the_final_network_saw_every_label_and_says_so(crossed: Finished, tmp_pa
     assert record["calibration"]["split"] == "out_of_fold"
     assert record["calibration"]["age"]["images"] == rows.num_rows
     assert list(record["profile"]) == ["out_of_fold"]
+    assert record["cross_fitting"]["taught"] == ["age", "gender"]
+    assert record["int8"] == {"refused": "not every fold has one that could judge it"}
     assert record["metrics"] == {"cross_validated": crossed.result.record["metrics"]}
     answers = Predictor(bundle).answers(np.zeros((1, *bundle.input.shape), np.uint8), Reading())
     assert answers["age_low_years"] <= answers["age_high_years"]
@@ -288,7 +290,7 @@ def test_what_has_seen_the_images_cannot_teach_the_folds_nor_start_them(
 ) -> None:
     saw = crossed.bundle("final")
     job = dataclasses.replace(job_of(crossed.job.manifest, tmp_path / "a"), teachers=(saw,))
-    sentence = r"has learned from 98% of these images, so no answer would be out of fold: leave"
+    sentence = r"has learned from \d+% of these images, so no answer would be out of fold: leave"
     with pytest.raises(UsageError, match=rf"^`teachers` demo {sentence}"):
         train_folds(job)
     begun = job_of(crossed.job.manifest, tmp_path / "b", start_from=str(crossed.output / "final"))
@@ -296,6 +298,27 @@ def test_what_has_seen_the_images_cannot_teach_the_folds_nor_start_them(
         train_folds(begun)
     assert not list(tmp_path.rglob("train.json"))
     assert open_bundle(None).record.get("seen") is None  # older ones say nothing, and may
+
+
+def test_a_run_that_begins_with_another_s_folds_gives_each_fold_its_own(
+    crossed: Finished, tmp_path: Path
+) -> None:
+    source, before = crossed.job.manifest, str(crossed.output)
+    job = job_of(source, tmp_path / "again", start_from=before, final=True)
+    table = manifest.labelled(manifest.read_manifest(source), None)
+    begun = [part.job.start for part in parts_of(job, table)]  # which have seen no image of theirs
+    assert [start and start.weights for start in begun] == [
+        f"{before}/fold-{index}/weights.npz" for index in range(FOLDS)
+    ]
+    assert job.start and job.start.of("final").weights == f"{before}/final/weights.npz"
+    assert len({start and start.sha256 for start in begun}) == FOLDS
+    with pytest.raises(UsageError) as error:
+        job_of(source, tmp_path / "other", start_from=before, folds=FOLDS - 1)
+    assert str(error.value).startswith(f"`start_from` {before} has not {FOLDS - 1} finished folds")
+    swapped = parts_of(job, table)[1].job.start
+    stolen = dataclasses.replace(job, start=swapped)
+    with pytest.raises(UsageError, match=r"^`start_from` RUN-\w+ has learned from \d+% of these"):
+        parts_of(stolen, table)
 
 
 @pytest.mark.parametrize(

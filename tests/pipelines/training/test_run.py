@@ -34,10 +34,11 @@ from pipelines.scoring.evaluation import evaluate
 from pipelines.storage import tables
 from pipelines.training import layout
 from pipelines.training.checkpoints import load_arrays
-from pipelines.training.claim import Trained, TrainingJob, check, claim, open_start, resolve
+from pipelines.training.claim import Trained, TrainingJob, check, claim, resolve
 from pipelines.training.feeding import epoch_order
 from pipelines.training.options import TrainOptions
 from pipelines.training.run import train
+from pipelines.training.starting import open_start
 from tests.runs import score_options, training_job
 
 

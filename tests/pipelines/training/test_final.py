@@ -1,0 +1,139 @@
+"""What folds say for a network that saw every label: what it learns, and whether int8 may be."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from model.bundle import Bundle
+from model.heads import AGE, GENDER, Head
+from pipelines.bundles.calibrating import LabelledImages
+from pipelines.bundles.unseen import complete_with
+from pipelines.images.drawn_faces import draw_faces
+from pipelines.manifests import manifest
+from pipelines.manifests.ingest import ingest, write_ingested
+from pipelines.manifests.options import IngestOptions
+from pipelines.predictions import out_of_fold
+from pipelines.training.final import judged_by_folds, taught_by
+from tests.bundles import untrained_bundle
+
+COUNT = 900
+HEADS = (GENDER, Head("age", "age_years", "distribution"))
+
+
+def _rows(int8_years: float = 0.0, int8: bool = True) -> tuple[pa.Table, pa.Table]:
+    """A manifest of photographs and of faces found in them, and what two folds say of it."""
+    rng = np.random.default_rng(0)
+    ages = rng.integers(20, 60, COUNT)
+    female = rng.random(COUNT) < 0.5
+    frame = pd.DataFrame({name: [None] * COUNT for name in manifest.MANIFEST_SCHEMA.names})
+    frame["uri"] = [f"{number // 2}.jpg" for number in range(COUNT)]  # as it is, and its face
+    frame["face_left"] = np.where(np.arange(COUNT) % 2, 7.5, np.nan)
+    frame["content_hash"] = frame["uri"]
+    frame["age_years"], frame["split"] = ages.astype(np.float32), "train"
+    frame["gender"] = np.where(female, "female", "male")
+    table = manifest.from_frame(frame)
+    distribution = rng.dirichlet(np.ones(117), COUNT).astype(np.float32)
+    columns: dict[str, Any] = {
+        "age_years": (ages + rng.normal(0, 5, COUNT)).astype(np.float32),
+        "p_female": np.where(female, 0.8, 0.3).astype(np.float32),
+        "age_distribution": distribution,
+    }
+    for name in ("width", "height", "brightness", "contrast", "sharpness"):
+        columns[name] = np.ones(COUNT, np.float32)
+    said = {name: columns[name] for name in ("age_years", "p_female")}
+    said["age_years"] = said["age_years"] + np.float32(int8_years)
+    parts: list[pa.Table] = []
+    for fold in (0, 1):
+        mine = np.arange(COUNT) // 2 % 2 == fold
+        taken = {name: values[mine] for name, values in columns.items()}
+        quantized = {name: values[mine] for name, values in said.items()} if int8 else None
+        rows = table.filter(pa.array(mine))
+        parts.append(out_of_fold.of_one_fold(taken, rows, fold, "x", HEADS, quantized))
+    return table, out_of_fold.joined(parts, HEADS)
+
+
+def test_each_image_is_taught_what_the_fold_that_did_not_see_it_says_of_it() -> None:
+    table, rows = _rows()
+    unanswered = table.slice(0, 2)
+    some = rows.filter(pa.array([uri != "0.jpg" for uri in rows["uri"].to_pylist()]))
+    taught = taught_by(some, table, HEADS)
+    assert {name: values.shape for name, values in taught.items()} == {
+        "gender": (COUNT, 1),
+        "age": (COUNT, 117),
+    }
+    assert np.isnan(taught["age"][: len(unanswered)]).all()
+    by_key = {
+        (row["uri"], row["face_left"]): (row["p_female_raw"], row["age_distribution"])
+        for row in rows.to_pylist()
+    }
+    for number in (2, 3, 500, COUNT - 1):
+        row = table.slice(number, 1).to_pylist()[0]
+        female, distribution = by_key[row["uri"], row["face_left"]]
+        assert taught["gender"][number, 0] == np.float32(female)
+        assert taught["age"][number].tolist() == pytest.approx(distribution)
+
+
+def test_heads_of_other_kinds_are_taught_as_their_outputs_are() -> None:
+    table, rows = _rows()
+    two = Head("two", "gender", "classes", ("male", "female"))
+    taught = taught_by(rows, table, (two, AGE))
+    assert taught["two"].sum(axis=1).tolist() == pytest.approx([1.0] * COUNT)
+    assert np.abs(taught["age"][:, 0] - table["age_years"].to_numpy()).mean() < 6
+
+
+@pytest.mark.parametrize(
+    ("how", "asked", "refused"),
+    [
+        ({}, True, None),
+        ({"int8_years": 3.0}, True, "its age error is +0."),
+        ({"int8": False}, True, "not every fold has one that could judge it"),
+        ({}, False, "it was not asked for"),
+    ],
+)
+def test_int8_networks_of_the_folds_judge_that_of_the_final_one(
+    how: dict[str, Any], asked: bool, refused: str | None
+) -> None:
+    _, rows = _rows(**how)
+    reference = {name: rows[name].to_numpy() for name in ("age_years", "p_female")}
+    judged = judged_by_folds(rows, {"gender": None, "age": {"margins": 1}}, reference, asked)
+    if refused is None:
+        assert judged["calibration"]["age"] == {"margins": 1}
+        assert judged["moves"] == {"age_years": 0.0, "p_female": 0.0}
+        assert judged["changes"]["out_of_fold"]["images"] == COUNT
+    else:
+        assert judged["refused"].startswith(refused)
+        assert "calibration" not in judged
+    if how.get("int8_years"):
+        assert judged["refused"].endswith("years higher on images out of fold")
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, LabelledImages]:
+    folder = tmp_path_factory.mktemp("seen")
+    draw_faces(folder / "faces", 24, seed=0)
+    options = IngestOptions(str(folder / "faces"), split="1,0,0")
+    write_ingested(ingest(options), options, str(folder / "manifest"))
+    bundle = untrained_bundle(folder / "bundle")
+    return bundle, LabelledImages(manifest.read_manifest(str(folder / "manifest")), bundle.input)
+
+
+@pytest.mark.parametrize("times", [1.0, 0.0])
+def test_an_int8_network_that_moves_more_than_its_folds_did_is_left_out(
+    seen: tuple[Bundle, LabelledImages], tmp_path: Path, times: float,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    bundle, images = seen
+    fitted = {"format": 1, "gender": None, "age": None}
+    moves = {"age_years": 100.0 * times, "p_female": 1.0 * times}
+    figures = {"int8": {"changes": {}, "calibration": fitted, "moves": moves}}
+    made = complete_with(bundle, figures, images, tmp_path / "complete")
+    kept = (made.folder / "openvino-int8.xml").exists()
+    assert kept == bool(times) == ("calibration" in made.record["int8"])
+    assert (made.folder / "openvino.xml").exists()
+    if not times:
+        assert "those of its folds by 0" in made.record["int8"]["refused"]
+        assert "has no int8 network: it moves " in capsys.readouterr().err
