@@ -98,7 +98,8 @@ def total_loss(
         targets: head name -> float32 (batch, 1).
         outputs: head name -> float32 (batch, width).
         weights: float32 (batch,), the weight of each example (0 for padding).
-        taught: what teachers say, as `outputs`; a head that is not there learns from labels alone.
+        taught: what teachers say, as `outputs`; a head that is not there, and an example where it
+            is NaN, learns from labels alone.
 
     Returns:
         (float32 (batch,) weighted total, head name -> float32 (batch,) unweighted loss).
@@ -108,8 +109,11 @@ def total_loss(
         output = outputs[head.name]
         loss = example_losses(head, targets[head.name], output)
         if taught and head.name in taught:
-            imitated = imitation_losses(head, taught[head.name], output)
-            loss = (1.0 - TEACHER_SHARE) * loss + TEACHER_SHARE * imitated
+            said = taught[head.name]
+            silent = ops.isnan(said)
+            imitated = imitation_losses(head, ops.where(silent, ops.zeros_like(said), said), output)
+            share = TEACHER_SHARE * ops.cast(ops.logical_not(ops.any(silent, axis=-1)), "float32")
+            loss = (1.0 - share) * loss + share * imitated
         each[head.name] = loss
     total = sum(head.weight * each[head.name] for head in heads)
     return total * weights, each

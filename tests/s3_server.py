@@ -3,7 +3,7 @@
 Swift checks signatures, answers real 403s, paginates and does multipart uploads.
 The `s3` fixture of conftest.py starts it; by hand, to try a job against it:
 
-    python -m tests.s3_server          # prints the AWS_* variables to export; Ctrl-C stops it
+    python -m tests.s3_server [http://ADDRESS:PORT]     # prints what to export; Ctrl-C stops it
 """
 
 import contextlib
@@ -191,7 +191,8 @@ def serve_s3(server: S3Server) -> Iterator[None]:
     ports["proxy"] = int(server.endpoint.rpartition(":")[2])
     processes: dict[str, subprocess.Popen[bytes]] = {}
     with state_folder() as state:
-        write_configuration(state, ports, server.region, server.secret_key)
+        address = "127.0.0.1" if "127.0.0.1" in server.endpoint else "0.0.0.0"
+        write_configuration(state, ports, server.region, server.secret_key, address)
         try:
             for service in ports:
                 processes[service] = start_service(state, service)
@@ -204,7 +205,7 @@ def serve_s3(server: S3Server) -> Iterator[None]:
 def main() -> None:
     """Serve until interrupted; print what to export."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    server = S3Server.at_free_port()
+    server = S3Server(sys.argv[1]) if sys.argv[1:] else S3Server.at_free_port()
     with serve_s3(server), contextlib.suppress(KeyboardInterrupt):
         for name, value in server.env().items():
             print(f"export {name}={value}")

@@ -52,7 +52,7 @@ use = egg:swift#{service}
 
 PROXY_CONF = """
 [DEFAULT]
-bind_ip = 127.0.0.1
+bind_ip = {address}
 bind_port = {port}
 workers = 0
 user = {user}
@@ -82,8 +82,13 @@ use = egg:swift#slo
 """
 
 
-def write_configuration(state: Path, ports: dict[str, int], region: str, secret_key: str) -> None:
-    """Write the rings and one .conf per service, at the port `ports` names, into `state`."""
+def write_configuration(
+    state: Path, ports: dict[str, int], region: str, secret_key: str, address: str = "127.0.0.1"
+) -> None:
+    """Write the rings and one .conf per service into `state`.
+
+    Each is at the port that `ports` names, on loopback; the proxy at `address`.
+    """
     (state / "devices" / "sdb1").mkdir(parents=True)
     (state / "swift.conf").write_text(SWIFT_CONF)
     user = pwd.getpwuid(os.getuid()).pw_name
@@ -92,6 +97,7 @@ def write_configuration(state: Path, ports: dict[str, int], region: str, secret_
         (state / f"{service}-server.conf").write_text(text)
     text = PROXY_CONF.format(
         state=state,
+        address=address,
         port=ports["proxy"],
         page=LISTING_PAGE,
         user=user,

@@ -22,7 +22,7 @@ _URIS = ("manifest", "output", "teachers", "start_from", "cache", "compare")
 # Left out of the identity at these values, so that outputs whose record lacks them stay resumable.
 _DEFAULTS: dict[str, Any] = {
     "accumulate": 1, "early_stopping": None, "balance": "none", "teachers": [], "start": None,
-    "folds": None, "part": "",
+    "folds": None, "folds_of": "", "part": "",
 }  # fmt: skip
 
 
@@ -64,6 +64,7 @@ class TrainingJob:
             "teachers": [teacher.id for teacher in self.teachers],
             "start": self.start and self.start.sha256[:16],
             "folds": self.options.cross_fitting.folds,
+            "folds_of": self.options.cross_fitting.folds_of,
             "part": self.part,
         }
         return tables.plain(

@@ -136,10 +136,15 @@ def parts_of(job: TrainingJob, table: pa.Table) -> list[Part]:
     count = job.options.cross_fitting.folds or 0
     names = identities(table.select(["uri", "offset", "content_hash", "etag"]).to_pandas())
     place = table.column_names.index("split")
+    splits, divided = table["split"].to_pylist(), job.options.cross_fitting.divided
     parts: list[Part] = []
     for index in range(count):
         fold = Fold(index, count)
-        column = pa.array([fold.split_of(name) for name in names]).dictionary_encode()
+        seen_as = [
+            fold.split_of(name) if given in divided else "train"
+            for name, given in zip(names, splits, strict=True)
+        ]
+        column = pa.array(seen_as).dictionary_encode()
         kind = table.schema.field("split")
         seen = table.set_column(place, kind, column.cast(kind.type))
         title = f"fold {index} of {count}"

@@ -14,6 +14,9 @@ Balance = Literal["none", "age", "gender"]
 Conflicts = Literal["drop", "median", "mean", "keep"]
 
 
+_SPLITS = ("train", "val", "test")  # of splits.py, whose pandas `--help` need not wait for
+
+
 @dataclasses.dataclass(frozen=True)
 class Changes:
     """What to change in the preset."""
@@ -155,6 +158,10 @@ class CrossFitting:
     """Train so many networks, each without one part of all labelled images, whatever their split;
     an image's content decides its part. Leaves answers for every image by the network that did not
     see it, and figures over all of them."""
+    folds_of: Annotated[str, "SPLITS"] = ""
+    """Divide only the images of these splits of the manifest, for example val,test: those of the
+    others are learned from in every fold. For networks to begin with, or to be taught by, that have
+    seen the others and not these."""
     final: bool = False
     """After the folds train one more network on every labelled image, for as many epochs as the
     folds agree on; its calibration comes from the folds."""
@@ -163,19 +170,30 @@ class CrossFitting:
     image."""
 
     def __post_init__(self) -> None:
-        """Check the count, and that what follows from folds has some.
+        """Check the count and the splits, and that what follows from folds has some.
 
         Raises:
-            UsageError: there is only one, or none.
+            UsageError: there is only one, or none; a split is unknown.
         """
         if self.folds is not None and self.folds < 2:
             raise UsageError(
                 f"`folds` {self.folds} must be at least 2, for example 5: each network leaves one "
                 "of them out"
             )
-        for name in ("final", "compare"):
+        if strange := sorted({*self.divided} - {*_SPLITS}):
+            raise UsageError(
+                f"`folds_of` {self.folds_of}: {', '.join(strange)} is no split; choose among "
+                f"{', '.join(_SPLITS)}, for example val,test"
+            )
+        for name in ("final", "compare", "folds_of"):
             if getattr(self, name) and self.folds is None:
                 raise UsageError(f"`{name}` needs `folds`, for example 5")
+
+    @property
+    def divided(self) -> tuple[str, ...]:
+        """The splits whose images are divided into folds: all, where none is named."""
+        named = tuple(part.strip() for part in self.folds_of.split(",") if part.strip())
+        return named or _SPLITS
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,7 +16,7 @@ from model.bundle import Bundle
 from model.recipes import Recipe
 from pipelines.training.checkpoints import Arrays, assign_all
 from pipelines.training.feeding import Batch, Feed, places_of
-from pipelines.training.teachers import Teachers
+from pipelines.training.teachers import Teachers, with_stored
 
 _VAL_BATCH = 128
 # Keras's own values: double the scale after so many good steps, halve it at once after a bad one.
@@ -193,7 +193,7 @@ class Replica:
         tf, recipe = self.tf, self.recipe
         targets, known, weights = labels
         images, as_sharp = augment_for_teachers(pixels, draws, recipe.augmentation)
-        taught = self.teachers(as_sharp) | known
+        taught = with_stored(self.teachers(as_sharp), known)
         if side is not None:
             images = resized(images, side, side)
         with tf.GradientTape() as tape:

@@ -1,6 +1,6 @@
 """Bundles that a network learns from, and their outputs for the pictures that it is shown."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from model.bundle import Bundle
@@ -41,3 +41,24 @@ class Teachers:
             for name in output
         }
         return {name: sum(values) / len(values) for name, values in by_head.items()}
+
+
+def with_stored(said: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:
+    """What teachers say of a batch, together with answers that were stored before.
+
+    Args:
+        said: head name -> float32 (batch, width), of `Teachers`.
+        stored: the same; NaN where there is none.
+
+    Returns:
+        Head name -> the mean of both, or the one that there is; NaN where there is none.
+    """
+    from keras import ops
+
+    both = dict(said)
+    for name, values in stored.items():
+        if name in said:
+            mean = (said[name] + values) / 2.0
+            values = ops.where(ops.isnan(values), said[name], mean)
+        both[name] = values
+    return both

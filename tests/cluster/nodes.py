@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +39,9 @@ class Node:
         env: Mapping[str, str],
         log: Path,
         metrics_port: int,
-        mounts: str = "",
+        apart: Sequence[str] = (),
     ) -> None:
-        """Start it; it is not up yet. It alone sees what the command `mounts` mounts."""
-        apart = list[str]()
-        if mounts:
-            apart = ["unshare", "--mount", "sh", "-c", f'{mounts} && exec "$@"', "sh"]
+        """Start it, behind the command `apart` that sets it apart; it is not up yet."""
         self.log, self.metrics_url = log, f"http://127.0.0.1:{metrics_port}/metrics"
         arguments = [*arguments, f"--metrics-export-port={metrics_port}"]
         with log.open("wb") as file:
@@ -182,6 +179,7 @@ class LocalCluster:
     def add_node(self, cpus: int = 1, wait: bool = True, gpus: int = 0, mounts: str = "") -> Node:
         """Start one more worker node; its GPUs are numbers that Ray counts, no cards.
 
+        It alone sees what the command `mounts` mounts.
         Ray itself gives up now and then ("timed out during startup"); then another is started, as
         an autoscaler would.
         """
@@ -192,7 +190,10 @@ class LocalCluster:
                 *self._common(), f"--temp-dir={self.folder / name}",
             ]  # fmt: skip
             log = self.folder / f"{name}.log"
-            node = Node(arguments, self.env, log, self._ports.pop(), mounts)
+            apart = list[str]()
+            if mounts:
+                apart = ["unshare", "--mount", "sh", "-c", f'{mounts} && exec "$@"', "sh"]
+            node = Node(arguments, self.env, log, self._ports.pop(), apart)
             self.workers.append(node)
             if not wait:  # and not by counting: one killed a moment ago is still listed
                 return node

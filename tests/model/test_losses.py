@@ -117,6 +117,21 @@ def test_a_taught_head_learns_from_label_and_teacher_alike_and_others_from_label
         assert (np.asarray(both[head.name]) == np.asarray(plain[head.name])).all()
 
 
+def test_an_example_of_which_nobody_says_anything_learns_from_its_label_alone() -> None:
+    target, output, other = targets(3), outputs(3), outputs(3, seed=5)
+    weights = np.ones(3, dtype=np.float32)
+    said = {name: np.array(values) for name, values in other.items()}
+    for values in said.values():
+        values[1] = np.nan
+    _, plain = losses.total_loss(HEADS, target, output, weights)
+    _, whole = losses.total_loss(HEADS, target, output, weights, other)
+    _, some = losses.total_loss(HEADS, target, output, weights, said)
+    for head in HEADS:
+        expected = np.asarray(whole[head.name]).copy()
+        expected[1] = np.asarray(plain[head.name])[1]
+        assert np.asarray(some[head.name]) == pytest.approx(expected, rel=1e-6)
+
+
 def test_score_sums_of_batches_merge_into_those_of_the_whole() -> None:
     target, output = targets(30), outputs(30)
     target["gender"][3] = target["age"][7] = np.nan

@@ -1,0 +1,1 @@
+"""Hosts with networks, disks and clocks of their own, on one machine."""
