@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,9 @@ LEAST = 50  # images of a group of people that is told of
 INSTRUCTION_SETS = ("AVX512_CORE_AMX", "AVX2_VNNI", "AVX512_CORE", "AVX2")
 
 
-def pixels_of(manifest_uri: str, bundle: Bundle) -> dict[str, tuple[Any, Any, Any]]:
+def pixels_of(
+    manifest_uri: str, bundle: Bundle, wanted: Sequence[str] = ("val", "test")
+) -> dict[str, tuple[Any, Any, Any]]:
     """Pixels, ages and genders of each split."""
     from pipelines.cluster.session import start_ray
     from pipelines.images.decoding import decode_in_parts
@@ -50,7 +53,7 @@ def pixels_of(manifest_uri: str, bundle: Bundle) -> dict[str, tuple[Any, Any, An
     start_ray()
     table = manifest.read_manifest(manifest_uri)
     splits: dict[str, tuple[Any, Any, Any]] = {}
-    for split in ("val", "test"):
+    for split in wanted:
         parts = list(decode_in_parts(manifest.labelled(table, split), bundle.input, split))
         ages, genders = (
             np.concatenate([manifest.codes(rows, name) for rows, _ in parts])

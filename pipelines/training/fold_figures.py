@@ -9,24 +9,25 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from model import baselines, labels, metrics, quality
-from model.errors import UsageError
 from model.heads import Head
-from model.metrics import Estimate, bootstrap_weights, estimate_mean
+from model.metrics import Estimate
 from model.recipes import Recipe
 from pipelines import storage
-from pipelines.manifests.manifest import BOX
 from pipelines.predictions import out_of_fold
 from pipelines.storage import tables
 from pipelines.telemetry.phases import run_id
 from pipelines.training import layout
 from pipelines.training.claim import Trained, TrainingJob
+from pipelines.training.comparing import (
+    OLD_ENOUGH,
+    PART_RANGE,
+    answers_in,
+    compared,
+    gender_hit,
+)
 
 Floats = npt.NDArray[np.floating[Any]]
 Bools = npt.NDArray[np.bool_]
-_KEY = ["uri", *BOX]
-# Figures of papers on UTKFace are mostly on these ages alone (CORAL's split): kept apart.
-_PART_RANGE = (21, 60)
-_OLD_ENOUGH = 11  # of younger children even people see the gender badly
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,27 +66,9 @@ def measure_folds(job: TrainingJob, rows: pa.Table, trained: Sequence[Trained]) 
     }
     if job.options.cross_fitting.compare:
         place = storage.normalize(job.options.cross_fitting.compare)
-        theirs = tables.read_table(storage.join(place, layout.OUT_OF_FOLD))
-        record["compared"] = compared(rows, theirs, place)
+        record["compared"] = compared(rows, tables.read_table(answers_in(place)), place)
     tables.write_json(storage.join(job.output, layout.METRICS), record)
     return Measured(rows, record)
-
-
-def require_comparable(job: TrainingJob) -> None:
-    """Say before hours of training that there is nothing to compare with.
-
-    Raises:
-        UsageError: `compare` names no run with folds, or one that is not done.
-    """
-    if not job.options.cross_fitting.compare:
-        return
-    place = storage.normalize(job.options.cross_fitting.compare)
-    storage.require_readable(place, "`compare`")
-    if not storage.exists(storage.join(place, layout.OUT_OF_FOLD)):
-        raise UsageError(
-            f"`compare` {place} has no {layout.OUT_OF_FOLD}: give the `output` of a run with "
-            "`folds`, once all of its folds are done"
-        )
 
 
 def agreed_epochs(histories: Sequence[Sequence[Mapping[str, float]]], recipe: Recipe) -> int:
@@ -117,8 +100,8 @@ def figures(table: pa.Table, heads: Sequence[Head]) -> dict[str, Any]:
     """
     age = out_of_fold.truth(table, "age_years")
     whole = np.ones(table.num_rows, dtype=bool)
-    part = (age >= _PART_RANGE[0]) & (age <= _PART_RANGE[1])
-    old = _measured(table, age >= _OLD_ENOUGH, heads)
+    part = (age >= PART_RANGE[0]) & (age <= PART_RANGE[1])
+    old = _measured(table, age >= OLD_ENOUGH, heads)
     return {
         "images": table.num_rows,
         "interval": "bootstrap 95 %, percentile; of coverage Wilson's",
@@ -157,17 +140,11 @@ def _covered(table: pa.Table) -> Floats:
     return np.where(np.isnan(age) | np.isnan(low), np.nan, inside)
 
 
-def _gender_hit(table: pa.Table) -> Floats:
-    """Whether the gender is the labelled one: 1, 0, or NaN where one of them is missing."""
-    p, female = table["p_female"].to_numpy(), out_of_fold.truth(table, "gender")
-    return np.where(np.isnan(p) | np.isnan(female), np.nan, (p >= 0.5) == (female > 0.5))
-
-
 def _by_group(table: pa.Table) -> dict[str, list[dict[str, Any]]]:
     """Cells of each age band, gender and race, the worst first."""
     columns = {
         "age_error": table["age_years"].to_numpy() - out_of_fold.truth(table, "age_years"),
-        "gender_hit": _gender_hit(table),
+        "gender_hit": gender_hit(table),
         "covered": _covered(table),
     }
     return {
@@ -224,59 +201,6 @@ def uneven(folds: Sequence[Mapping[str, Any]]) -> str:
             if spread > worst[0]:
                 worst = (spread, f"{group} {name}, {min(shares):.1%} to {max(shares):.1%}")
     return worst[1] or "none"
-
-
-def compared(ours: pa.Table, theirs: pa.Table, place: str) -> dict[str, Any]:
-    """The difference between two recipes, image by image: ours minus theirs.
-
-    Args:
-        ours: of `OUT_OF_FOLD_SCHEMA`.
-        theirs: likewise.
-        place: of theirs, for errors.
-
-    Returns:
-        `images`, and of all, of ages 21 to 60 and of 11 and up the mean difference of the absolute
-        age error (years) and of the share of right genders, each with its paired bootstrap 95 %
-        interval; `age_mae` below 0 and `gender_accuracy` above 0 are in favour of ours.
-
-    Raises:
-        UsageError: the two share no image with the same label.
-    """
-    names = [*_KEY, "true_age_years", "true_gender", "age_years", "p_female"]
-    left, right = (table.select(names).to_pandas() for table in (ours, theirs))
-    for frame, table in ((left, ours), (right, theirs)):
-        frame["hit"] = _gender_hit(table)
-        frame["true_gender"] = frame["true_gender"].astype(object)
-    both: Any = left.merge(right, on=[*_KEY, "true_age_years", "true_gender"])
-    if both.empty:
-        raise UsageError(
-            f"`compare` {place} has no image with the same label as this run: give the `output` of "
-            "a run with `folds` on the same manifest"
-        )
-    age = both["true_age_years"].to_numpy(float)
-    error = [np.abs(both[f"age_years_{side}"].to_numpy(float) - age) for side in "xy"]
-    columns = {
-        "age_mae": error[0] - error[1],
-        "gender_accuracy": both["hit_x"].to_numpy(float) - both["hit_y"].to_numpy(float),
-    }
-    part = (age >= _PART_RANGE[0]) & (age <= _PART_RANGE[1])
-    return {
-        "with": place,
-        "images": len(both),
-        "all": _differences(columns, np.ones(len(both), dtype=bool)),
-        "ages_21_60": _differences(columns, part),
-        "ages_11_up": _differences(columns, age >= _OLD_ENOUGH),
-    }
-
-
-def _differences(columns: Mapping[str, Floats], rows: Bools) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    for name, values in columns.items():
-        known = values[rows & ~np.isnan(values)]
-        if len(known):
-            weights = bootstrap_weights(len(known), seed=0)
-            result[name] = dataclasses.asdict(estimate_mean(known, weights))
-    return result
 
 
 def _plain(estimates: Mapping[str, Estimate]) -> dict[str, Any]:

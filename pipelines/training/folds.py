@@ -36,8 +36,9 @@ from pipelines.telemetry.log import note
 from pipelines.telemetry.phases import phase
 from pipelines.training import layout
 from pipelines.training.claim import Trained, TrainingJob, claim
+from pipelines.training.comparing import require_comparable
 from pipelines.training.final import train_final
-from pipelines.training.fold_figures import Measured, measure_folds, require_comparable
+from pipelines.training.fold_figures import Measured, measure_folds
 from pipelines.training.preparing import by_split, cache_of, drop_decoded, require_labels
 from pipelines.training.run import Together, train_under
 
@@ -90,8 +91,9 @@ def train_folds(job: TrainingJob, cpus_per_worker: int = 1, at_once: int = 1) ->
     with as_resumable_failure("trained"), Lease(job.output) as lease:
         names = ["uri", "age_years", "gender", "split"]
         table = manifest.labelled(manifest.read_manifest(job.manifest, names), None)
+        divided = job.options.cross_fitting.divided
         for teacher in job.teachers:
-            _require_unseen(table, "teachers", teacher.name, teacher.record.get("seen"))
+            _require_unseen(table, divided, "teachers", teacher.name, teacher.record.get("seen"))
         require_comparable(job)
         parts = parts_of(job, table)
         claim(job, manifest.fingerprint(table))
@@ -154,7 +156,7 @@ def parts_of(job: TrainingJob, table: pa.Table) -> list[Part]:
         part = Part(index, one, seen)
         _require_enough(part, title)
         if start:
-            _require_unseen(part.table, "start_from", start.name, start.seen)
+            _require_unseen(part.table, ["test"], "start_from", start.name, start.seen)
         parts.append(part)
     return parts
 
@@ -173,11 +175,14 @@ def _require_enough(part: Part, title: str) -> None:
         raise UsageError(f"{title}: {error}") from None
 
 
-def _require_unseen(table: pa.Table, option: str, name: str, seen: Any) -> None:
+def _require_unseen(
+    table: pa.Table, splits: Sequence[str], option: str, name: str, seen: Any
+) -> None:
     """Refuse what would let a fold's network know the images that it is to be measured on.
 
     Args:
-        table: labelled images, of which the fold is `test`; a teacher's pupils have all in turn.
+        table: labelled images.
+        splits: in which those are that are to be measured on.
         option: what brings it.
         name: of the network.
         seen: which images it learned from, as its bundle says.
@@ -185,8 +190,7 @@ def _require_unseen(table: pa.Table, option: str, name: str, seen: Any) -> None:
     Raises:
         UsageError: it learned from some of them.
     """
-    held_out = pa.array([split == "test" for split in table["split"].to_pylist()])
-    measured = table.filter(held_out) if option == "start_from" else table
+    measured = table.filter(pa.array([split in splits for split in table["split"].to_pylist()]))
     if share := share_seen({"seen": seen}, measured):
         raise UsageError(
             f"`{option}` {name} has learned from {share:.0%} of these images, so no answer "

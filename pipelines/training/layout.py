@@ -26,7 +26,8 @@ DECODED, TEACHERS, CHECKPOINTS, TENSORBOARD = "decoded", "teachers", "checkpoint
 MLFLOW = "mlflow.json"
 WEIGHTS, HISTORY, CURVES, NETWORK = "weights.npz", "history.parquet", "curves.png", "network.png"
 BUNDLE = "bundle"
-OUT_OF_FOLD, SUSPECTS, METRICS = layout.OUT_OF_FOLD, layout.SUSPECTS, layout.METRICS
+OUT_OF_FOLD, SUSPECTS = layout.OUT_OF_FOLD, layout.SUSPECTS
+EVALUATION, METRICS = layout.EVALUATION, layout.METRICS
 FINAL = "final"
 
 

@@ -166,8 +166,8 @@ class CrossFitting:
     """After the folds train one more network on every labelled image, for as many epochs as the
     folds agree on; its calibration comes from the folds."""
     compare: Annotated[str | None, "URI"] = None
-    """Output of another run with `folds` over the same images: measure the difference image by
-    image."""
+    """Output of another run with `folds` over the same images, or of jobs.evaluate on some of them:
+    measure the difference image by image."""
 
     def __post_init__(self) -> None:
         """Check the count and the splits, and that what follows from folds has some.

@@ -41,7 +41,7 @@ from pipelines.reporting.model_card import write_card
 from pipelines.scoring import summaries
 from pipelines.scoring.evaluation import evaluate
 from pipelines.storage import tables
-from pipelines.training import fold_figures
+from pipelines.training import comparing, fold_figures
 from pipelines.training.claim import TrainingJob
 from pipelines.training.folds import CrossFitted, parts_of, train_folds
 from tests.runs import score_options, training_job
@@ -271,10 +271,13 @@ def test_two_recipes_are_compared_image_by_image(crossed: Finished, tmp_path: Pa
     )
     empty = job_of(crossed.job.manifest, tmp_path / "new", compare=str(tmp_path / "fold-0"))
     (tmp_path / "fold-0").mkdir()
-    with pytest.raises(UsageError, match=r"^`compare` .+ has no out_of_fold.parquet: give"):
+    with pytest.raises(
+        UsageError,
+        match=r"^`compare` .+ has neither out_of_fold.parquet nor ev",
+    ):
         train_folds(empty)
     with pytest.raises(UsageError, match="`compare` there has no image with the same label"):
-        fold_figures.compared(rows, gone, "there")
+        comparing.compared(rows, gone, "there")
 
 
 def test_the_epochs_that_folds_agree_on_are_those_of_the_least_mean_loss() -> None:
@@ -298,6 +301,31 @@ def test_what_has_seen_the_images_cannot_teach_the_folds_nor_start_them(
         train_folds(begun)
     assert not list(tmp_path.rglob("train.json"))
     assert open_bundle(None).record.get("seen") is None  # older ones say nothing, and may
+
+
+def test_folds_of_some_splits_divide_those_alone(crossed: Finished, tmp_path: Path) -> None:
+    source = crossed.job.manifest
+    table = manifest.labelled(manifest.read_manifest(source), None)
+    given = np.array(table["split"].to_pylist())
+    parts = parts_of(job_of(source, tmp_path / "some", folds_of="val, test", folds=2), table)
+    seen_as = [np.array(part.table["split"].to_pylist()) for part in parts]
+    assert all((splits[given == "train"] == "train").all() for splits in seen_as)
+    assert ((seen_as[0] == "test") ^ (seen_as[1] == "test") == (given != "train")).all()
+
+
+def test_an_evaluation_is_compared_with_where_it_is_of_unseen_images(
+    crossed: Finished, tmp_path: Path
+) -> None:
+    tables.write_table(str(tmp_path / "evaluation.parquet"), crossed.rows)
+    for seen in (0.0, 0.5):
+        tables.write_json(str(tmp_path / "metrics.json"), {"seen": seen})
+        job = job_of(crossed.job.manifest, tmp_path / "new", compare=str(tmp_path))
+        if not seen:
+            comparing.require_comparable(job)
+            assert comparing.answers_in(str(tmp_path)).endswith("evaluation.parquet")
+            continue
+        with pytest.raises(UsageError, match=r"images of which it has seen 50%: give an"):
+            comparing.require_comparable(job)
 
 
 def test_a_run_that_begins_with_another_s_folds_gives_each_fold_its_own(
@@ -327,6 +355,8 @@ def test_a_run_that_begins_with_another_s_folds_gives_each_fold_its_own(
         ({"folds": 1}, "`folds` 1 must be at least 2, for example 5: each network leaves one of "),
         ({"folds": None, "final": True}, "`final` needs `folds`, for example 5"),
         ({"folds": None, "compare": "x"}, "`compare` needs `folds`, for example 5"),
+        ({"folds": None, "folds_of": "val"}, "`folds_of` needs `folds`, for example 5"),
+        ({"folds_of": "val,tset"}, "`folds_of` val,tset: tset is no split; choose among train, "),
     ],
 )
 def test_options_that_do_not_fit_together_are_refused(
