@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from model.errors import UsageError
 from pipelines import storage
 from pipelines.images.face_options import FaceLimits
+from pipelines.manifests.labels.datasets import Name as DatasetName
 
 if TYPE_CHECKING:  # pandas, which a help text shall not wait for
     from pipelines.manifests.splits import SplitRule
@@ -27,6 +28,10 @@ class IngestOptions:
     same name, as WebDataset has them), none, or a .csv, .tsv, .txt or
     .parquet with columns path, age (years or ranges such as 50-59), gender (words; codes need
     `gender_codes`) and optionally race."""
+    labels_as: DatasetName | None = None
+    """The data set as whose publishers have it the labels are read: from the names of the pictures
+    (agedb, afad, cacd, fg-net, morph), or from its files of labels, which lie among the images or
+    at `labels` (a file, or the folder of several). Data sets that are unmistakable need no word."""
     gender_codes: Annotated[str | None, "CODE=GENDER,..."] = None
     """What codes in the labels file's gender column mean, such as 0=male,1=female (as UTKFace has
     it) or 0=female,1=male (as IMDB-WIKI has it)."""
@@ -37,7 +42,8 @@ class IngestOptions:
     split_seed: int = 0
     """Random seed of the splits; another one gives other splits."""
     split_column: str | None = None
-    """Column of the labels file that already says train, val or test."""
+    """Column of the labels file that already says train, val or test; split: the parts in which
+    adience, appa-real, fairface are published."""
     faces: Literal["whole", "find", "both"] = "whole"
     """whole: each picture as it is; find: the labelled face of each picture, aligned (the one that
     a box in the labels file names, else the largest, if it is at least twice as large as the
@@ -87,6 +93,7 @@ class IngestOptions:
             "split_column": self.split_column,
             **self._finding(),
             **({"gender_codes": self.codes} if self.gender_codes is not None else {}),
+            **({"labels_as": self.labels_as} if self.labels_as is not None else {}),
         }
 
     def _finding(self) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def labelled_rows(options: EvaluateOptions) -> Rows:
         split = None if options.split == "all" else options.split
         return Rows(uri, manifest.labelled(table, split))
     uri = storage.normalize(str(options.images))
-    ingested = ingest(IngestOptions(uri))
+    ingested = ingest(IngestOptions(uri, labels=options.labels, labels_as=options.labels_as))
     return Rows(uri, manifest.labelled(ingested.table, None))
 
 

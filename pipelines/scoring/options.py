@@ -11,6 +11,7 @@ from pipelines import storage
 from pipelines.configuration import HIDDEN
 from pipelines.images.face_options import FaceLimits
 from pipelines.images.guarded_decoder import DECODER, TIMEOUT_S
+from pipelines.manifests.labels.datasets import Name as DatasetName
 from pipelines.predictions import layout
 
 if TYPE_CHECKING:  # pandas and the like, which a help text shall not wait for
@@ -237,8 +238,13 @@ class EvaluateOptions:
     split: Literal["train", "val", "test", "all"] = "test"
     """Split of the manifest to measure on."""
     images: Annotated[str | None, "URI"] = None
-    """Instead of a manifest: images as jobs.ingest takes them, with UTKFace names or with labels
-    beside them, all used."""
+    """Instead of a manifest: images as jobs.ingest takes them, with labels in their names, beside
+    them or in `labels`, all used."""
+    labels: str = "auto"
+    """With images: where their labels are, as jobs.ingest has it."""
+    labels_as: DatasetName | None = None
+    """With images: the data set as whose publishers have it the labels are read, as jobs.ingest
+    has it."""
     faces: Literal["auto", "find", "whole"] = "auto"
     """find: faces are found anew, as scoring does, and labels joined to them by the rule of
     jobs.ingest; whole: each picture is one aligned face; auto: as the manifest has them."""
@@ -262,6 +268,8 @@ class EvaluateOptions:
         """
         if (self.manifest is None) == (self.images is None):
             raise UsageError("give either `manifest` or `images`")
+        if self.manifest is not None and (self.labels, self.labels_as) != ("auto", None):
+            raise UsageError("`labels` and `labels_as` go with `images`: a manifest has its labels")
         answers = Answers(self.engine, self.precision, age_bins=self.age_bins, views=self.views)
         options = ScoreOptions(
             output=self.output, answers=answers, faces=self.faces, finding=self.finding

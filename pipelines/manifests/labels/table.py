@@ -36,10 +36,12 @@ class LabelRows:
             split where it is asked for, `label_` and the columns of `manifest.BOX` where the file
             has a face's box; every row of the file.
         told: what became of its values.
+        unnamed: what is to be said of a picture that it says nothing of.
     """
 
     frame: pd.DataFrame
     told: Told
+    unnamed: str = "the labels file does not name it"
 
 
 def read_labels(
