@@ -59,7 +59,7 @@ def print_pictures(options: ScoreOptions, bundle: Bundle) -> None:
     from pipelines.scoring.pictures import answer_pictures
 
     if options.manifest is not None or options.data_set.partitioning is not None:
-        raise UsageError("`output` is missing: give a folder or an s3:// prefix")
+        raise UsageError("`output` is missing: give a folder or a prefix (s3://, gs://, az://)")
     for line in answer_pictures(options, bundle):
         print(line)
 

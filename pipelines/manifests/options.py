@@ -17,17 +17,17 @@ class IngestOptions:
     """What to ingest and how."""
 
     images: Annotated[str, "URI"]
-    """Folder or prefix (s3://bucket/…) of images, of archives of images (.tar, .tar.gz, .zip) or of
-    Parquet files with a column of images; or one of these files; or a .txt, .csv or .parquet that
-    lists images by uri (https:// too)."""
+    """Folder or prefix (s3://, gs://, az://) of images, of archives of images (.tar, .tar.gz, .zip)
+    or of Parquet files with a column of images; or one of these files; or a .txt, .csv or .parquet
+    that lists images by uri (https:// too)."""
     output: Annotated[str, "URI"] = ""
-    """Folder or s3:// prefix for the manifest."""
+    """Folder or prefix (s3://, gs://, az://) for the manifest."""
     labels: str = "auto"
-    """auto (UTKFace names if most files have them, else what lies beside at least half of them),
-    utkface, beside (columns age, gender, race of Parquet with images; .json, .txt or .cls of the
-    same name, as WebDataset has them), none, or a .csv, .tsv, .txt or
-    .parquet with columns path, age (years or ranges such as 50-59), gender (words; codes need
-    `gender_codes`) and optionally race."""
+    """auto (UTKFace names if most files have them, else what lies beside at least half of them,
+    else as a data set has it that is unmistakable), utkface, beside (columns age, gender, race of
+    Parquet with images; .json, .txt or .cls of the same name, as WebDataset has them), none, or a
+    .csv, .tsv, .txt or .parquet with columns path, age (years or ranges such as 50-59), gender
+    (words; codes need `gender_codes`) and optionally race."""
     labels_as: DatasetName | None = None
     """The data set as whose publishers have it the labels are read: from the names of the pictures
     (agedb, afad, cacd, fg-net, morph), or from its files of labels, which lie among the images or

@@ -25,6 +25,7 @@ from pipelines.telemetry.phases import run_id
 _BEFORE = {
     "views": 1, "images": None, "manifest": None, "table": None, "fingerprint": None,
     "faces": "whole", "finding": None, "engine": "tensorflow", "keep_columns": None,
+    "age_distribution": False,
 }  # fmt: skip
 _MOST_VERSIONS = 1000
 _URIS = ("images", "manifest", "bundle", "output")
@@ -79,6 +80,7 @@ class ScoringJob:
             **dataclasses.asdict(settings.compute),
             "views": settings.options.answers.views,
             **dataclasses.asdict(settings.reading),
+            **({"age_distribution": True} if settings.options.answers.age_distribution else {}),
         }
 
     def _finding(self) -> dict[str, Any] | None:
@@ -102,13 +104,22 @@ def resolve(options: ScoreOptions, bundle: Bundle, source: Source) -> ScoringJob
     """
     answers = options.answers
     output = options.place
+    if answers.age_distribution and not any(h.kind == "distribution" for h in bundle.heads):
+        raise UsageError(
+            f"`age_distribution` is what a head of kind distribution says, and {bundle.name} has "
+            f"none: its heads are {', '.join(f'{h.name} ({h.kind})' for h in bundle.heads)}; leave "
+            "it out, or give another `bundle`"
+        )
     reading = Reading(answers.coverage, chosen_bins(answers.age_bins, bundle.heads))
     before = _record(output)
     compute = _compute(options, bundle, before)
     faces: Any = options.faces
     if faces == "auto" and before:
         faces = before.get("faces", _BEFORE["faces"])
-    settings = Settings(options, output, compute, reading, source.by_name, faces)
+    columns = schemas.COLUMNS
+    if answers.age_distribution:
+        columns += (schemas.AGE_DISTRIBUTION,)
+    settings = Settings(options, output, compute, reading, source.by_name, faces, columns=columns)
     return ScoringJob(settings, source, bundle)
 
 

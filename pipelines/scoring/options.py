@@ -37,6 +37,9 @@ class Answers:
     views: Views = 1
     """Views of each image whose outputs are averaged: 1, the image; 2, with its mirror image, at
     half the speed; 10, five crops and their mirror images, only for networks that crop."""
+    age_distribution: bool = False
+    """Write the column `age_distribution` too: the probability of each age from 0 to 116 years, 117
+    numbers of two bytes; only for networks that say it. A picture answered in print has none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,9 +175,9 @@ class ScoreOptions:
     SAVED_IN: ClassVar[str] = layout.JOB
 
     images: Annotated[tuple[str, ...], "URI ..."] = ()
-    """Folder or prefix (s3://bucket/…) of images, of archives of images (.tar, .tar.gz, .zip) or of
-    Parquet files with a column of images; or one of these files; or a .txt, .csv or .parquet that
-    lists images by uri (https:// too); or a few picture files."""
+    """Folder or prefix (s3://, gs://, az://) of images, of archives of images (.tar, .tar.gz, .zip)
+    or of Parquet files with a column of images; or one of these files; or a .txt, .csv or .parquet
+    that lists images by uri (https:// too); or a few picture files."""
     manifest: Annotated[str | None, "URI"] = None
     """Instead of images: output of jobs.ingest, a Parquet with a uri column, or the manifest.json
     of an Amazon S3 Inventory in Parquet."""
@@ -182,10 +185,10 @@ class ScoreOptions:
     """Columns of the manifest, or beside the pictures in Parquet, that go into the predictions as
     they are: id or id,camera."""
     bundle: Annotated[str | None, "URI"] = None
-    """Bundle folder or s3:// prefix; default: the newest shipped one."""
+    """Folder or prefix of a bundle; default: the newest shipped one."""
     output: Annotated[str | None, "URI"] = None
-    """Folder or s3:// prefix for the predictions; without one, a few pictures are answered in
-    print."""
+    """Folder or prefix (s3://, gs://, az://) for the predictions; without one, a few pictures are
+    answered in print."""
     draw: Annotated[str | None, "FILE"] = None
     """Without an output: write the picture with a box around each face, and what was answered, to
     this .jpg, .png or .webp."""
@@ -221,7 +224,7 @@ class ScoreOptions:
             UsageError: there is none.
         """
         if self.output is None:
-            raise UsageError("`output` is missing: give a folder or an s3:// prefix")
+            raise UsageError("`output` is missing: give a folder or a prefix (s3://, gs://, az://)")
         return storage.normalize(self.output)
 
 
@@ -232,9 +235,9 @@ class EvaluateOptions:
     manifest: Annotated[str | None, "URI"] = None
     """Output of jobs.ingest, or a labelled Parquet."""
     bundle: Annotated[str | None, "URI"] = None
-    """Bundle folder or s3:// prefix; default: the newest shipped one."""
+    """Folder or prefix of a bundle; default: the newest shipped one."""
     output: Annotated[str | None, "URI"] = None
-    """Folder or s3:// prefix for metrics and predictions."""
+    """Folder or prefix (s3://, gs://, az://) for metrics and predictions."""
     split: Literal["train", "val", "test", "all"] = "test"
     """Split of the manifest to measure on."""
     images: Annotated[str | None, "URI"] = None

@@ -100,7 +100,8 @@ def _join(
     for column in label_rows.columns.drop("path"):
         labelled[column] = label_rows.loc[found.index, column].to_numpy()
     labelled, more = _one_label_each(labelled, options.faces == "whole")
-    unknown = labelled["stage"].isna() & labelled["age_years"].isna() & labelled["gender"].isna()
+    known = labelled[["age_years", "age_low_years", "gender"]].notna().any(axis=1)
+    unknown = labelled["stage"].isna() & ~known
     _reject(labelled, unknown, "neither a legal age nor a gender is given")
     told = Told(notes=tuple(notes)) + read.told + more
     return pd.concat([labelled, unnamed], ignore_index=True), told
