@@ -13,6 +13,7 @@ import pytest
 from jobs import cli
 from pipelines.manifests.labels.datasets import NAMES
 from pipelines.manifests.options import IngestOptions
+from pipelines.reporting.options import ReportOptions
 from pipelines.scoring.options import EvaluateOptions, ScoreOptions
 from pipelines.storage.listing import list_files
 from pipelines.storage.parquet_rows import open_parquet, picture_column
@@ -21,7 +22,7 @@ from pipelines.training.options import TrainOptions
 PAGE = Path(__file__).parents[1] / "docs" / "datasets.md"
 OPTIONS: dict[str, Any] = {
     "ingest": IngestOptions, "train": TrainOptions, "score": ScoreOptions,
-    "evaluate": EvaluateOptions,
+    "evaluate": EvaluateOptions, "report": ReportOptions,
 }  # fmt: skip
 
 
