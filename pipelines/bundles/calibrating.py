@@ -245,10 +245,11 @@ def _measure(
     ages, genders = split.labels()
     measured_bins = AGE_BINS[bins] if bins else None
     estimates = measure(calibrated, ages, genders, measured_bins)
+    ranges = manifest.age_ranges(split.rows)
     if "age_years" in calibrated:
-        ranges = manifest.age_ranges(split.rows)
         estimates |= age_ranges.measure(calibrated["age_years"], *ranges)
-    return estimates, baselines.constants(ages, genders, measured_bins)
+    constant = baselines.constants(ages, genders, measured_bins)
+    return estimates, baselines.with_ranges(constant, *ranges)
 
 
 def summary(record: dict[str, Any]) -> list[tuple[str, str]]:

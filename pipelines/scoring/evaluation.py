@@ -209,7 +209,8 @@ def _measure(
     estimates = metrics.measure(columns, true_age, true_gender, bins)
     low, high = (table[name].to_numpy() for name in _RANGE.values())
     estimates |= age_ranges.measure(columns["age_years"], low, high)
-    return estimates, baselines.constants(true_age, true_gender, bins)
+    constant = baselines.constants(true_age, true_gender, bins)
+    return estimates, baselines.with_ranges(constant, low, high)
 
 
 def _codes(column: Any, names: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -95,7 +95,8 @@ def test_labels_that_are_ranges_are_judged_by_range_and_are_in_no_error_in_years
     assert table["true_age_years"].to_pylist() == [None, None, None, 40]
     assert table["age_error_years"].to_pylist() == [None, None, None, 3]
     assert table.filter(evaluation._has_label(table)).num_rows == 4
-    estimates, _ = evaluation._measure(table, Reading())
+    estimates, constant = evaluation._measure(table, Reading())
+    assert (constant.age_range, constant.age_in_range) == ("20-29", pytest.approx(1 / 3))
     assert (estimates["age_mae"].value, estimates["age_mae"].images) == (3, 1)
     assert estimates["age_in_range"].value == pytest.approx(2 / 3)
     assert estimates["age_range_one_off"].value == 1

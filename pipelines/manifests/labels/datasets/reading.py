@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from model.errors import ManifestError
+from model.errors import ManifestError, UsageError
 from pipelines import storage
 from pipelines.manifests.labels import text_tables
 from pipelines.manifests.labels.datasets import NAMES, Name, convention
@@ -35,11 +35,17 @@ def read_as(
 
     Raises:
         ManifestError: there are no such labels, or they are no such data set's.
+        UsageError: a file is given for a data set that has none.
         StorageError: they cannot be read.
     """
     known = convention(name)
     pictures = rows[rows["stage"] != "list"]["uri"]
     if isinstance(known, InNames):
+        if labels != "auto":
+            raise UsageError(
+                f"`labels_as` {name} reads the paths of the pictures, and `labels` {labels} is "
+                "beside the point: leave one of the two out"
+            )
         frame = known.frame(pictures)
         if frame.empty:
             raise ManifestError(

@@ -405,6 +405,16 @@ def test_options_that_contradict_a_data_set_are_refused(fairface: Path) -> None:
     )  # fmt: skip
 
 
+def test_a_file_of_labels_is_refused_where_the_paths_say_them(fairface: Path) -> None:
+    given = fairface / "fairface_label_train.csv"
+    says(
+        UsageError,
+        f"`labels_as` agedb reads the paths of the pictures, and `labels` {given} is beside the "
+        "point: leave one of the two out",
+        fairface, labels_as="agedb", labels=str(given),
+    )  # fmt: skip
+
+
 def test_a_data_set_asked_for_makes_another_manifest() -> None:
     assert "labels_as" not in IngestOptions("/x").identity()
     assert IngestOptions("/x", labels_as="cacd").identity()["labels_as"] == "cacd"
