@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model import labels
+from model.errors import UsageError
 
 Array = npt.NDArray[np.float32]
 HeadKind = Literal["binary", "value", "distribution", "classes"]
@@ -109,6 +110,24 @@ def _class_of(head: Head, years: Array) -> Array:
     known = ~np.isnan(years)
     index = labels.bin_of(np.where(known, years, 0.0), head.bins)
     return np.where(known, index, np.nan).astype(np.float32)
+
+
+def require_distribution(name: str, heads: Sequence[Head]) -> None:
+    """Refuse to tell the distribution of ages of a network that says none.
+
+    Args:
+        name: of the network, for the message.
+        heads: of it.
+
+    Raises:
+        UsageError: it has no such head.
+    """
+    if not any(head.kind == "distribution" for head in heads):
+        have = ", ".join(f"{head.name} ({head.kind})" for head in heads)
+        raise UsageError(
+            f"`age_distribution` is what a head of kind distribution says, and {name} has none: "
+            f"its heads are {have}; leave it out, or give another `bundle`"
+        )
 
 
 def read_out(heads: Sequence[Head], outputs: Mapping[str, npt.ArrayLike]) -> dict[str, Array]:

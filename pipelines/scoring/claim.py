@@ -10,6 +10,7 @@ from model.calibration import Reading, chosen_bins
 from model.engines.choosing import Compute, choose, lacks
 from model.errors import UsageError
 from model.faces.crops import FaceSearch, finding_id
+from model.heads import require_distribution
 from pipelines import configuration, storage
 from pipelines.cluster.abilities import of_workers
 from pipelines.manifests.sources import Source
@@ -104,12 +105,8 @@ def resolve(options: ScoreOptions, bundle: Bundle, source: Source) -> ScoringJob
     """
     answers = options.answers
     output = options.place
-    if answers.age_distribution and not any(h.kind == "distribution" for h in bundle.heads):
-        raise UsageError(
-            f"`age_distribution` is what a head of kind distribution says, and {bundle.name} has "
-            f"none: its heads are {', '.join(f'{h.name} ({h.kind})' for h in bundle.heads)}; leave "
-            "it out, or give another `bundle`"
-        )
+    if answers.age_distribution:
+        require_distribution(bundle.name, bundle.heads)
     reading = Reading(answers.coverage, chosen_bins(answers.age_bins, bundle.heads))
     before = _record(output)
     compute = _compute(options, bundle, before)

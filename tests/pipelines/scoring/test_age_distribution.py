@@ -81,6 +81,19 @@ def test_a_network_that_says_no_distribution_is_refused(
     )
 
 
+def test_the_job_refuses_it_before_it_starts_anything(
+    faces: Path, tmp_path: Path, untrained: Bundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from jobs.score import main
+
+    command = ["--images", str(faces), "--bundle", str(untrained.folder), "--age-distribution"]
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--output", str(tmp_path / "out")])
+    assert ended.value.code == 2
+    assert "error: --age-distribution is what a head of kind" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_no_kept_column_may_be_called_like_it() -> None:
     with pytest.raises(UsageError, match="facemill writes a column of this name"):
         schemas.require_free_names(["age_distribution"])
