@@ -25,9 +25,9 @@ class CalibrateOptions:
     manifest: str
     """The manifest that the bundle was trained on; only its val split is fitted."""
     output: str
-    """Folder or s3:// prefix for the new bundle."""
+    """Folder or prefix (s3://, gs://, az://) for the new bundle."""
     bundle: str | None = None
-    """Bundle folder or s3:// prefix; default: the newest shipped one."""
+    """Folder or prefix of a bundle; default: the newest shipped one."""
     other_manifest: bool = False
     """Allow another manifest than the one that the bundle was trained on."""
     int8: bool = True

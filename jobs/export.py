@@ -21,9 +21,9 @@ class ExportOptions:
     """What to export, and how."""
 
     output: str
-    """Folder or s3:// prefix for the export."""
+    """Folder or prefix (s3://, gs://, az://) for the export."""
     bundle: str | None = None
-    """Bundle folder or s3:// prefix; default: the newest shipped one."""
+    """Folder or prefix of a bundle; default: the newest shipped one."""
     format: Literal["savedmodel", "onnx"] = "onnx"
     """onnx (needs onnx, tf2onnx and onnxruntime), or savedmodel for TensorFlow Serving."""
     opset: int = 17

@@ -20,7 +20,7 @@ def job(options: IngestOptions) -> None:
     from pipelines.storage import listing
 
     if not options.output:
-        raise UsageError("`output` is missing: give a folder or an s3:// prefix")
+        raise UsageError("`output` is missing: give a folder or a prefix (s3://, gs://, az://)")
     output = storage.normalize(options.output)
     storage.require_readable(options.place, "`images`")
     listing.require_apart(options.place, output)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from jobs import cli
 from model.bundle import Bundle
 from model.errors import UsageError
+from model.heads import require_distribution
 from model.views import require_crop
 from pipelines import storage
 from pipelines.bundles.opening import open_bundle
@@ -30,6 +31,8 @@ def job(options: ScoreOptions) -> None:
         return
     if options.draw is not None:
         raise UsageError("`draw` is for one picture in print: leave `output` out")
+    if options.answers.age_distribution:
+        require_distribution(bundle.name, bundle.heads)
     # Imported here: a single picture shall not wait for Ray and pandas.
     from pipelines.cluster.session import start_ray
     from pipelines.manifests.sources import open_source
@@ -59,7 +62,7 @@ def print_pictures(options: ScoreOptions, bundle: Bundle) -> None:
     from pipelines.scoring.pictures import answer_pictures
 
     if options.manifest is not None or options.data_set.partitioning is not None:
-        raise UsageError("`output` is missing: give a folder or an s3:// prefix")
+        raise UsageError("`output` is missing: give a folder or a prefix (s3://, gs://, az://)")
     for line in answer_pictures(options, bundle):
         print(line)
 

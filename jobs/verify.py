@@ -18,7 +18,7 @@ class VerifyOptions:
     """What to verify."""
 
     output: str
-    """Folder or s3:// prefix that jobs.score wrote."""
+    """Folder or prefix (s3://, gs://, az://) that jobs.score wrote."""
 
 
 def job(options: VerifyOptions) -> None:

@@ -21,6 +21,8 @@ class Constants:
         gender_accuracy: its share.
         age_group: the most frequent group, for networks that tell nothing but groups.
         age_group_exact: its share.
+        age_range: the most frequent labelled range of ages, such as 20-29.
+        age_in_range: its share of the labels that are ranges.
     """
 
     age_years: float | None = None
@@ -29,6 +31,8 @@ class Constants:
     gender_accuracy: float | None = None
     age_group: str | None = None
     age_group_exact: float | None = None
+    age_range: str | None = None
+    age_in_range: float | None = None
 
 
 def constants(true_age: Floats, true_female: Floats, bins: labels.Bins | None) -> Constants:
@@ -57,6 +61,23 @@ def constants(true_age: Floats, true_female: Floats, bins: labels.Bins | None) -
     return Constants(**result)
 
 
+def with_ranges(constant: Constants, low: Floats, high: Floats) -> Constants:
+    """The constants with that of labels that are ranges of ages, in years; NaN where they are none.
+
+    Args:
+        constant: of the same labels.
+        low: lowest age of each range; shape (n,).
+        high: highest age; shape (n,).
+    """
+    known = ~np.isnan(low)
+    pairs, counts = np.unique(np.stack([low, high])[:, known], axis=1, return_counts=True)
+    if len(counts) < 2:  # none, or all one
+        return constant
+    (first, last), share = pairs[:, counts.argmax()], float(counts.max() / known.sum())
+    (name,) = labels.bin_names(((int(first), int(last)),))
+    return dataclasses.replace(constant, age_range=name, age_in_range=share)
+
+
 def no_better(estimates: Mapping[str, Estimate], constant: Constants) -> str:
     """A sentence on the figures whose 95 % interval holds the constant's, or passes it; else empty.
 
@@ -67,6 +88,7 @@ def no_better(estimates: Mapping[str, Estimate], constant: Constants) -> str:
     parts: list[str] = []
     worse: list[bool] = []
     age, gender = estimates.get("age_mae"), estimates.get("gender_accuracy")
+    of_range = estimates.get("age_in_range")
     group = None if age else estimates.get("age_group_exact")
     if age and constant.age_mae is not None and age.high >= constant.age_mae:
         worse.append(age.value >= constant.age_mae)
@@ -76,6 +98,7 @@ def no_better(estimates: Mapping[str, Estimate], constant: Constants) -> str:
         )
     for name, figure, least, answer in (
         ("age group", group, constant.age_group_exact, constant.age_group),
+        ("age range", of_range, constant.age_in_range, constant.age_range),
         ("gender", gender, constant.gender_accuracy, constant.gender),
     ):
         if figure and least is not None and figure.low <= least:

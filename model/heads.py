@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model import labels
+from model.errors import UsageError
 
 Array = npt.NDArray[np.float32]
 HeadKind = Literal["binary", "value", "distribution", "classes"]
@@ -70,23 +71,63 @@ AGE_GROUPS = Head("age_group", "age_years", "classes", labels.bin_names(labels.D
 RACE = Head("race", "race", "classes", labels.RACES, weight=0.5)
 
 
-def encode_target(head: Head, values: npt.ArrayLike) -> Array:
+def encode_target(
+    head: Head,
+    values: npt.ArrayLike,
+    low_years: npt.ArrayLike | None = None,
+    high_years: npt.ArrayLike | None = None,
+) -> Array:
     """Labels as the head's loss wants them.
 
     Args:
         head: the head.
         values: shape (n,): gender or race codes, or ages in years; NaN where unlabelled.
+        low_years: of ages that are ranges the lowest, else NaN; shape (n,). None: none is.
+        high_years: the highest, likewise.
 
     Returns:
-        float32 of shape (n, 1): the value itself, or the class index; NaN stays NaN and weighs
-        nothing in the loss.
+        float32 of shape (n, 1): the value itself, or the class index; of a range that which both
+        its ends have, else that of its middle. NaN stays NaN and weighs nothing in the loss. For a
+        `distribution` where ages are ranges, of shape (n, 2): lowest and highest age.
     """
     column = np.asarray(values, dtype=np.float32)
-    if head.kind == "classes" and head.label == "age_years":
-        known = ~np.isnan(column)
-        index = labels.bin_of(np.where(known, column, 0.0), head.bins)
-        column = np.where(known, index, np.nan).astype(np.float32)
+    if head.label != "age_years" or head.kind == "binary":
+        return column[:, None]
+    low, high = (
+        column if edge is None else np.where(np.isnan(edge), column, edge).astype(np.float32)
+        for edge in (low_years, high_years)
+    )
+    if head.kind == "distribution" and not np.array_equal(low, high, equal_nan=True):
+        return np.stack([low, high], axis=1)
+    if head.kind == "classes":
+        first, last, middle = (_class_of(head, years) for years in (low, high, column))
+        column = np.where(first == last, first, middle)
     return column[:, None]
+
+
+def _class_of(head: Head, years: Array) -> Array:
+    """The class of each age, NaN where it is."""
+    known = ~np.isnan(years)
+    index = labels.bin_of(np.where(known, years, 0.0), head.bins)
+    return np.where(known, index, np.nan).astype(np.float32)
+
+
+def require_distribution(name: str, heads: Sequence[Head]) -> None:
+    """Refuse to tell the distribution of ages of a network that says none.
+
+    Args:
+        name: of the network, for the message.
+        heads: of it.
+
+    Raises:
+        UsageError: it has no such head.
+    """
+    if not any(head.kind == "distribution" for head in heads):
+        have = ", ".join(f"{head.name} ({head.kind})" for head in heads)
+        raise UsageError(
+            f"`age_distribution` is what a head of kind distribution says, and {name} has none: "
+            f"its heads are {have}; leave it out, or give another `bundle`"
+        )
 
 
 def read_out(heads: Sequence[Head], outputs: Mapping[str, npt.ArrayLike]) -> dict[str, Array]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from model.age_ranges import SPREAD_YEARS
 from model.heads import Head
 
 ops: Any = keras.ops  # carries no types: pyright takes most of its results for None
@@ -22,13 +23,14 @@ def example_losses(head: Head, target: Any, output: Any) -> Any:
 
     Args:
         head: the head.
-        target: float32 of shape (batch, 1) from `heads.encode_target`; NaN where unlabelled.
+        target: float32 of shape (batch, 1) from `heads.encode_target`, or (batch, 2) where ages of
+            a distribution are ranges; NaN where unlabelled.
         output: float32 of shape (batch, head.width), activated.
 
     Returns:
         float32 of shape (batch,): binary cross-entropy; absolute error in years; cross-entropy;
-        or, for a distribution, KL(Gaussian soft label || softmax) + |expectation - age| / 4. Zero
-        where the label is missing.
+        or, for a distribution, KL(Gaussian soft label || softmax) + |expectation - age| / 4. Of a
+        range see `_range_loss`. Zero where the label is missing.
     """
     known = ops.logical_not(ops.isnan(target))
     target = ops.where(known, target, ops.zeros_like(target))
@@ -39,7 +41,10 @@ def example_losses(head: Head, target: Any, output: Any) -> Any:
     elif head.kind == "classes":
         loss = keras.losses.sparse_categorical_crossentropy(target[:, 0], output)
     else:
-        loss = _distribution_loss(target, output, head.sigma_years)
+        loss = _distribution_loss(target[:, :1], output, head.sigma_years)
+        if target.shape[-1] == 2:
+            is_range = target[:, 1] > target[:, 0]
+            loss = ops.where(is_range, _range_loss(target, output), loss)
     return loss * ops.cast(known[:, 0], "float32")
 
 
@@ -52,6 +57,30 @@ def _distribution_loss(age: Any, probabilities: Any, sigma_years: float) -> Any:
     expectation = ops.sum(probabilities * years, axis=-1)
     # 1/4: a first guess, so that an error of 4 years weighs as much as a divergence of 1.
     return divergence + ops.abs(expectation - age[:, 0]) / 4.0
+
+
+def _range_loss(ends: Any, probabilities: Any) -> Any:
+    """What a distribution learns of a range, whose ends are of shape (batch, 2).
+
+    KL(mass spread evenly over the range || softmax), as each of its years is as likely. Of a range
+    wider than `SPREAD_YEARS`, most of them open ones, -log of the softmax's mass within: spread
+    evenly, 70 and more would mean 93. Both + the expectation's distance to the range / 4.
+    """
+    years = ops.arange(probabilities.shape[-1], dtype="float32")[None, :]
+    low, high = ends[:, :1], ends[:, 1:]
+    within = ops.cast(ops.logical_and(years > low - 0.5, years < high + 0.5), "float32")
+    even = within / ops.maximum(ops.sum(within, axis=-1, keepdims=True), 1.0)
+    mass = ops.sum(within * probabilities, axis=-1)
+    is_wide = (high - low)[:, 0] > SPREAD_YEARS
+    outside = -ops.log(ops.maximum(mass, _TINY))
+    loss = ops.where(is_wide, outside, _divergence(even, probabilities))
+    expectation = ops.sum(probabilities * years, axis=-1)
+    return loss + _distance(expectation, ends) / 4.0
+
+
+def _distance(age: Any, ends: Any) -> Any:
+    """Years from ages (batch,) to the labels, (batch, 1) or the ends of ranges (batch, 2)."""
+    return ops.maximum(ops.maximum(ends[:, 0] - age, age - ends[:, -1]), 0.0)
 
 
 def _divergence(truth: Any, probabilities: Any) -> Any:
@@ -126,20 +155,22 @@ def score_sums(
 
     Args:
         heads: as in `total_loss`, like the others.
-        targets: head name -> float32 (batch, 1).
+        targets: head name -> float32 (batch, 1), or (batch, 2) as in `example_losses`.
         outputs: head name -> float32 (batch, width).
         weights: float32 (batch,), 0 or positive; an example of weight 0 is not counted.
 
     Returns:
         float32 (len(heads), 3): for each head the sum of losses, the sum of scores (1 for a right
-        class, absolute error in years for an age in years) and the number of labelled examples.
+        class, absolute error in years for an age in years, 0 within a range) and the number of
+        labelled examples.
     """
     rows: list[Any] = []
     counted = ops.cast(weights > 0, "float32")
     for head in heads:
         target, output = targets[head.name], ops.cast(outputs[head.name], "float32")
         known = ops.cast(ops.logical_not(ops.isnan(target)), "float32")[:, 0] * counted
-        clean = ops.where(ops.isnan(target), ops.zeros_like(target), target)[:, 0]
+        ends = ops.where(ops.isnan(target), ops.zeros_like(target), target)
+        clean = ends[:, 0]
         if head.kind == "binary":
             score = ops.cast(ops.equal(output[:, 0] >= 0.5, clean >= 0.5), "float32")
         elif head.kind == "classes":
@@ -149,7 +180,7 @@ def score_sums(
         else:
             years = ops.arange(output.shape[-1], dtype="float32")
             age = ops.sum(output * years, -1) if head.kind == "distribution" else output[:, 0]
-            score = ops.abs(age - clean)
+            score = _distance(age, ends)
         loss = example_losses(head, target, output)
         rows.append(ops.stack([ops.sum(loss * known), ops.sum(score * known), ops.sum(known)]))
     return ops.stack(rows)

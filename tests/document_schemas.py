@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "formats.md")
 SCHEMAS: dict[str, pa.Schema] = {
     "predictions": schemas.PREDICTIONS_SCHEMA,
+    "optional": schemas.OPTIONAL_SCHEMA,
     "quarantine": schemas.QUARANTINE_SCHEMA,
     "manifest": manifest.MANIFEST_SCHEMA,
     "rejects": manifest.REJECTS_SCHEMA,

@@ -68,6 +68,46 @@ def test_questions_of_faces_count_pictures_once_and_every_face(
     assert told[32] == (inside.sum(), pytest.approx(frame["age_years"][inside].mean(), rel=1e-5))
 
 
+def test_the_predictions_are_registered_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = random_predictions(0, 200)
+    write_predictions(tmp_path, rows.slice(0, 50), rows.slice(50))
+    monkeypatch.chdir(tmp_path)
+    names = run_python("register")
+    count, youngest = names["in_duckdb"]
+    names["database"].close()
+    assert count == len(names["in_pandas"]) == names["in_polars"].height == 200
+    assert (
+        youngest == names["in_pandas"]["age_years"].min() == names["in_polars"]["age_years"].min()
+    )
+
+
+def test_the_distribution_is_summed_over_people(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import duckdb
+    import numpy as np
+    import pyarrow as pa
+
+    from pipelines.predictions.schemas import AGE_DISTRIBUTION, OPTIONAL_SCHEMA
+
+    rows = random_predictions(0, 300)
+    mass = np.random.default_rng(0).dirichlet(np.full(117, 0.05), 300).astype(np.float16)
+    column = pa.FixedSizeListArray.from_arrays(pa.array(mass.ravel()), 117)
+    rows = rows.append_column(OPTIONAL_SCHEMA.field(AGE_DISTRIBUTION), column)
+    write_predictions(tmp_path, rows.slice(0, 100), rows.slice(100))
+    monkeypatch.chdir(tmp_path)
+    queries = [query for query in snippet("distribution").split(";") if query.strip()]
+    by_gender, doubtful = (duckdb.sql(query).fetchall() for query in queries)
+    young = mass[:, :18].astype(float).sum(axis=1)
+    genders: Any = np.array(rows["gender"].to_pylist(), dtype=object)
+    for gender, expected in by_gender:
+        of_gender = np.array([name == gender for name in genders])
+        assert expected == pytest.approx(young[of_gender].sum(), rel=1e-3)
+    assert len(doubtful) == ((young >= 0.1) & (young <= 0.9)).sum()
+
+
 def test_any_hive_level_can_be_read_as_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

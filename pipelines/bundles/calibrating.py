@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from model import baselines, calibration, statistics
+from model import age_ranges, baselines, calibration, statistics
 from model.baselines import Constants
 from model.bundle import Bundle, with_details
 from model.calibration import AGE_BINS, Reading
@@ -124,10 +124,15 @@ class Walked:
     answers: dict[str, dict[str, Any]]
     sample: Any = None
 
-    def labels(self) -> tuple[Any, Any]:
-        """Ages in years and genders (1 female), NaN where unlabelled; shape (n,)."""
-        ages, genders = (manifest.codes(self.rows, name) for name in ("age_years", "gender"))
-        return ages, genders
+    def labels(self, of_ranges: bool = False) -> tuple[Any, Any]:
+        """Ages in years and genders (1 female), NaN where unlabelled; shape (n,).
+
+        Args:
+            of_ranges: take the middle of an age that is a range, else it is NaN.
+        """
+        rows = self.rows
+        ages = manifest.codes(rows, "age_years") if of_ranges else manifest.exact_ages(rows)
+        return ages, manifest.codes(rows, "gender")
 
 
 def walk(
@@ -180,6 +185,12 @@ def _fitted(
     may move a precision's coverage by a point where its answers move it by a tenth.
     """
     source = {"split": "val", "manifest_fingerprint": manifest.fingerprint(images.table)}
+    ranges = int((~np.isnan(manifest.age_ranges(val.rows)[0])).sum()) if val else 0
+    if ranges:
+        note(
+            f"note: {ranges:,} ages of val are ranges: they are left out of the calibration of "
+            "the age's interval"
+        )
     fits: dict[str, dict[str, Any]] = {}
     for precision in precisions:
         fit = calibration.fit(val.answers[precision], *val.labels()) if val else {}
@@ -218,7 +229,7 @@ def _judged(
                 calibration.apply(split.answers[p], fitted[p], Reading(), bundle.heads)
                 for p in ("float32", "int8")
             ]
-            changes[name] = compare(both[0], both[1], *split.labels())
+            changes[name] = compare(both[0], both[1], *split.labels(of_ranges=True))
     refused = refusal(changes["val"])
     verdict = {"refused": refused} if refused else {"calibration": dict(fitted["int8"])}
     return {"changes": changes, **verdict}
@@ -234,7 +245,11 @@ def _measure(
     ages, genders = split.labels()
     measured_bins = AGE_BINS[bins] if bins else None
     estimates = measure(calibrated, ages, genders, measured_bins)
-    return estimates, baselines.constants(ages, genders, measured_bins)
+    ranges = manifest.age_ranges(split.rows)
+    if "age_years" in calibrated:
+        estimates |= age_ranges.measure(calibrated["age_years"], *ranges)
+    constant = baselines.constants(ages, genders, measured_bins)
+    return estimates, baselines.with_ranges(constant, *ranges)
 
 
 def summary(record: dict[str, Any]) -> list[tuple[str, str]]:

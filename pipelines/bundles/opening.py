@@ -1,4 +1,4 @@
-"""Where bundles come from: a local folder, an s3:// prefix, or those shipped with the checkout."""
+"""Where bundles come from: a local folder, a prefix of a store, or those shipped with the checkout."""
 
 import atexit
 import shutil

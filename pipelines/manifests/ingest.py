@@ -54,14 +54,14 @@ class Ingested:
     def counts(self) -> dict[str, Any]:
         """Counts for the summary and manifest.json; files = manifest + rejects."""
         rows: Any = self.table.select(
-            ["split", "duplicate_group", "label_conflict", "age_years"]
+            ["split", "duplicate_group", "label_conflict", "age_years", "age_low_years"]
         ).to_pandas()
         grouped = rows[rows["duplicate_group"].notna()]
         return {
             "files": self.table.num_rows + self.rejects.num_rows,
             "manifest": self.table.num_rows,
             "rejects": self.rejects.num_rows,
-            "labelled": int(rows["age_years"].notna().sum()),
+            "labelled": int(rows[["age_years", "age_low_years"]].notna().any(axis=1).sum()),
             "label_values": dict(self.label_values),
             "splits": {s: int((rows["split"] == s).sum()) for s in splits.SPLITS},
             "duplicate_groups": int(grouped["duplicate_group"].nunique()),

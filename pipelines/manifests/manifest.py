@@ -12,12 +12,14 @@ import pyarrow.compute as pc
 from model import labels
 from model.errors import ManifestError
 from pipelines import storage
+from pipelines.manifests.conflicts import ConflictRule, kept_rows, with_conflicts_resolved
+from pipelines.manifests.labels.ages import RANGE
 from pipelines.manifests.splits import SPLITS
 from pipelines.storage import tables
 
 # What lies in an output of jobs.ingest; the record is written last.
 FOLDER, REJECTS, RECORD = "manifest", "rejects", "manifest.json"
-ConflictRule = Literal["keep", "drop", "median", "mean"]
+Floats = np.ndarray[Any, np.dtype[np.float32]]
 _DICTIONARY = pa.dictionary(pa.int8(), pa.string())
 
 MANIFEST_SCHEMA = pa.schema(
@@ -39,7 +41,24 @@ MANIFEST_SCHEMA = pa.schema(
             pa.string(),
             "SHA-256 of the bytes; null where only ETags were asked for",
         ),
-        tables.field("age_years", pa.float32(), "labelled age", "years"),
+        tables.field(
+            "age_years",
+            pa.float32(),
+            "labelled age; of a range of up to ten years its middle, of a wider one null",
+            "years",
+        ),
+        tables.field(
+            "age_low_years",
+            pa.float32(),
+            "lowest age where the label is a range, else null",
+            "years",
+        ),
+        tables.field(
+            "age_high_years",
+            pa.float32(),
+            "highest age of that range; 116 where it is open",
+            "years",
+        ),
         tables.field("gender", _DICTIONARY, "labelled gender: male, female"),
         tables.field("race", _DICTIONARY, "labelled race: white, black, asian, indian, other"),
         tables.field("taken_at", pa.timestamp("ms"), "time in the file name, without zone"),
@@ -115,6 +134,8 @@ def of_kind(table: pa.Table, faces: Literal["find", "whole"]) -> pa.Table:
 def fingerprint(table: pa.Table) -> str:
     """16 hex digits over contents, labels and splits, whatever the order and the place."""
     columns = ["content_hash", "etag", "age_years", "gender", "race", "split"]
+    if RANGE[0] in table.column_names and table[RANGE[0]].null_count < table.num_rows:
+        columns += RANGE  # where there are none, nothing changes
     frame: Any = table.select([c for c in columns if c in table.column_names]).to_pandas()
     if "content_hash" in frame and frame["content_hash"].notna().all():
         frame = frame.drop(columns="etag", errors="ignore")  # a local ETag depends on the copy
@@ -190,13 +211,20 @@ def _require_legal_labels(table: pa.Table, uri: str) -> None:
                 f"manifest {uri}: {name} {strange!r} is none of {', '.join(names)} (or null): make "
                 "it by jobs.ingest from a labels file, which reads more spellings"
             )
-    ages: Any = pc.min_max(table["age_years"]).as_py()
-    for age in ages.values():
-        if age is not None and not labels.MIN_AGE_YEARS <= age <= labels.MAX_AGE_YEARS:
-            raise ManifestError(
-                f"manifest {uri}: age_years {age:g} is outside {labels.MIN_AGE_YEARS}-"
-                f"{labels.MAX_AGE_YEARS}: correct it, or leave it null"
-            )
+    for name in ("age_years", *RANGE):
+        ages: Any = pc.min_max(table[name]).as_py()
+        for age in ages.values():
+            if age is not None and not labels.MIN_AGE_YEARS <= age <= labels.MAX_AGE_YEARS:
+                raise ManifestError(
+                    f"manifest {uri}: {name} {age:g} is outside {labels.MIN_AGE_YEARS}-"
+                    f"{labels.MAX_AGE_YEARS}: correct it, or leave it null"
+                )
+    low, high = age_ranges(table)
+    if (np.isnan(low) != np.isnan(high)).any() or (low > high).any():
+        raise ManifestError(
+            f"manifest {uri}: an age_low_years is above its age_high_years, or one of the two is "
+            "alone: a range has both, the lower first; an exact age has none"
+        )
 
 
 def labelled(table: pa.Table, split: str | None, conflicts: ConflictRule = "keep") -> pa.Table:
@@ -215,7 +243,7 @@ def labelled(table: pa.Table, split: str | None, conflicts: ConflictRule = "keep
     rows: Any = table.to_pandas()
     if split is not None:
         rows = rows[rows["split"] == split]
-    rows = rows[rows["age_years"].notna() | rows["gender"].notna()]
+    rows = rows[rows[["age_years", "age_low_years", "gender"]].notna().any(axis=1)]
     rows = with_conflicts_resolved(rows[kept_rows(rows, conflicts)], conflicts)
     if rows.empty:
         have = sorted(str(name) for name in set(table["split"].to_pylist()) if name is not None)
@@ -230,40 +258,21 @@ def from_frame(rows: pd.DataFrame) -> pa.Table:
     return pa.Table.from_pandas(rows, schema=MANIFEST_SCHEMA, preserve_index=False)
 
 
-def kept_rows(rows: pd.DataFrame, conflicts: ConflictRule) -> pd.Series:
-    """Which rows a conflict rule leaves: bool (n,)."""
-    clash = rows["label_conflict"].fillna(False).astype(bool)
-    return ~clash if conflicts == "drop" else clash | True
-
-
-def with_conflicts_resolved(rows: pd.DataFrame, conflicts: ConflictRule) -> pd.DataFrame:
-    """The rows with labels as a conflict rule has them."""
-    clash = rows["label_conflict"].fillna(False).astype(bool)
-    if conflicts not in ("median", "mean") or not clash.any():
-        return rows
-    rows = rows.copy()  # Arrow's memory is read-only
-    groups = rows[clash].groupby("duplicate_group")
-    rows.loc[clash, "age_years"] = groups["age_years"].transform(conflicts)
-    majority = _majority if conflicts == "median" else _clear_majority
-    rows.loc[clash, "gender"] = groups["gender"].transform(majority)
-    return rows
-
-
-def _majority(names: pd.Series) -> Any:
-    """The most frequent name, the first by alphabet of equals, or None if all are null."""
-    return next(iter(names.mode()), None)
-
-
-def _clear_majority(names: pd.Series) -> Any:
-    """The most frequent name, or None where several are."""
-    most = list(names.mode())
-    return most[0] if len(most) == 1 else None
-
-
-def codes(table: pa.Table, label: str) -> np.ndarray[Any, np.dtype[np.float32]]:
+def codes(table: pa.Table, label: str) -> Floats:
     """A label column as float32 codes (years, or the index in model/labels.py); NaN where null."""
     if label == "age_years":
         return table["age_years"].to_numpy().astype(np.float32)
     names = {"gender": labels.GENDERS, "race": labels.RACES}[label]
     index: dict[Any, float] = {name: float(i) for i, name in enumerate(names)}
     return np.array([index.get(v, np.nan) for v in table[label].to_pylist()], dtype=np.float32)
+
+
+def age_ranges(table: pa.Table) -> tuple[Floats, Floats]:
+    """Lowest and highest age of labels that are ranges, float32 (n,); NaN where they are exact."""
+    low, high = (table[name].to_numpy().astype(np.float32) for name in RANGE)
+    return low, high
+
+
+def exact_ages(table: pa.Table) -> Floats:
+    """Labelled ages in years, float32 (n,); NaN where there is none, or a range."""
+    return np.where(np.isnan(age_ranges(table)[0]), codes(table, "age_years"), np.float32(np.nan))

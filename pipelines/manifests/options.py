@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from model.errors import UsageError
 from pipelines import storage
 from pipelines.images.face_options import FaceLimits
+from pipelines.manifests.labels.datasets import Name as DatasetName
 
 if TYPE_CHECKING:  # pandas, which a help text shall not wait for
     from pipelines.manifests.splits import SplitRule
@@ -16,17 +17,21 @@ class IngestOptions:
     """What to ingest and how."""
 
     images: Annotated[str, "URI"]
-    """Folder or prefix (s3://bucket/…) of images, of archives of images (.tar, .tar.gz, .zip) or of
-    Parquet files with a column of images; or one of these files; or a .txt, .csv or .parquet that
-    lists images by uri (https:// too)."""
+    """Folder or prefix (s3://, gs://, az://) of images, of archives of images (.tar, .tar.gz, .zip)
+    or of Parquet files with a column of images; or one of these files; or a .txt, .csv or .parquet
+    that lists images by uri (https:// too)."""
     output: Annotated[str, "URI"] = ""
-    """Folder or s3:// prefix for the manifest."""
+    """Folder or prefix (s3://, gs://, az://) for the manifest."""
     labels: str = "auto"
-    """auto (UTKFace names if most files have them, else what lies beside at least half of them),
-    utkface, beside (columns age, gender, race of Parquet with images; .json, .txt or .cls of the
-    same name, as WebDataset has them), none, or a .csv, .tsv, .txt or
-    .parquet with columns path, age (years or ranges such as 50-59), gender (words; codes need
-    `gender_codes`) and optionally race."""
+    """auto (UTKFace names if most files have them, else what lies beside at least half of them,
+    else as a data set has it that is unmistakable), utkface, beside (columns age, gender, race of
+    Parquet with images; .json, .txt or .cls of the same name, as WebDataset has them), none, or a
+    .csv, .tsv, .txt or .parquet with columns path, age (years or ranges such as 50-59), gender
+    (words; codes need `gender_codes`) and optionally race."""
+    labels_as: DatasetName | None = None
+    """The data set as whose publishers have it the labels are read: from the names of the pictures
+    (agedb, afad, cacd, fg-net, morph), or from its files of labels, which lie among the images or
+    at `labels` (a file, or the folder of several). Data sets that are unmistakable need no word."""
     gender_codes: Annotated[str | None, "CODE=GENDER,..."] = None
     """What codes in the labels file's gender column mean, such as 0=male,1=female (as UTKFace has
     it) or 0=female,1=male (as IMDB-WIKI has it)."""
@@ -37,7 +42,8 @@ class IngestOptions:
     split_seed: int = 0
     """Random seed of the splits; another one gives other splits."""
     split_column: str | None = None
-    """Column of the labels file that already says train, val or test."""
+    """Column of the labels file that already says train, val or test; split: the parts in which
+    adience, appa-real, fairface are published."""
     faces: Literal["whole", "find", "both"] = "whole"
     """whole: each picture as it is; find: the labelled face of each picture, aligned (the one that
     a box in the labels file names, else the largest, if it is at least twice as large as the
@@ -87,6 +93,7 @@ class IngestOptions:
             "split_column": self.split_column,
             **self._finding(),
             **({"gender_codes": self.codes} if self.gender_codes is not None else {}),
+            **({"labels_as": self.labels_as} if self.labels_as is not None else {}),
         }
 
     def _finding(self) -> dict[str, Any]:

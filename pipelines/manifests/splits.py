@@ -104,10 +104,10 @@ def with_groups(rows: pd.DataFrame, rule: SplitRule) -> pd.DataFrame:
         groups = groups.where(points == "", same.map(_group_name))
     grouped = rows.groupby(same, sort=False)
     copies = grouped["uri"].transform("size")
-    ages = grouped["age_years"].transform("nunique")
-    genders = grouped["gender"].transform("nunique")
+    names = ("age_years", "age_low_years", "age_high_years", "gender")
+    different = [grouped[n].transform("nunique") > 1 for n in names if n in rows]
     rows["duplicate_group"] = groups.where(copies > 1)
-    rows["label_conflict"] = ((ages > 1) | (genders > 1)).astype(bool)
+    rows["label_conflict"] = pd.concat(different, axis=1).any(axis=1)
     if "split" not in rows:
         rows["split"] = [rule.split_of(value) for value in identity]
     return rows

@@ -19,7 +19,7 @@ import pyarrow.feather
 from model.errors import FacemillError, UsageError
 from pipelines import storage
 from pipelines.predictions import hive, layout
-from pipelines.predictions.schemas import PREDICTIONS_SCHEMA
+from pipelines.predictions.schemas import OPTIONAL_SCHEMA, PREDICTIONS_SCHEMA
 from pipelines.storage import tables
 from pipelines.storage.claims import Claim
 from pipelines.storage.fetching import read_ahead
@@ -64,7 +64,7 @@ class Partitioning:
                 )
         if len(set(self.by)) < len(self.by):
             raise UsageError(f"`partition_by` {','.join(self.by)} names a column twice")
-        clash = set(self.groups) & {*PREDICTIONS_SCHEMA.names}
+        clash = set(self.groups) & {*PREDICTIONS_SCHEMA.names, *OPTIONAL_SCHEMA.names}
         if clash:
             raise UsageError(
                 f"`partition_regex` names its group {', '.join(sorted(clash))} as a column of the "

@@ -55,7 +55,9 @@ OUT_OF_FOLD_SCHEMA = pa.schema(
         tables.field("contrast", pa.float32(), "standard deviation of those pixels", "0-255"),
         tables.field("sharpness", pa.float32(), "mean difference of neighbouring pixels", "0-255"),
         tables.field("bundle_id", pa.dictionary(pa.int8(), pa.string()), "of the fold's network"),
-        tables.field("true_age_years", pa.float32(), "labelled age", "years"),
+        tables.field(
+            "true_age_years", pa.float32(), "labelled age; null where it is a range", "years"
+        ),
         tables.field("true_gender", _DICTIONARY, "labelled gender"),
         tables.field("race", _DICTIONARY, "labelled race"),
     ]
@@ -90,9 +92,10 @@ def of_one_fold(
         raw["age_distribution"] = pa.FixedSizeListArray.from_arrays(pa.array(flat), _YEARS)
     if "age_group" in columns:
         raw["age_group"] = _names(columns["age_group"], labels.bin_names(_bins(heads)))
+    raw["true_age_years"] = manifest.exact_ages(rows)
     raw["fold"] = np.full(rows.num_rows, fold)
     raw["bundle_id"] = [bundle_id] * rows.num_rows
-    truth = {"true_age_years": "age_years", "true_gender": "gender"}
+    truth = {"true_gender": "gender"}
     arrays: list[Any] = []
     for column in OUT_OF_FOLD_SCHEMA:
         values = raw.get(column.name)

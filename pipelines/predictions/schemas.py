@@ -82,6 +82,17 @@ FACE_COLUMNS = (
     "face_points", "eye_distance_px", "roll_degrees",
 )  # fmt: skip
 COLUMNS = tuple(PREDICTIONS_SCHEMA.names)
+AGE_DISTRIBUTION = "age_distribution"
+OPTIONAL_SCHEMA = pa.schema(  # columns that a run has if it is asked for them
+    [
+        tables.field(
+            AGE_DISTRIBUTION,
+            pa.list_(pa.float16(), labels.MAX_AGE_YEARS + 1),
+            "probability of each age from 0 to 116 years, as the network says it; their sum is 1 "
+            "within 0.001, their mean age_years",
+        )
+    ]
+)
 # Of runs that were begun before pictures were searched for faces; such a run keeps its columns.
 COLUMNS_BEFORE_FACES = tuple(name for name in COLUMNS if name not in FACE_COLUMNS)
 QUARANTINE_SCHEMA = pa.schema(
@@ -101,7 +112,7 @@ def require_free_names(names: Sequence[str]) -> None:
     Raises:
         UsageError: one is called like one of these or of the frozen list, or is named twice.
     """
-    taken = {*COLUMNS, *frozen_inputs.INPUT_COLUMNS, frozen_inputs.UNIT}
+    taken = {*COLUMNS, *OPTIONAL_SCHEMA.names, *frozen_inputs.INPUT_COLUMNS, frozen_inputs.UNIT}
     for name in names:
         if name in taken:
             raise UsageError(
@@ -123,26 +134,36 @@ def with_kept(predictions: pa.Table, inputs: pa.Table) -> pa.Table:
     return predictions
 
 
+def schema_of(names: Sequence[str]) -> pa.Schema:
+    """The schema of predictions with these columns, of both schemas."""
+    optional = OPTIONAL_SCHEMA.names
+    return pa.schema(
+        [(OPTIONAL_SCHEMA if n in optional else PREDICTIONS_SCHEMA).field(n) for n in names]
+    )
+
+
 def predictions_table(
     crops: Sequence[Crop],
     columns: Mapping[str, npt.NDArray[np.float32]],
     bundle_id: str,
     age_bins: AgeBins = "decades",
+    names: Sequence[str] = COLUMNS,
 ) -> pa.Table:
-    """Rows of `PREDICTIONS_SCHEMA`.
+    """Rows of predictions.
 
     Args:
         crops: n of them.
         columns: of `Predictor.answers` and `statistics.image_statistics`, float32 (n,).
         bundle_id: stands in every row.
         age_bins: what `age_group` is an index of.
+        names: of the columns, of `PREDICTIONS_SCHEMA` and `OPTIONAL_SCHEMA`.
     """
     count = len(crops)
     age_group = pa.nulls(count, _DICTIONARY)
     if "age_group" in columns:
         index = pa.array(columns["age_group"].astype(np.int8))
-        names = labels.bin_names(AGE_BINS[age_bins])
-        age_group = pa.DictionaryArray.from_arrays(index, pa.array(names))
+        groups = labels.bin_names(AGE_BINS[age_bins])
+        age_group = pa.DictionaryArray.from_arrays(index, pa.array(groups))
     p_female = columns.get("p_female")
     gender = pa.nulls(count, _DICTIONARY)
     if p_female is not None:
@@ -165,7 +186,11 @@ def predictions_table(
         **_face_arrays(crops),
         "bundle_id": one_bundle,
     }
-    return pa.Table.from_arrays([arrays[name] for name in COLUMNS], schema=PREDICTIONS_SCHEMA)
+    if AGE_DISTRIBUTION in names:
+        mass: Any = pa.array(columns[AGE_DISTRIBUTION].astype(np.float16).ravel())
+        width = labels.MAX_AGE_YEARS + 1
+        arrays[AGE_DISTRIBUTION] = pa.FixedSizeListArray.from_arrays(mass, width)
+    return pa.Table.from_arrays([arrays[name] for name in names], schema=schema_of(names))
 
 
 def _face_arrays(crops: Sequence[Crop]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from model.errors import UsageError
 from pipelines.manifests import manifest
+from pipelines.manifests.labels.ages import RANGE
 from pipelines.manifests.labels.table import read_labels_file
 from pipelines.manifests.manifest import BOX
 from pipelines.predictions import layout, prediction_files
@@ -16,6 +17,7 @@ from pipelines.predictions.run_record import WITHOUT_A_FACE
 from pipelines.reporting import face_bins, labelled_faces, summary
 from pipelines.storage import tables
 from pipelines.storage.uris import BEFORE_NAME
+from pipelines.telemetry.log import note
 
 MOST_ROWS = 200_000  # beyond it a sample by uri hash: its intervals are under 0.02 years wide
 NO_FACE_IN_PICTURE = "no face was found in the picture"
@@ -87,11 +89,17 @@ def _read_labels(uri: str, split: str | None) -> pd.DataFrame:
         boxes = {f"label_{name}": name for name in BOX}
         known = read_labels_file(uri).rename(columns={"path": "uri", **boxes})
     else:
-        columns = ["uri", "age_years", "gender", "race", "split"]
+        columns = ["uri", "age_years", "gender", "race", "split", RANGE[0]]
         read = manifest.read_manifest(uri, columns[:3])
         boxes = BOX if set(BOX) <= set(read.column_names) else ()
         known = read.select([*columns, *boxes]).to_pandas()
     known = known.rename(columns={"age_years": "true_age", "gender": "true_gender"})
+    is_range = known.pop(RANGE[0]).notna()
+    if is_range.any():
+        note(
+            f"note: {is_range.sum():,} labels are ranges of ages: the report has no errors of them"
+        )
+        known["true_age"] = known["true_age"].mask(is_range)
     if split is not None and "split" in known:
         known = known[known["split"] == split]
     for name in ("true_gender", "race", "split"):

@@ -104,6 +104,7 @@ def _tiles(bundle: Bundle) -> list[tuple[str, str, str]]:
     words = "test split" if split == "test" else "cross-validated, of the recipe"
     for name, title in (
         ("age_mae", "age error, years"), ("age_within_5", "within 5 years"),
+        ("age_in_range", "age in its range"),
         ("gender_accuracy", "gender right"), ("gender_auc", "gender AUC"),
     ):  # fmt: skip
         if isinstance(metrics.get(name), dict):

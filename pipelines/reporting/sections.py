@@ -19,6 +19,8 @@ METRICS = {
     "age_coverage": ("true age inside the interval", "%"),
     "age_group_exact": ("age group exact", "%"),
     "age_group_one_off": ("age group exact or the next one", "%"),
+    "age_in_range": ("age in its labelled range", "%"),
+    "age_range_one_off": ("... or in the next one", "%"),
     "gender_accuracy": ("gender accuracy", "%"),
     "gender_auc": ("gender AUC", ""),
     "gender_ece": ("gender calibration error (ECE)", ""),

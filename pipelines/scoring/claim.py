@@ -10,6 +10,7 @@ from model.calibration import Reading, chosen_bins
 from model.engines.choosing import Compute, choose, lacks
 from model.errors import UsageError
 from model.faces.crops import FaceSearch, finding_id
+from model.heads import require_distribution
 from pipelines import configuration, storage
 from pipelines.cluster.abilities import of_workers
 from pipelines.manifests.sources import Source
@@ -25,6 +26,7 @@ from pipelines.telemetry.phases import run_id
 _BEFORE = {
     "views": 1, "images": None, "manifest": None, "table": None, "fingerprint": None,
     "faces": "whole", "finding": None, "engine": "tensorflow", "keep_columns": None,
+    "age_distribution": False,
 }  # fmt: skip
 _MOST_VERSIONS = 1000
 _URIS = ("images", "manifest", "bundle", "output")
@@ -79,6 +81,7 @@ class ScoringJob:
             **dataclasses.asdict(settings.compute),
             "views": settings.options.answers.views,
             **dataclasses.asdict(settings.reading),
+            **({"age_distribution": True} if settings.options.answers.age_distribution else {}),
         }
 
     def _finding(self) -> dict[str, Any] | None:
@@ -102,13 +105,18 @@ def resolve(options: ScoreOptions, bundle: Bundle, source: Source) -> ScoringJob
     """
     answers = options.answers
     output = options.place
+    if answers.age_distribution:
+        require_distribution(bundle.name, bundle.heads)
     reading = Reading(answers.coverage, chosen_bins(answers.age_bins, bundle.heads))
     before = _record(output)
     compute = _compute(options, bundle, before)
     faces: Any = options.faces
     if faces == "auto" and before:
         faces = before.get("faces", _BEFORE["faces"])
-    settings = Settings(options, output, compute, reading, source.by_name, faces)
+    columns = schemas.COLUMNS
+    if answers.age_distribution:
+        columns += (schemas.AGE_DISTRIBUTION,)
+    settings = Settings(options, output, compute, reading, source.by_name, faces, columns=columns)
     return ScoringJob(settings, source, bundle)
 
 

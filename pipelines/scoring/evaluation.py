@@ -1,6 +1,7 @@
 """Evaluation: score a labelled split and measure it, with bootstrap intervals."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from model import baselines, labels, metrics
+from model import age_ranges, baselines, labels, metrics
 from model.bundle import Bundle
 from model.calibration import AGE_BINS, Reading
 from model.errors import ManifestError
@@ -31,7 +32,9 @@ from pipelines.telemetry.phases import phase, run_id
 EVALUATION_SCHEMA = pa.schema(
     [
         *schemas.PREDICTIONS_SCHEMA,
-        tables.field("true_age_years", pa.float32(), "labelled age", "years"),
+        tables.field("true_age_years", pa.float32(), "labelled age; null of a range", "years"),
+        tables.field("true_age_low_years", pa.float32(), "lowest age of a range", "years"),
+        tables.field("true_age_high_years", pa.float32(), "highest age of a range", "years"),
         tables.field("true_gender", pa.dictionary(pa.int8(), pa.string()), "labelled gender"),
         tables.field("race", pa.dictionary(pa.int8(), pa.string()), "labelled race"),
         tables.field("age_error_years", pa.float32(), "predicted minus labelled age", "years"),
@@ -40,7 +43,8 @@ EVALUATION_SCHEMA = pa.schema(
 )
 
 
-_TRUTH = {"age_years": "true_age_years", "gender": "true_gender", "race": "race"}
+_RANGE = {"age_low_years": "true_age_low_years", "age_high_years": "true_age_high_years"}
+_TRUTH = {"age_years": "true_age_years", **_RANGE, "gender": "true_gender", "race": "race"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +58,7 @@ class Evaluation:
         measured: of those with a prediction.
         note: where a constant is as good; else empty.
         seen: share of the images that the network has learned from, as far as its bundle can tell.
+        ranges: labels among the measured whose age is a range: they are in no error in years.
     """
 
     metrics: dict[str, metrics.Estimate]
@@ -62,6 +67,7 @@ class Evaluation:
     measured: int
     note: str = ""
     seen: float = 0.0
+    ranges: int = 0
 
 
 def labelled_rows(options: EvaluateOptions) -> Rows:
@@ -77,7 +83,7 @@ def labelled_rows(options: EvaluateOptions) -> Rows:
         split = None if options.split == "all" else options.split
         return Rows(uri, manifest.labelled(table, split))
     uri = storage.normalize(str(options.images))
-    ingested = ingest(IngestOptions(uri))
+    ingested = ingest(IngestOptions(uri, labels=options.labels, labels_as=options.labels_as))
     return Rows(uri, manifest.labelled(ingested.table, None))
 
 
@@ -112,6 +118,7 @@ def evaluate(options: ScoreOptions, bundle: Bundle, labelled: Rows) -> Evaluatio
         estimates, constant = _measure(measured, reading)
         facts["images"] = measured.num_rows
     seen = share_seen(bundle.record, rows)
+    ranges = measured.num_rows - measured["true_age_low_years"].null_count
     tables.write_json(
         layout.path(output, layout.METRICS),
         {
@@ -125,6 +132,7 @@ def evaluate(options: ScoreOptions, bundle: Bundle, labelled: Rows) -> Evaluatio
             "faces": kind,
             "labels": rows.num_rows,
             "images": measured.num_rows,
+            "age_ranges": ranges,
             "quarantined": scored.record["quarantined"],
             "engine": scored.record["engine"],
             "precision": scored.record["precision"],
@@ -136,7 +144,7 @@ def evaluate(options: ScoreOptions, bundle: Bundle, labelled: Rows) -> Evaluatio
         },
     )
     note = baselines.no_better(estimates, constant)
-    return Evaluation(estimates, scored, rows.num_rows, measured.num_rows, note, seen)
+    return Evaluation(estimates, scored, rows.num_rows, measured.num_rows, note, seen, ranges)
 
 
 def _joined(predicted: pa.Table, rows: pa.Table) -> pa.Table:
@@ -167,11 +175,14 @@ def _joined_faces(predicted: pa.Table, rows: pa.Table) -> pa.Table:
             row = joined.index[at[of_picture.index(face)]]
             for name, column in _TRUTH.items():
                 joined.at[row, column] = label[name]
-    joined["true_age_years"] = joined["true_age_years"].astype(float)
+    for name in ("true_age_years", *_RANGE.values()):
+        joined[name] = joined[name].astype(float)
     return _with_errors(joined)
 
 
 def _with_errors(joined: Any) -> pa.Table:
+    is_range = joined["true_age_low_years"].notna()
+    joined["true_age_years"] = joined["true_age_years"].mask(is_range)  # its middle is no label
     joined["age_error_years"] = joined["age_years"] - joined["true_age_years"]
     agree = joined["gender"].astype(object) == joined["true_gender"].astype(object)
     joined["gender_correct"] = agree.where(joined["gender"].notna() & joined["true_gender"].notna())
@@ -179,7 +190,8 @@ def _with_errors(joined: Any) -> pa.Table:
 
 
 def _has_label(table: pa.Table) -> Any:
-    return pc.or_(pc.is_valid(table["true_age_years"]), pc.is_valid(table["true_gender"]))
+    names = ("true_age_years", "true_age_low_years", "true_gender")
+    return functools.reduce(pc.or_, [pc.is_valid(table[name]) for name in names])
 
 
 def _measure(
@@ -195,7 +207,10 @@ def _measure(
     true_gender = _codes(table["true_gender"], labels.GENDERS)
     true_age = table["true_age_years"].to_numpy()
     estimates = metrics.measure(columns, true_age, true_gender, bins)
-    return estimates, baselines.constants(true_age, true_gender, bins)
+    low, high = (table[name].to_numpy() for name in _RANGE.values())
+    estimates |= age_ranges.measure(columns["age_years"], low, high)
+    constant = baselines.constants(true_age, true_gender, bins)
+    return estimates, baselines.with_ranges(constant, low, high)
 
 
 def _codes(column: Any, names: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -11,6 +11,7 @@ from pipelines import storage
 from pipelines.configuration import HIDDEN
 from pipelines.images.face_options import FaceLimits
 from pipelines.images.guarded_decoder import DECODER, TIMEOUT_S
+from pipelines.manifests.labels.datasets import Name as DatasetName
 from pipelines.predictions import layout
 
 if TYPE_CHECKING:  # pandas and the like, which a help text shall not wait for
@@ -36,6 +37,9 @@ class Answers:
     views: Views = 1
     """Views of each image whose outputs are averaged: 1, the image; 2, with its mirror image, at
     half the speed; 10, five crops and their mirror images, only for networks that crop."""
+    age_distribution: bool = False
+    """Write the column `age_distribution` too: the probability of each age from 0 to 116 years, 117
+    numbers of two bytes; only for networks that say it. A picture answered in print has none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,9 +175,9 @@ class ScoreOptions:
     SAVED_IN: ClassVar[str] = layout.JOB
 
     images: Annotated[tuple[str, ...], "URI ..."] = ()
-    """Folder or prefix (s3://bucket/…) of images, of archives of images (.tar, .tar.gz, .zip) or of
-    Parquet files with a column of images; or one of these files; or a .txt, .csv or .parquet that
-    lists images by uri (https:// too); or a few picture files."""
+    """Folder or prefix (s3://, gs://, az://) of images, of archives of images (.tar, .tar.gz, .zip)
+    or of Parquet files with a column of images; or one of these files; or a .txt, .csv or .parquet
+    that lists images by uri (https:// too); or a few picture files."""
     manifest: Annotated[str | None, "URI"] = None
     """Instead of images: output of jobs.ingest, a Parquet with a uri column, or the manifest.json
     of an Amazon S3 Inventory in Parquet."""
@@ -181,10 +185,10 @@ class ScoreOptions:
     """Columns of the manifest, or beside the pictures in Parquet, that go into the predictions as
     they are: id or id,camera."""
     bundle: Annotated[str | None, "URI"] = None
-    """Bundle folder or s3:// prefix; default: the newest shipped one."""
+    """Folder or prefix of a bundle; default: the newest shipped one."""
     output: Annotated[str | None, "URI"] = None
-    """Folder or s3:// prefix for the predictions; without one, a few pictures are answered in
-    print."""
+    """Folder or prefix (s3://, gs://, az://) for the predictions; without one, a few pictures are
+    answered in print."""
     draw: Annotated[str | None, "FILE"] = None
     """Without an output: write the picture with a box around each face, and what was answered, to
     this .jpg, .png or .webp."""
@@ -220,7 +224,7 @@ class ScoreOptions:
             UsageError: there is none.
         """
         if self.output is None:
-            raise UsageError("`output` is missing: give a folder or an s3:// prefix")
+            raise UsageError("`output` is missing: give a folder or a prefix (s3://, gs://, az://)")
         return storage.normalize(self.output)
 
 
@@ -231,14 +235,19 @@ class EvaluateOptions:
     manifest: Annotated[str | None, "URI"] = None
     """Output of jobs.ingest, or a labelled Parquet."""
     bundle: Annotated[str | None, "URI"] = None
-    """Bundle folder or s3:// prefix; default: the newest shipped one."""
+    """Folder or prefix of a bundle; default: the newest shipped one."""
     output: Annotated[str | None, "URI"] = None
-    """Folder or s3:// prefix for metrics and predictions."""
+    """Folder or prefix (s3://, gs://, az://) for metrics and predictions."""
     split: Literal["train", "val", "test", "all"] = "test"
     """Split of the manifest to measure on."""
     images: Annotated[str | None, "URI"] = None
-    """Instead of a manifest: images as jobs.ingest takes them, with UTKFace names or with labels
-    beside them, all used."""
+    """Instead of a manifest: images as jobs.ingest takes them, with labels in their names, beside
+    them or in `labels`, all used."""
+    labels: str = "auto"
+    """With images: where their labels are, as jobs.ingest has it."""
+    labels_as: DatasetName | None = None
+    """With images: the data set as whose publishers have it the labels are read, as jobs.ingest
+    has it."""
     faces: Literal["auto", "find", "whole"] = "auto"
     """find: faces are found anew, as scoring does, and labels joined to them by the rule of
     jobs.ingest; whole: each picture is one aligned face; auto: as the manifest has them."""
@@ -262,6 +271,8 @@ class EvaluateOptions:
         """
         if (self.manifest is None) == (self.images is None):
             raise UsageError("give either `manifest` or `images`")
+        if self.manifest is not None and (self.labels, self.labels_as) != ("auto", None):
+            raise UsageError("`labels` and `labels_as` go with `images`: a manifest has its labels")
         answers = Answers(self.engine, self.precision, age_bins=self.age_bins, views=self.views)
         options = ScoreOptions(
             output=self.output, answers=answers, faces=self.faces, finding=self.finding

@@ -73,11 +73,10 @@ def score_entries(
         pictures, left_out = pictures + batch.pictures, left_out + batch.left_out
         if batch.crops:
             answers = predictor.answers(batch.pixels, reading) | image_statistics(batch.pixels)
-            table = predictions_table(batch.crops, answers, predictor.bundle.id, reading.age_bins)
-            parts.append(table.select(columns))
+            named = (predictor.bundle.id, reading.age_bins, columns)
+            parts.append(predictions_table(batch.crops, answers, *named))
         if on_batch is not None:
             on_batch(batch.inputs)
     quarantine = pa.Table.from_pylist(rejected, schema=schemas.QUARANTINE_SCHEMA)
-    nothing = schemas.PREDICTIONS_SCHEMA.empty_table().select(columns)
-    scored = tables.concat(parts, nothing.schema).unify_dictionaries()
+    scored = tables.concat(parts, schemas.schema_of(columns)).unify_dictionaries()
     return ScoredEntries(scored, quarantine, pictures, left_out)

@@ -15,7 +15,10 @@ from pipelines.scoring.run import Scored
 
 Summary = tuple[str, list[tuple[str, object]]]
 
-_PERCENT = {"age_within_5", "gender_accuracy", "age_group_exact", "age_group_one_off"}
+_PERCENT = {
+    "age_within_5", "gender_accuracy", "age_group_exact", "age_group_one_off", "age_in_range",
+    "age_range_one_off",
+}  # fmt: skip
 _NAMES = {
     "age_mae": "age MAE, years",
     "age_rmse": "age RMSE, years",
@@ -23,6 +26,8 @@ _NAMES = {
     "age_within_5": "age within 5 years",
     "age_group_exact": "age group exact",
     "age_group_one_off": "... or the next one",
+    "age_in_range": "age in its range",
+    "age_range_one_off": "... or the next one",
     "gender_accuracy": "gender accuracy",
     "gender_auc": "gender AUC",
 }
@@ -122,6 +127,9 @@ def of_evaluation(evaluation: Evaluation, bundle: Bundle, output: str) -> Summar
     if evaluation.labels != evaluation.measured:
         text = f"{evaluation.measured:,} of {evaluation.labels:,} have a row that they belong to"
         labelled.append(("labels", text))
+    if evaluation.ranges:
+        text = f"{evaluation.ranges:,} labels, which are in no error in years"
+        labelled.append(("age ranges", text))
     share = evaluation.seen
     beside = f"  flattered: it learned from {share:.0%} of these images" if share else ""
     figures = [

@@ -25,7 +25,8 @@ class Split:
     Attributes:
         pixels: the decoded images.
         rows: int64 (n,), the file's rows that are used.
-        targets: head name -> float32 (n, 1), NaN where unlabelled.
+        targets: head name -> float32 (n, 1), or (n, 2) where ages are ranges, as
+            `heads.encode_target` makes them; NaN where unlabelled.
         weights: float32 (n,), weight of each example in the loss; 1 on the average.
         taught: head name -> float32 (n, width), what other networks have said of it; may be empty.
     """
@@ -44,7 +45,7 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """pixels uint8 (n, h, w, c), draws float32 (n, 24), targets (n, 1), weights (n,), taught."""
+    """pixels uint8 (n, h, w, c), draws float32 (n, 24), weights (n,); the rest as in `Split`."""
 
     pixels: npt.NDArray[np.uint8]
     draws: Floats

@@ -36,6 +36,8 @@ class Changes:
     """auxiliary: train a head on UTKFace's five race labels for what they teach the network, and
     leave it out of the bundle; kept: keep it in the bundle, though predicting race of a person is
     no supported use and scoring writes no such column (see the model card)."""
+    gender_head: Literal["preset", "none"] = "preset"
+    """none: a network of ages alone, for labels without genders (APPA-REAL, CACD, FG-NET)."""
 
     def __post_init__(self) -> None:
         """Check the numbers.
@@ -134,8 +136,8 @@ class RunSettings:
     """Make an int8 network too, which scores twice as fast on CPUs with VNNI; it is kept if val
     shows that it answers as well."""
     cache: Annotated[str | None, "URI"] = None
-    """Folder or s3:// prefix for decoded images, which later runs with the same images and input
-    size reuse; default: below the output, removed at the end."""
+    """Folder or prefix (s3://, gs://, az://) for decoded images, which later runs with the same
+    images and input size reuse; default: below the output, removed at the end."""
     mlflow_uri: Annotated[str | None, "URI"] = None
     """MLflow tracking server or folder to log to (needs the package mlflow-skinny)."""
 
@@ -205,7 +207,7 @@ class TrainOptions:
     manifest: Annotated[str, "URI"] = ""
     """Output of jobs.ingest, or a labelled Parquet."""
     output: Annotated[str, "URI"] = ""
-    """Folder or s3:// prefix for the bundle, checkpoints, history and curves."""
+    """Folder or prefix (s3://, gs://, az://) for the bundle, checkpoints, history and curves."""
     preset: Annotated[str, "NAME"] = "seed-final"
     """Recipe to train, one of those that `list_presets` prints."""
     list_presets: bool = False
@@ -223,7 +225,9 @@ class TrainOptions:
             UsageError: it is missing.
         """
         if not getattr(self, name):
-            raise UsageError(f"`{name}` is missing: give a folder or an s3:// prefix")
+            raise UsageError(
+                f"`{name}` is missing: give a folder or a prefix (s3://, gs://, az://)"
+            )
         return storage.normalize(getattr(self, name))
 
     def recipe(self) -> Recipe:
@@ -249,7 +253,7 @@ class TrainOptions:
 
 
 def _heads(name: str, changes: Changes, base: tuple[heads.Head, ...]) -> tuple[heads.Head, ...]:
-    """The preset's heads with `age_head` and `race_head` applied."""
+    """The preset's heads with `age_head`, `race_head` and `gender_head` applied."""
     chosen = list(base)
     if changes.age_head == "groups":
         if not any(head.label == "age_years" for head in base):
@@ -260,6 +264,13 @@ def _heads(name: str, changes: Changes, base: tuple[heads.Head, ...]) -> tuple[h
         chosen = [heads.AGE_GROUPS if head.label == "age_years" else head for head in chosen]
     if changes.race_head != "preset" and not any(head.label == "race" for head in chosen):
         chosen.append(heads.RACE)
+    if changes.gender_head == "none":
+        chosen = [head for head in chosen if head.label != "gender"]
+        if not any(head.label == "age_years" for head in chosen):
+            raise UsageError(
+                f"`gender_head` none: {name} reads nothing but genders; choose a preset that reads "
+                "ages, for example facemill-photo"
+            )
     return tuple(chosen)
 
 

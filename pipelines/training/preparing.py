@@ -17,6 +17,7 @@ from pipelines.bundles.calibrating import LabelledImages
 from pipelines.bundles.opening import copy_bundle
 from pipelines.images.pixel_cache import CachedPixels, decoded, local_folder
 from pipelines.manifests import manifest
+from pipelines.manifests.conflicts import kept_rows, with_conflicts_resolved
 from pipelines.manifests.splits import SPLITS
 from pipelines.training import layout
 from pipelines.training.claim import TrainingJob
@@ -96,15 +97,15 @@ def _split(
     frame: Any = rows.to_pandas()
     usable = np.zeros(rows.num_rows, dtype=bool)
     usable[pixels.rows] = True
-    usable &= manifest.kept_rows(frame, conflicts).to_numpy()
+    usable &= kept_rows(frame, conflicts).to_numpy()
     index = np.flatnonzero(usable)
     if is_train:
         _require_a_batch(job, len(index))  # what cannot be decoded is gone
-    good = manifest.from_frame(manifest.with_conflicts_resolved(frame, conflicts)).take(
+    good = manifest.from_frame(with_conflicts_resolved(frame, conflicts)).take(
         pa.array(index, pa.int64())
     )
     targets = {
-        head.name: encode_target(head, manifest.codes(good, head.label))
+        head.name: encode_target(head, manifest.codes(good, head.label), *manifest.age_ranges(good))
         for head in job.recipe.heads
     }
     weights = example_weights(
@@ -130,11 +131,14 @@ def require_labels(job: TrainingJob, table: pa.Table) -> None:
         conflicts = job.options.learning.conflicts if split == "train" else "keep"
         rows = manifest.labelled(table, split, conflicts)
         for head in job.recipe.kept_heads:
-            if np.isnan(manifest.codes(rows, head.label)).all():
+            known = encode_target(
+                head, manifest.codes(rows, head.label), *manifest.age_ranges(rows)
+            )
+            if np.isnan(known).all():
                 raise UsageError(
                     f"no image of the {split} split has a {head.label} label, which "
                     f"{job.recipe.name} learns and {head.name} is measured by: label some, or "
-                    "choose another preset"
+                    f"choose another preset{' or `gender_head` none' * (head.label == 'gender')}"
                 )
         if split == "train":
             _require_a_batch(job, rows.num_rows)

@@ -33,7 +33,7 @@ from tests.jobs.conftest import RunJob
         (["train", "--manifest", "{tmp}/none", "--output", "{tmp}/o"],
          "error: --manifest {tmp}/none does not exist: check the path"),
         (["train", "--output", "{tmp}/o"],
-         "error: --manifest is missing: give a folder or an s3:// prefix"),
+         "error: --manifest is missing: give a folder or a prefix (s3://, gs://, az://)"),
         (["train", "--manifest", "{tmp}/empty", "--output", "{tmp}/o", "--preset", "vgg"],
          "error: unknown preset 'vgg': choose one of "),
         (["train", "--manifest", "{tmp}/empty", "--output", "{tmp}/o", "--epochs", "0"],

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from model import baselines, labels, metrics
+from model import age_ranges, baselines, labels, metrics
 
 RNG = np.random.default_rng(0)
 AGES = RNG.integers(1, 90, 400).astype(np.float32)
@@ -71,3 +71,17 @@ def test_a_bundle_s_record_says_it_and_those_of_0_1_0_cannot() -> None:
         "no better than a constant on these labels: age (MAE 20.00 years, 12.50 of always saying "
         "26)"
     )
+
+
+def test_one_answer_to_ranges_of_ages_is_no_better_than_the_most_frequent_range() -> None:
+    low = np.array([20.0, 20, 20, 70, np.nan] * 8)
+    high = np.array([29.0, 29, 29, 116, np.nan] * 8)
+    constant = baselines.with_ranges(baselines.Constants(), low, high)
+    assert (constant.age_range, constant.age_in_range) == ("20-29", 0.75)
+    collapsed = age_ranges.measure(np.full(40, 25.0), low, high)
+    assert "age range (75.0% right, 75.0% of always saying 20-29)" in baselines.no_better(
+        collapsed, constant
+    )
+    right = age_ranges.measure(np.nan_to_num(low + 3), low, high)
+    assert baselines.no_better(right, constant) == ""
+    assert baselines.with_ranges(constant, low[:3], high[:3]) == constant

@@ -61,3 +61,30 @@ def test_read_out_of_race_is_the_likeliest_class() -> None:
     columns = heads.read_out([heads.RACE], {"race": [[0.1, 0.2, 0.5, 0.1, 0.1]]})
     assert columns["race"].tolist() == [2.0]
     assert set(columns) == {"race"}
+
+
+def test_ranges_are_both_ends_for_a_distribution_and_the_middle_for_a_number() -> None:
+    nan = np.nan
+    age, low, high = [30.0, 24.5, nan, nan], [nan, 20.0, 70.0, nan], [nan, 29.0, 116.0, nan]
+    distribution = heads.Head("age", "age_years", "distribution")
+    assert np.array_equal(
+        heads.encode_target(distribution, age, low, high),
+        np.float32([[30, 30], [20, 29], [70, 116], [nan, nan]]),
+        equal_nan=True,
+    )
+    assert np.array_equal(
+        heads.encode_target(heads.AGE, age, low, high),
+        np.float32([[30], [24.5], [nan], [nan]]),
+        equal_nan=True,
+    )
+    exact = heads.encode_target(distribution, [30.0, nan], [nan, nan], [nan, nan])
+    assert exact.shape == (2, 1)  # as before there were ranges
+
+
+def test_a_class_head_learns_a_range_that_lies_in_one_class() -> None:
+    nan = np.nan
+    adience = heads.Head("g", "age_years", "classes", labels.bin_names(labels.LEVI_HASSNER))
+    age, low, high = [nan, nan, 28.5, 5.0], [60.0, 20.0, 25.0, nan], [100.0, 60.0, 32.0, nan]
+    found = heads.encode_target(adience, age, low, high).ravel().tolist()
+    assert found[::2] + found[3:] == [7, 4, 1]
+    assert np.isnan(found[1])

@@ -170,3 +170,44 @@ def test_named_scores_are_means_over_the_labelled() -> None:
 def test_scores_of_a_head_without_labels_are_zero_not_an_error() -> None:
     scores = losses.scores_from_sums((heads.AGE,), [[0.0, 0.0, 0.0]], "val")
     assert scores == {"val_loss": 0.0, "val_age_loss": 0.0, "val_age_mae": 0.0}
+
+
+def even(low: int, high: int) -> Any:
+    """A softmax whose mass lies evenly on the years from low to high: (1, 117)."""
+    mass = np.zeros((1, 117), dtype=np.float32)
+    mass[0, low : high + 1] = 1 / (high + 1 - low)
+    return mass
+
+
+def loss_of(ends: tuple[float, float], mass: Any) -> float:
+    return float(np.asarray(losses.example_losses(DISTRIBUTION, np.float32([ends]), mass))[0])
+
+
+def test_a_distribution_learns_a_range_as_mass_spread_evenly_over_it() -> None:
+    assert loss_of((20, 29), even(20, 29)) == pytest.approx(0, abs=1e-5)
+    others = [even(20, 28), even(20, 30), even(24, 24), even(25, 34), even(40, 49)]
+    found = [loss_of((20, 29), mass) for mass in others]
+    assert min(found) > 0.05
+    assert found[3] < found[4]  # nearer is better, beyond what the divergence tells
+
+
+def test_of_an_open_range_only_the_mass_outside_costs() -> None:
+    assert loss_of((70, 116), even(70, 75)) == pytest.approx(0, abs=1e-5)
+    assert loss_of((70, 116), even(90, 116)) == pytest.approx(0, abs=1e-5)
+    assert loss_of((70, 116), even(60, 79)) == pytest.approx(np.log(2) + 0.5 / 4, abs=1e-4)
+
+
+def test_exact_ages_among_ranges_cost_as_much_as_without_them() -> None:
+    output = outputs(3)["age_dist"]
+    alone = losses.example_losses(DISTRIBUTION, np.float32([[30], [np.nan], [4]]), output)
+    ends = np.float32([[30, 30], [np.nan, np.nan], [4, 4]])
+    among = losses.example_losses(DISTRIBUTION, ends, output)
+    np.testing.assert_array_equal(np.asarray(among), np.asarray(alone))
+
+
+def test_the_score_of_a_range_is_the_distance_to_it() -> None:
+    target = {"age_dist": np.float32([[20, 29], [70, 116], [np.nan, np.nan], [30, 30]])}
+    mass = np.concatenate([even(25, 25), even(64, 64), even(3, 3), even(28, 28)])
+    rows = losses.score_sums([DISTRIBUTION], target, {"age_dist": mass}, np.ones(4, np.float32))
+    _, score, count = np.asarray(rows)[0]
+    assert (score, count) == (pytest.approx(0 + 6 + 2, abs=1e-4), 3)

@@ -1,7 +1,7 @@
 """Ages as labels files write them: years, months, ranges, and ranges that a spreadsheet made dates.
 
-A manifest holds one number of years a row. A range of at most `MOST_RANGE_YEARS` is taken as its
-middle, which is then wrong by at most half of that; a wider or open one has no such number.
+A manifest holds both ends of a range, and a number of years that stands for it: its middle, if it
+is at most `SPREAD_YEARS` wide. A wider or open one has no such number.
 """
 
 import contextlib
@@ -11,10 +11,12 @@ from typing import Any
 
 import pandas as pd
 
+from model.age_ranges import SPREAD_YEARS
 from model.labels import MAX_AGE_YEARS, MIN_AGE_YEARS
 from pipelines.manifests.labels.telling import Told
 
-MOST_RANGE_YEARS = 10  # the decades and the classes of Adience and FairFace are as wide, or less
+RANGE = ("age_low_years", "age_high_years")
+COLUMNS = ("age_years", *RANGE)
 
 Range = tuple[float, float]  # inclusive, in completed years; one number twice where it is exact
 
@@ -151,47 +153,54 @@ def is_date(text: str) -> bool:
     return bool(_DAY_MONTH.fullmatch(text.strip()) or _MONTH_DAY.fullmatch(text.strip()))
 
 
-def years_of(texts: pd.Series, decimal_comma: bool = False) -> tuple[pd.Series, Told]:
-    """Ages in years, NaN where there is no certain one, and what is to be told of them.
+def years_of(texts: pd.Series, decimal_comma: bool = False) -> tuple[pd.DataFrame, Told]:
+    """Ages in years, and what is to be told of them.
 
     Args:
         texts: of the column, empty where it is.
         decimal_comma: 25,5 is 25.5: so write the languages that separate columns by semicolons.
+
+    Returns:
+        age_years, NaN where no one number is certain; age_low_years and age_high_years, the ends
+        of what is a range, else NaN; and the counts.
     """
     known = list(dict.fromkeys(texts))
     dated = dated_ranges(known)
-    years, kinds = dict[str, float](), dict[str, str]()
+    years, kinds = dict[str, tuple[float, float, float]](), dict[str, str]()
     for text in known:
         plain = re.sub(r"^(\d+),(\d+)$", r"\1.\2", text.strip()) if decimal_comma else text
         span = dated.get(text) or read_age(plain)
         years[text], kinds[text] = _years_and_kind(text, span, text in dated)
     told = Told.of(texts.map(kinds), texts, _SENTENCES)
-    return texts.map(years).astype(float), told
+    values = [years[text] for text in texts]
+    return pd.DataFrame(values, index=texts.index, columns=list(COLUMNS), dtype=float), told
 
 
-def _years_and_kind(text: str, span: Range | None, dated: bool) -> tuple[float, str]:
-    """The one number of years that stands for a range, NaN if none does, and a key of `told`."""
+def _years_and_kind(
+    text: str, span: Range | None, dated: bool
+) -> tuple[tuple[float, float, float], str]:
+    """The values of `COLUMNS`, and a key of `told`."""
     nan = float("nan")
     if not text.strip():
-        return nan, "ages_empty"
+        return (nan, nan, nan), "ages_empty"
     if span is None or not MIN_AGE_YEARS <= span[0] <= MAX_AGE_YEARS:  # nor NaN
-        return nan, "ages_illegal"
-    low, high = span[0], min(span[1], MAX_AGE_YEARS)
+        return (nan, nan, nan), "ages_illegal"
+    low, high = span[0], min(span[1], float(MAX_AGE_YEARS))
     if low == high:
-        return low, ""
-    if high - low > MOST_RANGE_YEARS:
-        return nan, "ages_of_wide_ranges"
+        return (low, nan, nan), ""
+    if high - low > SPREAD_YEARS:
+        return (nan, low, high), "ages_of_wide_ranges"
     kind = "ages_of_dates" if dated or is_date(text) else "ages_of_ranges"
-    return (low + high) / 2, kind
+    return ((low + high) / 2, low, high), kind
 
 
 _SENTENCES: Mapping[str, Any] = {
-    "ages_of_ranges": f"ages: {{count}} are ranges of at most {MOST_RANGE_YEARS} years (the first: "
-    "{first!r}), taken as their middle",
+    "ages_of_ranges": f"ages: {{count}} are ranges of at most {SPREAD_YEARS} years (the first: "
+    "{first!r}), kept as such, with their middle",
     "ages_of_dates": "ages: {count} are ranges that a spreadsheet had made dates (the first: "
-    "{first!r}), taken as the middle of day and month",
+    "{first!r}), from the lower of day and month to the higher",
     "ages_of_wide_ranges": "ages: {count} are open ranges, or wider than "
-    f"{MOST_RANGE_YEARS} years (the first: {{first!r}}), which no one number can stand for: null",
+    f"{SPREAD_YEARS} years (the first: {{first!r}}), kept as such; no one number stands for them",
     "ages_illegal": "ages: {count} are no age "
     f"from {MIN_AGE_YEARS} to {MAX_AGE_YEARS} (the first: {{first!r}}): null",
     "ages_empty": "ages: {count} are empty",

@@ -1,4 +1,4 @@
-"""Which label belongs to which file: by its name, or by a labels file's path."""
+"""Which label belongs to which file: by its name, or by the path that a labels file has."""
 
 from collections.abc import Iterator
 
@@ -6,12 +6,14 @@ import pandas as pd
 
 from model.errors import ManifestError, UsageError
 from pipelines.manifests.labels.beside import are_beside, read_beside
+from pipelines.manifests.labels.datasets import NAMES, reading
 from pipelines.manifests.labels.table import LabelRows, boxes_of, contradictory, read_labels
 from pipelines.manifests.labels.telling import Told
 from pipelines.manifests.options import IngestOptions
 from pipelines.storage.uris import BEFORE_NAME
 
 _SUFFIX = r"\.[^./]+$"
+_WITH_FOLDER = r"([^/#]+/[^/#]+)$"
 
 
 def apply_labels(rows: pd.DataFrame, options: IngestOptions) -> tuple[pd.DataFrame, Told]:
@@ -29,12 +31,7 @@ def apply_labels(rows: pd.DataFrame, options: IngestOptions) -> tuple[pd.DataFra
         UsageError: options contradict one another.
     """
     unnamed = rows["stage"] == "label"
-    choice = options.labels
-    if options.gender_codes is not None and choice in ("auto", "utkface", "none"):
-        raise UsageError(f"`gender_codes` tells of a labels file, and `labels` is {choice}")
-    if choice == "auto":
-        is_named = 2 * unnamed.sum() < len(rows[rows["stage"].isna() | unnamed])
-        choice = "utkface" if is_named else "beside" if are_beside(rows) else "none"
+    choice = _choice(rows, unnamed, options)
     if choice == "utkface":
         return rows, Told(notes=("labels: UTKFace file names",))
     rows.loc[unnamed, ["stage", "reason"]] = None
@@ -44,9 +41,42 @@ def apply_labels(rows: pd.DataFrame, options: IngestOptions) -> tuple[pd.DataFra
     if choice == "beside":
         read = read_beside(rows, options.split_column, options.codes)
         rows = rows[rows["beside"].isna()].reset_index(drop=True)  # those are no inputs
+    elif choice in NAMES:
+        read = reading.read_as(choice, rows, options.labels, options.place, options.split_column)
+        choice = f"{options.place if options.labels == 'auto' else options.labels} as {choice}"
     else:
         read = read_labels(options.labels, options.split_column, options.codes)
     return _join(rows, read, choice, options)
+
+
+def _choice(rows: pd.DataFrame, unnamed: pd.Series, options: IngestOptions) -> str:
+    """utkface, beside, none, a data set's name, or the labels file.
+
+    Raises:
+        UsageError: options contradict one another.
+    """
+    choice = options.labels
+    if options.labels_as is not None:
+        if choice in ("utkface", "beside", "none"):
+            raise UsageError(
+                f"`labels_as` {options.labels_as} and `labels` {choice} exclude each other: leave "
+                "one out, or give the data set's file of labels, or its folder, as `labels`"
+            )
+        if options.gender_codes is not None:
+            raise UsageError(
+                f"`labels_as` {options.labels_as} knows what its codes of gender mean: leave "
+                "`gender_codes` out"
+            )
+        return options.labels_as
+    if options.gender_codes is not None and choice in ("auto", "utkface", "none"):
+        raise UsageError(f"`gender_codes` tells of a labels file, and `labels` is {choice}")
+    if choice == "auto":
+        if 2 * unnamed.sum() < len(rows[rows["stage"].isna() | unnamed]):
+            return "utkface"
+        return "beside" if are_beside(rows) else reading.of_listing(rows) or "none"
+    if choice in ("utkface", "beside", "none") or options.gender_codes is not None:
+        return choice
+    return reading.of_file(choice) or choice
 
 
 def _join(
@@ -65,12 +95,13 @@ def _join(
     unused = len(label_rows) - len(found)
     notes = [f"labels: {choice}, {unused} of its {len(label_rows)} rows match no file"]
     unnamed = rows[~rows.index.isin(rows.index[found])].copy()
-    _reject(unnamed, unnamed["stage"].isna(), "the labels file does not name it")
+    _reject(unnamed, unnamed["stage"].isna(), read.unnamed)
     labelled = rows.iloc[found].reset_index(drop=True)
     for column in label_rows.columns.drop("path"):
         labelled[column] = label_rows.loc[found.index, column].to_numpy()
     labelled, more = _one_label_each(labelled, options.faces == "whole")
-    unknown = labelled["stage"].isna() & labelled["age_years"].isna() & labelled["gender"].isna()
+    known = labelled[["age_years", "age_low_years", "gender"]].notna().any(axis=1)
+    unknown = labelled["stage"].isna() & ~known
     _reject(labelled, unknown, "neither a legal age nor a gender is given")
     told = Told(notes=tuple(notes)) + read.told + more
     return pd.concat([labelled, unnamed], ignore_index=True), told
@@ -79,8 +110,8 @@ def _join(
 def _named_files(rows: pd.DataFrame, paths: pd.Series, place: str) -> pd.Series:
     """The position in `rows` of the file that each path names, -1 for none.
 
-    By URI, path below the images, base name, and these two without their suffix; first as the path
-    stands there, then less spaces around, `./` and backslashes.
+    By URI, path below the images, base name, these two without their suffix, and the name with its
+    folder; first as the path stands there, then less spaces around, `./` and backslashes.
     """
     file = pd.Series(-1, index=paths.index)
     plain = (
@@ -101,8 +132,9 @@ def _keys(uris: pd.Series, place: str) -> Iterator[pd.Series]:
     relative = uris.str.removeprefix(place).str.replace(r"^[/#]", "", regex=True)
     base = uris.str.replace(BEFORE_NAME, "", regex=True)
     stems = (names.str.replace(_SUFFIX, "", regex=True) for names in (relative, base))
+    with_folder = uris.str.extract(_WITH_FOLDER, expand=False)
     yield uris
-    for names in (relative, base, *stems):
+    for names in (relative, base, *stems, with_folder):
         yield names.mask(names.duplicated(keep=False))
 
 

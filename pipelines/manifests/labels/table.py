@@ -16,7 +16,7 @@ from pipelines.manifests.manifest import BOX
 from pipelines.storage import tables
 from pipelines.telemetry.log import note
 
-LABELS = ("age_years", "gender", "race", "split")
+LABELS = (*ages.COLUMNS, "gender", "race", "split")
 _REQUIRED = ("path", "age", "gender")
 _BOXES = (  # columns, and whether the last two are a corner
     (BOX, False),
@@ -32,14 +32,16 @@ class LabelRows:
     """What a labels file says.
 
     Attributes:
-        frame: path, age_years (NaN where there is none), gender and race (null where unknown),
-            split where it is asked for, `label_` and the columns of `manifest.BOX` where the file
+        frame: path, the columns of `ages.years_of`, gender and race (null where unknown), split
+            where it is asked for, `label_` and the columns of `manifest.BOX` where the file
             has a face's box; every row of the file.
         told: what became of its values.
+        unnamed: what is to be said of a picture that it says nothing of.
     """
 
     frame: pd.DataFrame
     told: Told
+    unnamed: str = "the labels file does not name it"
 
 
 def read_labels(
@@ -67,7 +69,7 @@ def read_labels(
     else:
         raise UsageError(
             f"`labels` {labels_uri}: give auto, utkface, none, a .csv, .tsv or .txt with a header "
-            "line, or a .parquet"
+            "line, or a .parquet; files of a data set, or their folder, need `labels_as`"
         )
     frame = frame.rename(columns=plain_names(frame.columns))
     missing = [name for name in sorted(_REQUIRED) if name not in frame]
@@ -137,7 +139,9 @@ def checked(
         name: text_tables.texts_of(frame[name]) for name in (*_REQUIRED, "race") if name in frame
     }
     result = pd.DataFrame({"path": texts["path"]})
-    result["age_years"], told = ages.years_of(texts["age"], decimal_comma)
+    years, told = ages.years_of(texts["age"], decimal_comma)
+    for name in ages.COLUMNS:
+        result[name] = years[name]
     result["gender"], more = names.genders_of(texts["gender"], gender_codes, uri)
     told += more
     result["race"] = None

@@ -298,8 +298,11 @@ def test_ranges_of_ages_are_told_in_the_manifest(few: Path, tmp_path: Path) -> N
     )
     options = IngestOptions(str(few), labels=given)
     record = write_ingested(ingest.ingest(options), options, str(tmp_path / "out"))
-    ages = read_manifest(str(tmp_path / "out")).to_pandas()["age_years"]
-    assert sorted(ages.dropna()) == [6, 8, 28.5, 54.5]
+    table = read_manifest(str(tmp_path / "out")).to_pandas()
+    assert sorted(table["age_years"].dropna()) == [6, 8, 28.5, 54.5]
+    assert sorted(table["age_low_years"].dropna()) == [3, 25, 50, 60, 71]
+    assert sorted(table["age_high_years"].dropna()) == [9, 32, 59, 116, 116]
+    assert record["labelled"] == 6
     assert record["label_values"] == {
         "ages_of_ranges": 2, "ages_of_dates": 1, "ages_of_wide_ranges": 2,
     }  # fmt: skip

@@ -256,3 +256,57 @@ def test_labels_that_nobody_would_learn_from_are_refused(
     with pytest.raises(ManifestError, match=re.escape(f"manifest {uri}: {sentence}")):
         manifest.read_manifest(uri, ["uri", "age_years", "gender", "split"])
     assert manifest.read_manifest(uri).num_rows == 6  # to score them, no label is needed
+
+
+RANGES = {
+    "age_years": [24.5, None, 30.0] * 2, "age_low_years": [20.0, 70.0, None] * 2,
+    "age_high_years": [29.0, 116.0, None] * 2,
+}  # fmt: skip
+
+
+def test_ranges_are_told_apart_from_exact_ages_and_count_as_labels() -> None:
+    table = made(rows(**RANGES, gender=None))
+    assert manifest.labelled(table, None).num_rows == 6
+    low, high = manifest.age_ranges(table)
+    assert low[:2].tolist() == [20, 70] and high[:2].tolist() == [29, 116]
+    assert np.isnan(low[2])
+    assert np.array_equal(manifest.exact_ages(table)[:3], [np.nan, np.nan, 30], equal_nan=True)
+
+
+def test_a_manifest_without_ranges_keeps_its_fingerprint_and_ranges_are_part_of_it(
+    tmp_path: Path,
+) -> None:
+    table = made(rows())
+    before = table.drop_columns(["age_low_years", "age_high_years"])
+    assert manifest.fingerprint(table) == manifest.fingerprint(before)
+    uri = f"{tmp_path}/before.parquet"
+    tables.write_table(uri, before)
+    read = manifest.read_manifest(uri, ["uri", "age_years", "gender", "split"])
+    assert manifest.fingerprint(read) == manifest.fingerprint(table)
+    assert np.isnan(manifest.age_ranges(read)[0]).all()
+    ranges = manifest.fingerprint(made(rows(**RANGES)))
+    middles = manifest.fingerprint(made(rows(age_years=RANGES["age_years"])))
+    higher = RANGES | {"age_high_years": [30.0, 116.0, None] * 2}
+    wider = manifest.fingerprint(made(rows(**higher)))
+    assert len({ranges, middles, wider}) == 3
+
+
+def test_copies_of_different_ranges_contradict_each_other_and_are_settled_as_numbers() -> None:
+    ends = {"age_low_years": [20.0, 18.0], "age_high_years": [24.0, 26.0]}
+    table = made(rows(2, content_hash="a" * 64, age_years=22.0, **ends))
+    assert table["label_conflict"].to_pylist() == [True, True]
+    settled = manifest.labelled(table, None, "mean")
+    assert settled["age_years"].to_pylist() == [22, 22]
+    assert settled["age_low_years"].null_count == 2
+
+
+@pytest.mark.parametrize(("low", "high"), [(30.0, 20.0), (30.0, None), (None, 30.0)])
+def test_a_range_that_is_none_is_refused(
+    low: float | None, high: float | None, tmp_path: Path
+) -> None:
+    uri = str(tmp_path / "own.parquet")
+    frame = rows(split="train", age_low_years=low, age_high_years=high)
+    tables.write_table(uri, pa.Table.from_pandas(frame.drop(columns=["taken_at", "offset"])))
+    message = f"manifest {uri}: an age_low_years is above its age_high_years, or one of the two is"
+    with pytest.raises(ManifestError, match=f"^{re.escape(message)} alone"):
+        manifest.read_manifest(uri, ["uri", "age_years", "gender", "split"])

@@ -77,3 +77,32 @@ def test_predictions_of_one_answer_are_measured_beside_the_constants_of_their_la
     estimates, constant = evaluation._measure(table, Reading())
     assert (constant.age_years, constant.age_mae) == (19.5, 10.0)
     assert "of always saying 19.5" in baselines.no_better(estimates, constant)
+
+
+def test_labels_that_are_ranges_are_judged_by_range_and_are_in_no_error_in_years() -> None:
+    import pandas as pd
+
+    ranges = [(20.0, 29.0), (30.0, 39.0), (70.0, 116.0), (None, None)]
+    rows = pd.DataFrame(
+        {
+            "uri": list("abcd"), "age_years": [24.5, 34.5, None, 40.0], "gender": None,
+            "age_low_years": [low for low, _ in ranges],
+            "age_high_years": [high for _, high in ranges],
+        }
+    )  # fmt: skip
+    found = predicted(("a", 0, 1, 29.3), ("b", 0, 1, 25), ("c", 0, 1, 80), ("d", 0, 1, 43))
+    table = evaluation._joined(found, to_table(rows))
+    assert table["true_age_years"].to_pylist() == [None, None, None, 40]
+    assert table["age_error_years"].to_pylist() == [None, None, None, 3]
+    assert table.filter(evaluation._has_label(table)).num_rows == 4
+    estimates, constant = evaluation._measure(table, Reading())
+    assert (constant.age_range, constant.age_in_range) == ("20-29", pytest.approx(1 / 3))
+    assert (estimates["age_mae"].value, estimates["age_mae"].images) == (3, 1)
+    assert estimates["age_in_range"].value == pytest.approx(2 / 3)
+    assert estimates["age_range_one_off"].value == 1
+    scored: Any = SimpleNamespace(record={"scored": 4, "quarantined": 0})
+    told = evaluation.Evaluation(estimates, scored, 4, 4, ranges=3)
+    bundle: Any = SimpleNamespace(name="n", id="i")
+    shown = dict(summaries.of_evaluation(told, bundle, "o")[1])
+    assert shown["age ranges"] == "3 labels, which are in no error in years"
+    assert str(shown["age in its range"]).startswith("66.67 % (")

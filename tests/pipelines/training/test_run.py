@@ -362,6 +362,10 @@ def test_heads_are_replaced_added_and_kept_as_asked() -> None:
     assert [head.name for head in kept.kept_heads] == ["gender", "age", "race"]
     with pytest.raises(UsageError, match=r"^`age_head` groups: dhomne-gender has no age head that"):
         build(TrainOptions, preset="dhomne-gender", age_head="groups").recipe()
+    alone = build(TrainOptions, preset="facemill-photo", gender_head="none").recipe()
+    assert [head.name for head in alone.heads] == ["age", "race"]
+    with pytest.raises(UsageError, match=r"^`gender_head` none: dhomne-gender reads nothing but"):
+        build(TrainOptions, preset="dhomne-gender", gender_head="none").recipe()
     with pytest.raises(UsageError, match=r"^`clip_norm` -1 must be above 0$"):
         build(TrainOptions, clip_norm=-1.0)
 

@@ -51,7 +51,7 @@ def test_whole_dates_are_ranges_only_beside_ranges_and_with_one_year() -> None:
     assert dated_ranges(["1985-03-09", "20-29"]) == {}  # and earlier ones
 
 
-def test_narrow_ranges_are_their_middle_and_the_others_are_null_all_counted() -> None:
+def test_ranges_keep_their_ends_and_narrow_ones_have_a_middle_all_counted() -> None:
     texts = [
         "50-59",
         "9-Mar",
@@ -65,20 +65,25 @@ def test_narrow_ranges_are_their_middle_and_the_others_are_null_all_counted() ->
         "8",
     ]
     years, told = years_of(pd.Series(texts))
-    assert years.fillna(-9).to_list() == [54.5, 6, 6, -9, -9, -9, -9, -9, 1, 8]
+    assert years["age_years"].fillna(-9).to_list() == [54.5, 6, 6, -9, -9, -9, -9, -9, 1, 8]
+    ends = years[["age_low_years", "age_high_years"]].fillna(-9).to_numpy().tolist()
+    assert ends == [
+        [50, 59], [3, 9], [3, 9], [71, 116], [30, 49], [-9, -9], [-9, -9], [-9, -9], [0, 2],
+        [-9, -9],
+    ]  # fmt: skip
     assert told.counts == {
         "ages_of_ranges": 2, "ages_of_dates": 2, "ages_of_wide_ranges": 2, "ages_illegal": 2,
         "ages_empty": 1,
     }  # fmt: skip
     assert told.notes[2] == (
-        "ages: 2 are open ranges, or wider than 10 years (the first: 'more than 70'), which no "
-        "one number can stand for: null"
+        "ages: 2 are open ranges, or wider than 10 years (the first: 'more than 70'), kept as "
+        "such; no one number stands for them"
     )
 
 
 def test_a_decimal_comma_is_one_where_semicolons_separate() -> None:
-    assert years_of(pd.Series(["25,5"]), decimal_comma=True)[0].to_list() == [25.5]
-    assert years_of(pd.Series(["25,5"]))[0].isna().all()
+    assert years_of(pd.Series(["25,5"]), decimal_comma=True)[0]["age_years"].to_list() == [25.5]
+    assert years_of(pd.Series(["25,5"]))[0]["age_years"].isna().all()
 
 
 def test_the_documented_examples_are_what_is_done() -> None:
@@ -88,6 +93,6 @@ def test_the_documented_examples_are_what_is_done() -> None:
     assert len(rows) > 4
     for examples, expected in rows:
         texts = re.findall(r"`([^`]*)`", examples)
-        years = years_of(pd.Series([*texts, "20-29"]))[0].iloc[:-1]
+        years = years_of(pd.Series([*texts, "20-29"]))[0]["age_years"].iloc[:-1]
         wanted = [] if expected == "null" else [float(expected)] * len(texts)
         assert years.dropna().to_list() == wanted, examples
