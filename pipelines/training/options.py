@@ -14,7 +14,7 @@ Balance = Literal["none", "age", "gender"]
 Conflicts = Literal["drop", "median", "mean", "keep"]
 
 
-_SPLITS = ("train", "val", "test")  # of splits.py, whose pandas `--help` need not wait for
+_SPLITS = ("train", "val", "test")  # those of splits.py, whose pandas options must not import
 
 
 @dataclasses.dataclass(frozen=True)
