@@ -12,6 +12,7 @@ from model.engines.making import write_float, write_int8
 from model.engines.openvino import load
 from model.runtime import import_tensorflow
 from pipelines.bundles.exporting import TOLERANCE, trial_pictures
+from pipelines.telemetry.log import note
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,5 +57,6 @@ def make_networks(
     floats = tuple(folder / name for name in FLOAT_FILES)
     if sample is None or not len(sample):
         return Networks(floats)
+    note(f"making an int8 network, quantized on {len(sample)} pictures: half a minute")
     write_int8(sample, folder)
     return Networks(floats, tuple(folder / name for name in INT8_FILES), here, len(sample))

@@ -44,6 +44,7 @@ from pipelines.storage import tables
 from pipelines.training import comparing, fold_figures
 from pipelines.training.claim import TrainingJob
 from pipelines.training.folds import CrossFitted, parts_of, train_folds
+from tests.killing import kill_family
 from tests.runs import score_options, training_job
 
 FOLDS = 3
@@ -374,15 +375,6 @@ def test_a_fold_that_has_too_little_is_named(labelled: str, tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
 
 
-def _kill_tree(driver: psutil.Process) -> None:
-    """kill -9 the driver first, then what is left of its Ray."""
-    family = driver.children(recursive=True)
-    for process in (driver, *family):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.send_signal(signal.SIGKILL)
-    psutil.wait_procs(family, timeout=20)
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_folds_killed_at_random_five_times_end_with_the_rows_of_an_undisturbed_run(
@@ -410,7 +402,7 @@ def test_folds_killed_at_random_five_times_end_with_the_rows_of_an_undisturbed_r
             driver.send_signal(signal.SIGINT)
             assert driver.wait(60) == 130
         else:
-            _kill_tree(driver)
+            kill_family(driver)
             driver.wait()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

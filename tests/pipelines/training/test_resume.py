@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import json
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from model.presets import preset
 from model.recipes import Optimizer
 from pipelines.cluster.private import CHECKPOINT_LIST
 from pipelines.training.run import train
+from tests.killing import kill_family
 from tests.runs import training_job
 
 
@@ -29,15 +29,6 @@ def _steps_done(output: Path) -> list[tuple[int, int]]:
             state = json.loads(path.read_text())
             found.append((state["epoch"], state["step"]))
     return found
-
-
-def _kill_tree(driver: psutil.Process) -> None:
-    """kill -9 the driver first, then what is left of its Ray."""
-    family = driver.children(recursive=True)
-    for process in (driver, *family):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.send_signal(signal.SIGKILL)
-    psutil.wait_procs(family, timeout=20)
 
 
 @pytest.mark.slow
@@ -60,7 +51,7 @@ def test_a_killed_driver_resumes_within_the_epoch_to_the_same_network(
         assert driver.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    _kill_tree(driver)
+    kill_family(driver)
     driver.wait()
     assert not (output / "bundle").exists()
     assert (output / "decoded").is_dir()  # and is not decoded again

@@ -1,0 +1,53 @@
+"""A run over hosts of their own: cut off, out of power, without a shared disk."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.fs
+import pytest
+
+from tests.hosts.bed import why_not
+from tests.hosts.cluster import HostCluster, hosts_with_ray
+from tests.hosts.runs import BUCKET, ScoringRun, disturbed, put_pictures, rows_of
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.s3,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(bool(why_not()), reason=why_not() or "hosts can be made"),
+]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[HostCluster]:
+    with hosts_with_ray(2) as cluster, pytest.MonkeyPatch.context() as patch:
+        for name, value in cluster.store.env().items():
+            patch.setenv(name, value)
+        pyarrow.fs.S3FileSystem(
+            endpoint_override=cluster.store.endpoint, allow_bucket_creation=True
+        ).create_dir(BUCKET)
+        yield cluster
+
+
+def test_an_output_on_a_disk_that_hosts_do_not_share_is_refused(cluster: HostCluster) -> None:
+    job = cluster.submit("jobs.score", "--images", "/tmp/faces", "--output", "/tmp/out")
+    details, logs = cluster.wait(job), cluster.logs(job)
+    assert details["driver_exit_code"] == 2, logs
+    assert "error: --" in logs
+
+
+def test_a_worker_cut_off_and_back_costs_no_row_and_doubles_none(
+    cluster: HostCluster, tmp_path: Path
+) -> None:
+    pictures = put_pictures(tmp_path / "faces", 90)
+    calm = ScoringRun(cluster, pictures, f"s3://{BUCKET}/calm")
+    calm.begin()
+    assert calm.end(0.0, None).problems == ()
+    expected = rows_of(calm.output)
+    assert len(expected) == 90
+    host = cluster.host_of[cluster.workers[0]]
+    outcome = disturbed(
+        cluster, pictures, f"s3://{BUCKET}/cut", expected, host.cut, host.heal, hold_s=40
+    )
+    assert outcome.problems == ()
+    assert outcome.submissions == 1
