@@ -29,9 +29,9 @@ class IngestOptions:
     .csv, .tsv, .txt or .parquet with columns path, age (years or ranges such as 50-59), gender
     (words; codes need `gender_codes`) and optionally race."""
     labels_as: DatasetName | None = None
-    """The data set as whose publishers have it the labels are read: from the names of the pictures
-    (agedb, afad, cacd, fg-net, morph), or from its files of labels, which lie among the images or
-    at `labels` (a file, or the folder of several). Data sets that are unmistakable need no word."""
+    """Read labels as this data set's publishers write them: in the names of the pictures (afad,
+    agedb, cacd, fg-net, morph), or in files, which lie among the pictures or at `labels` (a file,
+    or the folder of several). See docs/datasets.md."""
     gender_codes: Annotated[str | None, "CODE=GENDER,..."] = None
     """What codes in the labels file's gender column mean, such as 0=male,1=female (as UTKFace has
     it) or 0=female,1=male (as IMDB-WIKI has it)."""

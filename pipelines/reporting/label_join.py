@@ -96,9 +96,8 @@ def _read_labels(uri: str, split: str | None) -> pd.DataFrame:
     known = known.rename(columns={"age_years": "true_age", "gender": "true_gender"})
     is_range = known.pop(RANGE[0]).notna()
     if is_range.any():
-        note(
-            f"note: {is_range.sum():,} labels are ranges of ages: the report has no errors of them"
-        )
+        words = "labels are ranges of ages, of which the report has no errors in years"
+        note(f"note: {is_range.sum():,} {words}")
         known["true_age"] = known["true_age"].mask(is_range)
     if split is not None and "split" in known:
         known = known[known["split"] == split]

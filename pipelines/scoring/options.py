@@ -246,8 +246,7 @@ class EvaluateOptions:
     labels: str = "auto"
     """With images: where their labels are, as jobs.ingest has it."""
     labels_as: DatasetName | None = None
-    """With images: the data set as whose publishers have it the labels are read, as jobs.ingest
-    has it."""
+    """With images: read labels as this data set's publishers write them, as jobs.ingest does."""
     faces: Literal["auto", "find", "whole"] = "auto"
     """find: faces are found anew, as scoring does, and labels joined to them by the rule of
     jobs.ingest; whole: each picture is one aligned face; auto: as the manifest has them."""

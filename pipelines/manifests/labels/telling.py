@@ -1,6 +1,7 @@
 """What reading a labels file has to tell: nothing becomes null without a count."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping
 
 import pandas as pd
@@ -31,5 +32,7 @@ class Told:
         return cls(counts, tuple(notes))
 
     def __add__(self, other: "Told") -> "Told":
-        """Both."""
-        return Told({**self.counts, **other.counts}, (*self.notes, *other.notes))
+        """Both: counts of one kind are added up."""
+        counts = Counter(self.counts)
+        counts.update(other.counts)
+        return Told(dict(counts), (*self.notes, *other.notes))

@@ -283,3 +283,20 @@ def test_pages_fit_in_a_browser_without_a_complaint(
                 assert len(seen["png"]) > 20_000
                 if keep:
                     Path(keep, f"{page.stem}-{width}-{scheme}.png").write_bytes(seen["png"])
+
+
+def test_labels_that_are_ranges_are_in_no_error_in_years(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = random_predictions(0, 3)
+    uris = [f"/faces/{number}.jpg" for number in range(3)]
+    write_predictions(tmp_path, made.set_column(0, made.schema.field("uri"), pa.array(uris)))
+    (tmp_path / "labels.csv").write_text(
+        "path,age,gender\n0.jpg,20-29,male\n1.jpg,30,female\n2.jpg,60+,\n"
+    )
+    source = prediction_files.find_predictions(str(tmp_path))
+    rows = label_join.join_labels(source, str(tmp_path / "labels.csv")).rows.set_index("uri")
+    assert rows["true_age"].dropna().to_dict() == {"/faces/1.jpg": 30.0}
+    assert sorted(rows["true_gender"]) == ["female", "male"]
+    expected = "note: 2 labels are ranges of ages, of which the report has no errors in years"
+    assert expected in capsys.readouterr().err

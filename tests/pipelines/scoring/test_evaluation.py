@@ -8,9 +8,11 @@ import pytest
 
 from model import baselines
 from model.calibration import Reading
+from model.errors import UsageError
 from pipelines.manifests.manifest import to_table
 from pipelines.predictions.schemas import PREDICTIONS_SCHEMA
 from pipelines.scoring import evaluation, summaries
+from pipelines.scoring.options import EvaluateOptions
 
 
 def predicted(*faces: tuple[str, float, float, float]) -> pa.Table:
@@ -106,3 +108,18 @@ def test_labels_that_are_ranges_are_judged_by_range_and_are_in_no_error_in_years
     shown = dict(summaries.of_evaluation(told, bundle, "o")[1])
     assert shown["age ranges"] == "3 labels, which are in no error in years"
     assert str(shown["age in its range"]).startswith("66.67 % (")
+
+
+def test_labels_go_with_images_as_an_ingest_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def ingest(options: Any) -> Any:
+        asked.append(options)
+        return SimpleNamespace(table=manifest(("a", 30, None)))
+
+    monkeypatch.setattr(evaluation, "ingest", ingest)
+    options = EvaluateOptions(images="/x", output="/o", labels="/y.csv", labels_as="fairface")
+    assert evaluation.labelled_rows(options).table.num_rows == 1
+    assert (asked[0].place, asked[0].labels, asked[0].labels_as) == ("/x", "/y.csv", "fairface")
+    with pytest.raises(UsageError, match=r"^`labels` and `labels_as` go with `images`"):
+        EvaluateOptions(manifest="/m", output="/o", labels_as="fairface").scoring()

@@ -38,7 +38,7 @@ _SENTENCES = {
 DATASET = InFiles(
     "LAGENDA",
     "lagenda_test_annotation.csv",
-    re.compile(r"lagenda\w*\.csv", re.IGNORECASE),
+    re.compile(r"lagenda[\w.-]*\.csv", re.IGNORECASE),
     (*_COLUMNS, "person_x0", "person_y0", "person_x1", "person_y1"),
     _read,
 )

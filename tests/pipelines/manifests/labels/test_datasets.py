@@ -336,6 +336,15 @@ def test_imdb_wiki_s_dates_codes_and_scores(tmp_path: Path) -> None:
     assert not {*BOX} & {*crops}
 
 
+def test_what_two_files_leave_out_is_added_up(tmp_path: Path) -> None:
+    images = pictures(tmp_path / "imdb_crop", [row[0] for row in IMDB])
+    imdb(images / "imdb.mat", "imdb", IMDB)
+    imdb(images / "wiki.mat", "wiki", IMDB[4:])
+    values = ingested(images).label_values
+    assert values["pictures_of_nobody"] == values["pictures_of_several_people"] == 2
+    assert values["rows_repeated"] == 1
+
+
 def test_imdb_wiki_s_boxes_begin_at_one_in_its_photographs(tmp_path: Path) -> None:
     images = pictures(tmp_path / "wiki", [IMDB[0][0]])
     imdb(tmp_path / "wiki.mat", "wiki", IMDB)
