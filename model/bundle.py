@@ -1,7 +1,8 @@
 """The bundle, the folder that scoring loads: `bundle.json` describes what `network.keras` holds.
 
 Loading never unpickles and never runs code from the bundle: Keras safe mode is on, Lambda layers
-are refused, every file's hash is checked. `read_bundle` needs no TensorFlow.
+are refused, every file's hash is checked, and the record's own (model/seal.py). `read_bundle` needs
+no TensorFlow.
 """
 
 import dataclasses
@@ -20,11 +21,12 @@ from model.errors import BundleError
 from model.heads import Head
 from model.pictures import PREPROCESSING_VERSION
 from model.preprocessing import InputSpec
+from model.seal import CARD, is_sealed, require_own_card, require_sealed, sealed
 
 if TYPE_CHECKING:
     import keras
 
-BUNDLE_VERSION = 1
+BUNDLE_VERSION = 2  # 1, of release 0.1.0, has no seal
 NETWORK_FILE = "network.keras"
 RECORD_FILE = "bundle.json"
 FLOAT_FILES = ("openvino.xml", "openvino.bin")  # for OpenVINO: see model/engines
@@ -120,7 +122,7 @@ def write_bundle(
     }
     record = json.loads(json.dumps(record, default=str))
     record = {"bundle_id": _identity(record), **record}
-    (folder / RECORD_FILE).write_text(json.dumps(record, indent=2) + "\n")
+    (folder / RECORD_FILE).write_bytes(sealed(record))
     return read_bundle(folder)
 
 
@@ -141,10 +143,12 @@ def with_details(
         data = path.read_bytes()
         (folder / path.name).write_bytes(data)
         sums[path.name] = hashlib.sha256(data).hexdigest()
-    record = {**bundle.record, **details, "files": sums}
+    version = {"bundle_version": BUNDLE_VERSION}
+    record = {**bundle.record, **version, **details, "files": sums}
+    record.pop(CARD, None)  # it describes the other
     record = json.loads(json.dumps(record, default=str))
     record["bundle_id"] = _identity(record)
-    (folder / RECORD_FILE).write_text(json.dumps(record, indent=2) + "\n")
+    (folder / RECORD_FILE).write_bytes(sealed(record))
     return read_bundle(folder)
 
 
@@ -190,7 +194,8 @@ def read_bundle(folder: str | Path) -> Bundle:
     """
     folder = Path(folder)
     try:
-        record = json.loads((folder / RECORD_FILE).read_text())
+        data = (folder / RECORD_FILE).read_bytes()
+        record = json.loads(data)
         version = int(record["bundle_version"])
         files = {NETWORK_FILE: "", **dict(record["files"])}
         bundle_id = str(record["bundle_id"])
@@ -204,6 +209,9 @@ def read_bundle(folder: str | Path) -> Bundle:
     strange = set(stored) - {"hash", *(field.name for field in dataclasses.fields(InputSpec))}
     if version > BUNDLE_VERSION or stored.get("version", 0) > PREPROCESSING_VERSION or strange:
         raise BundleError(f"{folder} was written by a newer facemill: update this checkout")
+    if version > 1 or is_sealed(record):
+        require_sealed(data, folder / RECORD_FILE)
+        require_own_card(record, folder)
     for name, expected in files.items():
         path = folder / name
         if Path(name).name != name or not path.is_file():

@@ -1,12 +1,14 @@
 """Where bundles come from: a local folder, an s3:// prefix, or those shipped with the checkout."""
 
 import atexit
+import contextlib
 import shutil
 import tempfile
 from pathlib import Path
 
 from model.bundle import RECORD_FILE, Bundle, read_bundle
 from model.errors import BundleError
+from model.seal import CARD
 from pipelines import storage
 from pipelines.storage import tables
 
@@ -37,6 +39,10 @@ def open_bundle(uri: str | None) -> Bundle:
         record = tables.read_json(storage.join(uri, RECORD_FILE))
         for name in [RECORD_FILE, *record.get("files", {})]:
             (folder / Path(name).name).write_bytes(storage.read_bytes(storage.join(uri, name)))
+        for name in record.get(CARD) or {}:
+            with contextlib.suppress(FileNotFoundError):
+                data = storage.read_bytes(storage.join(uri, name))
+                (folder / Path(name).name).write_bytes(data)
     except FileNotFoundError as error:
         raise BundleError(f"{uri} is no bundle: {error}") from None
     except ValueError as error:
@@ -45,9 +51,10 @@ def open_bundle(uri: str | None) -> Bundle:
 
 
 def copy_bundle(bundle: Bundle, uri: str) -> None:
-    """Write a bundle's files below `uri`, its record last; nothing happens if they are there."""
+    """Write a bundle's files below `uri`, with its card, its record last; nothing happens if they are there."""
     record_uri = storage.join(uri, RECORD_FILE)
     if storage.exists(record_uri):
         return
-    for name in (*bundle.record["files"], RECORD_FILE):
+    card = [name for name in bundle.record.get(CARD) or () if (bundle.folder / name).is_file()]
+    for name in (*bundle.record["files"], *card, RECORD_FILE):
         storage.write_bytes(storage.join(uri, name), (bundle.folder / name).read_bytes())

@@ -80,7 +80,7 @@ def grow(
         # First of all: what says "finished" must never outlive a file that it counts.
         for marker in (layout.RUN, layout.DATASET_RECORD):
             storage.delete(layout.path(output, marker))
-    if drop_deleted:
+    if drop_deleted and deleted:
         storage.delete_tree(layout.path(output, layout.DATASET))
     for index, table in known.updated(replaced, drop_deleted):
         storage.delete(layout.shard(output, layout.PREDICTIONS, index))
