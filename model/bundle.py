@@ -1,8 +1,7 @@
 """The bundle, the folder that scoring loads: `bundle.json` describes what `network.keras` holds.
 
-Loading never unpickles and never runs code from the bundle: Keras safe mode is on, Lambda layers
-are refused, every file's hash is checked, and the record's own (model/seal.py). `read_bundle` needs
-no TensorFlow.
+Loading never unpickles nor runs code from the bundle: Keras safe mode is on, Lambda layers are
+refused, the hash of every file and of the record is checked. `read_bundle` needs no TensorFlow.
 """
 
 import dataclasses
@@ -10,6 +9,7 @@ import hashlib
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -36,6 +36,11 @@ _SAFE_MODULES = frozenset(
 )
 _CODE_CLASSES = frozenset(["Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "function"])
 WEIGHTS_MEMBER = "model.weights.h5"
+_MOST_CONFIG_BYTES = 64 << 20  # the largest preset's has 300 KB
+# What zipfile and json raise of damaged bytes: also of a place outside of the file (OSError), a
+# password (RuntimeError), another method of packing (NotImplementedError).
+_DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, LookupError, ValueError,
+           RuntimeError, NotImplementedError, OverflowError)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,7 +209,7 @@ def read_bundle(folder: str | Path) -> Bundle:
         raise BundleError(
             f"{folder} is no bundle: it has no {RECORD_FILE}. Give the folder that jobs.train wrote"
         ) from None
-    except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise BundleError(f"{folder / RECORD_FILE} is damaged ({error}): copy it again") from None
     strange = set(stored) - {"hash", *(field.name for field in dataclasses.fields(InputSpec))}
     if version > BUNDLE_VERSION or stored.get("version", 0) > PREPROCESSING_VERSION or strange:
@@ -220,12 +225,32 @@ def read_bundle(folder: str | Path) -> Bundle:
             raise BundleError(f"{path} is not the file that was written (SHA-256): copy it again")
     if _identity(record) != bundle_id:
         raise BundleError(f"{folder / RECORD_FILE} was changed after it was written: copy it again")
-    stored_hash = stored.pop("hash")
-    spec = InputSpec.from_json(stored)
+    try:
+        stored_hash = stored.pop("hash")
+        spec = InputSpec.from_json(stored)
+        heads = tuple(_head_from_json(head) for head in record["heads"])
+        name = str(record["name"])
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise BundleError(f"{folder / RECORD_FILE} is damaged ({error}): copy it again") from None
     if spec.hash != stored_hash:
         raise BundleError(f"{folder}: this facemill preprocesses otherwise than the bundle expects")
-    heads = tuple(_head_from_json(head) for head in record["heads"])
-    return Bundle(bundle_id, str(record["name"]), spec, heads, record, folder)
+    return Bundle(bundle_id, name, spec, heads, record, folder)
+
+
+def read_architecture(bundle: Bundle) -> Any:
+    """What the network's archive says of its layers, as JSON.
+
+    Raises:
+        BundleError: it is no such archive, or a damaged one.
+    """
+    path = bundle.folder / NETWORK_FILE
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.getinfo("config.json").file_size > _MOST_CONFIG_BYTES:
+                raise ValueError("its config.json is larger than any network's")
+            return json.loads(archive.read("config.json"))
+    except _DAMAGE as error:
+        raise BundleError(f"{path} is no Keras archive ({error}): copy the bundle again") from None
 
 
 def _refuse_code(bundle: Bundle) -> None:
@@ -234,12 +259,7 @@ def _refuse_code(bundle: Bundle) -> None:
     Keras's safe mode refuses Lambda layers too, but by itself: it has had holes (CVE-2025-1550).
     """
     path = bundle.folder / NETWORK_FILE
-    try:
-        with zipfile.ZipFile(path) as archive:
-            config = json.loads(archive.read("config.json"))
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise BundleError(f"{path} is no Keras archive ({error}): copy the bundle again") from None
-    waiting: list[Any] = [config]
+    waiting: list[Any] = [read_architecture(bundle)]
     while waiting:
         item = waiting.pop()
         if isinstance(item, list):

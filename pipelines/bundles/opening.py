@@ -2,15 +2,16 @@
 
 import atexit
 import contextlib
+import json
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from model.bundle import RECORD_FILE, Bundle, read_bundle
 from model.errors import BundleError
 from model.seal import CARD
 from pipelines import storage
-from pipelines.storage import tables
 
 SHIPPED = Path(__file__).parents[2] / "bundles"
 DEFAULT_ORDER = ("facemill-photo", "facemill-utkface", "seed-final")  # the newest shipped one first
@@ -36,8 +37,10 @@ def open_bundle(uri: str | None) -> Bundle:
     folder = Path(tempfile.mkdtemp(prefix="facemill-bundle-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     try:
-        record = tables.read_json(storage.join(uri, RECORD_FILE))
-        for name in [RECORD_FILE, *record.get("files", {})]:
+        data = storage.read_bytes(storage.join(uri, RECORD_FILE))
+        (folder / RECORD_FILE).write_bytes(data)
+        record: Any = json.loads(data)
+        for name in dict(record["files"]):
             (folder / Path(name).name).write_bytes(storage.read_bytes(storage.join(uri, name)))
         for name in record.get(CARD) or {}:
             with contextlib.suppress(FileNotFoundError):
@@ -45,7 +48,7 @@ def open_bundle(uri: str | None) -> Bundle:
                 (folder / Path(name).name).write_bytes(data)
     except FileNotFoundError as error:
         raise BundleError(f"{uri} is no bundle: {error}") from None
-    except ValueError as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise BundleError(f"{uri}/{RECORD_FILE} is damaged ({error}): copy it again") from None
     return read_bundle(folder)
 

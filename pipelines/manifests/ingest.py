@@ -224,7 +224,7 @@ def write_ingested(result: Ingested, options: IngestOptions, output: str) -> dic
     require_own(options, output)
     storage.delete(marker)
     record = {
-        "format": 1, "run_id": run_id(), **result.counts, "options": options.identity(),
+        "format": layout.FORMAT, "run_id": run_id(), **result.counts, "options": options.identity(),
         "notes": list(result.notes),
     }  # fmt: skip
     with phase("write"):

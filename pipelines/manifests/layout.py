@@ -14,6 +14,7 @@ from model.errors import ManifestError
 from pipelines import storage
 from pipelines.storage import tables
 
+FORMAT = 1  # of the record
 FOLDER, REJECTS, RECORD = "manifest", "rejects", "manifest.json"
 
 
@@ -47,11 +48,14 @@ def _output_of(uri: str) -> tuple[str, dict[str, Any] | None]:
 
     Raises:
         ManifestError: it is not finished.
+        StorageError: its record is damaged, or a newer facemill wrote it.
     """
     above, _, name = uri.rpartition("/")
     for output in (uri, above) if name == FOLDER else (uri,):
+        record_uri = storage.join(output, RECORD)
         with contextlib.suppress(FileNotFoundError):
-            return output, tables.read_json(storage.join(output, RECORD))
+            record = tables.read_json(record_uri)
+            return output, dict(tables.require_known(record_uri, record, FORMAT))
         if storage.exists(part(output, REJECTS, 0)):
             raise _unfinished(output)
     return uri, None

@@ -1,0 +1,71 @@
+"""Hostile bytes by the hundred thousand: `python -m benchmarks.fuzz --cases 200000`.
+
+Runs tests/fuzzing.py over all of its targets, changes every byte of a bundle, one at a time, and
+writes docs/benchmarks/fuzz.md. `--most-s 3600` ends it after an hour, and the table says how far it
+came.
+"""
+
+import argparse
+import collections
+import os
+import platform
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.bundle_fuzz import changed_bytes
+from tests.fuzzing import all_cases
+from tests.test_fuzzing import small_bundle
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks" / "fuzz.md"
+MENDED = Path(__file__).parents[1] / "docs" / "benchmarks" / "fuzz-mended.md"
+HEAD = """# Hostile bytes
+
+`python -m benchmarks.fuzz`. Files of every kind that strangers control are mutated by a seed:
+bits, bytes, lengths, cuts, repeats, splices, odd words. They are read by the product's own code
+in a forked child. It may succeed or raise one of facemill's own errors. Findings are: any other
+error, a crash, 5 s of computing, 3 GiB more of memory, a program that is started.
+
+"""
+
+
+def main() -> None:
+    """Run and write the document."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cases", type=int, default=200_000)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--most-s", type=float, default=1e9)
+    options = parser.parse_args()
+    lines = list[dict[str, Any]]()
+    for line in all_cases(options.cases, options.first, options.most_s):
+        lines.append(line)
+        kinds = collections.Counter(f["what"].strip().splitlines()[-1][:200] for f in line["found"])
+        print(
+            line["target"], line["cases"], line["seconds"], len(line["found"]), *kinds, flush=True
+        )
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = small_bundle(Path(folder) / "bundle")
+        tried, accepted = changed_bytes(bundle.folder, every=1, most=20_000)
+        shutil.rmtree(bundle.folder)
+    rows = ["| target | cases | s | cases/s | found |", "|---|---:|---:|---:|---:|"]
+    rows += [
+        f"| {line['target']} | {line['cases']:,} | {line['seconds']:.0f} "
+        f"| {line['cases'] / max(line['seconds'], 0.1):,.0f} | {len(line['found'])} |"
+        for line in lines
+    ]
+    whole = sum(line["cases"] for line in lines)
+    rows.append(f"| all | {whole:,} | {sum(line['seconds'] for line in lines):,.0f} | | |")
+    machine = f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, {platform.machine()}."
+    sealed = (
+        f"Bytes of a sealed bundle changed one at a time: {tried:,} in "
+        f"{time.monotonic() - began:.0f} s, of which {len(accepted)} were not refused."
+    )
+    text = "\n".join(rows)
+    DOCUMENT.write_text(f"{HEAD}{machine}\n\n{text}\n\n{sealed}\n\n{MENDED.read_text()}")
+
+
+if __name__ == "__main__":
+    main()
