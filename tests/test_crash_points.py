@@ -23,7 +23,7 @@ def stopped(*arguments: str) -> list[dict[str, object]]:
 
 
 def test_a_sample_of_all_jobs_is_continued_to_the_very_same_files() -> None:
-    told = stopped("--store", "local", "--every", "61")
+    told = stopped("--store", "local", "--every", "97")
     assert len({tally["job"] for tally in told}) >= 14
     assert all(tally["cases"] for tally in told)
 

@@ -42,7 +42,7 @@ def list_zip(uri: str) -> Iterator[FileEntry]:
             ) from None
         for member in members:
             name = member.filename
-            if member.is_dir() or is_hidden(name):
+            if not name or name.endswith("/") or is_hidden(name):
                 continue
             if hash(name) in seen:
                 name = f"{name}@{member.header_offset}"
