@@ -1,7 +1,7 @@
 """`python -m tests.crash_points`: prints a line of JSON a job, with what went wrong.
 
---every 5 takes each fifth case, --store local|s3, --only PART of a job's name, --pairs 20 adds so
-many pairs of deaths a job, drawn at random.
+--every 5 takes each fifth case, --store local|s3, --only PART,PART of jobs' names, --pairs 20 adds
+so many pairs of deaths a job, drawn at random.
 """
 
 import argparse
@@ -31,7 +31,7 @@ def tallies(
         memory = stack.enter_context(serve_memory()) if "s3" in stores else None
         for store in stores:
             for case in cases.CASES:
-                if only not in case.name:
+                if not any(part in case.name for part in only.split(",")):
                     continue
                 place = Path(tempfile.mkdtemp(prefix="facemill-crash-", dir=_fast_folder()))
                 try:
