@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow.dataset as ds
 
 from pipelines.storage import writes
@@ -45,6 +44,8 @@ class Reader:
         files = list(Path(self.output, "predictions").glob("*.parquet"))
         if not files:
             return set()
+        import duckdb  # in the child alone: at its end it complains of what it leaks
+
         with duckdb.connect(config={"threads": 1}) as connection:
             rows = connection.execute(
                 "select uri, coalesce(face, -1), count(*) from read_parquet(?) group by all",
