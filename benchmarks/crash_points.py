@@ -56,14 +56,17 @@ def told(arguments: list[str]) -> list[dict[str, Any]]:
 
 def table(lines: list[dict[str, Any]]) -> str:
     """Job by job."""
-    rows = ["| job | store | writes | cases | differences | s |", "|---|---|---:|---:|---:|---:|"]
+    rows = [
+        "| job | store | writes | points | tried | differences | s |",
+        "|---|---|---:|---:|---:|---:|---:|",
+    ]
     rows += [
-        f"| {line['job']} | {line['where']} | {line['writes']} | {line['cases']:,} "
-        f"| {line['wrong']} | {line['seconds']:.0f} |"
+        f"| {line['job']} | {line['where']} | {line['writes']} | {line['possible']} "
+        f"| {line['cases']} | {line['wrong']} | {line['seconds']:.0f} |"
         for line in lines
     ]
     cases, wrong = (sum(line[name] for line in lines) for name in ("cases", "wrong"))
-    return "\n".join([*rows, f"| all | | | {cases:,} | {wrong} | |"])
+    return "\n".join([*rows, f"| all | | | | {cases:,} | {wrong} | |"])
 
 
 def main() -> None:

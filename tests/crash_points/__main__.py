@@ -56,8 +56,9 @@ def _tally(
     made = child(lambda: cases.prepare_inputs(place))
     assert made.code == 0, made.said
     trial = Trial(case, place, store)
-    tally = Tally(case.name, "s3" if store else "local", trial.writes)
-    chosen = [(point,) for point in points_of(trial)][::every]
+    every_point = list(points_of(trial))
+    tally = Tally(case.name, "s3" if store else "local", trial.writes, len(every_point))
+    chosen = [(point,) for point in every_point[::every]]
     drawn = random.Random(case.name)
     kinds = ("kill_before", "kill_after") if store else DEATHS
     chosen += [

@@ -280,11 +280,12 @@ def points_of(trial: Trial) -> Iterator[Point]:
 
 @dataclasses.dataclass
 class Tally:
-    """What came of a job's cases."""
+    """What came of a job's cases, of so many that are possible; pairs come on top."""
 
     job: str
     where: str
     writes: int
+    possible: int
     cases: int = 0
     seconds: float = 0.0
     problems: list[str] = dataclasses.field(default_factory=list[str])
