@@ -12,7 +12,7 @@ SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 MAKE_VENV = test -x .venv/bin/python || { $(PYTHON) -c 'import sys; (3, 11) <= sys.version_info[:2] <= (3, 13) or sys.exit( \
     "facemill needs Python 3.11 to 3.13, as TensorFlow does: make PYTHON=python3.13 ...")' && $(PYTHON) -m venv .venv; }
 
-.PHONY: help setup demo test test-slow cluster-test coverage check bench lock clean
+.PHONY: sbom help setup demo test test-slow cluster-test coverage check bench lock clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -56,6 +56,9 @@ bench: setup  ## every benchmark in benchmarks/ but search, which trains for hou
 	    name=$${file##*/}; test $$name != search.py || continue; echo "== benchmarks.$${name%.py}"; \
 	    $(BIN)/python -m benchmarks.$${name%.py}; \
 	done
+
+sbom: setup  ## sbom.json: what requirements.lock installs, as a bill of materials (CycloneDX)
+	@$(UV) tool run --quiet --from cyclonedx-bom==7.5.0 cyclonedx-py requirements requirements.lock -o sbom.json
 
 # uv may be there without the rest: a lock that cannot be installed must still be mendable.
 $(UV):

@@ -38,7 +38,8 @@ def run(
 ) -> None:
     """Parse `argv` into options and run `job`; the process ends with its exit code.
 
-    0 is success, 2 a user's error (one sentence, no traceback), 1 a failure, 130 an interrupt.
+    0 is success, 2 a user's error (one sentence, no traceback), 1 a failure, of a disk or a store
+    too, 130 an interrupt.
     """
     quiet_libraries()
     module = sys.modules[job.__module__]
@@ -58,6 +59,11 @@ def run(
         raise SystemExit(2) from None
     except FacemillError as error:
         print(f"failed: {words(str(error))}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except OSError as error:
+        # A full disk, a store that is gone: no fault of the code, so no traceback.
+        text = "what has been written is whole; once that is mended, give the same command again"
+        print(f"failed: {words(str(error))}: {text}", file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         print("interrupted: the same command continues where it stopped", file=sys.stderr)

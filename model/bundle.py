@@ -1,7 +1,7 @@
 """The bundle, the folder that scoring loads: `bundle.json` describes what `network.keras` holds.
 
-Loading never unpickles and never runs code from the bundle: Keras safe mode is on, Lambda layers
-are refused, every file's hash is checked. `read_bundle` needs no TensorFlow.
+Loading never unpickles nor runs code from the bundle: Keras safe mode is on, Lambda layers are
+refused, the hash of every file and of the record is checked. `read_bundle` needs no TensorFlow.
 """
 
 import dataclasses
@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,11 +21,12 @@ from model.errors import BundleError
 from model.heads import Head
 from model.pictures import PREPROCESSING_VERSION
 from model.preprocessing import InputSpec
+from model.seal import CARD, is_sealed, require_own_card, require_sealed, sealed
 
 if TYPE_CHECKING:
     import keras
 
-BUNDLE_VERSION = 1
+BUNDLE_VERSION = 2  # 1, of release 0.1.0, has no seal
 NETWORK_FILE = "network.keras"
 RECORD_FILE = "bundle.json"
 FLOAT_FILES = ("openvino.xml", "openvino.bin")  # for OpenVINO: see model/engines
@@ -34,6 +36,11 @@ _SAFE_MODULES = frozenset(
 )
 _CODE_CLASSES = frozenset(["Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "function"])
 WEIGHTS_MEMBER = "model.weights.h5"
+_MOST_CONFIG_BYTES = 64 << 20  # the largest preset's has 300 KB
+# What zipfile and json raise of damaged bytes: also of a place outside of the file (OSError), a
+# password (RuntimeError), another method of packing (NotImplementedError).
+_DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, LookupError, ValueError,
+           RuntimeError, NotImplementedError, OverflowError)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +127,7 @@ def write_bundle(
     }
     record = json.loads(json.dumps(record, default=str))
     record = {"bundle_id": _identity(record), **record}
-    (folder / RECORD_FILE).write_text(json.dumps(record, indent=2) + "\n")
+    (folder / RECORD_FILE).write_bytes(sealed(record))
     return read_bundle(folder)
 
 
@@ -141,10 +148,12 @@ def with_details(
         data = path.read_bytes()
         (folder / path.name).write_bytes(data)
         sums[path.name] = hashlib.sha256(data).hexdigest()
-    record = {**bundle.record, **details, "files": sums}
+    version = {"bundle_version": BUNDLE_VERSION}
+    record = {**bundle.record, **version, **details, "files": sums}
+    record.pop(CARD, None)  # it describes the other
     record = json.loads(json.dumps(record, default=str))
     record["bundle_id"] = _identity(record)
-    (folder / RECORD_FILE).write_text(json.dumps(record, indent=2) + "\n")
+    (folder / RECORD_FILE).write_bytes(sealed(record))
     return read_bundle(folder)
 
 
@@ -190,7 +199,8 @@ def read_bundle(folder: str | Path) -> Bundle:
     """
     folder = Path(folder)
     try:
-        record = json.loads((folder / RECORD_FILE).read_text())
+        data = (folder / RECORD_FILE).read_bytes()
+        record = json.loads(data)
         version = int(record["bundle_version"])
         files = {NETWORK_FILE: "", **dict(record["files"])}
         bundle_id = str(record["bundle_id"])
@@ -199,11 +209,14 @@ def read_bundle(folder: str | Path) -> Bundle:
         raise BundleError(
             f"{folder} is no bundle: it has no {RECORD_FILE}. Give the folder that jobs.train wrote"
         ) from None
-    except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise BundleError(f"{folder / RECORD_FILE} is damaged ({error}): copy it again") from None
     strange = set(stored) - {"hash", *(field.name for field in dataclasses.fields(InputSpec))}
     if version > BUNDLE_VERSION or stored.get("version", 0) > PREPROCESSING_VERSION or strange:
         raise BundleError(f"{folder} was written by a newer facemill: update this checkout")
+    if version > 1 or is_sealed(record):
+        require_sealed(data, folder / RECORD_FILE)
+        require_own_card(record, folder)
     for name, expected in files.items():
         path = folder / name
         if Path(name).name != name or not path.is_file():
@@ -212,12 +225,32 @@ def read_bundle(folder: str | Path) -> Bundle:
             raise BundleError(f"{path} is not the file that was written (SHA-256): copy it again")
     if _identity(record) != bundle_id:
         raise BundleError(f"{folder / RECORD_FILE} was changed after it was written: copy it again")
-    stored_hash = stored.pop("hash")
-    spec = InputSpec.from_json(stored)
+    try:
+        stored_hash = stored.pop("hash")
+        spec = InputSpec.from_json(stored)
+        heads = tuple(_head_from_json(head) for head in record["heads"])
+        name = str(record["name"])
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise BundleError(f"{folder / RECORD_FILE} is damaged ({error}): copy it again") from None
     if spec.hash != stored_hash:
         raise BundleError(f"{folder}: this facemill preprocesses otherwise than the bundle expects")
-    heads = tuple(_head_from_json(head) for head in record["heads"])
-    return Bundle(bundle_id, str(record["name"]), spec, heads, record, folder)
+    return Bundle(bundle_id, name, spec, heads, record, folder)
+
+
+def read_architecture(bundle: Bundle) -> Any:
+    """What the network's archive says of its layers, as JSON.
+
+    Raises:
+        BundleError: it is no such archive, or a damaged one.
+    """
+    path = bundle.folder / NETWORK_FILE
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.getinfo("config.json").file_size > _MOST_CONFIG_BYTES:
+                raise ValueError("its config.json is larger than any network's")
+            return json.loads(archive.read("config.json"))
+    except _DAMAGE as error:
+        raise BundleError(f"{path} is no Keras archive ({error}): copy the bundle again") from None
 
 
 def _refuse_code(bundle: Bundle) -> None:
@@ -226,12 +259,7 @@ def _refuse_code(bundle: Bundle) -> None:
     Keras's safe mode refuses Lambda layers too, but by itself: it has had holes (CVE-2025-1550).
     """
     path = bundle.folder / NETWORK_FILE
-    try:
-        with zipfile.ZipFile(path) as archive:
-            config = json.loads(archive.read("config.json"))
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise BundleError(f"{path} is no Keras archive ({error}): copy the bundle again") from None
-    waiting: list[Any] = [config]
+    waiting: list[Any] = [read_architecture(bundle)]
     while waiting:
         item = waiting.pop()
         if isinstance(item, list):

@@ -1,11 +1,10 @@
 """The layers of a bundle's network and their connections, read without TensorFlow."""
 
 import dataclasses
-import json
-import zipfile
 from typing import Any
 
-from model.bundle import NETWORK_FILE, Bundle
+from model.bundle import NETWORK_FILE, Bundle, read_architecture
+from model.errors import BundleError
 
 _SIZES = ("filters", "units", "pool_size", "rate", "batch_shape")  # what a layer calls its size
 
@@ -25,18 +24,25 @@ class Layer:
 
 
 def layers_of(bundle: Bundle) -> list[Layer]:
-    """Every layer of the network, sources before those that take them."""
-    with zipfile.ZipFile(bundle.folder / NETWORK_FILE) as archive:
-        config = json.loads(archive.read("config.json"))
-    return [
-        Layer(
-            layer["name"],
-            layer["class_name"],
-            _size(layer["config"]),
-            tuple(dict.fromkeys(_sources(layer.get("inbound_nodes", [])))),
-        )
-        for layer in config["config"]["layers"]
-    ]
+    """Every layer of the network, sources before those that take them.
+
+    Raises:
+        BundleError: the network's archive is damaged.
+    """
+    config = read_architecture(bundle)
+    try:
+        return [
+            Layer(
+                layer["name"],
+                layer["class_name"],
+                _size(layer["config"]),
+                tuple(dict.fromkeys(_sources(layer.get("inbound_nodes", [])))),
+            )
+            for layer in config["config"]["layers"]
+        ]
+    except (LookupError, TypeError, AttributeError, RecursionError) as error:
+        path = bundle.folder / NETWORK_FILE
+        raise BundleError(f"{path} describes no layers ({error}): copy it again") from None
 
 
 def _size(settings: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from model.bundle import Bundle
 from model.errors import StorageError
@@ -17,6 +18,7 @@ from pipelines.cluster import session
 from pipelines.predictions import schemas
 from pipelines.predictions.dataset import Partitioning, write_dataset
 from tests.audit import audit
+from tests.licences import DOCUMENT, locked
 from tests.runs import finished_run
 
 ROOT = Path(__file__).parents[1]
@@ -172,3 +174,29 @@ def test_the_training_role_may_ask_what_ray_train_asks_of_a_bucket() -> None:
     policy = json.loads((ROOT / "deploy" / "iam" / "train.json").read_text())
     free = [s for s in policy["Statement"] if "Condition" not in s]
     assert any(s["Action"] == "s3:GetBucketLocation" for s in free)
+
+
+def pods(document: object) -> list[dict[str, object]]:
+    """Every specification of a pod in a Kubernetes manifest."""
+    if isinstance(document, list):
+        return [pod for item in document for pod in pods(item)]
+    if not isinstance(document, dict):
+        return []
+    inner = [pod for value in document.values() for pod in pods(value)]
+    return [document, *inner] if "containers" in document else inner
+
+
+@pytest.mark.parametrize("name", ["raycluster.yaml", "rayjob.yaml"])
+def test_no_container_runs_as_root(name: str) -> None:
+    text = (ROOT / "deploy" / "kuberay" / name).read_text()
+    found = pods(list(yaml.safe_load_all(text)))
+    assert len(found) >= 3
+    assert all(pod["securityContext"] == {"runAsNonRoot": True} for pod in found)
+    last = (ROOT / "deploy" / "kuberay" / "Dockerfile").read_text().splitlines()[-1]
+    assert last == "USER 1000"
+
+
+def test_the_licence_of_every_locked_package_is_listed() -> None:
+    listed = DOCUMENT.read_text()
+    missing = [n for n, version in locked().items() if f"| {n} | {version} |" not in listed]
+    assert missing == []

@@ -1,14 +1,17 @@
 """Where bundles come from: a local folder, a prefix of a store, or those shipped with the checkout."""
 
 import atexit
+import contextlib
+import json
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from model.bundle import RECORD_FILE, Bundle, read_bundle
 from model.errors import BundleError
+from model.seal import CARD
 from pipelines import storage
-from pipelines.storage import tables
 
 SHIPPED = Path(__file__).parents[2] / "bundles"
 DEFAULT_ORDER = ("facemill-photo", "facemill-utkface", "seed-final")  # the newest shipped one first
@@ -34,20 +37,27 @@ def open_bundle(uri: str | None) -> Bundle:
     folder = Path(tempfile.mkdtemp(prefix="facemill-bundle-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     try:
-        record = tables.read_json(storage.join(uri, RECORD_FILE))
-        for name in [RECORD_FILE, *record.get("files", {})]:
+        data = storage.read_bytes(storage.join(uri, RECORD_FILE))
+        (folder / RECORD_FILE).write_bytes(data)
+        record: Any = json.loads(data)
+        for name in dict(record["files"]):
             (folder / Path(name).name).write_bytes(storage.read_bytes(storage.join(uri, name)))
+        for name in record.get(CARD) or {}:
+            with contextlib.suppress(FileNotFoundError):
+                data = storage.read_bytes(storage.join(uri, name))
+                (folder / Path(name).name).write_bytes(data)
     except FileNotFoundError as error:
         raise BundleError(f"{uri} is no bundle: {error}") from None
-    except ValueError as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise BundleError(f"{uri}/{RECORD_FILE} is damaged ({error}): copy it again") from None
     return read_bundle(folder)
 
 
 def copy_bundle(bundle: Bundle, uri: str) -> None:
-    """Write a bundle's files below `uri`, its record last; nothing happens if they are there."""
+    """Write a bundle's files below `uri`, with its card, its record last; nothing happens if they are there."""
     record_uri = storage.join(uri, RECORD_FILE)
     if storage.exists(record_uri):
         return
-    for name in (*bundle.record["files"], RECORD_FILE):
+    card = [name for name in bundle.record.get(CARD) or () if (bundle.folder / name).is_file()]
+    for name in (*bundle.record["files"], *card, RECORD_FILE):
         storage.write_bytes(storage.join(uri, name), (bundle.folder / name).read_bytes())

@@ -15,7 +15,7 @@ from pipelines import storage
 from pipelines.cluster.errors import plain_errors
 from pipelines.images.decoding import guarded_in_task
 from pipelines.images.guarded_decoder import DECODER, TIMEOUT_S
-from pipelines.manifests import faces, manifest, splits
+from pipelines.manifests import faces, layout, manifest, splits
 from pipelines.manifests.labels import utkface
 from pipelines.manifests.labels.beside import is_label_file
 from pipelines.manifests.labels.joining import apply_labels
@@ -210,7 +210,7 @@ def require_own(options: IngestOptions, output: str) -> None:
         UsageError: it holds a manifest of other images or options.
     """
     Claim(
-        output, manifest.RECORD, "manifest", options.identity(), under="options", advice=""
+        output, layout.RECORD, "manifest", options.identity(), under="options", advice=""
     ).require_own()
 
 
@@ -220,20 +220,21 @@ def write_ingested(result: Ingested, options: IngestOptions, output: str) -> dic
     Raises:
         UsageError: the output holds a manifest of other images or options.
     """
-    marker = storage.join(output, manifest.RECORD)
+    marker = storage.join(output, layout.RECORD)
     require_own(options, output)
     storage.delete(marker)
     record = {
-        "format": 1, "run_id": run_id(), **result.counts, "options": options.identity(),
+        "format": layout.FORMAT, "run_id": run_id(), **result.counts, "options": options.identity(),
         "notes": list(result.notes),
     }  # fmt: skip
     with phase("write"):
-        for kind, table in ((manifest.FOLDER, result.table), (manifest.REJECTS, result.rejects)):
+        # Rejects first: with a part of each and no record, a reader knows that this is not done.
+        for kind, table in ((layout.REJECTS, result.rejects), (layout.FOLDER, result.table)):
             for old in tables.list_parquet(storage.join(output, kind)):
                 storage.delete(old)
-            for part, start in enumerate(range(0, max(table.num_rows, 1), _PART_ROWS)):
-                uri = storage.join(output, kind, f"part-{part:05d}.parquet")
-                tables.write_table(uri, table.slice(start, _PART_ROWS))
+            for number, start in enumerate(range(0, max(table.num_rows, 1), _PART_ROWS)):
+                rows = table.slice(start, _PART_ROWS)
+                tables.write_table(layout.part(output, kind, number), rows)
         tables.write_json(marker, record)
     return record
 

@@ -14,11 +14,10 @@ from model.errors import ManifestError
 from pipelines import storage
 from pipelines.manifests.conflicts import ConflictRule, kept_rows, with_conflicts_resolved
 from pipelines.manifests.labels.ages import RANGE
+from pipelines.manifests.layout import read_parquet
 from pipelines.manifests.splits import SPLITS
 from pipelines.storage import tables
 
-# What lies in an output of jobs.ingest; the record is written last.
-FOLDER, REJECTS, RECORD = "manifest", "rejects", "manifest.json"
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 _DICTIONARY = pa.dictionary(pa.int8(), pa.string())
 
@@ -145,12 +144,6 @@ def fingerprint(table: pa.Table) -> str:
     return hashlib.sha256(np.sort(hashes).tobytes()).hexdigest()[:16]
 
 
-def parquet_of(uri: str) -> str:
-    """The Parquet file or folder of a manifest, which may be an output of `jobs.ingest`."""
-    is_output = not uri.endswith(".parquet") and storage.exists(storage.join(uri, RECORD))
-    return storage.join(uri, FOLDER) if is_output else uri
-
-
 def read_manifest(uri: str, columns: Sequence[str] = ("uri",)) -> pa.Table:
     """A manifest written by `jobs.ingest`, or any Parquet with at least `columns`.
 
@@ -163,12 +156,11 @@ def read_manifest(uri: str, columns: Sequence[str] = ("uri",)) -> pa.Table:
 
     Raises:
         ManifestError: a column is missing or of another kind, there is no row, or a label that is
-            asked for is not legal.
+            asked for is not legal; `jobs.ingest` is not done with it.
     """
     uri = storage.normalize(uri)
     storage.require_readable(uri, "manifest")
-    uri = parquet_of(uri)
-    table = tables.read_table(uri)
+    uri, table = read_parquet(uri)
     missing = [name for name in columns if name not in table.column_names]
     if missing:
         raise ManifestError(

@@ -140,10 +140,11 @@ def write_dataset(output: str, partitioning: Partitioning) -> dict[str, Any]:
             lease.check()
         files = writer.close()
         progress.close()
-    if sum(file["rows"] for file in files.values()) != rows:
-        raise FacemillError(f"{output}/dataset has not the {rows:,} rows of {layout.RUN}")
-    record = {**wanted, "files": files}
-    tables.write_json(marker, record)
+        if sum(file["rows"] for file in files.values()) != rows:
+            raise FacemillError(f"{output}/dataset has not the {rows:,} rows of {layout.RUN}")
+        record = {**wanted, "files": files}
+        lease.confirm()  # else it might say of a successor's files that they are whole
+        tables.write_json(marker, record)
     return record
 
 

@@ -66,12 +66,17 @@ class FrozenInputs:
 
 def load_frozen(output: str) -> FrozenInputs | None:
     """The frozen inputs of an output, or None if freezing never finished."""
+    uri = layout.path(output, layout.FROZEN)
     try:
-        record = tables.read_json(layout.path(output, layout.FROZEN))
+        record = tables.read_json(uri)
     except FileNotFoundError:
         return None
-    rows = tuple(record["rows"])
-    return FrozenInputs(output, rows, tuple(record.get("sha256", [""] * len(rows))))
+    with tables.record_read(uri):
+        rows = tuple(map(int, record["rows"]))
+        sums = tuple(map(str, record.get("sha256", [""] * len(rows))))
+        if len(sums) != len(rows) or sum(rows) != record["total"]:
+            raise ValueError(f"{len(rows)} shards of {record['total']} inputs, {len(sums)} hashes")
+        return FrozenInputs(output, rows, sums)
 
 
 def freeze(output: str, parts: Iterable[pa.Table], fixed_rows: int | None = None) -> FrozenInputs:

@@ -24,6 +24,7 @@ from pipelines.storage.fetching import read_ahead
 # files beside pictures.
 WITHOUT_A_FACE, OTHER_FILE = f"find: {NO_FACE}", f"list: {NO_IMAGE_NAME}"
 NO_FAILURES = (WITHOUT_A_FACE, OTHER_FILE)
+RUN_FORMAT = 2  # of run.json
 _NOTE_LEFT_OUT = "facemill.faces_left_out"
 _READERS = 8  # shards read at once to describe what an earlier run committed
 
@@ -66,13 +67,15 @@ class ShardRecord:
             for k in ("predictions", "quarantine")
         }
         sums = {kind: hashlib.sha256(content).hexdigest() for kind, content in data.items()}
-        bad = pq.read_table(io.BytesIO(data["quarantine"]), columns=["stage", "error"])
-        file = pq.ParquetFile(io.BytesIO(data["predictions"]))
-        rows = file.metadata.num_rows
-        scored = rows
-        if "face" in file.schema_arrow.names:  # of a picture's faces the first stands for it
-            faces: Any = file.read(["face"])["face"]
-            scored = int((faces.fill_null(0).to_numpy() == 0).sum())
+        bad_uri, good_uri = (layout.shard(output, k, index) for k in ("quarantine", "predictions"))
+        bad = tables.decode_table(bad_uri, data["quarantine"], ["stage", "error"])
+        with tables.damage_told(good_uri):
+            file = pq.ParquetFile(io.BytesIO(data["predictions"]))
+            rows = file.metadata.num_rows
+            scored = rows
+            if "face" in file.schema_arrow.names:  # of a picture's faces the first stands for it
+                faces: Any = file.read(["face"])["face"]
+                scored = int((faces.fill_null(0).to_numpy() == 0).sum())
         notes: Mapping[bytes, bytes] = file.metadata.metadata or {}
         return cls(
             index,
@@ -122,7 +125,7 @@ def write_run(
     """
     files, totals = _added_up(output, frozen, records)
     run: dict[str, Any] = {
-        "format": 2,
+        "format": RUN_FORMAT,
         **job,
         "inputs": frozen.total,
         **totals,

@@ -8,7 +8,6 @@ import collections
 import dataclasses
 import hashlib
 import io
-import json
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -21,8 +20,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from model.bundle import RECORD_FILE
+from model.errors import StorageError
 from pipelines import storage
 from pipelines.predictions import frozen_inputs, layout
+from pipelines.predictions.run_record import RUN_FORMAT
 from pipelines.predictions.uri_hashes import HASH, Column, hash_strings
 from pipelines.storage import tables
 from pipelines.storage.fetching import read_ahead
@@ -113,11 +114,27 @@ def _shortened(problems: list[str]) -> tuple[str, ...]:
 
 
 def _read_run(output: str) -> dict[str, Any] | None:
+    """run.json, in which all that is compared is of its kind; None if the run is not finished.
+
+    Raises:
+        StorageError: it is damaged.
+    """
+    uri = layout.path(output, layout.RUN)
     try:
-        run = tables.read_json(layout.path(output, layout.RUN))
+        run = tables.read_json(uri)
     except FileNotFoundError:
         return None
-    return run if "files" in run else None
+    tables.require_known(uri, run, RUN_FORMAT)
+    if "files" not in run:
+        return None
+    with tables.record_read(uri):
+        files = {
+            str(name): {"rows": int(file["rows"]), "sha256": str(file["sha256"])}
+            for name, file in run["files"].items()
+        }
+        names = ("inputs", "scored", "quarantined", *(("rows",) if "rows" in run else ()))
+        counts = {name: int(run[name]) for name in names}
+        return {**run, **counts, "files": files, "bundle_id": str(run["bundle_id"])}
 
 
 def _listing_problems(output: str, run: dict[str, Any]) -> Iterator[str]:
@@ -135,7 +152,7 @@ def _job_problems(output: str, run: dict[str, Any]) -> Iterator[str]:
     for name in (layout.JOB, f"{layout.BUNDLE}/{RECORD_FILE}"):
         try:
             other = tables.read_json(storage.join(output, name)).get("bundle_id")
-        except (FileNotFoundError, json.JSONDecodeError):
+        except (FileNotFoundError, StorageError):
             yield f"{name} is missing or damaged"
             continue
         if other != run["bundle_id"]:
@@ -157,17 +174,20 @@ def _check_shard(
         uris[kind], counts[kind] = pa.chunked_array([], pa.string()), 0
         try:
             data = storage.read_bytes(storage.join(output, name))
-            file = pq.ParquetFile(io.BytesIO(data))
-            table = file.read([n for n in _COLUMNS[kind] if n in file.schema_arrow.names])
         except FileNotFoundError:
             problems.append(f"{name} is missing")
             continue
-        except (pa.ArrowInvalid, OSError) as error:
+        except OSError as error:
             problems.append(f"{name} cannot be read: {str(error).splitlines()[0]}")
             continue
-        uris[kind], counts[kind] = table["uri"], table.num_rows
         if hashlib.sha256(data).hexdigest() != sha256:
             problems.append(f"{name} is not the file that was committed (SHA-256)")
+        try:
+            table = _decoded(name, data)
+        except StorageError as error:
+            problems.append(str(error))
+            continue
+        uris[kind], counts[kind] = table["uri"], table.num_rows
         if table.num_rows != count:
             problems.append(f"{name} has {table.num_rows:,} rows, {count:,} were committed")
         if kind == "predictions":
@@ -183,6 +203,25 @@ def _check_shard(
     if not wanted.equals(got):
         problems.append(_difference(index, wanted, got))
     return _Checked(both, counts, problems)
+
+
+def _decoded(name: str, data: bytes) -> pa.Table:
+    """The columns of a file that are looked at.
+
+    Raises:
+        StorageError: it is damaged, or they are of another kind.
+    """
+    kind = name.partition("/")[0]
+    with tables.damage_told(name):
+        names = pq.read_schema(io.BytesIO(data)).names
+    table = tables.decode_table(name, data, [n for n in _COLUMNS[kind] if n in names])
+    with tables.damage_told(name):
+        if "uri" not in names:
+            raise pa.ArrowInvalid("it has no column uri")
+        wanted = {"uri": pa.string(), "bundle_id": pa.string(), "face": pa.int32(),
+                  "faces": pa.int32()}  # fmt: skip
+        schema = pa.schema([(n, wanted[n]) for n in table.column_names])
+        return table.cast(schema)
 
 
 def _pictures(table: pa.Table, name: str, problems: list[str]) -> Column:

@@ -7,8 +7,10 @@ from typing import Any
 
 from model.bundle import Bundle
 from model.layer_graph import Layer, layers_of
+from model.seal import CARD_FILES
 from pipelines import storage
 from pipelines.bundles import calibrating
+from pipelines.bundles.cards import is_at, put_card
 from pipelines.figures.curves import curves
 from pipelines.figures.network import layer_graph
 from pipelines.reporting import page, sections
@@ -70,15 +72,13 @@ def write_card(bundle: Bundle, folder: str, figures: Mapping[str, Any] | None = 
         title=title, subtitle=subtitle, tiles=_tiles(bundle), warnings=[], sections=card_sections,
         made_at=time.strftime("%Y-%m-%d", time.gmtime()),
     )  # fmt: skip
-    written: list[str] = []
-    for name, text in (
-        ("MODEL_CARD.md", _markdown(title, subtitle, card_sections)),
-        ("MODEL_CARD.html", html),
-    ):
-        uri = storage.join(folder, name)
-        storage.write_bytes(uri, text.encode())
-        written.append(uri)
-    return written
+    texts = (_markdown(title, subtitle, card_sections), html)
+    files = {name: text.encode() for name, text in zip(CARD_FILES, texts, strict=True)}
+    if is_at(bundle, folder):
+        return put_card(bundle, folder, files)
+    for name, data in files.items():
+        storage.write_bytes(storage.join(folder, name), data)
+    return [storage.join(folder, name) for name in files]
 
 
 def _markdown(title: str, subtitle: str, card_sections: Sequence[Section]) -> str:

@@ -131,7 +131,8 @@ def _compute(options: ScoreOptions, bundle: Bundle, before: Mapping[str, Any]) -
         raise UsageError("`engine` openvino computes on cores: leave `use_gpu` out, or the engine")
     engine, precision = asked.engine, asked.precision
     if before:
-        earlier = Compute.of(before)
+        with tables.record_read(layout.path(options.place, layout.JOB)):
+            earlier = Compute.of(before)
         engine = earlier.engine if engine == "auto" else engine
         precision = earlier.precision if precision == "auto" else precision
         if earlier == Compute(engine, precision):
@@ -157,11 +158,12 @@ def require_able(job: ScoringJob) -> None:
 
 
 def _record(output: str) -> dict[str, Any]:
-    """job.json, or nothing."""
-    try:
-        return tables.read_json(layout.path(output, layout.JOB))
-    except FileNotFoundError:
-        return {}
+    """job.json, or nothing.
+
+    Raises:
+        StorageError: it is damaged, or a newer facemill wrote it.
+    """
+    return Claim(output, layout.JOB, "run", {}).record() or {}
 
 
 def _claim(job: ScoringJob) -> Claim:

@@ -9,14 +9,12 @@ bytes an input.
 
 import dataclasses
 import hashlib
-import io
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipelines import storage
 from pipelines.predictions import frozen_inputs, layout
@@ -80,7 +78,7 @@ def grow(
         # First of all: what says "finished" must never outlive a file that it counts.
         for marker in (layout.RUN, layout.DATASET_RECORD):
             storage.delete(layout.path(output, marker))
-    if drop_deleted:
+    if drop_deleted and deleted:
         storage.delete_tree(layout.path(output, layout.DATASET))
     for index, table in known.updated(replaced, drop_deleted):
         storage.delete(layout.shard(output, layout.PREDICTIONS, index))
@@ -137,9 +135,10 @@ class _Known:
         self.nothing = frozen_inputs.NOTHING
         hashes, states = [np.empty(0, HASH)], [np.empty(0, np.uint64)]
         for index in range(len(frozen.rows)):
-            data = storage.read_bytes(layout.shard(frozen.output, layout.INPUTS, index))
+            uri = layout.shard(frozen.output, layout.INPUTS, index)
+            data = storage.read_bytes(uri)
             self.sha256.append(hashlib.sha256(data).hexdigest())
-            table = pq.read_table(io.BytesIO(data))
+            table = tables.decode_table(uri, data)
             self.rows.append(table.num_rows)
             self.nothing = table.slice(0, 0)
             hashes.append(hash_strings(table["uri"]))

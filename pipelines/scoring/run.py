@@ -96,12 +96,15 @@ def _score(job: ScoringJob, lease: Lease, started: float) -> Scored:
     skipped = sum(frozen.rows[index] for index in committed if index < len(frozen.rows))
     marker = layout.path(output, layout.RUN)
     if not pending and storage.exists(marker):
+        retrying.finish(output)  # its driver may have died between the two
         return Scored(tables.read_json(marker), skipped, time.monotonic() - started, grown)
     storage.delete(marker)
     copy_bundle(job.bundle, layout.path(output, layout.BUNDLE))
     with phase("score") as facts:
         facts["skipped"], facts["shards"] = skipped, len(pending)
         records = _run_with_retries(job.settings, frozen, pending, lease)
+    # A worker that died right after its commit has left its count; nothing is pending any more.
+    storage.delete_tree(layout.path(output, layout.ATTEMPTS))
     seconds = time.monotonic() - started
     with phase("record") as facts:
         record = write_run(output, job.lineage(), frozen, records, seconds, lease.confirm)

@@ -16,7 +16,7 @@ import numpy as np
 import ray
 
 from model.engines.choosing import abilities, lacks
-from model.errors import FacemillError
+from model.errors import FacemillError, StorageError
 from model.predictor import Predictor
 from model.runtime import has_gpu
 from pipelines import storage
@@ -55,7 +55,7 @@ class Attempts:
         """Count one more; returns how often the shard was begun before."""
         try:
             before = int(tables.read_json(self.uri)["begun"])
-        except (FileNotFoundError, ValueError, KeyError):
+        except (FileNotFoundError, StorageError, ValueError, TypeError, KeyError):
             before = 0
         # After the last one the count starts anew, so that a person's next run may try again.
         tables.write_json(self.uri, {"begun": 1 if before >= MAX_ATTEMPTS else before + 1})

@@ -21,6 +21,7 @@ class Claim:
         before: the value that a key has in records that lack it.
         under: key of the record below which the identity stands; '' for the record itself.
         advice: what else to do where another run is there.
+        newest: `format` of the file that is known.
     """
 
     output: str
@@ -30,13 +31,21 @@ class Claim:
     before: Mapping[str, Any] = dataclasses.field(default_factory=dict[str, Any])
     under: str = ""
     advice: str = "repeat the arguments of that run to resume it"
+    newest: int = 1
 
     def record(self) -> dict[str, Any] | None:
-        """What the file says, or None if the output is free."""
+        """What the file says, or None if the output is free.
+
+        Raises:
+            StorageError: it is damaged, or a newer facemill wrote it.
+        """
         try:
-            return tables.read_json(storage.join(self.output, self.file))
+            uri = storage.join(self.output, self.file)
+            record = tables.read_json(uri)
         except FileNotFoundError:
             return None
+        tables.require_known(uri, record, self.newest)
+        return record
 
     def differences(self) -> list[str]:
         """`recipe.epochs was 12, is 3` for whatever the run in the output did otherwise."""

@@ -27,7 +27,7 @@ def read(uri: str, offset: int | None, length: int | None) -> bytes:
                 return file.read()
             file.seek(offset)
             return file.read(length)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(f"{uri} does not exist") from None
 
 

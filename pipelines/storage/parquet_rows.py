@@ -36,7 +36,7 @@ def open_parquet(uri: str) -> Generator[pq.ParquetFile]:
     with as_os_errors(uri), storage.open_reader(uri) as reader:
         try:
             file = pq.ParquetFile(reader, buffer_size=_BUFFER, pre_buffer=False)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeError) as error:
             if isinstance(error, FileNotFoundError) or getattr(error, "errno", None):
                 raise  # the store's, not the decoder's
             raise StorageError(f"{uri} is not a whole Parquet file: {error}") from None
@@ -123,7 +123,7 @@ class ForwardRows:
                 value = self._value(row)
             except FileNotFoundError:
                 raise
-            except (pa.ArrowException, OSError) as error:
+            except (pa.ArrowException, OSError, UnicodeError) as error:
                 if getattr(error, "errno", None) is not None:  # the disk's, not the decoder's
                     raise
                 self.damage = str(error).partition("\n")[0]

@@ -1,9 +1,10 @@
 """Parquet in and out of a URI: whole files, bytes built in memory, put at once."""
 
+import contextlib
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -58,12 +59,41 @@ def read_table(uri: str, columns: list[str] | None = None) -> pa.Table:
     tables: list[pa.Table] = []
     for one in uris:
         try:
-            tables.append(pq.read_table(io.BytesIO(storage.read_bytes(one)), columns=columns))
-        except pa.ArrowInvalid as error:
-            raise StorageError(f"{one} is not a whole Parquet file: {error}") from None
+            data = storage.read_bytes(one)
         except FileNotFoundError as error:
             raise StorageError(str(error)) from None
-    return pa.concat_tables(tables, promote_options="permissive")
+        tables.append(decode_table(one, data, columns))
+    try:
+        return pa.concat_tables(tables, promote_options="permissive")
+    except pa.ArrowException as error:
+        raise StorageError(f"{uri} holds files of different columns: {error}") from None
+
+
+def decode_table(uri: str, data: bytes, columns: list[str] | None = None) -> pa.Table:
+    """The table of a Parquet file's bytes; `uri` is for messages.
+
+    Raises:
+        StorageError: they are damaged.
+    """
+    with damage_told(uri):
+        table = pq.read_table(io.BytesIO(data), columns=columns)
+        table.validate(full=True)  # text that is none, an index beyond its dictionary
+        return table
+
+
+@contextlib.contextmanager
+def damage_told(uri: str) -> Generator[None]:
+    """Say of bytes that are in memory already, and no Parquet, which file they are.
+
+    Raises:
+        StorageError: in place of pyarrow's many errors; of which OSError is one, though no store
+            has failed.
+    """
+    try:
+        yield
+    except (pa.ArrowException, OSError, UnicodeError, OverflowError) as error:
+        first = (str(error).splitlines() or [""])[0][:200]
+        raise StorageError(f"{uri} is not a whole Parquet file: {first}") from None
 
 
 def list_parquet(uri: str) -> list[str]:
@@ -77,8 +107,52 @@ def read_json(uri: str) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: it is not there.
+        StorageError: it is damaged.
     """
-    return json.loads(storage.read_bytes(uri))
+    data = storage.read_bytes(uri)
+    try:
+        record: Any = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise StorageError(f"{uri} is damaged ({str(error)[:200]}): copy it again") from None
+    if not isinstance(record, dict):
+        raise StorageError(f"{uri} is damaged (no JSON object): copy it again")
+    return record  # pyright: ignore[reportUnknownVariableType]
+
+
+def require_known(uri: str, record: Mapping[str, Any], newest: int) -> Mapping[str, Any]:
+    """The record, unless its `format` is newer than what this facemill writes.
+
+    Args:
+        uri: for the message.
+        record: a JSON object that facemill wrote; without a format it is of the first.
+        newest: format that is known.
+
+    Raises:
+        StorageError: it is newer.
+    """
+    found = record.get("format", 1)
+    if not isinstance(found, int) or found > newest:
+        raise StorageError(
+            f"{uri} was written by a newer facemill (format {found!r}, known are 1 to {newest}): "
+            "update this checkout"
+        )
+    return record
+
+
+@contextlib.contextmanager
+def record_read(uri: str) -> Generator[None]:
+    """Say of a JSON object that lacks a key, or has another kind of value there, which file it is.
+
+    Raises:
+        StorageError: in place of KeyError, TypeError, ValueError and AttributeError.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        text = f"{type(error).__name__}: {str(error)[:200]}"
+        raise StorageError(
+            f"{uri} does not say what it must ({text}): it is damaged, or not facemill's"
+        ) from None
 
 
 def write_json(uri: str, data: Mapping[str, Any]) -> None:

@@ -3,10 +3,11 @@
 Source: APPNOTE.TXT 6.3.10 of PKWARE, sections 4.3.7 (local header) and 4.4.
 """
 
+import io
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from model.errors import StorageError
 from pipelines import storage
@@ -34,19 +35,31 @@ def list_zip(uri: str) -> Iterator[FileEntry]:
     with as_os_errors(uri), storage.open_reader(uri) as file:
         try:
             members = zipfile.ZipFile(file).infolist()
-        except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
+            _require_inside(members, file.seek(0, io.SEEK_END))
+        except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
             raise StorageError(
                 f"{uri} is no whole .zip ({error}): copy it again, or repack it with zip -r"
             ) from None
         for member in members:
             name = member.filename
-            if member.is_dir() or is_hidden(name):
+            if not name or name.endswith("/") or is_hidden(name):
                 continue
             if hash(name) in seen:
                 name = f"{name}@{member.header_offset}"
             seen.add(hash(name))
             etag = f"{member.CRC:08x}-{member.file_size:x}"
             yield FileEntry(f"{uri}#{name}", member.file_size, etag, member.header_offset)
+
+
+def _require_inside(members: Sequence[zipfile.ZipInfo], size: int) -> None:
+    """Check that every member begins in the file.
+
+    Raises:
+        BadZipFile: one does not.
+    """
+    for member in members:
+        if not 0 <= member.header_offset < size:
+            raise zipfile.BadZipFile("its directory names a place outside of it")
 
 
 def read_zip_member(uri: str, member_uri: str, offset: int, size: int) -> bytes:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from model.errors import TrainingError
+
 Arrays = list[npt.NDArray[Any]]
 
 
@@ -84,8 +86,20 @@ def unpacked(data: bytes) -> Arrays:
 
 
 def load_state(folder: str | Path) -> TrainState:
-    """The state of a checkpoint."""
-    return TrainState(**json.loads((Path(folder) / "state.json").read_text()))
+    """The state of a checkpoint.
+
+    Raises:
+        ValueError: its file is damaged.
+        TrainingError: a newer facemill wrote it.
+    """
+    state: dict[str, Any] = json.loads((Path(folder) / "state.json").read_text())
+    strange = sorted(set(state) - {field.name for field in dataclasses.fields(TrainState)})
+    if strange:
+        raise TrainingError(
+            f"checkpoint {folder} was written by a newer facemill (it says {', '.join(strange)}): "
+            "update this checkout, or choose another `output`"
+        )
+    return TrainState(**state)
 
 
 def load_arrays(folder: str | Path, name: str) -> Arrays:

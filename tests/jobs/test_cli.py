@@ -119,3 +119,17 @@ def test_fields_in_errors_become_flags_and_other_words_stay() -> None:
     assert (
         cli.rendered(text, Options) == "`output` /x: give --shard-rows, or `python -m jobs.score`"
     )
+
+
+def test_a_full_disk_is_told_in_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    def full(options: Options) -> None:
+        raise OSError(28, "No space left on device", "/out/run.json")
+
+    with pytest.raises(SystemExit) as stop:
+        cli.run(Options, full, [])
+    assert stop.value.code == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said == (
+        "failed: [Errno 28] No space left on device: '/out/run.json': what has been written is "
+        "whole; once that is mended, give the same command again"
+    )

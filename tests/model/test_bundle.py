@@ -21,6 +21,7 @@ from model.errors import BundleError
 from model.networks import build_network
 from model.preprocessing import InputSpec
 from model.recipes import PlainStack
+from model.seal import sealed
 
 ROOT = Path(__file__).parents[2]
 SPEC = InputSpec(16, 16, "grey")
@@ -52,9 +53,10 @@ def refused(folder: Path, message: str, load: Callable[[Path], Any] = read_bundl
 
 
 def edit(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    """Change the record and seal it anew."""
     record = json.loads((folder / "bundle.json").read_text())
     change(record)
-    (folder / "bundle.json").write_text(json.dumps(record))
+    (folder / "bundle.json").write_bytes(sealed(record))
 
 
 def test_round_trip_gives_identical_outputs(tmp_path: Path) -> None:
@@ -164,7 +166,7 @@ def test_preprocessing_of_a_newer_facemill_is_refused(tmp_path: Path, change: An
 
 def test_newer_version_is_refused(tmp_path: Path) -> None:
     saved(tmp_path)
-    edit(tmp_path, lambda record: record.update(bundle_version=2))
+    edit(tmp_path, lambda record: record.update(bundle_version=3))
     refused(tmp_path, f"{tmp_path} was written by a newer facemill: update this checkout")
 
 
@@ -176,7 +178,7 @@ def forge(folder: Path) -> Bundle:
     record = json.loads((folder / "bundle.json").read_text())
     record["files"]["network.keras"] = hashlib.sha256(path.read_bytes()).hexdigest()
     record["bundle_id"] = bundle._identity(record)  # pyright: ignore[reportPrivateUsage]
-    (folder / "bundle.json").write_text(json.dumps(record))
+    (folder / "bundle.json").write_bytes(sealed(record))
     return read_bundle(folder)
 
 

@@ -135,7 +135,7 @@ def _said(extension: str, text: str) -> dict[str, str]:
     if kind == "json":
         try:
             values = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
         if not isinstance(values, dict):
             return {}

@@ -5,7 +5,6 @@ files in the destination bucket and the columns in them.
 """
 
 import dataclasses
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute
 
-from model.errors import ManifestError
+from model.errors import ManifestError, StorageError
 from pipelines import storage
 from pipelines.storage import tables
 
@@ -54,7 +53,7 @@ def is_inventory(uri: str) -> bool:
         return False
     try:
         report = tables.read_json(uri)
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (FileNotFoundError, StorageError):
         return False
     return "fileFormat" in report and "destinationBucket" in report
 
@@ -83,8 +82,10 @@ def read_inventory(uri: str) -> Iterator[pa.Table]:
         raise ManifestError(
             f"{uri} is an inventory in {report['fileFormat']}: let S3 write it as Apache Parquet"
         )
-    for file in report["files"]:
-        yield _objects(_data_uri(uri, report, str(file["key"])))
+    with tables.record_read(uri):
+        files = [_data_uri(uri, report, str(file["key"])) for file in report["files"]]
+    for file in files:
+        yield _objects(file)
 
 
 def _data_uri(uri: str, report: dict[str, Any], key: str) -> str:

@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 
 from model.errors import ManifestError
 from pipelines import storage
-from pipelines.manifests.manifest import parquet_of, pictures, read_manifest
+from pipelines.manifests.layout import read_parquet
+from pipelines.manifests.manifest import pictures, read_manifest
 from pipelines.manifests.sources.kept import kept_schema
-from pipelines.storage import tables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +51,7 @@ class ManifestRows:
         return as_listed(pictures(rows), self.keep)
 
     def _kept(self) -> dict[str, Any]:
-        table = tables.read_table(parquet_of(self.uri))
+        _, table = read_parquet(self.uri)
         schema = kept_schema(self.uri, table.schema, self.keep)
         return {name: table[name] for name in schema.names}
 

@@ -13,10 +13,10 @@ import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 
-from model.errors import UsageError
+from model.errors import FacemillError, UsageError
 from pipelines.predictions import dataset, layout
 from pipelines.predictions.dataset import Partitioning, write_dataset
-from pipelines.storage import tables
+from pipelines.storage import tables, writes
 from tests.predictions import random_predictions, write_predictions
 
 
@@ -248,3 +248,18 @@ def test_an_unfinished_run_is_refused(tmp_path: Path, parts: list[pa.Table]) -> 
     output = write_predictions(tmp_path, *parts)
     with pytest.raises(UsageError, match=r"holds no run\.json: finish the run first"):
         write_dataset(output, Partitioning())
+
+
+def test_a_driver_that_lost_the_output_meanwhile_does_not_say_that_it_is_whole(
+    tmp_path: Path, parts: list[pa.Table]
+) -> None:
+    output = run_of(tmp_path, *parts)
+
+    def taken_over(moment: writes.Moment, operation: str, uri: str) -> None:
+        if "/dataset/" in uri and moment == "after":
+            holder = tables.read_json(f"{output}/lease.json")
+            Path(output, "lease.json").write_text(json.dumps({**holder, "owner": "another"}))
+
+    with writes.watched(taken_over), pytest.raises(FacemillError, match="has taken over `output`"):
+        write_dataset(output, Partitioning())
+    assert not Path(output, layout.DATASET_RECORD).exists()

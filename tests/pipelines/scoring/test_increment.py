@@ -9,6 +9,7 @@ import pytest
 from model.bundle import Bundle
 from pipelines import storage
 from pipelines.predictions import frozen_inputs, layout
+from pipelines.predictions.dataset import Partitioning, write_dataset
 from pipelines.predictions.verification import verify
 from pipelines.scoring import increment
 from pipelines.scoring.increment import Growth, grow
@@ -181,3 +182,12 @@ def test_what_would_grow_is_told_and_nothing_is_written(output: str) -> None:
     found, again, fresh = increment.preview(_frozen(output), [listing], 4)
     assert (found, again, fresh) == (Growth(6, 1, 1), {1}, 2)
     assert sorted((path, path.stat().st_mtime_ns) for path in Path(output).rglob("*")) == before
+
+
+def test_where_nothing_is_to_be_forgotten_the_data_set_stays(output: str) -> None:
+    record = write_dataset(output, Partitioning())
+    _, found = grow(output, _frozen(output), [_listing(*range(10))], 4, drop_deleted=True)
+    assert found == Growth(0, 0, 0)
+    assert tables.read_json(layout.path(output, layout.DATASET_RECORD)) == record
+    for name in record["files"]:
+        assert storage.exists(layout.path(output, name))

@@ -1,0 +1,120 @@
+"""`python -m tests.crash_points`: prints a line of JSON a job, with what went wrong.
+
+--every 5 takes each fifth case, --store local|s3, --only PART,PART of jobs' names, --pairs 20 adds
+so many pairs of deaths a job, drawn at random.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.crash_points import cases, in_process, reader
+from tests.crash_points.memory_store import MemoryStore, serve_memory
+from tests.crash_points.trial import DEATHS, Point, Tally, Trial, child, points_of
+
+_MOST_TOLD = 5
+
+
+def tallies(
+    stores: tuple[str, ...], every: int, pairs: int, only: str, most_s: float
+) -> Iterator[Tally]:
+    """Run the cases, job by job."""
+    in_process.prepare_process()
+    with contextlib.ExitStack() as stack:
+        memory = stack.enter_context(serve_memory()) if "s3" in stores else None
+        for store in stores:
+            for case in cases.CASES:
+                if not any(part in case.name for part in only.split(",")):
+                    continue
+                place = Path(tempfile.mkdtemp(prefix="facemill-crash-", dir=_fast_folder()))
+                try:
+                    yield _tally(
+                        case, place, memory if store == "s3" else None, every, pairs, most_s
+                    )
+                finally:
+                    shutil.rmtree(place, ignore_errors=True)
+
+
+def _fast_folder() -> str | None:
+    """Memory, where there is some: each write is synced, which costs nothing there."""
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None
+
+
+def _tally(
+    case: cases.Case, place: Path, store: MemoryStore | None, every: int, pairs: int, most_s: float
+) -> Tally:
+    began = time.monotonic()
+    if store:
+        os.environ.update(store.env())
+    made = child(lambda: cases.prepare_inputs(place))
+    assert made.code == 0, made.said
+    trial = Trial(case, place, store)
+    every_point = list(points_of(trial))
+    tally = Tally(case.name, "s3" if store else "local", trial.writes, len(every_point))
+    chosen = [(point,) for point in every_point[::every]]
+    drawn = random.Random(case.name)
+    kinds = ("kill_before", "kill_after") if store else DEATHS
+    chosen += [
+        (
+            Point(drawn.choice(kinds), drawn.randint(1, trial.writes)),
+            Point(drawn.choice(kinds), drawn.randint(1, trial.writes)),
+        )
+        for _ in range(pairs)
+    ]
+    for points in chosen:
+        if time.monotonic() - began > most_s:
+            break
+        tally.cases += 1
+        if problem := trial.problem(points):
+            words = ", then ".join(point.words for point in points)
+            tally.problems.append(f"{words}: {problem}")
+    tally.seconds = round(time.monotonic() - began, 1)
+    return tally
+
+
+def seen_by_readers(every: int, only: str) -> Iterator[str]:
+    """What a reader saw that it must not see."""
+    in_process.prepare_process()
+    for case in reader.cases_with_predictions():
+        if only not in case.name:
+            continue
+        with tempfile.TemporaryDirectory(prefix="facemill-crash-", dir=_fast_folder()) as name:
+            made = child(lambda place=Path(name): cases.prepare_inputs(place))
+            assert made.code == 0, made.said
+            yield from reader.looked_at(Trial(case, Path(name)), every)
+
+
+def main() -> None:
+    """Run what the command line asks for; exit code 1 where something is wrong."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--pairs", type=int, default=0)
+    parser.add_argument("--store", choices=("local", "s3", "both"), default="both")
+    parser.add_argument("--only", default="")
+    parser.add_argument("--most-s", type=float, default=1e9)
+    parser.add_argument("--readers", action="store_true", help="look at every instant instead")
+    options = parser.parse_args()
+    stores = ("local", "s3") if options.store == "both" else (options.store,)
+    wrong = False
+    if options.readers:
+        missed = list(seen_by_readers(options.every, options.only))
+        print("\n".join(missed[:_MOST_TOLD]))
+        raise SystemExit(int(bool(missed)))
+    for tally in tallies(stores, options.every, options.pairs, options.only, options.most_s):
+        told = tally.to_json()
+        told["wrong"] = len(tally.problems)
+        told["problems"] = tally.problems[:_MOST_TOLD]
+        print(json.dumps(told), flush=True)
+        wrong = wrong or bool(tally.problems)
+    raise SystemExit(int(wrong))
+
+
+if __name__ == "__main__":
+    main()
