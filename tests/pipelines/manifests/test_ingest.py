@@ -365,7 +365,7 @@ def test_labels_that_are_no_table_are_refused(few: Path, tmp_path: Path) -> None
     path.write_text("x")
     message = (
         f"`labels` {path}: give auto, utkface, none, a .csv, .tsv or .txt with a header line, or a "
-        ".parquet"
+        ".parquet; files of a data set, or their folder, need `labels_as`"
     )
     refuses(UsageError, message, few, labels=str(path))
     gone = tmp_path / "none.csv"
