@@ -3,8 +3,8 @@
     python -m benchmarks.partitions [--only cut,loss] [--pictures 400]
 
 Writes docs/benchmarks/partitions.md. Head, three workers of one core and an S3 store are hosts of
-their own on this machine (tests/hosts/bed.py): network namespaces with nftables, tbf and
-libfaketime. Needs root, `apt-get install nftables faketime`, and half an hour.
+their own on this machine (tests/hosts/bed.py): network namespaces with nftables and tbf.
+Needs root, `apt-get install nftables`, and half an hour.
 """
 
 import argparse
@@ -26,7 +26,6 @@ from tests.hosts.runs import BUCKET, Outcome, ScoringRun, disturbed, put_picture
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks" / "partitions.md"
 WORKERS = 3
-CLOCK_S = 600.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,15 +140,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="names of faults, with commas between")
     parser.add_argument("--pictures", type=int, default=400)
-    parser.add_argument("--clock-s", type=float, default=CLOCK_S, help="of the third worker, fast")
     arguments = parser.parse_args()
     if why := why_not():
         raise SystemExit(why)
     only = set(filter(None, arguments.only.split(",")))
     rows = list[tuple[str, Outcome]]()
     with contextlib.ExitStack() as stack:
-        cluster = stack.enter_context(hosts_with_ray(WORKERS - 1))
-        cluster.join(cluster.bed.host(f"w{WORKERS}", clock_s=arguments.clock_s))
+        cluster = stack.enter_context(hosts_with_ray(WORKERS))
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         for name, value in cluster.store.env().items():
             patch.setenv(name, value)
@@ -163,19 +160,18 @@ def main() -> None:
             if not only or fault.name in only:
                 rows.append((fault.told, trial.of(fault)))
                 print(rows[-1], flush=True)
-                DOCUMENT.write_text(table(rows, arguments.pictures, arguments.clock_s))
+                DOCUMENT.write_text(table(rows, arguments.pictures))
 
 
-def table(rows: list[tuple[str, Outcome]], pictures: int, clock_s: float) -> str:
+def table(rows: list[tuple[str, Outcome]], pictures: int) -> str:
     """The document."""
     lines = [
         "# Faults of hosts and networks, in the midst of a scoring run",
         "",
         f"`python -m benchmarks.partitions`, {date.today():%Y-%m-%d}, {machine()}, beside other "
         f"work. {pictures} pictures in an S3 store, a head, three workers of one core, each a host "
-        f"of its own (network namespaces); the third worker's clock is {clock_s:,.0f} s fast "
-        "throughout. Ray's own time-outs. Rows are compared with those of the undisturbed run, "
-        "value for value, and the output is verified.",
+        "of its own (network namespaces). Ray's own time-outs. Rows are compared with those of the "
+        "undisturbed run, value for value, and the output is verified.",
         "",
         "| what happens | command given | seconds from its end to the run's | rows | said |",
         "|---|---:|---:|---|---|",

@@ -1,1 +1,1 @@
-"""Hosts with networks, disks and clocks of their own, on one machine."""
+"""Hosts with networks and disks of their own, on one machine."""

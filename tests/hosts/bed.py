@@ -1,8 +1,8 @@
-"""Hosts on one machine: network namespaces on a bridge, each with its address, disk and clock.
+"""Hosts on one machine: network namespaces on a bridge, each with its address and disk.
 
 A host is a network namespace with a cable (veth) to a switch (a bridge), /tmp and $HOME of its own,
 and as much disk as is asked for. Faults are the kernel's own: nftables drops packets, in one
-direction or both, all or by chance; tbf makes a cable slow; libfaketime sets a clock wrong.
+direction or both, all or by chance; tbf makes a cable slow.
 It needs root, `ip` and `nft`; `why_not` says what is missing.
 """
 
@@ -15,7 +15,6 @@ import tempfile
 from collections.abc import Generator, Mapping
 from pathlib import Path
 
-_FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 _numbers = itertools.count(1)
 
 
@@ -30,11 +29,6 @@ def why_not() -> str:
         return "needs a kernel that gives network namespaces"
     _do("ip", "netns", "delete", "fm-try")
     return ""
-
-
-def can_shift_clocks() -> bool:
-    """Whether libfaketime is here (Debian's package faketime)."""
-    return _FAKETIME.exists()
 
 
 def _do(*command: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
@@ -53,12 +47,10 @@ class Host:
         disk: what it has as /tmp and $HOME.
     """
 
-    def __init__(
-        self, name: str, address: str, cable: str, disk: Path, disk_bytes: int, clock_s: float
-    ) -> None:
+    def __init__(self, name: str, address: str, cable: str, disk: Path, disk_bytes: int) -> None:
         """Remember what `Bed.host` has made."""
         self.name, self.address, self.cable, self.disk = name, address, cable, disk
-        self.disk_bytes, self.clock_s = disk_bytes, clock_s
+        self.disk_bytes = disk_bytes
 
     def command(self, *command: str) -> list[str]:
         """A command line that runs a command on this host."""
@@ -74,12 +66,7 @@ class Host:
 
     def env(self, env: Mapping[str, str]) -> dict[str, str]:
         """An environment as it is on this host."""
-        here = {**env, "HOME": str(self.disk / "home"), "TMPDIR": "/tmp"}
-        if self.clock_s:
-            clock = {"LD_PRELOAD": str(_FAKETIME), "FAKETIME": f"{self.clock_s:+.0f}s"}
-            # Waits are by the monotonic clock, which no one sets.
-            here |= clock | {"FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1"}
-        return here
+        return {**env, "HOME": str(self.disk / "home"), "TMPDIR": "/tmp"}
 
     def popen(
         self, *command: str, env: Mapping[str, str], log: Path, cwd: Path
@@ -170,13 +157,12 @@ class Bed:
         _do("ip", "address", "add", f"{self._net}.1/24", "dev", self._switch)
         _do("ip", "link", "set", self._switch, "up")
 
-    def host(self, name: str, disk_bytes: int = 0, clock_s: float = 0.0) -> Host:
+    def host(self, name: str, disk_bytes: int = 0) -> Host:
         """Add a host.
 
         Args:
             name: short.
             disk_bytes: how much its /tmp holds; 0: as much as there is.
-            clock_s: by how much its clock is fast.
         """
         number = len(self.hosts) + 2
         space, cable = f"{name}-{self._id}", f"fm{self._id}{number}"
@@ -186,7 +172,7 @@ class Bed:
         _do("ip", "netns", "add", space)
         _do("ip", "link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns", space)
         _do("ip", "link", "set", cable, "master", self._switch, "up")
-        host = Host(space, f"{self._net}.{number}", cable, disk, disk_bytes, clock_s)
+        host = Host(space, f"{self._net}.{number}", cable, disk, disk_bytes)
         for command in (
             f"address add {host.address}/24 dev eth0", "link set eth0 up", "link set lo up",
             f"route add default via {self._net}.1",
