@@ -45,7 +45,7 @@ def test_every_column_of_the_manifest_says_what_it_means() -> None:
         lines = tables.describe_schema(schema).splitlines()
         assert len(lines) == len(schema) + 2
         assert not [line for line in lines if line.endswith("|  |")]
-    assert "| `age_years` | float | years | labelled age |" in tables.describe_schema(
+    assert "| `age_years` | float | years | labelled age" in tables.describe_schema(
         manifest.MANIFEST_SCHEMA
     )
 

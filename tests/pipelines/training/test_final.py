@@ -112,7 +112,9 @@ def test_int8_networks_of_the_folds_judge_that_of_the_final_one(
 
 
 @pytest.fixture(scope="module")
-def seen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, LabelledImages]:
+def seen(
+    tmp_path_factory: pytest.TempPathFactory, ray_session: None
+) -> tuple[Bundle, LabelledImages]:
     folder = tmp_path_factory.mktemp("seen")
     draw_faces(folder / "faces", 24, seed=0)
     options = IngestOptions(str(folder / "faces"), split="1,0,0")
