@@ -94,7 +94,8 @@ def _read_labels(uri: str, split: str | None) -> pd.DataFrame:
         boxes = BOX if set(BOX) <= set(read.column_names) else ()
         known = read.select([*columns, *boxes]).to_pandas()
     known = known.rename(columns={"age_years": "true_age", "gender": "true_gender"})
-    is_range = known.pop(RANGE[0]).notna()
+    is_range = known[RANGE[0]].notna()
+    known = known.drop(columns=[name for name in RANGE if name in known])
     if is_range.any():
         words = "labels are ranges of ages, of which the report has no errors in years"
         note(f"note: {is_range.sum():,} {words}")
