@@ -25,9 +25,10 @@ def why_not() -> str:
     missing = [tool for tool in ("ip", "nft", "tc", "unshare") if not shutil.which(tool)]
     if missing:
         return f"needs {', '.join(missing)}: apt-get install iproute2 nftables util-linux"
-    if _do("ip", "netns", "add", "fm-try", check=False).returncode:
+    trial = f"fm-try-{os.getpid()}"
+    if _do("ip", "netns", "add", trial, check=False).returncode:
         return "needs a kernel that gives network namespaces"
-    _do("ip", "netns", "delete", "fm-try")
+    _do("ip", "netns", "delete", trial)
     return ""
 
 
