@@ -1,7 +1,7 @@
 """A run over hosts of their own: cut off, out of power, without a shared disk."""
 
+import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pyarrow.fs
 import pytest
@@ -29,17 +29,24 @@ def cluster() -> Iterator[HostCluster]:
         yield cluster
 
 
-def test_an_output_on_a_disk_that_hosts_do_not_share_is_refused(cluster: HostCluster) -> None:
-    job = cluster.submit("jobs.score", "--images", "/tmp/faces", "--output", "/tmp/out")
+@pytest.fixture(scope="module")
+def pictures(cluster: HostCluster, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return put_pictures(tmp_path_factory.mktemp("faces"), 90)
+
+
+def test_an_output_on_a_disk_that_hosts_do_not_share_is_refused(
+    cluster: HostCluster, pictures: str
+) -> None:
+    job = cluster.submit("jobs.score", "--images", pictures, "--output", "/tmp/out")
     details, logs = cluster.wait(job), cluster.logs(job)
     assert details["driver_exit_code"] == 2, logs
-    assert "error: --" in logs
+    assert re.search(r"error: --output is a local path, and node \S+ does not", logs), logs
+    assert not (cluster.head_host.disk / "tmp" / "out" / "predictions").exists()
 
 
 def test_a_worker_cut_off_and_back_costs_no_row_and_doubles_none(
-    cluster: HostCluster, tmp_path: Path
+    cluster: HostCluster, pictures: str
 ) -> None:
-    pictures = put_pictures(tmp_path / "faces", 90)
     calm = ScoringRun(cluster, pictures, f"s3://{BUCKET}/calm")
     calm.begin()
     assert calm.end(0.0, None).problems == ()
