@@ -20,7 +20,7 @@ from model.engines.making import PICTURES
 from model.metrics import Estimate, measure
 from model.predictor import Predictor
 from model.preprocessing import InputSpec
-from pipelines.bundles.networks import Networks, make_networks
+from pipelines.bundles.networks import NOT_ASKED, Networks, make_networks
 from pipelines.images.decoding import DecodedImages, decode_in_parts
 from pipelines.images.pixel_cache import CachedPixels
 from pipelines.manifests import manifest
@@ -104,7 +104,7 @@ def complete(bundle: Bundle, images: LabelledImages, folder: Path, int8: bool = 
 def _why_none(asked: bool, few: bool, made: Networks) -> str:
     """Why no int8 network was made."""
     if not asked:
-        return "it was not asked for"
+        return NOT_ASKED
     return made.refused or (f"val has fewer than {LEAST_IMAGES} labelled images" if few else "")
 
 

@@ -14,6 +14,8 @@ from model.runtime import import_tensorflow
 from pipelines.bundles.exporting import TOLERANCE, trial_pictures
 from pipelines.telemetry.log import note
 
+NOT_ASKED = "it was not asked for"  # why a bundle has no int8 network
+
 
 @dataclasses.dataclass(frozen=True)
 class Networks:

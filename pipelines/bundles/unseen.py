@@ -15,7 +15,7 @@ from model.engines.making import PICTURES
 from model.errors import UsageError
 from model.predictor import Predictor
 from pipelines.bundles.calibrating import LabelledImages, walk
-from pipelines.bundles.networks import make_networks
+from pipelines.bundles.networks import NOT_ASKED, make_networks
 from pipelines.manifests import manifest
 from pipelines.manifests.seen import share_seen
 from pipelines.telemetry.log import note
@@ -87,6 +87,6 @@ def complete_with(
             int8 = {"changes": int8["changes"], "refused": made.refused}
         elif wanted:
             files += made.int8_files
-        if int8.get("refused"):
+        if int8.get("refused", NOT_ASKED) != NOT_ASKED:
             note(f"note: the bundle has no int8 network: {int8['refused']}")
         return with_details(bundle, folder, {**figures, "int8": int8}, files)

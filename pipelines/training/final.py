@@ -20,6 +20,7 @@ from model.calibration import Reading
 from model.engines.gate import compare, refusal
 from model.heads import Head
 from pipelines import storage
+from pipelines.bundles.networks import NOT_ASKED
 from pipelines.images.pixel_cache import CachedPixels
 from pipelines.manifests import manifest
 from pipelines.manifests.manifest import BOX
@@ -85,8 +86,9 @@ def taught_by(rows: pa.Table, table: pa.Table, heads: Sequence[Head]) -> dict[st
         heads: of the network that is to learn it.
 
     Returns:
-        Head name -> float32 (rows of the table, head.width); NaN where no fold has answered, as an
-        image cannot be decoded. A head whose output the rows do not hold is absent.
+        Head name -> float32 (rows of the table, head.width); NaN where no fold has answered: an
+        image in none of them, or one that cannot be decoded. A head whose output the rows do not
+        hold is absent.
     """
     names = ["uri", *BOX]
     there = rows.select(names).to_pandas().reset_index(names="place")
@@ -131,7 +133,7 @@ def judged_by_folds(
         each answer; else `refused`, why not.
     """
     if not asked:
-        return {"refused": "it was not asked for"}
+        return {"refused": NOT_ASKED}
     columns = out_of_fold.int8_columns(rows)
     if columns is None:
         return {"refused": "not every fold has one that could judge it"}

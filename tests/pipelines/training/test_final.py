@@ -11,6 +11,7 @@ import pytest
 from model.bundle import Bundle
 from model.heads import AGE, GENDER, Head
 from pipelines.bundles.calibrating import LabelledImages
+from pipelines.bundles.networks import NOT_ASKED
 from pipelines.bundles.unseen import complete_with
 from pipelines.images.drawn_faces import draw_faces
 from pipelines.manifests import manifest
@@ -136,6 +137,17 @@ def test_an_int8_network_that_moves_more_than_its_folds_did_is_left_out(
     kept = (made.folder / "openvino-int8.xml").exists()
     assert kept == bool(times) == ("calibration" in made.record["int8"])
     assert (made.folder / "openvino.xml").exists()
+    told = capsys.readouterr().err
+    assert ("has no int8 network" in told) == (not times)
     if not times:
         assert "those of its folds by 0" in made.record["int8"]["refused"]
-        assert "has no int8 network: it moves " in capsys.readouterr().err
+        assert "has no int8 network: it moves " in told
+
+
+def test_nobody_is_told_that_what_was_not_asked_for_is_missing(
+    seen: tuple[Bundle, LabelledImages], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = {"int8": {"refused": NOT_ASKED}}
+    made = complete_with(seen[0], figures, seen[1], tmp_path / "complete")
+    assert made.record["int8"] == figures["int8"]
+    assert capsys.readouterr().err == ""
