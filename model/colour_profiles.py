@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image, ImageCms
 
 from model import heif, png
-from model.icc import BT_2020, D65, DISPLAY_P3, SRGB, ColourSpace, profile_of
+from model.icc import BT_2020, D65, DISPLAY_P3, SRGB, ColourSpace, grey_profile_of, profile_of
 
 # A press's CMYK profile has 0.5 to 3 MB; what is larger is no colour profile.
 _MOST_PROFILE_BYTES = 4 << 20
@@ -31,12 +31,13 @@ _USUAL_TRANSFERS = (1, 2, 6, 13, 14, 15)
 _STEPS = (0, 51, 102, 153, 204, 255)
 
 
-def embedded(image: Image.Image, data: bytes) -> bytes | None:
+def embedded(image: Image.Image, data: bytes, version: int) -> bytes | None:
     """The profile of an opened image: its own, or one of what its file says of its primaries.
 
     Args:
         image: opened.
         data: the file that it was opened from.
+        version: of preprocessing; before 3 a grey PNG had no gamma.
     """
     is_png, is_media = image.format == "PNG", image.format in ("AVIF", heif.FORMAT)
     points = png.code_points(data) if is_png else None
@@ -46,12 +47,17 @@ def embedded(image: Image.Image, data: bytes) -> bytes | None:
     points = heif.code_points(data) if is_media else points
     if points is not None:
         return _of_code_points(*points)
-    if is_png and "srgb" not in image.info and image.mode not in ("L", "LA", "I;16"):
-        return _of_png(image.info)
+    is_grey = image.mode in ("L", "LA", "I;16")
+    if is_png and "srgb" not in image.info and (version >= 3 or not is_grey):
+        # of a grey one with alpha RGB is made before its colours count
+        is_grey = is_grey and image.mode != "LA" and "transparency" not in image.info
+        return _of_png(image.info, is_grey)
     return None
 
 
-def in_srgb(image: Image.Image, profile: bytes, least: tuple[int, int]) -> Image.Image:
+def in_srgb(
+    image: Image.Image, profile: bytes, least: tuple[int, int], version: int
+) -> Image.Image:
     """The picture with sRGB's numbers; itself where its profile is damaged or says sRGB.
 
     Args:
@@ -59,6 +65,7 @@ def in_srgb(image: Image.Image, profile: bytes, least: tuple[int, int]) -> Image
         profile: from `embedded`. One of another colour space than the image is ignored, as
             viewers do.
         least: (width, height) in pixels that the result must have, if the image has.
+        version: of preprocessing; before 3 dark greys were off by up to 14 levels.
 
     Returns:
         Mode L of an L image, else RGB; maybe smaller.
@@ -66,7 +73,7 @@ def in_srgb(image: Image.Image, profile: bytes, least: tuple[int, int]) -> Image
     if image.mode == "1" or len(profile) > _MOST_PROFILE_BYTES:
         return image
     mode = image.mode if image.mode in ("L", "CMYK") else "RGB"
-    change = _change(profile, mode)
+    change = _change(profile, mode, is_exact=mode == "L" and version >= 3)
     if change is None:
         return image
     if mode == "L":
@@ -82,7 +89,7 @@ def in_srgb(image: Image.Image, profile: bytes, least: tuple[int, int]) -> Image
 
 
 @functools.lru_cache(maxsize=8)  # a phone's pictures all hold the same one; 32 MB at the most
-def _change(profile: bytes, mode: str) -> Any:
+def _change(profile: bytes, mode: str, is_exact: bool) -> Any:
     """What to do to an image of that mode: a transform, for L a table of 256; None for nothing."""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
@@ -91,7 +98,7 @@ def _change(profile: bytes, mode: str) -> Any:
             return None
         transform = ImageCms.buildTransform(
             source, ImageCms.createProfile("sRGB"), mode, "RGB",
-            ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION,
+            ImageCms.Intent.RELATIVE_COLORIMETRIC, _flags(is_exact),
         )  # fmt: skip
         if mode == "CMYK":
             return transform
@@ -109,6 +116,12 @@ def _change(profile: bytes, mode: str) -> Any:
     return list(found.convert("L").tobytes()) if mode == "L" else transform
 
 
+def _flags(is_exact: bool) -> ImageCms.Flags:
+    """`is_exact`: each value by the curves themselves, not by a table of 33 of them."""
+    flags = ImageCms.Flags.BLACKPOINTCOMPENSATION
+    return flags | ImageCms.Flags.NOOPTIMIZE if is_exact else flags
+
+
 def _probe(mode: str) -> Image.Image:
     """Colours all over the space, from black to white."""
     if mode == "L":
@@ -122,14 +135,16 @@ def _of_code_points(primaries: int, transfer: int) -> bytes | None:
     return None if space is None else profile_of(space)
 
 
-def _of_png(info: dict[Any, Any]) -> bytes | None:
+def _of_png(info: dict[Any, Any], is_grey: bool) -> bytes | None:
     """A profile of the chunks cHRM and gAMA (PNG, third edition, 11.3.2.1 and 2), if it has any."""
-    numbers, gamma = info.get("chromaticity"), info.get("gamma")
+    numbers, gamma = None if is_grey else info.get("chromaticity"), info.get("gamma")
     if gamma is None:  # primaries alone say nothing, and viewers ignore them
         return None
     is_usual = _GAMMA_OF_SRGB[0] <= gamma <= _GAMMA_OF_SRGB[1]
     if not 0.1 <= gamma <= 1.1 or (is_usual and not numbers):
         return None
+    if is_grey:
+        return grey_profile_of(1.0 / gamma)
     points = [*zip(numbers[::2], numbers[1::2], strict=True)] if numbers else []
     try:
         return profile_of(ColourSpace(

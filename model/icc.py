@@ -1,7 +1,7 @@
 """Colour spaces of three primaries as the bytes of an ICC profile: a matrix and a curve.
 
 Source: ICC.1:2001-04 (version 2.4.0), 6.1 (header), 6.3.1.2 (three-component matrix-based input
-profiles), 6.5.3 (curveType), annex E (Bradford adaptation).
+profiles), 6.3.1.1 (monochrome), 6.5.3 (curveType), annex E (Bradford adaptation).
 """
 
 import dataclasses
@@ -88,15 +88,26 @@ def profile_of(space: ColourSpace) -> bytes:
         }
     except struct.error as error:
         raise ValueError(f"{space} does not fit a profile: {error}") from None
-    count, body = len(tags) + 2, b""
+    return _file(b"RGB ", tags)
+
+
+@functools.lru_cache(maxsize=16)
+def grey_profile_of(gamma: float) -> bytes:
+    """The bytes of a profile of grey samples (6.3.1.1) whose exponent is `gamma`."""
+    return _file(b"GRAY", {b"wtpt": _xyz_tag(_D50), b"kTRC": _curve(gamma)})
+
+
+def _file(kind: bytes, tags: dict[bytes, bytes]) -> bytes:
+    # the three curves are one and the same piece of the file (6.2)
+    names = {b"rTRC": (b"rTRC", b"gTRC", b"bTRC")}
+    count, body = sum(len(names.get(name, (name,))) for name in tags), b""
     at, table = 128 + 4 + 12 * count, struct.pack(">I", count)
     for name, tag in tags.items():
-        # the three curves are one and the same piece of the file (6.2)
-        for same in (b"rTRC", b"gTRC", b"bTRC") if name == b"rTRC" else (name,):
+        for same in names.get(name, (name,)):
             table += same + struct.pack(">II", at + len(body), len(tag))
         body += tag
     head = struct.pack(
-        ">I4xI4s4s4s12x4s28x12s48x", at + len(body), 0x02400000, b"mntr", b"RGB ", b"XYZ ",
+        ">I4xI4s4s4s12x4s28x12s48x", at + len(body), 0x02400000, b"mntr", kind, b"XYZ ",
         b"acsp", _fixed(_D50),
     )  # fmt: skip
     return head + table + body

@@ -12,14 +12,15 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from model import colour_profiles, cut_short, heif, plain_jpeg, png
+from model import colour_profiles, heif, jpeg, plain_jpeg, png, tiff, unread
 from model.errors import DecodeError
-from model.formats import other_kind, picture_format
 
 # Raised whenever the same bytes could give other samples; a bundle keeps its own. 2: the scale of
 # deep grey samples is what the file declares, else the range of their type; embedded colour
-# profiles count, which were ignored (docs/benchmarks/profiles.md).
-PREPROCESSING_VERSION = 2
+# profiles count, which were ignored (docs/benchmarks/profiles.md). 3: TIFF of deep samples whose 0
+# is white, or which lie in planes, or behind a thumbnail; gamma and profiles of grey pictures;
+# around the first frame of a GIF there is nothing.
+PREPROCESSING_VERSION = 3
 # By Pillow; HEIC is read by model/heif.py. MPO comes with JPEG; Pillow registers no opener for it,
 # and asking for one is a KeyError.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
@@ -31,7 +32,6 @@ DECODE_REASONS = (
 )  # fmt: skip
 
 _EXIF_ORIENTATION = 0x0112
-_BITS_PER_SAMPLE, _MAX_SAMPLE_VALUE = 258, 281
 _TURNS = {  # EXIF orientation -> what makes the picture upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -41,8 +41,8 @@ _TURNS = {  # EXIF orientation -> what makes the picture upright
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_NOISY = ("WEBP", "AVIF", heif.FORMAT)  # decode whatever their streams hold
 _SIDEWAYS = [_TURNS[value] for value in (5, 6, 7, 8)]
-_JPEG_START, _JPEG_FRAMES = b"\xff\xd8", range(0xC0, 0xD0)
 
 
 LeastSize = Callable[[int, int], tuple[int, int]]
@@ -100,10 +100,19 @@ def decode_picture(
     try:
         return _decode(data, color, version, least_size)
     except DecodeError as error:
-        if error.reason not in ("not_an_image", "corrupt") or not data.startswith(png.SIGNATURE):
+        mended = _mended(data, error.reason)
+        if mended is None:
             raise
-        # Viewers ignore a broken text or colour chunk; Pillow refuses the picture for it.
-        return _decode(png.without_bad_extras(data), color, version, least_size)
+        return _decode(mended, color, version, least_size)
+
+
+def _mended(data: bytes, reason: str) -> bytes | None:
+    """The file as viewers take it where Pillow refuses it for less than its picture; else None."""
+    if reason == "truncated":
+        return jpeg.with_end(data)
+    if reason in ("not_an_image", "corrupt") and data.startswith(png.SIGNATURE):
+        return png.with_right_sum(png.without_bad_extras(data))
+    return None
 
 
 def _plain(data: bytes, color: Literal["grey", "rgb"], least_size: LeastSize) -> Picture | None:
@@ -125,29 +134,33 @@ def _decode(
     data: bytes, color: Literal["grey", "rgb"], version: int, least_size: LeastSize
 ) -> Picture:
     try:
-        with _opened(data) as image:
+        with _opened(data, version) as image:
             return _decode_opened(image, data, color, version, least_size)
     except DecodeError:
         raise
     except Image.UnidentifiedImageError:
-        raise _unidentified(data) from None
+        raise unread.unidentified(data) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DecodeError("too_large", str(error)) from None
     except MemoryError:
         raise DecodeError("out_of_memory", "there was not enough memory to decode it") from None
     except Exception as error:  # Pillow's plugins raise nearly anything on damaged files
         text = str(error).lower()
-        short = "truncat" in text or "not enough image data" in text or cut_short.is_cut_short(data)
+        short = "truncat" in text or "not enough image data" in text or unread.is_cut_short(data)
         reason = "truncated" if short else "corrupt"
-        if text.startswith(("unsupported feature", "unsupported file-type")):  # libheif's words
+        if text.startswith("unsupported"):  # libheif's words, and those of Pillow's BMP
             reason = "unsupported"
+        if reason == "corrupt" and (known := unread.known(data)) is not None:
+            raise known from None
         what = "the file ends before its picture does" if short else type(error).__name__
         raise DecodeError(reason, f"{what}: {error}"[:300]) from None
 
 
-def _opened(data: bytes) -> Image.Image:
+def _opened(data: bytes, version: int) -> Image.Image:
     if heif.is_heic(data):
         return heif.opened(data)
+    if version >= 3 and unread.own_format(data) == "TIFF":
+        return tiff.opened(data)
     return Image.open(io.BytesIO(data), formats=FORMATS)
 
 
@@ -167,28 +180,44 @@ def _decode_opened(
     # a no-op on anything but a JPEG of at least twice that size
     least = least_size(width, height)
     image.draft(None, least)
+    tiles: Any = getattr(image, "tile", ())
+    box = tiles[0][1] if image.format == "GIF" and version >= 3 and tiles else None
     image.load()  # here, where what is wrong with the pixels is not taken for a damaged EXIF
     if image.format == heif.FORMAT:
         width, height = image.size  # the pixels' own, where the header says another
-    if image.format in ("JPEG", "MPO") and cut_short.jpeg_is_cut_short(data, image, least):
+    if image.format in _NOISY and unread.ends_in_zeros(data, width * height):
+        raise DecodeError("truncated", "zeros lie where its end should")
+    if image.format in ("JPEG", "MPO") and jpeg.is_cut_short(data, image, least):
         raise DecodeError("truncated", "its end marker comes before its last block")
-    if image.format == "TIFF" and cut_short.tiff_is_cut_short(data, image):
+    if image.format == "TIFF" and tiff.is_cut_short(data, image):
         raise DecodeError("truncated", "its last strip ends before its last row")
     if image.format == "PNG" and _may_be_cut_short(image) and png.is_cut_short(data):
         raise DecodeError("truncated", "its compressed stream ends before the last row")
+    if image.format == "TIFF" and version >= 3:
+        tiff.check_samples(image)
+        tiff.mend_palette(image)
+    if box is not None and box != (0, 0, width, height):
+        image = _only(image, box)
     turn = _TURNS.get(_orientation(image))
     if turn is not None:
         image = image.transpose(turn)
         if turn in _SIDEWAYS:
             width, height, least = height, width, (least[1], least[0])
-    profile = colour_profiles.embedded(image, data) if version >= 2 else None
+    profile = colour_profiles.embedded(image, data, version) if version >= 2 else None
     image = _flatten(image, version, data)
     if profile is not None:
-        image = colour_profiles.in_srgb(image, profile, least)
+        image = colour_profiles.in_srgb(image, profile, least, version)
     mode = "L" if color == "grey" else "RGB"
     if image.mode != mode:  # converting to the same mode would be a copy
         image = image.convert(mode)
     return Picture(image, width, height)
+
+
+def _only(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
+    """The frame of a GIF, and nothing around it, where Pillow shows its background colour."""
+    canvas = Image.new("RGBA", image.size)
+    canvas.paste(image.convert("RGBA").crop(box), box)
+    return canvas
 
 
 def _orientation(image: Image.Image) -> int:
@@ -210,42 +239,6 @@ def _may_be_cut_short(image: Image.Image) -> bool:
     return all(high == 0 for _, high in (extrema if isinstance(extrema[0], tuple) else [extrema]))  # type: ignore[misc]
 
 
-def _unidentified(data: bytes) -> DecodeError:
-    """What to say of bytes that no decoder takes."""
-    own = cut_short.own_format(data)
-    if own is not None and cut_short.is_cut_short(data):
-        return DecodeError("truncated", f"it is {_with_article(own)} that is cut short")
-    if own is not None and own != "PNG":
-        return DecodeError("corrupt", f"it is {_with_article(own)} whose header is damaged")
-    name = picture_format(data)
-    if name is not None:
-        return DecodeError("unsupported", f"it is {name}, which no decoder here reads")
-    bits = _jpeg_bits(data)
-    if bits not in (None, 8):
-        return DecodeError("unsupported", f"it is a JPEG of {bits}-bit samples")
-    if data.startswith(png.SIGNATURE):
-        return DecodeError("corrupt", "it is a PNG whose header or palette is damaged")
-    kind = other_kind(data)
-    if kind is not None:
-        return DecodeError("not_an_image", f"it is {kind}")
-    return DecodeError("not_an_image", f"no image format starts with {data[:12].hex(' ')}")
-
-
-def _with_article(name: str) -> str:
-    return f"an {name}" if name.startswith("A") else f"a {name}"
-
-
-def _jpeg_bits(data: bytes) -> int | None:
-    """Bits a sample of a JPEG, from its frame header; None if it has none."""
-    at = 2 if data.startswith(_JPEG_START) else len(data)
-    while at + 5 <= len(data) and data[at] == 0xFF:
-        # C4, C8 and CC are tables, not frames
-        if data[at + 1] in _JPEG_FRAMES and data[at + 1] not in (0xC4, 0xC8, 0xCC):
-            return data[at + 4]
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return None
-
-
 def _in_eight_bits(image: Image.Image, version: int, data: bytes) -> Image.Image:
     """Samples of more than 8 bits scaled to 0-255 by the bits that the file declares, else 16."""
     samples = np.asarray(image)
@@ -258,26 +251,22 @@ def _in_eight_bits(image: Image.Image, version: int, data: bytes) -> Image.Image
     # Left-justified samples leave the spare bits empty: their range is that of the type.
     if samples.max(initial=0) >= 1 << bits or not (samples & ((1 << spare) - 1)).any():
         bits = 16
-    return Image.fromarray((samples.clip(0, (1 << bits) - 1) >> (bits - 8)).astype(np.uint8))
+    levels = (samples.clip(0, (1 << bits) - 1) >> (bits - 8)).astype(np.uint8)
+    is_inverted = version >= 3 and image.format == "TIFF" and tiff.is_white_zero(image)
+    return Image.fromarray(255 - levels if is_inverted else levels)
 
 
 def _declared_bits(image: Image.Image, data: bytes) -> int:
-    """Bits of a deep grey sample: a PNG's sBIT, a TIFF's MaxSampleValue or BitsPerSample, else 16.
+    """Bits of a deep grey sample, 9 to 16: as the file declares them, else 16.
 
     Raises:
-        DecodeError: a TIFF's samples are signed, or integers of 32 bits.
+        DecodeError: as `tiff.declared_bits`.
     """
     bits: int | None = None
     if image.format == "PNG":
         bits = png.significant_bits(data)
     elif image.format == "TIFF":
-        if image.mode == "I":
-            text = "signed and 32-bit integer samples have no known white level"
-            raise DecodeError("unsupported", text)
-        tags: Any = getattr(image, "tag_v2", {})
-        most = tags.get(_MAX_SAMPLE_VALUE)
-        most = most[0] if isinstance(most, tuple) else most
-        bits = int(most).bit_length() if most else int((tags.get(_BITS_PER_SAMPLE) or (16,))[0])
+        bits = tiff.declared_bits(image)
     return bits if bits and 8 < bits <= 16 else 16
 
 

@@ -1,4 +1,4 @@
-"""PNG where Pillow is stricter or laxer than the viewers: ancillary chunks, streams that end early.
+"""PNG where Pillow is stricter or laxer than viewers: extras, sums, streams that end early.
 
 Source: W3C, "Portable Network Graphics (PNG) Specification", third edition: 5.3 (chunk layout),
 5.4 (a lower-case first letter marks a chunk that a decoder may ignore), 8.1 (Adam7), 9.2.
@@ -31,6 +31,37 @@ def without_bad_extras(data: bytes) -> bytes:
         if not name[:1].islower() or (name in _KEPT and is_sound):
             kept.append(whole)
     return b"".join(kept)
+
+
+def with_right_sum(data: bytes) -> bytes:
+    """The file; if only the checksum of its whole compressed stream is wrong, with a right one.
+
+    Viewers have the picture before they come to that sum (zlib's, RFC 1950, 2.2). Where the sum of
+    a chunk is wrong too, bytes were damaged.
+    """
+    chunks = [(name, whole) for name, whole, _ in _chunks(data)]
+    if not all(is_sound for name, _, is_sound in _chunks(data) if name == b"IDAT"):
+        return data
+    stream = b"".join(whole[8:-4] for name, whole in chunks if name == b"IDAT")
+    inflate, total, piece = zlib.decompressobj(-zlib.MAX_WBITS), 1, stream[2:]
+    try:
+        while piece and not inflate.eof:
+            total = zlib.adler32(inflate.decompress(piece, _PIECE_BYTES), total)
+            piece = inflate.unconsumed_tail
+    except zlib.error:
+        return data
+    end = len(stream) - len(inflate.unused_data)
+    if not inflate.eof or stream[end : end + 4] == struct.pack(">I", total):
+        return data
+    body = b"IDAT" + stream[:end] + struct.pack(">I", total)
+    mended = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    first = next(k for k, (name, _) in enumerate(chunks) if name == b"IDAT")
+    kept = [
+        mended if k == first else whole
+        for k, (name, whole) in enumerate(chunks)
+        if name != b"IDAT" or k == first
+    ]
+    return SIGNATURE + b"".join(kept)
 
 
 def _is_profile(body: bytes) -> bool:

@@ -22,6 +22,7 @@ from model.icc import DISPLAY_P3, SRGB, profile_of
 from pipelines.images.drawn_faces import draw_face
 from tests.deadly import poisoned
 from tests.heic import heic, turned
+from tests.tiffs import Tags, grey, tiff
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "inputs.md"
 SCORED = "scored"
@@ -169,6 +170,64 @@ def heif(brand: bytes) -> bytes:
     return struct.pack(">I", 24) + b"ftyp" + brand + bytes(4) + b"mif1" + brand + bytes(200)
 
 
+def no_end(data: bytes) -> bytes:
+    """A JPEG without its end marker."""
+    return data[:-2]
+
+
+def wrong_sum(data: bytes) -> bytes:
+    """A PNG of one IDAT whose stream's own checksum is wrong."""
+    at = data.index(b"IDAT")
+    (size,) = struct.unpack(">I", data[at - 4 : at])
+    stream = data[at + 4 : at + size] + b"sum?"
+    return data[: at - 4] + _chunk(b"IDAT", stream) + data[at + size + 8 :]
+
+
+def apple_png(path: Path) -> None:
+    """What Xcode makes of a PNG in an app: one more chunk, and a stream without zlib's header."""
+    data = encoded(face(), "PNG")
+    at = data.index(b"IDAT")
+    (size,) = struct.unpack(">I", data[at - 4 : at])
+    stream = _chunk(b"IDAT", data[at + 6 : at + size])
+    path.write_bytes(
+        data[:8] + _chunk(b"CgBI", bytes(4)) + data[8 : at - 4] + stream + data[at + size + 8 :]
+    )
+
+
+def small_frame(path: Path) -> None:
+    """A GIF whose screen is larger than its first frame."""
+    path.write_bytes(gif_screen(64, 64)(encoded(face().quantize(200), "GIF")))
+
+
+def linear_grey(path: Path) -> None:
+    """A grey PNG whose samples are light itself, as its gAMA chunk says."""
+    light = (np.asarray(face().convert("L")) / 255.0) ** 2.2
+    rows = b"".join(b"\0" + row.tobytes() for row in (255 * light).round().astype(np.uint8))
+    data = png(face().width, face().height, 8, 0, rows)
+    path.write_bytes(data[:33] + _chunk(b"gAMA", struct.pack(">I", 100_000)) + data[33:])
+
+
+def odd_tiffs() -> Iterator[tuple[str, str, bytes, str]]:
+    """(title, outcome, file, note) of TIFFs that Pillow would take for something else."""
+    color = np.asarray(face())
+    level = np.asarray(face().convert("L")).astype("<u2") * 257
+    rgb: Tags = {258: (3, (8, 8, 8)), 262: (3, (2,)), 277: (3, (3,))}
+    small: Tags = {**rgb, 254: (4, (1,))}
+    planes = np.moveaxis(color, -1, 0).astype("<u2") * 257
+    deep: Tags = {**rgb, 258: (3, (16, 16, 16)), 284: (3, (2,))}
+    signed: Tags = {**grey(1, 8), 339: (3, (2,))}
+    floats: Tags = {**rgb, 258: (3, (32, 32, 32)), 339: (3, (3, 3, 3))}
+    thumbnail, unread = color[::4, ::4].copy(), "decode: unsupported"
+    yield "TIFF behind a thumbnail", SCORED, tiff((thumbnail, small), (color, rgb)), "the picture"
+    yield "16-bit grey TIFF, 0 is white", SCORED, tiff((65535 - level, grey(0))), ""
+    yield "16-bit RGB TIFF in planes", SCORED, tiff((planes, deep)), ""
+    yield "float RGB TIFF", unread, tiff((color.astype("<f4"), floats)), "no known white level"
+    yield "signed 8-bit TIFF", unread, tiff(((color[..., 0] // 2).astype("i1"), signed)), "as above"
+    yield "TIFF compressed by WebP", unread, tiff((color, {**rgb, 259: (3, (50001,))})), ""
+    raw = tiff((thumbnail, {**small, 50706: (3, (1, 4))}))
+    yield "raw picture of a camera (DNG)", unread, raw, "never its thumbnail"
+
+
 def link(target: str) -> Any:
     """A maker: a symbolic link."""
     return lambda path: path.symlink_to(target)
@@ -200,10 +259,10 @@ def markers(data: bytes) -> Iterator[int]:
 
 
 def truncated_everywhere() -> Iterator[tuple[str, bytes]]:
-    """A JPEG cut at each marker, in the middle of its scan and just before its end marker."""
+    """A JPEG cut at each marker, in the middle of its scan and just before its last block."""
     data = encoded(face())
     places = list(markers(data))
-    for number, at in enumerate([*places, (places[-1] + len(data)) // 2, len(data) - 2]):
+    for number, at in enumerate([*places, (places[-1] + len(data)) // 2, len(data) - 9]):
         yield f"cut-{number:02d}.jpg", data[:at]
 
 
@@ -279,6 +338,15 @@ def _good() -> Iterator[Kind]:
     yield Kind("TIFF", "plain.tif", SCORED, saved(same, "TIFF"))
     yield Kind("CMYK TIFF", "cmyk.tif", SCORED, saved(as_mode("CMYK"), "TIFF"))
     yield Kind("TIFF of two pages", "pages.tif", SCORED, two_pages, "the first page")
+    note = "viewers show it; a progressive one is `truncated`"
+    yield Kind("JPEG without its end marker", "no-end.jpg", SCORED, damaged(no_end), note)
+    summed = damaged(wrong_sum, "PNG")
+    yield Kind("PNG whose stream has a wrong sum", "sum.png", SCORED, summed, "ignored")
+    yield Kind("grey PNG with a gamma", "gamma.png", SCORED, linear_grey, "as viewers show it")
+    note = "white around it"
+    yield Kind("GIF of a small first frame", "small-frame.gif", SCORED, small_frame, note)
+    for k, (title, outcome, data, note) in enumerate(odd_tiffs()):
+        yield Kind(title, f"odd-{k}.tif", outcome, content(data), note)
     yield Kind("PNG named .jpg", "really-png.jpg", SCORED, saved(same, "PNG"), "the bytes decide")
     yield Kind("JPEG named .png", "really-jpg.png", SCORED, saved(same), "the bytes decide")
     yield Kind("strip of 20000x8", "strip.png", SCORED, saved(of_size(20_000, 8), "PNG"))
@@ -296,7 +364,13 @@ def _bad() -> Iterator[Kind]:
     yield Kind("zeros", "zeros.jpg", other, content(bytes(4000)))
     packed = damaged(lambda data: gzip.compress(data))
     yield Kind("gzip of a JPEG", "packed.jpg", other, packed)
-    yield Kind("bytes before the start", "leading.jpg", other, damaged(lambda data: b"\0\0" + data))
+    yield Kind(
+        "bytes before the start",
+        "leading.jpg",
+        other,
+        damaged(lambda data: b"\0\0" + data),
+        "the row says how many",
+    )
     cut = content(heic()[:-100])
     yield Kind("HEIC cut short", "cut.heic", truncated, cut)
     yield Kind("HEIC of nothing", "phone.heic", corrupt, content(heif(b"heic")))
@@ -321,6 +395,18 @@ def _bad() -> Iterator[Kind]:
         content(png(48, 48, 8, 2, (b"\0" + b"\x80" * 144) * 20)),
         "its rows after the 20th were never written",
     )  # fmt: skip
+    zeroed = damaged(lambda data: data[: len(data) // 2] + bytes(len(data) // 2), "WEBP")
+    yield Kind("WebP or AVIF that ends in zeros", "zeroed.webp", truncated, zeroed)
+    yield Kind("JPEG of height 0 (DNL)", "height.jpg", unsupported, damaged(after_header(0, 6)))
+    yield Kind("PNG of Apple's own kind (CgBI)", "apple.png", unsupported, apple_png)
+    coded = damaged(lambda data: base64.b64encode(data))
+    for title, name, make in (
+        ("JPEG in base64", "base64.jpg", coded),
+        ("JSON of an error", "json.jpg", content(b'\n{"error": "denied"}')),
+        ("web page in UTF-16", "wide.jpg", content("<html>404</html>".encode("utf-16"))),
+        ("pointer of git-annex or Git LFS", "annex.jpg", content(b"/annex/objects/SHA256E-s1--0")),
+    ):
+        yield Kind(title, name, other, make, "named in the row")
     half = damaged(lambda data: data[: len(data) // 2], "PNG")
     yield Kind("PNG cut in half", "half.png", truncated, half)
     gif = damaged(lambda data: data[: len(data) // 2], "GIF")

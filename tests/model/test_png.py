@@ -1,5 +1,6 @@
 """PNG as viewers show it: broken extras are ignored, and half a picture is none."""
 
+import dataclasses
 import io
 import struct
 import zlib
@@ -133,7 +134,7 @@ RAMP = np.add.outer(np.arange(32), np.arange(32))  # 0 to 62
 )
 def test_deep_samples_are_scaled_by_what_the_file_declares(data: bytes, brightest: int) -> None:
     spec = InputSpec(32, 32)
-    assert spec.version == 2
+    assert spec.version >= 2
     assert decode_image(data, spec).pixels.max() == brightest
 
 
@@ -158,3 +159,41 @@ def test_a_tiff_s_largest_sample_value_is_its_white(most: int | None, brightest:
     tags = {281: most} if most else {}
     Image.fromarray((RAMP * 66).astype(np.uint16)).save(buffer, "TIFF", tiffinfo=tags)
     assert decode_image(buffer.getvalue(), InputSpec(32, 32)).pixels.max() == brightest
+
+
+def test_a_wrong_sum_of_the_whole_stream_is_ignored_and_a_damaged_stream_is_not() -> None:
+    data = picture()
+    at = data.index(b"IDAT")
+    (size,) = struct.unpack(">I", data[at - 4 : at])
+    stream = data[at + 4 : at + 4 + size]
+    head, tail = data[: at - 4], data[at + 8 + size :]
+    np.testing.assert_array_equal(
+        decode_image(head + chunk(b"IDAT", stream[:-4] + b"sum?") + tail, SPEC).pixels,
+        decode_image(data, SPEC).pixels,
+    )
+    halves = chunk(b"IDAT", stream[:100]) + chunk(b"IDAT", stream[100:-4] + b"sum?")
+    np.testing.assert_array_equal(
+        decode_image(head + halves + tail, SPEC).pixels, decode_image(data, SPEC).pixels
+    )
+    damaged = stream[:60] + b"\xff" * 40 + stream[100:-4] + b"sum?"
+    with pytest.raises(DecodeError) as error:
+        decode_image(head + chunk(b"IDAT", damaged, crc=7) + tail, SPEC)
+    assert error.value.reason == "corrupt"
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("version", [2, 3])
+def test_the_gamma_of_a_grey_picture_counts_since_version_3(depth: int, version: int) -> None:
+    light = np.linspace(0.0, 1.0, 32 * 32).reshape(32, 32)
+    most = (1 << depth) - 1
+    samples = (light * most).round().astype(">u2" if depth == 16 else "u1")
+    rows = b"".join(b"\0" + row.tobytes() for row in samples)
+    head = struct.pack(">IIBBBBB", 32, 32, depth, 0, 0, 0, 0)
+    gamma = chunk(b"gAMA", struct.pack(">I", 100_000))  # samples are light itself
+    parts = chunk(b"IHDR", head), gamma, chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")
+    spec = dataclasses.replace(InputSpec(32, 32), version=version)
+    shown = decode_image(png.SIGNATURE + b"".join(parts), spec).pixels[..., 0].astype(int)
+    light = (samples >> (depth - 8)) / 255
+    curve = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
+    wanted = 255 * (curve if version >= 3 else light)
+    assert np.abs(shown - wanted).max() <= 2
