@@ -1,5 +1,6 @@
 """Which label belongs to which file: by its name, or by the path that a labels file has."""
 
+import unicodedata
 from collections.abc import Iterator
 
 import pandas as pd
@@ -111,7 +112,8 @@ def _named_files(rows: pd.DataFrame, paths: pd.Series, place: str) -> pd.Series:
     """The position in `rows` of the file that each path names, -1 for none.
 
     By URI, path below the images, base name, these two without their suffix, and the name with its
-    folder; first as the path stands there, then less spaces around, `./` and backslashes.
+    folder; first as the path stands there, then less spaces around, `./` and backslashes, then
+    whatever its letters' case and however its accents are composed.
     """
     file = pd.Series(-1, index=paths.index)
     plain = (
@@ -124,7 +126,23 @@ def _named_files(rows: pd.DataFrame, paths: pd.Series, place: str) -> pd.Series:
         lookup = lookup[lookup.index.notna()]
         for wanted in (paths, plain):
             file = file.where(file >= 0, wanted.map(lookup).fillna(-1).astype(int))
+    return file if (file >= 0).all() else _named_loosely(rows, plain, place, file)
+
+
+def _named_loosely(rows: pd.DataFrame, paths: pd.Series, place: str, file: pd.Series) -> pd.Series:
+    """`file`, and for paths that name none the one that has that name but for case and accents."""
+    paths, free = paths.map(_folded), ~rows.index.isin(rows.index[file[file >= 0]])
+    for key in _keys(rows["uri"], place):
+        names = key.map(_folded, na_action="ignore")
+        is_one = free & names.notna() & ~names.duplicated(keep=False)
+        lookup = pd.Series(range(len(rows)), index=names)[is_one.to_numpy()]
+        file = file.where(file >= 0, paths.map(lookup).fillna(-1).astype(int))
     return file
+
+
+def _folded(name: str) -> str:
+    """As file systems compare names: Windows by letters alone, and macOS takes accents apart."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _keys(uris: pd.Series, place: str) -> Iterator[pd.Series]:

@@ -14,7 +14,7 @@ _WORDS = {
     "female": "f female females woman women w girl girls lady ladies",
 }
 GENDER_WORDS = {word: gender for gender, words in _WORDS.items() for word in words.split()}
-_CODE = re.compile(r"\d+|true|false")
+_CODE = re.compile(r"-?\d+|true|false")
 
 
 def parse_codes(text: str) -> dict[str, str]:
@@ -78,9 +78,10 @@ def _told(
     values = plain.map(known)
     kinds = pd.Series("", index=texts.index).mask(values.isna(), f"{what}_unknown")
     kinds = kinds.mask(plain == "", f"{what}_empty")
+    way_out = "; `gender_codes` can say what they mean" if what == "genders" else ""
     sentences = {
         f"{what}_unknown": f"{what}: {{count}} are none of {', '.join(names)} (the first: "
-        "{first!r}): null",
+        f"{{first!r}}): null{way_out}",
         f"{what}_empty": f"{what}: {{count}} are empty",
     }
     return values, Told.of(kinds, texts, sentences)

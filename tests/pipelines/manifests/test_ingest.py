@@ -213,7 +213,8 @@ def test_labels_file_matches_by_uri_relative_path_and_base_name(few: Path, tmp_p
         f"labels: {given}, 1 of its 6 rows match no file",
         "ages: 1 are no age from 0 to 116 (the first: '300'): null",
         "ages: 1 are empty",
-        "genders: 1 are none of male, female (the first: '?'): null",
+        "genders: 1 are none of male, female (the first: '?'): null; `gender_codes` can say what "
+        "they mean",
         "races: 4 are empty",
     )
     assert result.counts["label_values"] == {
@@ -244,6 +245,21 @@ def test_number_like_paths_stay_text_and_name_files_without_their_suffix(
     ages = frame(result)["age_years"].to_dict()
     assert ages == {"000000.jpg": 10, "000001.jpg": 11, "000002.jpg": 12}
     assert result.notes == (f"labels: {given}, 1 of its 4 rows match no file",)
+
+
+def test_names_may_differ_in_case_and_accents_where_that_is_certain(
+    few: Path, tmp_path: Path
+) -> None:
+    images = sorted(few.glob("*.jpg"))
+    assert len(images) >= 3
+    for path, name in zip(images, ("Jose\u0301.jpg", "B.JPG", "b.jpg"), strict=False):
+        path.rename(path.with_name(name))
+    rows = [{"path": "jos\u00e9.jpg", "age": 1, "gender": "f"},
+            {"path": "JOS\u00c9.jpg", "age": 1, "gender": "f"},
+            {"path": "b.jpg", "age": 3, "gender": "f"},
+            {"path": "B.jpg", "age": 2, "gender": "f"}]  # fmt: skip
+    ages = frame(ingested(few, labels=labels_csv(tmp_path, rows)))["age_years"].to_dict()
+    assert ages == {"Jose\u0301.jpg": 1, "b.jpg": 3}  # B.jpg may be either of two
 
 
 def test_rows_that_contradict_one_another_are_rejects_and_equal_ones_count_once(

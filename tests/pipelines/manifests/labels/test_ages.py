@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipelines.manifests.labels.ages import dated_ranges, read_age, years_of
+from pipelines.manifests.labels.ages import read_age, years_of
+from pipelines.manifests.labels.dates import whole
 
 PAGE = Path(__file__).parents[4] / "docs" / "formats.md"
 
@@ -26,6 +27,13 @@ PAGE = Path(__file__).parents[4] / "docs" / "formats.md"
         ("under 3", 0, 2), ("<3", 0, 2), ("up to 3", 0, 3), ("3 or younger", 0, 3),
         ("9-Mar", 3, 9), ("09-Mar", 3, 9), ("Mar-09", 3, 9), ("19-Oct", 10, 19), ("3-Sep", 3, 9),
         ("4. Jun", 4, 6), ("Oct-40", 10, 40), ("March 9", 3, 9),
+        ("09. Mrz", 3, 9), ("9-Mär", 3, 9), ("03. Mai", 3, 5), ("12. Okt", 10, 12),
+        ("8-déc.", 8, 12), ("2-févr", 2, 2), ("4-juin", 4, 6), ("4-juil", 4, 7), ("8-août", 8, 8),
+        ("3-ago", 3, 8), ("6-set", 6, 9), ("15-dic", 12, 15),
+        ("6-12 months", 0.5, 1), ("26 weeks", 0.5, 0.5), ("1 year 6 months", 1.5, 1.5),
+        ("1y6m", 1.5, 1.5), ("25 y.o.", 25, 25), ("around 25", 25, 25), ("25\uff5e30", 25, 30),
+        ("early 20s", 20, 23), ("mid-20s", 24, 26), ("late 20s", 27, 29), ("teens", 13, 19),
+        ("'25", 25, 25), ("\ufeff25\u200b", 25, 25),
     ],
 )  # fmt: skip
 def test_an_age_or_a_range_is_understood(text: str, low: float, high: float) -> None:
@@ -44,11 +52,18 @@ def test_what_is_not_certain_is_no_age(text: str) -> None:
 
 
 def test_whole_dates_are_ranges_only_beside_ranges_and_with_one_year() -> None:
-    ranges = {"2026-03-09": (3, 9), "10/19/2026": (10, 19), "9 Mar 2026": (3, 9)}
-    assert dated_ranges([*ranges, "20-29", "2026-03-01"]) == ranges  # the 1st may be 3-26 (2026)
-    assert dated_ranges([*ranges, "30"]) == {}
-    assert dated_ranges(["2026-03-09", "2025-03-09", "20-29"]) == {}  # birthdays have many years
-    assert dated_ranges(["1985-03-09", "20-29"]) == {}  # and earlier ones
+    ranges = {"2026-03-09": (3, 9), "10/19/2026": (10, 19), "9 Mar 2026": (3, 9), "46090": (3, 9)}
+    assert whole([*ranges, "2026-03-01"], has_ranges=True) == ranges  # the 1st may be 3-26 (2026)
+    assert whole([*ranges], has_ranges=False) == {}
+    assert whole(["2026-03-09", "2025-03-09"], has_ranges=True) == {}  # birthdays have many years
+    assert whole(["1985-03-09"], has_ranges=True) == {}  # and earlier ones
+
+
+def test_a_serial_number_of_a_day_is_a_range_only_beside_ranges() -> None:
+    years, told = years_of(pd.Series(["46090", "46090", "20-29"]))  # 2026-03-09
+    assert years["age_low_years"].to_list() == [3, 3, 20]
+    assert told.counts == {"ages_of_dates": 2, "ages_of_ranges": 1}
+    assert years_of(pd.Series(["46090", "25"]))[1].counts == {"ages_illegal": 1}
 
 
 def test_ranges_keep_their_ends_and_narrow_ones_have_a_middle_all_counted() -> None:

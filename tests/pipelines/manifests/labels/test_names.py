@@ -35,7 +35,10 @@ def test_given_codes_are_followed_and_words_stay_words() -> None:
     values, told = genders_of(texts, parse_codes("0=female, 1=Male"), "l.csv")
     assert values.fillna("-").to_list() == ["female", "male", "male", "-", "-", "-", "-"]
     assert told.counts == {"genders_unknown": 3, "genders_empty": 1}
-    assert told.notes[0] == "genders: 3 are none of male, female (the first: '7'): null"
+    assert told.notes[0] == (
+        "genders: 3 are none of male, female (the first: '7'): null; `gender_codes` can say what "
+        "they mean"
+    )
 
 
 def test_codes_may_be_any_text() -> None:
