@@ -60,6 +60,7 @@ def _patient(scheme: str, bucket: str, environment: tuple[tuple[str, str], ...])
 
 
 def _client(scheme: str, bucket: str, options: dict[str, Any], retry: Any) -> ObjectStore:
+    _check_environment()
     common: Any = {"client_options": {"allow_http": True, **options}, "retry_config": retry}
     if scheme == "gs":
         return GCSStore(bucket, config=google_settings(), **common)
@@ -68,6 +69,19 @@ def _client(scheme: str, bucket: str, options: dict[str, Any], retry: Any) -> Ob
         return AzureStore(bucket, **common)
     address: Any = {"endpoint": endpoint()} if endpoint() else {}
     return S3Store(bucket, region=region(), **address, **common)
+
+
+def _check_environment() -> None:
+    """Refuse what a secret that was made from a file ends in: of it Rust panics.
+
+    Raises:
+        StorageError: a variable has white space around it.
+    """
+    for name, value in os.environ.items():
+        if name.startswith(_SET_BY) and value != value.strip():
+            raise StorageError(
+                f"{name} has white space around it, such as a line break: set it without"
+            )
 
 
 def google_settings() -> Any:

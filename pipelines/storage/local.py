@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Callable, Generator, Iterator
@@ -168,7 +169,10 @@ def require_readable(uri: str, argument: str) -> None:
         StorageError: it does not exist, or its permissions forbid it.
     """
     if not os.path.exists(uri):
-        raise StorageError(f"{argument} {uri} does not exist: check the path{_left_at_home()}")
+        hint = "; patterns are not read: give the folder" if re.search(r"[*?]", uri) else ""
+        raise StorageError(
+            f"{argument} {uri} does not exist: check the path{hint}{_left_at_home()}"
+        )
     if os.path.isdir(uri) and not os.access(uri, os.R_OK | os.X_OK):
         raise StorageError(f"{argument} {uri} cannot be read: check its permissions")
 

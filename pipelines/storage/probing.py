@@ -2,14 +2,15 @@
 
 import os
 import re
+import uuid
 from pathlib import Path
 
 import obstore
 
 from model.errors import StorageError
-from pipelines.storage.clients import quick_client
+from pipelines.storage.clients import ObjectStore, quick_client
 from pipelines.storage.s3_client import endpoint, region
-from pipelines.storage.store_errors import as_os_errors, cure_of
+from pipelines.storage.store_errors import as_os_errors, code_of, cure_of
 from pipelines.storage.uris import split_bucket
 
 _REFUSED = re.compile(
@@ -38,7 +39,14 @@ def holds_something(uri: str, argument: str) -> bool:
     store = quick_client(uri)
     try:
         with as_os_errors(uri):
-            return bool(next(iter(obstore.list(store, prefix or None, chunk_size=1)), None))
+            if next(iter(obstore.list(store, prefix or None, chunk_size=1)), None):
+                return True
+        if scheme == "s3" and place and _answers_anything(store):
+            raise StorageError(
+                f"{argument} {uri}: what answers at {place} is no S3 store, as it has every object "
+                "that it is asked for: is it the store's page for people? Check AWS_ENDPOINT_URL"
+            )
+        return False
     except OSError as error:
         text = str(error).removeprefix(uri)
         if re.search("redirect|in another region", text):
@@ -53,11 +61,27 @@ def holds_something(uri: str, argument: str) -> bool:
         elif isinstance(error, PermissionError) or _REFUSED.search(text):
             reason = _denied(scheme, bucket, at_endpoint)
         else:
-            reason = (
-                f"the store{at_endpoint} cannot be reached: check {_ADDRESSES[scheme]} and the "
-                "network"
-            )
+            reason = _unusable(text, at_endpoint, _ADDRESSES[scheme])
         raise StorageError(f"{argument} {uri}: {reason}") from None
+
+
+def _answers_anything(store: ObjectStore) -> bool:
+    """Whether an object is there that nobody can have made: a web page answers so."""
+    try:
+        obstore.head(store, f"facemill-{uuid.uuid4()}")
+    except Exception:  # no such object, or no right to know
+        return False
+    return True
+
+
+def _unusable(text: str, at_endpoint: str, variables: str) -> str:
+    """What to say of a store of which no better is known, by `as_os_errors`' text."""
+    fault = re.search(r"\((it .*|nothing .*|nobody .*)\)$", text)
+    if fault and fault[1].startswith("it answers"):
+        code = code_of(text)
+        return f"the store{at_endpoint}: {fault[1]}{f' ({code})' if code else ''}"
+    why = f" ({fault[1]})" if fault else ""
+    return f"the store{at_endpoint} cannot be reached{why}: check {variables} and the network"
 
 
 def _is_no_bucket(text: str) -> bool:

@@ -26,6 +26,7 @@ CURES = {
     "BlobArchived": _ARCHIVED,
     "BlobBeingRehydrated": "the object is being restored from the archive: wait for it",
     "AllAccessDisabled": "the store has shut this bucket for everybody",
+    "InvalidBucketName": "no bucket may be called so",
     "AccountProblem": "the store has shut this account",
     "AccountIsDisabled": "the store has shut this account",
     "UserProjectMissing": "its owner lets requesters pay, which Google's store is not asked for "
@@ -47,6 +48,29 @@ NO_KEYS = {
     "az": "there are no credentials: set AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN, or "
     "AZURE_SKIP_SIGNATURE=true for a public container",
 }
+
+
+# What stands deep in obstore's text where no answer came, or one that has no code of the store's.
+_FAULTS = (
+    ("InvalidCertificate", "its certificate is by an authority that is not known here: name that "
+     "one's file in SSL_CERT_FILE, on a cluster on every node"),
+    ("InvalidContentType", "it speaks http and not https"),
+    ("dns error", "nobody knows a host of this name"),
+    ("Connection refused", "nothing listens there"),
+    ("operation timed out|TimedOut", "it does not answer in time"),
+)  # fmt: skip
+_STATUS = re.compile(r"status code: (\d{3} [A-Z][A-Za-z ]+)")
+
+
+def fault_of(text: str) -> str | None:
+    """Why the store cannot be used, or what it answers, where no cure is known."""
+    known = next((said for pattern, said in _FAULTS if re.search(pattern, text)), None)
+    status = _STATUS.search(text)
+    if known or not status:
+        return known
+    said = f"it answers {status[1].strip()}"
+    later = status[1][0] == "5" or status[1].startswith("429")
+    return f"{said}; the same command continues later" if later else said
 
 
 def code_of(text: str) -> str:
@@ -103,7 +127,10 @@ def as_os_errors(uri: str) -> Generator[None]:
             reason = known or (said[1][:200] if said else "it cannot be read")
             raise PermissionError(f"{uri}: {reason}{_shown(text)}") from None
         first = re.sub(r" https?://\S+", "", text.partition("\n")[0].partition("<?xml")[0])
-        raise OSError(f"{uri}: {first[:200]}{_shown(text)}") from None
+        fault = fault_of(text)
+        raise OSError(
+            f"{uri}: {first[:200]}{_shown(text)}{f' ({fault})' if fault else ''}"
+        ) from None
 
 
 def _shown(text: str) -> str:

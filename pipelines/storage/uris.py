@@ -15,6 +15,17 @@ _MEMBER = re.compile(r"(\.tar|\.tar\.gz|\.tgz|\.zip|\.parquet)#", re.IGNORECASE)
 _ROW = re.compile(r"\.parquet#\d+$", re.IGNORECASE)
 _STORES = ("s3://", "gs://", "az://")
 _WEB = ("http://", "https://")
+_OTHER_NAMES = {"gcs": "gs", "s3a": "s3", "s3n": "s3", "wasb": "abfs", "wasbs": "abfs"}
+# The addresses of the web that stores give to objects: the group that matched last is its scheme.
+_WEB_OF_STORES = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"https?://(?P<bucket>[^/]+?)\.s3[.-][^/]*amazonaws\.com(?P<s3>/[^?]*|)$",
+        r"https?://s3[.-][^/]*amazonaws\.com/(?P<bucket>[^/]+)(?P<s3>/[^?]*|)$",
+        r"https?://storage\.(?:googleapis|cloud\.google)\.com/(?P<bucket>[^/]+)(?P<gs>/[^?]*|)$",
+        r"https?://[^/]+\.blob\.core\.windows\.net/(?P<bucket>[^/]+)(?P<az>/[^?]*|)$",
+    )
+)
 _ABFS = re.compile(
     r"abfss?://(?P<container>[^/@]*)(?:@(?P<account>[^/.]+)\.[^/]+)?(?P<path>/.*|)$", re.DOTALL
 )
@@ -26,17 +37,22 @@ _CREDENTIAL = re.compile(
 def normalize(uri: str) -> str:
     """An absolute local path, or the URI of an object without a trailing slash.
 
-    abfs:// becomes az://, gcs:// becomes gs://.
+    abfs:// and wasb:// become az://, gcs:// becomes gs://, s3a:// and s3n:// become s3://.
 
     Raises:
         StorageError: the scheme is not supported, or it holds a credential.
     """
+    if not uri.strip():
+        raise StorageError("a path is empty: is it a variable that nobody has set?")
     uri = _plain(uri)
     if _CREDENTIAL.search(uri):  # it would end up in lineage and logs
         raise StorageError("a URI holds a credential: give it as AWS_ACCESS_KEY_ID and the like")
     if slip := re.match(r"(s3|gs|az):/?(?!/)", uri):
         raise StorageError(f"{uri!r} lacks a slash: write {slip[1]}://bucket/prefix")
     if is_web(uri):
+        if found := next((m for p in _WEB_OF_STORES if (m := p.match(uri))), None):
+            scheme, bucket, key = found.lastgroup, found["bucket"], found[str(found.lastgroup)]
+            raise StorageError(f"{uri}: write {scheme}://{bucket}{key}")
         raise StorageError(
             f"{uri} is read from a list only: write it into a .txt, one a line, and give that as "
             "`images`"
@@ -46,13 +62,17 @@ def normalize(uri: str) -> str:
             scheme = uri.partition("://")[0]
             raise StorageError(f"{uri!r} names no bucket: write {scheme}://bucket/prefix")
         return uri.rstrip("/")
+    if uri.startswith("arn:aws:s3:::"):
+        raise StorageError(f"{uri}: write s3://{uri.removeprefix('arn:aws:s3:::')}")
+    if host := re.match(r"file://([^/]+)", uri):
+        raise StorageError(f"{uri} is on the host {host[1]}: give its path as this machine has it")
     if "://" in uri and not uri.startswith("file://"):
         scheme = uri.split("://", 1)[0]
         raise StorageError(
             f"{scheme}:// is not supported: use a local path, s3://bucket/prefix, "
             "gs://bucket/prefix or az://container/prefix"
         )
-    return os.path.abspath(os.path.expanduser(uri.removeprefix("file://")))
+    return os.path.abspath(os.path.expanduser(re.sub(r"^file:(//)?(?=/)", "", uri)))
 
 
 def _plain(uri: str) -> str:
@@ -61,9 +81,12 @@ def _plain(uri: str) -> str:
     Raises:
         StorageError: abfs:// names another account than the environment.
     """
+    scheme, separator, rest = uri.partition("://")
+    if separator and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme):
+        uri = f"{_OTHER_NAMES.get(scheme.lower(), scheme.lower())}://{rest}"
     match = _ABFS.match(uri)
     if match is None:
-        return re.sub(r"^gcs://", "gs://", uri)
+        return uri
     container, account, path = match["container"], match["account"], match["path"]
     ours = os.environ.get("AZURE_STORAGE_ACCOUNT_NAME")
     if account is not None and account != ours:

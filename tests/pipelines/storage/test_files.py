@@ -287,6 +287,20 @@ def test_uri_is_made_absolute_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             "gs://bucket/prefix or az://container/prefix",
         ),
         ("s3://", "'s3://' names no bucket: write s3://bucket/prefix"),
+        ("", "a path is empty: is it a variable that nobody has set?"),
+        ("arn:aws:s3:::faces/x", "arn:aws:s3:::faces/x: write s3://faces/x"),
+        (
+            "https://faces.s3.eu-west-1.amazonaws.com/x",
+            "https://faces.s3.eu-west-1.amazonaws.com/x: write s3://faces/x",
+        ),
+        (
+            "https://storage.googleapis.com/faces/x",
+            "https://storage.googleapis.com/faces/x: write gs://faces/x",
+        ),
+        (
+            "file://nas/faces",
+            "file://nas/faces is on the host nas: give its path as this machine has it",
+        ),
         ("s3:/bucket/x", "'s3:/bucket/x' lacks a slash: write s3://bucket/prefix"),
         ("s3:bucket/x", "'s3:bucket/x' lacks a slash: write s3://bucket/prefix"),
     ],
@@ -346,8 +360,8 @@ def test_unreachable_endpoint_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setenv(name, value)
     fails(
         "s3://b/x",
-        f"`images` s3://b/x: the store at {endpoint} cannot be reached: check AWS_ENDPOINT_URL "
-        "and the network",
+        f"`images` s3://b/x: the store at {endpoint} cannot be reached (nothing listens there): "
+        "check AWS_ENDPOINT_URL and the network",
     )
 
 

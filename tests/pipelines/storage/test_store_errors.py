@@ -1,7 +1,9 @@
 """What a store answers is told in the words that a user needs, and no wait is spent on it."""
 
+import os
 import re
 import time
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
@@ -26,8 +28,11 @@ from tests.answering_store import answering, served
          "the credentials have expired: renew them, and the same command continues"),
         (403, "RequestTimeTooSkewed", "this machine's clock is more than 15 minutes off: set it, "
          "and the same command continues"),
-        (400, "Strange", "the store at ENDPOINT cannot be reached: check AWS_ENDPOINT_URL and the "
-         "network"),
+        (400, "InvalidBucketName", "no bucket may be called so"),
+        (400, "Strange", "the store at ENDPOINT: it answers 400 Bad Request (Strange)"),
+        (407, "", "the store at ENDPOINT: it answers 407 Proxy Authentication Required"),
+        (503, "SlowDown", "the store at ENDPOINT: it answers 503 Service Unavailable; the same "
+         "command continues later (SlowDown)"),
     ],
 )  # fmt: skip
 def test_what_a_store_answers_is_told_by_its_status_not_by_what_the_url_holds(
@@ -142,3 +147,57 @@ def test_google_says_the_same_in_other_words(
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "localhost:4443")
     with pytest.raises(StorageError, match="is no URL: write http://localhost:4443"):
         storage.read_bytes("gs://faces/1.jpg")
+
+
+def test_a_page_for_people_is_no_empty_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MinIO's console, or the page where a network wants one to log in."""
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = b"<!DOCTYPE html><html><body>Log in</body></html>"
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with served(Page, monkeypatch), pytest.raises(StorageError, match="is no S3 store, as it has"):
+        storage.require_readable("s3://faces/x", "`images`")
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("http://127.0.0.1:9", "nothing listens there"),
+        ("http://no-such-host.invalid:9000", "nobody knows a host of this name"),
+    ],
+)
+def test_why_no_store_is_there_is_told(
+    address: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "a")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+    with pytest.raises(StorageError) as error:
+        storage.require_readable("s3://faces/x", "`images`")
+    assert str(error.value) == (
+        f"`images` s3://faces/x: the store at {address} cannot be reached ({why}): check "
+        "AWS_ENDPOINT_URL and the network"
+    )
+
+
+@pytest.mark.parametrize("name", ["AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"])
+def test_a_line_break_at_a_secret_s_end_is_told(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with served(answering(200, ""), monkeypatch):
+        monkeypatch.setenv(name, os.environ[name] + "\n")
+        with pytest.raises(StorageError) as error:
+            storage.require_readable("s3://faces/x", "`images`")
+    assert str(error.value) == (
+        f"{name} has white space around it, such as a line break: set it without"
+    )
