@@ -25,6 +25,17 @@ def test_every_schema_is_documented() -> None:
     assert [name for name in SCHEMAS if f"<!-- schema:{name} -->" not in text] == []
 
 
+def test_every_field_report_has_a_test_that_is_there() -> None:
+    rows = [line for line in (ROOT / "docs" / "field-reports.md").read_text().splitlines()
+            if line.startswith("| ") and not line.startswith("| what |")]  # fmt: skip
+    assert rows
+    for row in rows:
+        named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", row)
+        assert named, row
+        for path, name in named:
+            assert f"\ndef {name}(" in (ROOT / path).read_text(), f"{path}::{name}"
+
+
 def test_the_readme_is_one_page() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 160
 

@@ -78,8 +78,8 @@ def _label_row(row: dict[str, Any], by_name: bool) -> dict[str, Any]:
     name = re.sub(BEFORE_NAME, "", row["uri"])
     if by_name and not listing.has_image_name(row["uri"]):
         reason = "not the name of an image"
-        if command := listing.how_to_unpack(name):
-            reason = f"a compressed archive: unpack it first, for example with `{command}`"
+        if advice := listing.how_to_unpack(name):
+            reason = f"{listing.OTHER_KIND}: {advice}"
         return row | {"stage": "list", "reason": reason}
     if row["bytes"] == 0:
         reason = "the file has no bytes" if row["etag"] else "the file is gone, or a broken link"

@@ -19,32 +19,49 @@ from pipelines.storage.tars import DAMAGED, is_gzipped, list_tar, open_tar
 from pipelines.storage.zips import list_zip, read_zip_member
 
 _PART = 1 << 20  # of a member that are unpacked at once
-_UNPACKERS = (  # ends of names, and what brings the pictures out
-    ((".tar.bz2", ".tbz2", ".tbz"), "bunzip2 -c {0} > faces.tar"),
-    ((".tar.xz", ".txz"), "xz -dc {0} > faces.tar"),
-    ((".tar.zst", ".tzst"), "zstd -dc {0} > faces.tar"),
-    ((".zipx",), "7z x {0} -ofaces"),
-    ((".7z",), "7z x {0} -ofaces"),
-    ((".rar",), "unrar x {0} faces/"),
+_UNPACKERS = (  # ends of names, what brings the pictures out, and what comes of it
+    ((".tar.bz2", ".tbz2", ".tbz"), "bunzip2 -c {0} > faces.tar", "that .tar"),
+    ((".tar.xz", ".txz"), "xz -dc {0} > faces.tar", "that .tar"),
+    ((".tar.zst", ".tzst"), "zstd -dc {0} > faces.tar", "that .tar"),
+    ((".zipx",), "7z x {0} -ofaces", "that folder"),
+    ((".7z",), "7z x {0} -ofaces", "that folder"),
+    ((".rar",), "unrar x {0} faces/", "that folder"),
+    # Hugging Face's own files: the second is what its `save_to_disk` leaves
+    (
+        (".arrow",),
+        'python -c "import datasets; '
+        "datasets.Dataset.from_file('{1}').to_parquet('faces.parquet')\"",
+        "that .parquet",
+    ),
 )
+# What frameworks keep pictures in; a few lines of the same framework write them elsewhere.
+_CONTAINERS = (
+    ".tfrecord", ".tfrecords", ".tfrec", ".lmdb", ".mdb", ".h5", ".hdf5", ".npz", ".npy", ".rec",
+    ".feather", ".msgpack", ".beton", ".mds",
+)  # fmt: skip
 
 
 def how_to_unpack(uri: str) -> str | None:
-    """A command for an archive that cannot be read as it is, by its name; None for other files."""
+    """What to do with an archive that cannot be read as it is, by its name; None for others."""
     name = uri.rpartition("/")[2]
-    for ends, command in _UNPACKERS:
+    for ends, command, made in _UNPACKERS:
         if name.lower().endswith(ends):
-            return command.format(shlex.quote(name))
+            shown = command.format(shlex.quote(name), name.replace("'", "\\'"))
+            return f"unpack it, for example with `{shown}`, and give {made}"
+    if name.lower().endswith(_CONTAINERS):
+        return (
+            "write its pictures into files, a .tar, or a column of bytes of a Parquet, by a few "
+            "lines of Python"
+        )
     return None
 
 
-def compressed(uri: str, command: str) -> StorageError:
+def of_another_kind(uri: str, advice: str) -> StorageError:
     """What to say of an archive that is given as images."""
-    made = "that .tar" if command.endswith(".tar") else "that folder"
-    return StorageError(
-        f"{uri} is a compressed archive, whose pictures cannot be read one by one: unpack it, for "
-        f"example with `{command}`, and give {made}"
-    )
+    return StorageError(f"{uri} is {OTHER_KIND}: {advice}")
+
+
+OTHER_KIND = "an archive of a kind that is not read here"
 
 
 def list_archive(file: FileEntry) -> Iterator[FileEntry]:

@@ -5,13 +5,14 @@ from collections.abc import Iterator
 
 from model.errors import UsageError
 from pipelines import storage
-from pipelines.storage.archives import compressed, how_to_unpack, list_archive
+from pipelines.storage.archives import OTHER_KIND, how_to_unpack, list_archive, of_another_kind
 from pipelines.storage.entries import IMAGE_SUFFIXES, FileEntry, has_image_name
 from pipelines.storage.uri_lists import is_list_name, is_parquet_list, list_uris
 from pipelines.storage.uris import is_archive_name
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "OTHER_KIND",
     "FileEntry",
     "has_image_name",
     "how_to_unpack",
@@ -40,9 +41,9 @@ def _entries(uri: str, descend: bool) -> Iterator[FileEntry]:
     if is_list(uri):
         yield from list_uris(uri)
         return
-    command = how_to_unpack(uri)
-    if command is not None and _is_file(uri):
-        raise compressed(uri, command)
+    advice = how_to_unpack(uri)
+    if advice is not None and _is_file(uri):
+        raise of_another_kind(uri, advice)
     for entry in storage.store_of(uri).files(uri, descend):
         if is_archive_name(entry.uri):
             yield from list_archive(entry)

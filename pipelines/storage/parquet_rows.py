@@ -65,7 +65,11 @@ def _holds_bytes(kind: Any) -> bool:
     if pa.types.is_struct(kind):
         return any(kind.field(i).name == "bytes" and _holds_bytes(kind.field(i).type)
                    for i in range(kind.num_fields))  # fmt: skip
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    if pa.types.is_dictionary(kind):
+        return _holds_bytes(kind.value_type)
+    types: Any = pa.types
+    binary = types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind)
+    return binary or types.is_fixed_size_binary(kind)
 
 
 def list_rows(file: FileEntry) -> Iterator[FileEntry]:

@@ -7,6 +7,9 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pyarrow as pa
 
 from model.errors import StorageError
 from pipelines import storage
@@ -17,7 +20,16 @@ SUFFIXES = (".txt", ".csv", ".tsv")
 COLUMNS = ("uri", "url", "image_url", "path", "image", "file")
 _SEPARATORS = ",;\t|"
 _SIGNED = re.compile(r"://[^/]*@|[?&](x-amz-\w+|x-goog-\w+|sig|signature|token)=", re.IGNORECASE)
+_CODED = re.compile(r"data:image/|/9j/4|iVBORw0KGgo|UklGR")  # JPEG, PNG, WebP
+_MOST_LETTERS = 4096  # Linux' longest path; a key of S3 has at most 1,024 bytes
 _WEB = re.compile(r"https?://[^/\s]+", re.IGNORECASE)
+
+
+def _is_text(kind: Any) -> bool:
+    if pa.types.is_dictionary(kind):
+        return _is_text(kind.value_type)
+    types: Any = pa.types
+    return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
 
 
 def is_list_name(uri: str) -> bool:
@@ -48,6 +60,13 @@ def list_uris(uri: str) -> Iterator[FileEntry]:
 
 
 def _checked(text: str, folder: str, where: str) -> str:
+    if _CODED.match(text):
+        raise StorageError(
+            f"{where} is a picture as text (base64) and no uri: write it as bytes, into a column "
+            "of a Parquet"
+        )
+    if len(text) > _MOST_LETTERS:
+        raise StorageError(f"{where} is no uri: it has {len(text):,} letters")
     if _SIGNED.search(text):  # it would stand in every file of the output
         raise StorageError(
             f"{where} holds a credential or a signature, which would be written into the "
@@ -97,6 +116,12 @@ def _column(uri: str) -> Iterator[str]:
     with open_parquet(uri) as file:
         names = {name.lower(): name for name in file.schema_arrow.names}
         column = names[_column_of(uri, list(names))]
+        kind: Any = file.schema_arrow.field(column).type
+        if not _is_text(kind):
+            raise StorageError(
+                f"{uri}: its column {column} is of type {kind}: pictures are bytes there (binary), "
+                "uris are text (string)"
+            )
         for batch in file.iter_batches(columns=[column]):
             yield from (str(value or "") for value in batch.column(0).to_pylist())
 

@@ -1,6 +1,6 @@
 """What is in a .zip, and where in it: each member is read by itself, stored or deflated.
 
-Source: APPNOTE.TXT 6.3.10 of PKWARE, sections 4.3.7 (local header) and 4.4.
+Source: APPNOTE.TXT 6.3.10 of PKWARE, 4.3.7 (local header), 4.3.9 (data descriptor) and 4.4.
 """
 
 import io
@@ -18,7 +18,8 @@ from pipelines.storage.store_errors import as_os_errors
 _HEADER = struct.Struct("<4s5H3L2H")  # 30 bytes: signature, …, flags, method, …, two lengths
 _SIGNATURE = b"PK\3\4"
 _STORED, _DEFLATED = 0, 8
-_ENCRYPTED = 1  # bit of the flags
+_ENCRYPTED, _SUM_BEHIND = 1, 8  # bits of the flags
+_SUM_SIGNATURE = b"PK\7\x08"  # which may be left out (4.3.9.3)
 _SPARE = 1024  # bytes of a header's name and extra fields that are read along with the picture
 
 
@@ -80,7 +81,9 @@ def read_zip_member(uri: str, member_uri: str, offset: int, size: int) -> bytes:
     data = storage.read_bytes(uri, offset, length)
     if len(data) < _HEADER.size or data[:4] != _SIGNATURE:
         raise _bad(member_uri, "lies where the archive's directory says no longer")
-    _, _, flags, method, *_, name_length, extra_length = _HEADER.unpack(data[: _HEADER.size])
+    _, _, flags, method, _, _, crc, *_, name_length, extra_length = _HEADER.unpack(
+        data[: _HEADER.size]
+    )
     if flags & _ENCRYPTED:
         raise _bad(member_uri, "is encrypted: repack the archive without a password")
     if method not in (_STORED, _DEFLATED):
@@ -88,18 +91,26 @@ def read_zip_member(uri: str, member_uri: str, offset: int, size: int) -> bytes:
     start = _HEADER.size + name_length + extra_length
     if name_length + extra_length > _SPARE and len(data) == length:
         data = storage.read_bytes(uri, offset, length + start)
-    content = data[start : start + size] if method == _STORED else _inflated(data[start:], size)
-    if content is None or len(content) != size:
+    content, rest = data[start : start + size], data[start + size :]
+    if method == _DEFLATED:
+        content, rest = _inflated(data[start:], size)
+    if len(content) != size:
         raise _bad(member_uri, "is damaged, or not of the size that the archive's directory says")
+    if flags & _SUM_BEHIND:
+        rest = rest.removeprefix(_SUM_SIGNATURE)
+        crc = int.from_bytes(rest[:4], "little") if len(rest) >= 4 else zlib.crc32(content)
+    if zlib.crc32(content) != crc:
+        raise _bad(member_uri, "is damaged: its checksum is another")
     return content
 
 
-def _inflated(data: bytes, size: int) -> bytes | None:
-    """At most one byte more than `size` of a raw stream; None where it is damaged."""
+def _inflated(data: bytes, size: int) -> tuple[bytes, bytes]:
+    """At most one byte more than `size` of a raw stream, and what is behind it; else nothing."""
+    stream = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
-        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, size + 1)
+        return stream.decompress(data, size + 1), stream.unused_data
     except zlib.error:
-        return None
+        return b"", b""
 
 
 def _bad(member_uri: str, why: str) -> ReadFailure:

@@ -48,6 +48,14 @@ def saved(kind: str) -> bytes:
         (ftyp(b"vnew"), "HEIF"),
         (ftyp(b"crx "), "a Canon CR3 raw picture"),
         (b"%PDF-1.7\n" + bytes(100), "PDF"),
+        (saved("TGA"), "Targa (TGA)"),
+        (saved("TGA")[:18] + bytes(3000), "Targa (TGA)"),  # without its footer
+        (b"\0\0\2\0\1\0\x20\x20\0\0" + bytes(60), "a cursor (CUR)"),
+        (b"II*\0\x10\0\0\0CR\2\0" + bytes(60), "a Canon CR2 raw picture"),
+        (b"SDPX" + bytes(60), "DPX"),
+        (b"\x8aMNG\r\n\x1a\n" + bytes(60), "MNG"),
+        (b"/* XPM */\nstatic char", "XPM"),
+        (b"\xef\xbb\xbf<?xml version='1.0'?>\n<svg xmlns=''/>", "SVG"),
     ],
 )
 def test_a_known_format_that_is_not_read_is_named(data: bytes, name: str) -> None:
@@ -65,6 +73,18 @@ def test_a_known_format_that_is_not_read_is_named(data: bytes, name: str) -> Non
          "it is a Git LFS pointer and not the file: run `git lfs pull`"),
         (ftyp(b"isom"), "it is a film (MP4 or QuickTime)"),
         (with_compatible(b"vnew", b"vold"), "it is a media file of brand 'vnew'"),
+        (b"  \n\xef\xbb\xbf<!doctype HTML>", "no image format starts with 20 20 0a ef bb bf 3c 21 "
+         "64 6f 63 74"),
+        (b"\xef\xbb\xbf \n<!doctype HTML>", "it is a web page: the download went wrong"),
+        ("\ufeff<html>".encode("utf-16-le"), "it is a web page: the download went wrong"),
+        (b'{"error": 1}', "it is JSON: an error, or labels, in place of the file"),
+        (b"/9j/4AAQSkZJRg==", "it is a JPEG in base64: decode it"),
+        (b"/annex/objects/SHA256E-s12--ab.jpg",
+         "it is a git-annex pointer and not the file: run `git annex get`"),
+        (b"\r\n" + saved("JPEG"), "it is a JPEG behind 2 other bytes: cut those off"),
+        (b"\xff" * 99, "it is filled with one value (0xff): a download that never came to its end"),
+        (b"\x80\4\x95" + bytes(9), "it is a Python pickle"),
+        (b"PAR1" + bytes(99), "it is a Parquet file"),
         (b"hello, world", "no image format starts with 68 65 6c 6c 6f 2c 20 77 6f 72 6c 64"),
     ],
 )  # fmt: skip

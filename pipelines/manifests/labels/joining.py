@@ -134,8 +134,8 @@ def _named_loosely(rows: pd.DataFrame, paths: pd.Series, place: str, file: pd.Se
     paths, free = paths.map(_folded), ~rows.index.isin(rows.index[file[file >= 0]])
     for key in _keys(rows["uri"], place):
         names = key.map(_folded, na_action="ignore")
-        is_one = free & names.notna() & ~names.duplicated(keep=False)
-        lookup = pd.Series(range(len(rows)), index=names)[is_one.to_numpy()]
+        is_one = free & names.notna().to_numpy() & ~names.duplicated(keep=False).to_numpy()
+        lookup = pd.Series(range(len(rows)), index=names)[is_one]
         file = file.where(file >= 0, paths.map(lookup).fillna(-1).astype(int))
     return file
 

@@ -95,18 +95,11 @@ _is_list = functools.lru_cache(maxsize=64)(listing.is_list)  # asked for every p
 
 
 def packed_away(archives: Sequence[str]) -> str:
-    """What to say of compressed archives that lie beside pictures."""
-    several = len(archives) > 1
-    are = (
-        f"{len(archives):,} files are compressed archives"
-        if several
-        else ("1 file is a compressed archive")
-    )
-    return (
-        f"{are}, whose pictures are not read (the first: {archives[0]}): unpack it first, "
-        "for example with "
-        f"`{listing.how_to_unpack(archives[0])}`"
-    )
+    """What to say of archives that are not read and lie beside pictures."""
+    are = "1 file is an archive of a kind that is not read here"
+    if len(archives) > 1:
+        are = f"{len(archives):,} files are archives of kinds that are not read here"
+    return f"{are} (the first: {archives[0]}): {listing.how_to_unpack(archives[0])}"
 
 
 def no_images(uri: str, files: int, archives: Sequence[str] = ()) -> ManifestError:

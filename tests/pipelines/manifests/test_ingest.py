@@ -481,12 +481,15 @@ def test_archives_beside_pictures_are_told_and_tars_of_a_folder_are_read(
     result = ingested(few)
     assert result.counts["manifest"] == 6
     assert {first.name, second.name} <= set(frame(result).index)
-    unpack = "a compressed archive: unpack it first, for example with `7z x rest.7z -ofaces`"
+    unpack = (
+        "an archive of a kind that is not read here: unpack it, for example with "
+        "`7z x rest.7z -ofaces`, and give that folder"
+    )
     assert rejects(result)["rest.7z"] == ("list", unpack)
     told = (
-        "2 files are compressed archives, whose pictures are not read (the first: "
-        f"{few}/older.tar.xz): unpack it first, for example with "
-        "`xz -dc older.tar.xz > faces.tar`"
+        "2 files are archives of kinds that are not read here (the first: "
+        f"{few}/older.tar.xz): unpack it, for example with "
+        "`xz -dc older.tar.xz > faces.tar`, and give that .tar"
     )
     assert result.notes == ("labels: UTKFace file names", told)
     list(images.Images(str(few)).parts())  # as scoring lists them
@@ -494,7 +497,7 @@ def test_archives_beside_pictures_are_told_and_tars_of_a_folder_are_read(
     alone = tmp_path / "alone"
     alone.mkdir()
     shutil.move(few / "rest.7z", alone)
-    with pytest.raises(ManifestError, match="1 file is a compressed archive, whose pictures"):
+    with pytest.raises(ManifestError, match="1 file is an archive of a kind that is not read"):
         ingested(alone)
-    with pytest.raises(StorageError, match=r"rest\.7z is a compressed archive, whose pictures"):
+    with pytest.raises(StorageError, match=r"rest\.7z is an archive of a kind"):
         ingested(alone / "rest.7z")

@@ -213,6 +213,12 @@ def test_a_cut_tar_below_a_folder_ends_the_listing(tmp_path: Path) -> None:
         ("x.tar.bz2", "bunzip2 -c x.tar.bz2 > faces.tar", "that .tar"),
         ("x.7z", "7z x x.7z -ofaces", "that folder"),
         ("x.rar", "unrar x x.rar faces/", "that folder"),
+        (
+            "data-00000-of-00001.arrow",
+            'python -c "import datasets; datasets.Dataset.from_file('
+            "'data-00000-of-00001.arrow').to_parquet('faces.parquet')\"",
+            "that .parquet",
+        ),
     ],
 )
 def test_a_compressed_archive_is_a_sentence_that_says_what_to_do(
@@ -223,9 +229,16 @@ def test_a_compressed_archive_is_a_sentence_that_says_what_to_do(
     with pytest.raises(StorageError) as error:
         list(list_files(f"{folder}/{name}"))
     assert str(error.value) == (
-        f"{folder}/{name} is a compressed archive, whose pictures cannot be read one by one: "
+        f"{folder}/{name} is an archive of a kind that is not read here: "
         f"unpack it, for example with `{command}`, and give {made}"
     )
+
+
+@pytest.mark.parametrize("name", ["train.tfrecord", "data.mdb", "faces.h5", "faces.npz"])
+def test_what_a_framework_keeps_pictures_in_is_named_too(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(StorageError, match="of a kind that is not read here: write its pictures"):
+        list(list_files(f"{tmp_path}/{name}"))
 
 
 def test_a_folder_named_like_an_archive_is_a_folder(tmp_path: Path, bucket: str) -> None:

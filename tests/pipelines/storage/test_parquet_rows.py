@@ -37,6 +37,21 @@ def test_rows_are_inputs_in_any_order(
         assert read_member(f"{uri}#{row}", row, None) == PICTURES[row]
 
 
+@pytest.mark.parametrize("kind", ["dictionary", "large", "view", "fixed"])
+def test_bytes_of_every_type_are_pictures(tmp_path: Path, kind: str) -> None:
+    pictures = [b"abcd", b"efgh", b"abcd"]
+    column: pa.Array = pa.array(pictures, {
+        "dictionary": pa.binary(), "large": pa.large_binary(), "view": pa.binary_view(),
+        "fixed": pa.binary(4),
+    }[kind])  # fmt: skip
+    if kind == "dictionary":
+        column = column.dictionary_encode()
+    pq.write_table(pa.table({"image": column}), tmp_path / "a.parquet")
+    rows = [{"uri": e.uri, "offset": e.offset, "bytes": e.bytes}
+            for e in list_files(f"{tmp_path}/a.parquet")]  # fmt: skip
+    assert list(fetch_all(rows)) == pictures
+
+
 def test_a_large_row_group_is_cut_into_few_pieces(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_bytes(parquet_of([b"x"] * 40_000, group_rows=40_000))
     units = {entry.unit for entry in list_files(str(tmp_path))}

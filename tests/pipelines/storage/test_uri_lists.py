@@ -129,3 +129,29 @@ def test_a_csv_that_holds_the_pixels_themselves_is_told_how_to_become_parquet(
         "pixels: a few lines of Python make a Parquet of it that is read with its labels: "
         "docs/datasets.md, UTKFace as a CSV of pixels"
     )
+
+
+@pytest.mark.parametrize(
+    ("column", "why"),
+    [
+        (pa.array([[255, 216, 255]], pa.list_(pa.uint8())), "its column image is of type list"),
+        (pa.array(["/9j/4AAQSkZJRgABAQ"]), "line 1 is a picture as text"),
+        (pa.array(["data:image/png;base64,iVBO"]), "line 1 is a picture as text"),
+        (pa.array(["x" * 9000]), "line 1 is no uri: it has 9,000 letters"),
+    ],
+)
+def test_pictures_that_are_no_bytes_are_not_taken_for_uris(
+    tmp_path: Path, column: pa.Array, why: str
+) -> None:
+    """Their bytes would stand in every message and row."""
+    pq.write_table(pa.table({"image": column}), tmp_path / "a.parquet")
+    with pytest.raises(StorageError, match=why) as error:
+        list(list_files(f"{tmp_path}/a.parquet"))
+    assert len(str(error.value)) < 300 + len(str(tmp_path))
+
+
+def test_a_dictionary_of_uris_is_a_list(tmp_path: Path) -> None:
+    uris = ["https://a.example/1.jpg", "https://a.example/2.jpg"]
+    table = pa.table({"uri": pa.array(uris).dictionary_encode()})
+    pq.write_table(table, tmp_path / "a.parquet")
+    assert [e.uri for e in list_files(f"{tmp_path}/a.parquet")] == uris

@@ -22,7 +22,7 @@ def test_words_of_gender_are_understood(gender: str, texts: list[str]) -> None:
     assert told.counts == {}
 
 
-@pytest.mark.parametrize("code", ["0", "1", "1.0", "2", "True", " 0 "])
+@pytest.mark.parametrize("code", ["0", "1", "1.0", "2", "-1", "True", " 0 "])
 def test_a_code_without_a_rule_is_an_error_that_says_how_data_sets_differ(code: str) -> None:
     with pytest.raises(ManifestError) as error:
         genders_of(pd.Series(["male", code]), {}, "l.csv")
