@@ -1,7 +1,8 @@
 """An HTTP proxy on loopback that misbehaves: 503, reset, stall, truncated body.
 
-It stands between a client and the store of tests/s3_server.py. Every `every`-th request fails, the
-kinds of failure taking turns; the Host header passes unchanged, so signatures stay valid.
+It stands between a client and a store of tests/s3_server.py or tests/clouds.py. Every `every`-th
+request fails, the kinds of failure taking turns; the Host header passes unchanged, so signatures
+stay valid, but where a store knows its buckets by it.
 """
 
 import collections
@@ -29,8 +30,9 @@ class FaultProxy(http.server.ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, upstream: str, every: int, stall_s: float) -> None:
+    def __init__(self, upstream: str, every: int, stall_s: float, keeps_host: bool) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
+        self.dropped = _HOP if keeps_host else _HOP | {"host"}
         self.upstream, self.every, self.stall_s = urlsplit(upstream), every, stall_s
         self.count: collections.Counter[str] = collections.Counter()
         self.requests: collections.Counter[tuple[str, str]] = collections.Counter()
@@ -88,7 +90,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         host, port = self.server.upstream.hostname, self.server.upstream.port
         connection = http.client.HTTPConnection(str(host), port, timeout=30)
         with contextlib.closing(connection):
-            headers = {k: v for k, v in self.headers.items() if k.lower() not in _HOP}
+            dropped = self.server.dropped
+            headers = {k: v for k, v in self.headers.items() if k.lower() not in dropped}
             connection.request(self.command, self.path, body, headers)
             response = connection.getresponse()
             data = response.read()
@@ -118,9 +121,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def faulty(upstream: str, every: int = 3, stall_s: float = 1.0) -> Iterator[FaultProxy]:
+def faulty(
+    upstream: str, every: int = 3, stall_s: float = 1.0, keeps_host: bool = True
+) -> Iterator[FaultProxy]:
     """Run a proxy while the block runs."""
-    proxy = FaultProxy(upstream, every, stall_s)
+    proxy = FaultProxy(upstream, every, stall_s, keeps_host)
     thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
