@@ -55,6 +55,7 @@ _PICTURES = (
     (0, b"%!PS", "PostScript"),
     (0, b"\xc5\xd0\xd3\xc6", "EPS"),
 )
+_AS_TEXT = "a picture that was written or sent as text, which changed its bytes: copy it again"
 # What is no picture at all, though its name may say so.
 _OTHERS = (
     (0, b"\x1f\x8b", "compressed by gzip: unpack it"),
@@ -65,6 +66,11 @@ _OTHERS = (
     (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive: unpack it"),
     (0, b"Rar!\x1a\x07", "a rar archive: unpack it"),
     (257, b"ustar", "a tar archive"),
+    (0, b"\xef\xbf\xbd\xef\xbf\xbd", _AS_TEXT),
+    (0, b"\xc3\xbf\xc3\x98\xc3\xbf", _AS_TEXT),
+    (0, b"\xc2\x89PNG", _AS_TEXT),
+    (0, b"\x89PNG\n\x1a\n", _AS_TEXT),
+    (0, b"\x89PNG\r\r\n\x1a\r\n", _AS_TEXT),
     (0, b"Salted__", "encrypted by openssl"),
     (0, b"PAR1", "a Parquet file"),
     (0, b"\x93NUMPY", "an array of NumPy"),

@@ -1,4 +1,4 @@
-"""docs/benchmarks/faces.md: a section a part, each replaced by itself."""
+"""Documents of a section a part, each replaced by itself, such as docs/benchmarks/faces.md."""
 
 import re
 from collections.abc import Sequence
@@ -11,7 +11,12 @@ _SECTION = re.compile(r"<!-- part: (\w+) -->\n(.*?)(?=<!-- part: |\Z)", re.DOTAL
 
 
 def with_section(
-    before: str, order: Sequence[str], name: str, title: str, lines: Sequence[str]
+    before: str,
+    order: Sequence[str],
+    name: str,
+    title: str,
+    lines: Sequence[str],
+    head: str = _HEAD,
 ) -> str:
     """The document with one section replaced or added.
 
@@ -21,8 +26,9 @@ def with_section(
         name: of this one.
         title: of this one.
         lines: the first of them a paragraph of its own.
+        head: of the document.
     """
     sections = {part: text.strip() for part, text in _SECTION.findall(before)}
     sections[name] = "\n".join([f"## {title}", "", lines[0], "", *lines[1:]])
     known = [f"<!-- part: {part} -->\n{sections[part]}\n" for part in order if part in sections]
-    return "\n".join([_HEAD, *known])
+    return "\n".join([head, *known])
