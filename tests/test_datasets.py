@@ -6,8 +6,6 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
 
 from jobs import cli
@@ -15,8 +13,6 @@ from pipelines.manifests.labels.datasets import NAMES
 from pipelines.manifests.options import IngestOptions
 from pipelines.reporting.options import ReportOptions
 from pipelines.scoring.options import EvaluateOptions, ScoreOptions
-from pipelines.storage.listing import list_files
-from pipelines.storage.parquet_rows import open_parquet, picture_column
 from pipelines.training.options import TrainOptions
 
 PAGE = Path(__file__).parents[1] / "docs" / "datasets.md"
@@ -64,29 +60,6 @@ def test_data_sets_without_genders_learn_ages_alone() -> None:
     for title in ("APPA-REAL", "CACD", "FG-NET"):
         (text,) = (body for name, body in sections().items() if name.startswith(title))
         assert "--gender-head none" in text
-
-
-def test_a_csv_of_pixels_becomes_parquet_with_pictures_and_labels(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rng = np.random.default_rng(0)
-    rows = [
-        {"age": 20 + n, "ethnicity": n, "gender": n % 2, "img_name": f"2016{n}.jpg.chip.jpg",
-         "pixels": " ".join(map(str, rng.integers(0, 256, 48 * 48)))}
-        for n in range(3)
-    ]  # fmt: skip
-    pd.DataFrame(rows).to_csv(tmp_path / "age_gender.csv", index=False)
-    monkeypatch.chdir(tmp_path)
-    found = re.search(r"<!-- snippet: pixels -->\n```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert found is not None
-    exec(compile(found[1], str(PAGE), "exec"), {})
-    uri = str(tmp_path / "age_gender.parquet")
-    assert [entry.uri for entry in list_files(uri)] == [f"{uri}#{n}" for n in range(3)]
-    with open_parquet(uri) as file:
-        assert picture_column(uri, file.schema_arrow) is not None
-    table = pd.read_parquet(uri)
-    assert table["gender"].to_list() == ["male", "female", "male"]
-    assert {"age", "race", "image"} <= {*table.columns}
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Files whose members are inputs: tars, .tar.gz, .zip, and Parquet with a column of pictures.
+"""Files whose members are inputs: tars, .tar.gz, .zip, Parquet with pictures, a CSV of pixels.
 
 A member has the URI of its file, a `#`, and its name there, or the number of its row.
 """
@@ -14,6 +14,7 @@ from pipelines import storage
 from pipelines.storage.entries import FileEntry
 from pipelines.storage.failures import ReadFailure
 from pipelines.storage.parquet_rows import ForwardRows, list_rows
+from pipelines.storage.pixel_tables import ForwardPixels
 from pipelines.storage.store_errors import as_os_errors
 from pipelines.storage.tars import DAMAGED, is_gzipped, list_tar, open_tar
 from pipelines.storage.zips import list_zip, read_zip_member
@@ -79,7 +80,7 @@ def list_archive(file: FileEntry) -> Iterator[FileEntry]:
 def is_streamed(uri: str) -> bool:
     """Whether it is a member that is read in the order of its archive, one after the other."""
     file = storage.file_of(uri)
-    return file != uri and (is_gzipped(file) or file.lower().endswith(".parquet"))
+    return file != uri and (is_gzipped(file) or file.lower().endswith((".parquet", ".csv")))
 
 
 def read_member(uri: str, offset: int, size: int | None) -> bytes:
@@ -119,7 +120,7 @@ class _Stream:
             if self._open is None or key != self._key:
                 self.close()
                 with as_os_errors(file):
-                    self._open = ForwardRows(file) if _is_parquet(file) else open_tar(file)
+                    self._open = _opened(file)
                 self._key = key
             try:
                 return self._read(uri, offset, size)
@@ -130,7 +131,7 @@ class _Stream:
                 raise
 
     def _read(self, uri: str, offset: int, size: int) -> bytes:
-        if isinstance(self._open, ForwardRows):
+        if isinstance(self._open, ForwardRows | ForwardPixels):
             return self._open.read(offset)
         with as_os_errors(self._key[0]):
             try:
@@ -152,8 +153,10 @@ class _Stream:
 _STREAM = _Stream()
 
 
-def _is_parquet(uri: str) -> bool:
-    return uri.lower().endswith(".parquet")
+def _opened(file: str) -> Any:
+    if file.lower().endswith(".parquet"):
+        return ForwardRows(file)
+    return ForwardPixels(file) if file.lower().endswith(".csv") else open_tar(file)
 
 
 def _state(file: str) -> str | None:

@@ -7,6 +7,7 @@ from model.errors import UsageError
 from pipelines import storage
 from pipelines.storage.archives import OTHER_KIND, how_to_unpack, list_archive, of_another_kind
 from pipelines.storage.entries import IMAGE_SUFFIXES, FileEntry, has_image_name
+from pipelines.storage.pixel_tables import is_pixel_table, list_pixels
 from pipelines.storage.uri_lists import is_list_name, is_parquet_list, list_uris
 from pipelines.storage.uris import is_archive_name
 
@@ -39,7 +40,7 @@ def list_files(uri: str, *, descend: bool = True, limit: int | None = None) -> I
 
 def _entries(uri: str, descend: bool) -> Iterator[FileEntry]:
     if is_list(uri):
-        yield from list_uris(uri)
+        yield from list_pixels(uri) if is_pixel_table(uri) else list_uris(uri)
         return
     advice = how_to_unpack(uri)
     if advice is not None and _is_file(uri):

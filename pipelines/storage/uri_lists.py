@@ -128,12 +128,6 @@ def _column(uri: str) -> Iterator[str]:
 
 def _column_of(uri: str, names: list[str]) -> str:
     found = next((name for name in COLUMNS if name in names), None)
-    if found is None and "pixels" in names:
-        raise StorageError(
-            f"{uri} holds the pictures themselves, as numbers in its column pixels: a few lines of "
-            "Python make a Parquet of it that is read with its labels: docs/datasets.md, UTKFace "
-            "as a CSV of pixels"
-        )
     if found is None:
         raise StorageError(
             f"{uri} has no column of uris: it has {', '.join(names)}; call it uri or url, or give "

@@ -10,9 +10,9 @@ from model.errors import StorageError
 
 # Files whose members are inputs; a member's URI is `faces.tar#folder/name.jpg`.
 ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".zip", ".parquet")
-BEFORE_NAME = r"^.*(?:/|(?i:\.tar|\.tar\.gz|\.tgz|\.zip|\.parquet)#)"  # RE2 and Python's own
-_MEMBER = re.compile(r"(\.tar|\.tar\.gz|\.tgz|\.zip|\.parquet)#", re.IGNORECASE)
-_ROW = re.compile(r"\.parquet#\d+$", re.IGNORECASE)
+BEFORE_NAME = r"^.*(?:/|(?i:\.tar|\.tar\.gz|\.tgz|\.zip|\.parquet|\.csv)#)"  # RE2 and Python's own
+_MEMBER = re.compile(r"(\.tar|\.tar\.gz|\.tgz|\.zip|\.parquet|\.csv)#", re.IGNORECASE)
+_ROW = re.compile(r"\.(parquet|csv)#\d+$", re.IGNORECASE)
 _STORES = ("s3://", "gs://", "az://")
 _WEB = ("http://", "https://")
 _OTHER_NAMES = {"gcs": "gs", "s3a": "s3", "s3n": "s3", "wasb": "abfs", "wasbs": "abfs"}
@@ -119,7 +119,7 @@ def file_of(uri: str) -> str:
 
 
 def is_row(uri: str) -> bool:
-    """Whether it is a row of a Parquet file."""
+    """Whether it is a row of a Parquet file, or of a CSV of pixels."""
     return _ROW.search(uri) is not None and not is_web(uri)
 
 

@@ -1,4 +1,4 @@
-"""Labels that lie beside their pictures: columns of the same Parquet, or files of the same key.
+"""Labels that lie beside their pictures: columns of the same table, or files of the same key.
 
 Files as WebDataset has them: `000123.jpg` with `000123.json` (an object with age, gender, …),
 `000123.age.txt`, `000123.gender.cls`, or one `000123.txt` with a gender or an age. The key is the
@@ -14,15 +14,20 @@ import pandas as pd
 import pyarrow as pa
 
 from model.errors import ManifestError
+from model.labels import GENDERS
 from pipelines import storage
 from pipelines.manifests.labels.names import GENDER_WORDS
 from pipelines.manifests.labels.table import COLUMNS, LabelRows, checked, plain_names
 from pipelines.manifests.labels.text_tables import texts_of
+from pipelines.storage import pixel_tables
 from pipelines.storage.parquet_rows import columns_of, open_parquet
 
 SUFFIXES = (".json", ".cls", ".txt")
 MOST_BYTES = 64 << 10  # a label is short; a file that is longer is something else
 _KEY = re.compile(r"^((?:.*[/#])?)([^/#.]*)\.([^/#]*)$", re.DOTALL)
+# The header of Kaggle's UTKFace as a CSV of pixels, whose codes are UTKFace's.
+_KAGGLE = ("age", "ethnicity", "gender", "img_name")
+_KAGGLE_GENDERS = dict(zip("01", GENDERS, strict=True))
 _SHARE = 0.5  # of the pictures: with fewer labels beside them, they are not what labels them
 
 
@@ -41,8 +46,8 @@ def are_beside(rows: pd.DataFrame) -> bool:
     named = _named_rows(rows)["path"]
     in_files = sum(
         int((pictures.map(storage.file_of) == file).sum())
-        for file, schema in _parquets(pictures)
-        if {"age", "gender"} & set(plain_names(schema.names).values())
+        for file, names in _tables(pictures)
+        if {"age", "gender"} & set(plain_names(names).values())
     )
     return 0 < _SHARE * len(pictures) <= named.nunique() + in_files
 
@@ -60,7 +65,7 @@ def read_beside(
     Raises:
         ManifestError: there is nothing, or it holds what it must not.
     """
-    frames = [*_columns(rows, split_column), _named_rows(rows)]
+    frames = [*_columns(rows, split_column, gender_codes), _named_rows(rows)]
     frame = pd.concat([frame for frame in frames if len(frame)] or frames, ignore_index=True)
     if frame.empty:
         raise ManifestError(
@@ -74,33 +79,56 @@ def read_beside(
     return checked(frame, "beside", split_column, gender_codes, decimal_comma=False)
 
 
-def _parquets(uris: pd.Series) -> Iterator[tuple[str, pa.Schema]]:
+def _tables(uris: pd.Series) -> Iterator[tuple[str, list[str]]]:
+    """(file, names of its columns) of each table whose rows are pictures."""
     files = uris[[storage.is_row(uri) for uri in uris]].map(storage.file_of)
     for file in files.unique():
+        if pixel_tables.is_pixel_table(file):
+            yield file, pixel_tables.columns_of(file)
+            continue
         with open_parquet(file) as parquet:
-            yield file, parquet.schema_arrow
+            yield file, list(parquet.schema_arrow.names)
 
 
-def _columns(rows: pd.DataFrame, split_column: str | None) -> Iterator[pd.DataFrame]:
-    """The label columns of each Parquet file, all rows."""
-    for file, schema in _parquets(rows["uri"]):
+def _columns(
+    rows: pd.DataFrame, split_column: str | None, gender_codes: Mapping[str, str]
+) -> Iterator[pd.DataFrame]:
+    """The label columns of each table, all rows."""
+    for file, every in _tables(rows["uri"]):
         names = {
             column: name
-            for column, name in plain_names(schema.names).items()
+            for column, name in plain_names(every).items()
             if name in COLUMNS or column == split_column
         }
         if not names:
             continue
-        classes = _class_names(schema)
-        table = columns_of(file, None, tuple(names))
-        frame = pd.DataFrame({"path": [f"{file}#{row}" for row in range(table.num_rows)]})
+        if pixel_tables.is_pixel_table(file):
+            table = pixel_tables.labels_of(file)
+            if set(_KAGGLE) <= set(every) and not gender_codes:
+                table = table.assign(gender=table["gender"].replace(_KAGGLE_GENDERS))
+                table, names = (
+                    table.rename(columns={"ethnicity": "race"}),
+                    {**names, "race": "race"},
+                )
+        else:
+            table = _parquet_columns(file, tuple(names))
+        frame = pd.DataFrame({"path": [f"{file}#{row}" for row in range(len(table))]})
         for column, name in names.items():
-            values: pd.Series = table[column].to_pandas()
-            if column in classes:
-                values = values.map(dict(enumerate(classes[column])))
-            frame[name if name in COLUMNS else column] = texts_of(values)
+            frame[name if name in COLUMNS else column] = texts_of(table[column])
         yield frame
-        columns_of.cache_clear()
+
+
+def _parquet_columns(file: str, names: tuple[str, ...]) -> pd.DataFrame:
+    """Columns of a Parquet file, the numbers of a ClassLabel as their names."""
+    with open_parquet(file) as parquet:
+        classes = _class_names(parquet.schema_arrow)
+    table = columns_of(file, None, names)
+    columns_of.cache_clear()
+    frame = pd.DataFrame(index=range(table.num_rows))
+    for name in names:
+        values: pd.Series = table[name].to_pandas()
+        frame[name] = values.map(dict(enumerate(classes[name]))) if name in classes else values
+    return frame
 
 
 def _class_names(schema: pa.Schema) -> dict[str, list[str]]:

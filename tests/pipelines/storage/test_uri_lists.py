@@ -116,21 +116,6 @@ def test_a_mixed_list_is_ingested_and_scored(
     assert verify(f"{tmp_path}/out").problems == ()
 
 
-def test_a_csv_that_holds_the_pixels_themselves_is_told_how_to_become_parquet(
-    tmp_path: Path,
-) -> None:
-    (tmp_path / "age_gender.csv").write_text(
-        "age,ethnicity,gender,img_name,pixels\n1,2,0,a,129 1\n"
-    )
-    with pytest.raises(StorageError) as error:
-        list(list_files(f"{tmp_path}/age_gender.csv"))
-    assert str(error.value) == (
-        f"{tmp_path}/age_gender.csv holds the pictures themselves, as numbers in its column "
-        "pixels: a few lines of Python make a Parquet of it that is read with its labels: "
-        "docs/datasets.md, UTKFace as a CSV of pixels"
-    )
-
-
 @pytest.mark.parametrize(
     ("column", "why"),
     [
