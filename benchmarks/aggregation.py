@@ -71,6 +71,9 @@ def rows(first: int, count: int) -> pa.Table:
         "sharpness": rng.gamma(8, 1, count).round(2).astype(np.float32),
         "bundle_id": bundle,
     }
+    # the columns of a face are null where pictures are taken whole
+    columns |= {field.name: pa.nulls(count, field.type) for field in PREDICTIONS_SCHEMA
+                if field.name not in columns}  # fmt: skip
     return pa.table([columns[name] for name in PREDICTIONS_SCHEMA.names], PREDICTIONS_SCHEMA)
 
 

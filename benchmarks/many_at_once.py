@@ -140,7 +140,7 @@ def rows(count: int) -> Iterator[str]:
     """An output of `count` rows, verified and compacted; each in a process of its own."""
     yield "| rows | shards | what | seconds | peak RSS, MiB |"
     yield "|---:|---:|---|---:|---:|"
-    for number in (count // 10, count):
+    for number in (count // 10, count, 3 * count):
         with tempfile.TemporaryDirectory(prefix="facemill-rows-", dir="/var/tmp") as folder:
             _finished(folder, number)
             for what in ("verify", "compact"):

@@ -8,12 +8,17 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 
+class _Server(HTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that hung up is no news."""
+
+
 @contextlib.contextmanager
 def served(
     handler: type[BaseHTTPRequestHandler], monkeypatch: pytest.MonkeyPatch
 ) -> Generator[str]:
     """Meanwhile `handler` is the store."""
-    with HTTPServer(("127.0.0.1", 0), handler) as server:
+    with _Server(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         endpoint = f"http://127.0.0.1:{server.server_port}"
         for name, value in {

@@ -7,9 +7,11 @@ laid out a second time below `dataset/`; `dataset.json`, written last, says that
 
 import dataclasses
 import hashlib
+import itertools
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -28,7 +30,7 @@ from pipelines.telemetry.progress import Progress
 
 MOST_PARTITIONS = 1000  # more would be thousands of tiny files, which a data set is to avoid
 ROW_GROUP_ROWS = 250_000  # DuckDB and Polars scan a row group a core; 122,880 or more suit both
-_HELD_BYTES = 512 << 20  # of rows in memory, over all partitions; the rest waits on a disk
+_HELD_BYTES = 256 << 20  # of rows in memory, over all partitions; the rest waits on a disk
 _READERS = 4
 feather: Any = pyarrow.feather  # its stubs want a pandas frame
 _COLUMNS = ("gender", "age_group")
@@ -213,7 +215,7 @@ class _Writer:
             self._flush(folder)
         text_folder = hive.text_folder(list(self._gathered), self._partitioning.groups)
         if text_folder is not None and self._no_rows is not None:
-            self._write(f"{layout.DATASET}/{text_folder}/part-00000.parquet", self._no_rows)
+            self._write(f"{layout.DATASET}/{text_folder}/part-00000.parquet", [self._no_rows])
         return self._files
 
     def _spill(self, folder: str) -> None:
@@ -244,25 +246,28 @@ class _Writer:
 
     def _flush(self, folder: str) -> None:
         waiting, gathered = self._waiting.pop(folder, []), self._gathered[folder]
-        pieces = [feather.read_table(path) for path in waiting] + self._held.pop(folder, [])
-        if not pieces:
+        held = self._held.pop(folder, [])
+        if not waiting and not held:
             return
         self._bytes[folder] = self._gathered[folder] = 0
         number = self._parts.get(folder, 0)
         self._parts[folder] = number + 1
         name = "/".join(filter(None, (layout.DATASET, folder, f"part-{number:05d}.parquet")))
-        rows = pa.concat_tables(pieces).unify_dictionaries()
-        self._compression_ratio = max(1.0, gathered / self._write(name, rows))
+        pieces = itertools.chain(map(feather.read_table, waiting), held)
+        self._compression_ratio = max(1.0, gathered / self._write(name, pieces))
         for path in waiting:
             os.unlink(path)
 
-    def _write(self, name: str, rows: pa.Table) -> int:
-        """Write a file; returns its bytes."""
-        data = tables.encode_table(rows, self._notes, ROW_GROUP_ROWS)
-        storage.write_bytes(storage.join(self._output, name), data)
-        sha256 = hashlib.sha256(data).hexdigest()
-        self._files[name] = {"rows": rows.num_rows, "bytes": len(data), "sha256": sha256}
-        return len(data)
+    def _write(self, name: str, pieces: Iterable[pa.Table]) -> int:
+        """Write a file, whose rows are never all in memory; returns its bytes."""
+        path = Path(self._scratch, "next.parquet")
+        rows = tables.write_pieces(path, pieces, self._notes, ROW_GROUP_ROWS)
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        storage.upload(storage.join(self._output, name), path)
+        size = path.stat().st_size
+        self._files[name] = {"rows": rows, "bytes": size, "sha256": sha256}
+        return size
 
 
 def describe(record: dict[str, Any]) -> str:

@@ -3,8 +3,10 @@
 import contextlib
 import hashlib
 import io
+import itertools
 import json
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -33,18 +35,54 @@ def write_table(uri: str, table: pa.Table, metadata: Mapping[str, str] | None = 
     return hashlib.sha256(data).hexdigest()
 
 
-def encode_table(
-    table: pa.Table, metadata: Mapping[str, str] | None = None, row_group_rows: int | None = None
-) -> bytes:
+def encode_table(table: pa.Table, metadata: Mapping[str, str] | None = None) -> bytes:
     """A table as the bytes of a Parquet file (zstd)."""
-    merged = {
-        **(table.schema.metadata or {}),
-        **{k.encode(): v.encode() for k, v in (metadata or {}).items()},
-    }
     sink = pa.BufferOutputStream()
-    named = table.replace_schema_metadata(merged)
-    pq.write_table(named, sink, row_group_size=row_group_rows, compression="zstd")
+    named = table.replace_schema_metadata(_merged(table.schema, metadata))
+    pq.write_table(named, sink, compression="zstd")
     return sink.getvalue().to_pybytes()
+
+
+def write_pieces(
+    path: Path, pieces: Iterable[pa.Table], metadata: Mapping[str, str], row_group_rows: int
+) -> int:
+    """Write tables of one schema, one after the other, as one Parquet file (zstd) on this machine.
+
+    Args:
+        path: of the file.
+        pieces: of which so many are held at once as make a row group; at least one.
+        metadata: beside the schema's own.
+        row_group_rows: in each row group but the last.
+
+    Returns:
+        How many rows it has.
+    """
+    groups = _grouped(pieces, row_group_rows)
+    first = next(groups)
+    schema = first.schema.with_metadata(_merged(first.schema, metadata))
+    rows = 0
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for group in itertools.chain([first], groups):
+            writer.write_table(group.cast(schema), row_group_size=row_group_rows)
+            rows += group.num_rows
+    return rows
+
+
+def _grouped(pieces: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
+    """The same rows in tables of `rows`, the last one smaller; if there are none, one of none."""
+    held = list[pa.Table]()
+    for piece in pieces:
+        held.append(piece)
+        while sum(table.num_rows for table in held) > rows:
+            whole = pa.concat_tables(held).unify_dictionaries()
+            yield whole.slice(0, rows)
+            held = [whole.slice(rows)]
+    yield pa.concat_tables(held).unify_dictionaries()
+
+
+def _merged(schema: pa.Schema, metadata: Mapping[str, str] | None) -> dict[bytes, bytes]:
+    more = {key.encode(): value.encode() for key, value in (metadata or {}).items()}
+    return {**(schema.metadata or {}), **more}
 
 
 def read_table(uri: str, columns: list[str] | None = None) -> pa.Table:

@@ -180,11 +180,11 @@ def test_a_layout_that_died_midway_leaves_no_marker_and_is_done_again(
     output = run_of(tmp_path, *parts)
     write_dataset(output, Partitioning())
 
-    def dies(*_: Any) -> bytes:
+    def dies(*_: Any) -> int:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(tables, "encode_table", dies)
+        patch.setattr(tables, "write_pieces", dies)
         with pytest.raises(KeyboardInterrupt):
             write_dataset(output, Partitioning(("gender",)))
     assert not Path(output, layout.DATASET_RECORD).exists()
