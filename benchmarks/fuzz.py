@@ -23,7 +23,8 @@ DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks" / "fuzz.md"
 FOUND = {
     "zip": "a directory that names a place outside of the file was taken for an outage, "
     "for which workers wait; a member without a name was an IndexError",
-    "parquet of pictures": "names of columns that are no UTF-8 were a UnicodeDecodeError",
+    "parquet of pictures": "names of columns, and paths beside the bytes, that are no UTF-8 "
+    "were a UnicodeDecodeError",
     "manifest, labels, inventory, inputs": "damaged pages and footers of Parquet are an OSError "
     "in pyarrow, which was taken for an outage of the store",
     "inventory json": "bytes that are no UTF-8, nesting without end, missing keys were tracebacks",

@@ -16,9 +16,11 @@ from model.errors import BundleError, FacemillError, StorageError
 from model.layer_graph import layers_of
 from pipelines.manifests.labels.beside import _said
 from pipelines.manifests.sources import open_source
+from pipelines.predictions.dataset import Partitioning, write_dataset
 from pipelines.predictions.frozen_inputs import load_frozen
 from pipelines.predictions.verification import verify
 from pipelines.storage import tables
+from pipelines.storage.fetching import ReadFailure, fetch_all
 from pipelines.storage.listing import list_files
 from tests.archives import parquet_of, zip_of
 from tests.fuzz_targets import GOLDEN
@@ -78,6 +80,23 @@ def test_parquet_whose_names_are_no_text_is_refused(tmp_path: Path) -> None:
     damaged = data.replace(b"picture", b"\xff\xfeture")
     with pytest.raises(StorageError, match="is not a whole Parquet file"):
         listed(tmp_path / "a.parquet", damaged)
+
+
+def test_a_path_that_is_no_text_costs_no_picture(tmp_path: Path) -> None:
+    """It stands beside the bytes, where nobody asks for it: UnicodeDecodeError."""
+    uri = f"{tmp_path}/faces.parquet"
+    Path(uri).write_bytes(parquet_of([b"one", None, b"three"]).replace(b"1.jpg", b"\xf0.jpg"))
+    rows = [{"uri": f"{uri}#{row}", "offset": row, "bytes": None} for row in range(3)]
+    one, lost, three = fetch_all(rows)
+    assert (one, three) == (b"one", b"three")
+    assert isinstance(lost, ReadFailure) and lost.reason == "not_found"
+
+
+def test_a_record_of_a_run_without_its_end_is_damaged_to_who_lays_it_out(tmp_path: Path) -> None:
+    run = {"bundle_id": "0123456789abcdef", "scored": 3, "files": {}}
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    with pytest.raises(StorageError, match=r"run\.json does not say what it must"):
+        write_dataset(str(tmp_path), Partitioning())
 
 
 def test_a_label_beside_a_picture_may_nest_without_end() -> None:

@@ -114,19 +114,21 @@ def write_dataset(output: str, partitioning: Partitioning) -> dict[str, Any]:
             is at work in the output.
         FacemillError: a shard is not what was committed.
     """
+    uri = layout.path(output, layout.RUN)
     try:
-        run = tables.read_json(layout.path(output, layout.RUN))
+        run = tables.read_json(uri)
     except FileNotFoundError:
         raise UsageError(
             f"{output} holds no {layout.RUN}: finish the run first, then lay its data set out"
         ) from None
-    rows = run.get("rows", run["scored"])
     marker = layout.path(output, layout.DATASET_RECORD)
-    wanted = tables.plain(
-        {"format": 1, "layout": dataclasses.asdict(partitioning),
-         "run_finished_at": run["finished_at"],
-         "bundle_id": run["bundle_id"], "rows": rows}
-    )  # fmt: skip
+    with tables.record_read(uri):
+        rows = run.get("rows", run["scored"])
+        wanted = tables.plain(
+            {"format": 1, "layout": dataclasses.asdict(partitioning),
+             "run_finished_at": run["finished_at"],
+             "bundle_id": run["bundle_id"], "rows": rows}
+        )  # fmt: skip
     claim = Claim(output, layout.DATASET_RECORD, "data set", wanted)
     before = claim.record()
     if before is not None and not claim.differences():

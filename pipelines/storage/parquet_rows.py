@@ -132,16 +132,19 @@ class ForwardRows:
                     raise
                 self.damage = str(error).partition("\n")[0]
                 value = self._value(row)
-        if isinstance(value, dict):
-            value, path = value["bytes"], value.get("path")
-            if value is None and path is not None:
+        data = value
+        if isinstance(value, pa.StructScalar) and value.is_valid:
+            data = value["bytes"]
+        if data.is_valid:
+            return data.as_py()
+        with contextlib.suppress(KeyError, UnicodeError):
+            if value.is_valid and (path := value["path"].as_py()):
                 text = f"{self.uri}#{row} holds no bytes, only the path {path}"
                 raise ReadFailure("not_found", text)
-        if value is None:
-            raise ReadFailure("not_found", f"{self.uri}#{row} is null")
-        return value
+        raise ReadFailure("not_found", f"{self.uri}#{row} is null")
 
     def _value(self, row: int) -> Any:
+        """The scalar of a row."""
         if row >= self.starts[-1]:
             raise ReadFailure("not_found", f"{self.uri} has no row {row} any more")
         group = next(g for g in range(len(self.starts)) if row < self.starts[g + 1])
@@ -155,7 +158,7 @@ class ForwardRows:
             batch = next(self.batches)
             self.first += len(self.held)
             self.held = batch.column(0)
-        return self.held[row - self.first].as_py()
+        return self.held[row - self.first]
 
     def close(self) -> None:
         """Let the file go."""
