@@ -19,8 +19,10 @@ from tests.fuzzing import all_cases
 from tests.test_fuzzing import small_bundle
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks" / "fuzz.md"
-# What it has found so far, all of it mended; tests/test_hostile_bytes.py has each by its bytes.
+# What it has found so far, all of ours mended; tests/test_hostile_bytes.py has each by its bytes.
 FOUND = {
+    "image": "pi_heif 1.4.0 crashes on one damaged HEIC of 200,000 pictures, where it reads "
+    "metadata: not ours to mend; in a run it is a row, `decode: crashed`",
     "zip": "a directory that names a place outside of the file was taken for an outage, "
     "for which workers wait; a member without a name was an IndexError",
     "parquet of pictures": "names of columns, and paths beside the bytes, that are no UTF-8 "
@@ -33,7 +35,7 @@ FOUND = {
     "network.keras": "a damaged archive was an OSError or a zlib.error; strange layers were a "
     "KeyError",
     "output job.json, run.json, frozen.json": "records that lack a key, or have another kind of "
-    "value there, were tracebacks",
+    "value there, were tracebacks, in `--compact` too",
 }
 HEAD = """# Hostile bytes
 
