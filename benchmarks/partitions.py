@@ -2,9 +2,9 @@
 
     python -m benchmarks.partitions [--only cut,loss] [--pictures 400]
 
-Writes docs/benchmarks/partitions.md. Head, three workers of one core and an S3 store are hosts of
-their own on this machine (tests/hosts/bed.py): network namespaces with nftables and tbf.
-Needs root, `apt-get install nftables`, and half an hour.
+Writes docs/benchmarks/partitions.md, or with --only those lines of it. Head, three workers of one
+core and an S3 store are hosts of their own on this machine (tests/hosts/bed.py): network namespaces
+with nftables and tbf. Needs root, `apt-get install nftables`, and half an hour.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import contextlib
 import dataclasses
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from tests.hosts.cluster import HostCluster, hosts_with_ray
 from tests.hosts.runs import BUCKET, Outcome, ScoringRun, disturbed, put_pictures, rows_of
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks" / "partitions.md"
-WORKERS = 3
+WORKERS, DISK_BYTES = 3, 800 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,9 +144,9 @@ def main() -> None:
     if why := why_not():
         raise SystemExit(why)
     only = set(filter(None, arguments.only.split(",")))
-    rows = list[tuple[str, Outcome]]()
+    rows = _measured_before() if only else {}
     with contextlib.ExitStack() as stack:
-        cluster = stack.enter_context(hosts_with_ray(WORKERS))
+        cluster = stack.enter_context(hosts_with_ray(WORKERS, DISK_BYTES))
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         for name, value in cluster.store.env().items():
             patch.setenv(name, value)
@@ -155,33 +155,45 @@ def main() -> None:
         ).create_dir(BUCKET)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         trial = Trial(cluster, put_pictures(folder / "faces", arguments.pictures))
-        rows.append(("nothing happens", trial.undisturbed))
+        rows["nothing happens"] = line("nothing happens", trial.undisturbed)
         for fault in FAULTS:
             if not only or fault.name in only:
-                rows.append((fault.told, trial.of(fault)))
-                print(rows[-1], flush=True)
+                rows[fault.told] = line(fault.told, trial.of(fault))
+                print(rows[fault.told], flush=True)
                 DOCUMENT.write_text(table(rows, arguments.pictures))
 
 
-def table(rows: list[tuple[str, Outcome]], pictures: int) -> str:
+def _measured_before() -> dict[str, str]:
+    """Lines of the table that is there, by what happened."""
+    text = DOCUMENT.read_text() if DOCUMENT.exists() else ""
+    lines = [line for line in text.splitlines() if line.startswith("| ")][1:]
+    return {line.split(" | ")[0].removeprefix("| "): line for line in lines}
+
+
+def line(told: str, outcome: Outcome) -> str:
+    """Of the table."""
+    right = "; ".join(outcome.problems) or "all right, none twice"
+    said = "<br>".join(outcome.said).replace("|", "/") or "nothing"
+    times = "once" if outcome.submissions == 1 else f"{outcome.submissions} times"
+    return f"| {told} | {times} | {outcome.after_s:.0f} | {right} | {said} |"
+
+
+def table(rows: Mapping[str, str], pictures: int) -> str:
     """The document."""
     lines = [
         "# Faults of hosts and networks, in the midst of a scoring run",
         "",
-        f"`python -m benchmarks.partitions`, {date.today():%Y-%m-%d}, {machine()}, beside other "
-        f"work. {pictures} pictures in an S3 store, a head, three workers of one core, each a host "
-        "of its own (network namespaces). Ray's own time-outs. Rows are compared with those of the "
-        "undisturbed run, value for value, and the output is verified. Near 0 seconds: the others "
-        "had done all of it before the fault was over.",
+        f"`python -m benchmarks.partitions --pictures {pictures}`, {date.today():%Y-%m-%d}, "
+        f"{machine()}, beside other work. {pictures} pictures in an S3 store, a head, three "
+        "workers of one core, each a host of its own (network namespaces). Ray's own time-outs. "
+        "Rows are compared with those of the undisturbed run, value for value, and the output is "
+        "verified. Near 0 seconds: the others had done all of it before the fault was over.",
         "",
         "| what happens | command given | seconds from its end to the run's | rows | said |",
         "|---|---:|---:|---|---|",
     ]
-    for told, outcome in rows:
-        right = "; ".join(outcome.problems) or "all right, none twice"
-        said = "<br>".join(outcome.said).replace("|", "/") or "nothing"
-        times = "once" if outcome.submissions == 1 else f"{outcome.submissions} times"
-        lines.append(f"| {told} | {times} | {outcome.after_s:.0f} | {right} | {said} |")
+    order = ["nothing happens", *(fault.told for fault in FAULTS)]
+    lines += [rows[told] for told in order if told in rows]
     return "\n".join(lines) + "\n"
 
 

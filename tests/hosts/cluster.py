@@ -81,7 +81,13 @@ class HostCluster(LocalCluster):
         self.start_head()
 
     def fill_disk(self, host: Host) -> None:
-        """Leave not a byte on the disk that a worker's node writes to."""
+        """Leave not a byte on the disk that a worker's node writes to.
+
+        Raises:
+            ValueError: it has none of its own: it would be this machine's.
+        """
+        if not host.disk_bytes:
+            raise ValueError(f"{host.name} has no disk of its own: give it `disk_bytes`")
         node = next(node for node in self.workers if self.host_of[node] is host)
         pid = str(node.process.pid)
         command = ("nsenter", "-t", pid, "-m", "sh", "-c", "cat /dev/zero > /tmp/full; df /tmp")
@@ -118,15 +124,15 @@ class HostCluster(LocalCluster):
 
 
 @contextlib.contextmanager
-def hosts_with_ray(workers: int, **env: str) -> Generator[HostCluster]:
-    """A store, a head and workers of one core, each a host of its own."""
+def hosts_with_ray(workers: int, disk_bytes: int = 0, **env: str) -> Generator[HostCluster]:
+    """A store, a head and workers of one core, each a host of its own, of a disk of that size."""
     with laid_bed() as bed:
         cluster = HostCluster(bed, env)
         try:
             cluster.start_store()
             cluster.start_head()
             for number in range(workers):
-                cluster.join(bed.host(f"w{number}"))
+                cluster.join(bed.host(f"w{number}", disk_bytes))
             yield cluster
         finally:
             cluster.stop()
