@@ -77,9 +77,10 @@ class Trial:
             self.mend()
 
     def heal(self) -> None:
-        """The network is well again; of what has ended only the head is started anew."""
+        """Network and disks are well again; of what has ended only the head is started anew."""
         for host in self.cluster.bed.hosts:
             host.heal()
+        self.cluster.free_disks()
         if self.cluster.head is None:
             self.mend()
 

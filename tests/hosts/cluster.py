@@ -93,6 +93,13 @@ class HostCluster(LocalCluster):
         command = ("nsenter", "-t", pid, "-m", "sh", "-c", "cat /dev/zero > /tmp/full; df /tmp")
         subprocess.run(command, capture_output=True, check=False)
 
+    def free_disks(self) -> None:
+        """Undo `fill_disk` on every worker."""
+        for node in self.workers:
+            if self.host_of[node].disk_bytes and not node.has_ended():
+                command = ("nsenter", "-t", str(node.process.pid), "-m", "rm", "-f", "/tmp/full")
+                subprocess.run(command, capture_output=True, check=False)
+
     def join(self, host: Host, cpus: int = 1, wait: bool = True) -> Node:
         """Start a worker node on a host; again where Ray gives up by itself."""
         while True:
