@@ -51,8 +51,8 @@ HEAD = """# Many at once
 
 Each part was measured by itself, on the day and the machine that its first line tells, beside other
 work. Drivers of one output: five processes of `jobs.score` with the very same command; all write to
-an S3 server, and Ray is a head and two workers of one core. Jobs: as many drivers at once, each with
-an output of its own, whose rows are compared with those of one that ran alone. Rows: an output as
+an S3 server, and Ray is a head and two workers of one core. Jobs: as many drivers at once, each
+with an output of its own, whose rows are compared with those of one that ran alone. Rows: output as
 `jobs.score` leaves it, of made-up answers, verified and compacted by a process of its own each.
 """
 PICTURES, DRIVERS, SHARD_ROWS = 60, 5, 50_000
