@@ -102,6 +102,7 @@ _TEXTS = (
     ("ivborw0kggo", "a PNG in base64: decode it"),
     ("--", "what a form was sent as (multipart): the picture is a part of it"),
 )
+_DRAWING_STARTS = ("<svg", "<?xml", "<!--", "<!doctype svg")
 _MOST_TEXT_BYTES = 1024
 _FILM_BRANDS = (
     b"iso", b"mp4", b"mp7", b"avc", b"qt", b"M4V", b"M4A", b"3gp", b"3g2", b"das", b"MSN",
@@ -129,7 +130,8 @@ def picture_format(data: bytes) -> str | None:
             return _HEIF_BRANDS[brand]
     if data[:1] == b"P" and data[1:2] in _NETPBM and data[2:3].isspace():
         return _NETPBM[data[1:2]]
-    if "<svg" in _text(data):
+    text = _text(data)
+    if "<svg" in text and text.startswith(_DRAWING_STARTS):  # a web page may hold one
         return "SVG"
     return _named(data, _PICTURES) or _without_signature(data)
 

@@ -1,6 +1,7 @@
 """A store on loopback that answers every request alike, as a real one does when it refuses."""
 
 import contextlib
+import ssl
 import threading
 from collections.abc import Generator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -15,10 +16,14 @@ class _Server(HTTPServer):
 
 @contextlib.contextmanager
 def served(
-    handler: type[BaseHTTPRequestHandler], monkeypatch: pytest.MonkeyPatch
+    handler: type[BaseHTTPRequestHandler],
+    monkeypatch: pytest.MonkeyPatch,
+    context: ssl.SSLContext | None = None,
 ) -> Generator[str]:
-    """Meanwhile `handler` is the store."""
+    """Meanwhile `handler` is the store; with `context` it speaks TLS."""
     with _Server(("127.0.0.1", 0), handler) as server:
+        if context is not None:
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         endpoint = f"http://127.0.0.1:{server.server_port}"
         for name, value in {

@@ -19,6 +19,7 @@ from pipelines.storage.store_errors import as_os_errors
 from pipelines.storage.tars import DAMAGED, is_gzipped, list_tar, open_tar
 from pipelines.storage.zips import list_zip, read_zip_member
 
+OTHER_KIND = "an archive of a kind that is not read here"
 _PART = 1 << 20  # of a member that are unpacked at once
 _UNPACKERS = (  # ends of names, what brings the pictures out, and what comes of it
     ((".tar.bz2", ".tbz2", ".tbz"), "bunzip2 -c {0} > faces.tar", "that .tar"),
@@ -60,9 +61,6 @@ def how_to_unpack(uri: str) -> str | None:
 def of_another_kind(uri: str, advice: str) -> StorageError:
     """What to say of an archive that is given as images."""
     return StorageError(f"{uri} is {OTHER_KIND}: {advice}")
-
-
-OTHER_KIND = "an archive of a kind that is not read here"
 
 
 def list_archive(file: FileEntry) -> Iterator[FileEntry]:

@@ -28,10 +28,10 @@ _HEADER_BYTES = 64 << 10
 
 def is_pixel_table(uri: str) -> bool:
     """Whether a file is such a CSV, by its name and its header."""
-    return uri.lower().endswith(".csv") and COLUMN in columns_of(uri)
+    return uri.lower().endswith(".csv") and COLUMN in header_of(uri)
 
 
-def columns_of(uri: str) -> list[str]:
+def header_of(uri: str) -> list[str]:
     """Names in the header of a CSV; none where it has no header that can be read."""
     head = storage.read_bytes(uri, 0, _HEADER_BYTES).partition(b"\n")[0]
     with contextlib.suppress(UnicodeDecodeError, csv.Error, StopIteration):
@@ -49,7 +49,7 @@ def list_pixels(uri: str) -> Iterator[FileEntry]:
 
 def labels_of(uri: str) -> pd.DataFrame:
     """Its other columns as text, all rows."""
-    others = [name for name in columns_of(uri) if name != COLUMN]
+    others = [name for name in header_of(uri) if name != COLUMN]
     with as_os_errors(uri), storage.open_reader(uri) as file:
         try:
             return pd.read_csv(
@@ -71,7 +71,7 @@ class ForwardPixels:
         self.uri, self.file = uri, None
         if not is_pixel_table(uri):
             raise StorageError(f"{uri} has no column {COLUMN} any more")
-        self.place, self.next = columns_of(uri).index(COLUMN), 0
+        self.place, self.next = header_of(uri).index(COLUMN), 0
         self.rows = self._from_start()
 
     def _from_start(self) -> Iterator[list[str]]:

@@ -10,7 +10,7 @@ import obstore
 from model.errors import StorageError
 from pipelines.storage.clients import ObjectStore, quick_client
 from pipelines.storage.s3_client import endpoint, region
-from pipelines.storage.store_errors import as_os_errors, code_of, cure_of
+from pipelines.storage.store_errors import StoreFaultError, as_os_errors, code_of, cure_of
 from pipelines.storage.uris import split_bucket
 
 _REFUSED = re.compile(
@@ -61,7 +61,7 @@ def holds_something(uri: str, argument: str) -> bool:
         elif isinstance(error, PermissionError) or _REFUSED.search(text):
             reason = _denied(scheme, bucket, at_endpoint)
         else:
-            reason = _unusable(text, at_endpoint, _ADDRESSES[scheme])
+            reason = _unusable(error, at_endpoint, _ADDRESSES[scheme])
         raise StorageError(f"{argument} {uri}: {reason}") from None
 
 
@@ -74,13 +74,13 @@ def _answers_anything(store: ObjectStore) -> bool:
     return True
 
 
-def _unusable(text: str, at_endpoint: str, variables: str) -> str:
-    """What to say of a store of which no better is known, by `as_os_errors`' text."""
-    fault = re.search(r"\((it .*|nothing .*|nobody .*)\)$", text)
-    if fault and fault[1].startswith("it answers"):
-        code = code_of(text)
-        return f"the store{at_endpoint}: {fault[1]}{f' ({code})' if code else ''}"
-    why = f" ({fault[1]})" if fault else ""
+def _unusable(error: OSError, at_endpoint: str, variables: str) -> str:
+    """What to say of a store of which no better is known."""
+    fault = error.fault if isinstance(error, StoreFaultError) else None
+    if fault and fault.startswith("it answers"):
+        code = code_of(str(error))
+        return f"the store{at_endpoint}: {fault}{f' ({code})' if code else ''}"
+    why = f" ({fault})" if fault else ""
     return f"the store{at_endpoint} cannot be reached{why}: check {variables} and the network"
 
 

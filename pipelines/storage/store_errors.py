@@ -62,6 +62,19 @@ _FAULTS = (
 _STATUS = re.compile(r"status code: (\d{3} [A-Z][A-Za-z ]+)")
 
 
+class StoreFaultError(OSError):
+    """A store fails.
+
+    Attributes:
+        fault: of `fault_of`.
+    """
+
+    def __init__(self, text: str, fault: str | None = None) -> None:
+        """Keep it; the default is for pickle, which sets it afterwards."""
+        super().__init__(text)
+        self.fault = fault
+
+
 def fault_of(text: str) -> str | None:
     """Why the store cannot be used, or what it answers, where no cure is known."""
     known = next((said for pattern, said in _FAULTS if re.search(pattern, text)), None)
@@ -102,7 +115,7 @@ def as_os_errors(uri: str) -> Generator[None]:
         FileNotFoundError: nothing is there.
         FileExistsError: something is there, and shall not be.
         PermissionError: no wait cures it: access is denied, credentials have expired.
-        OSError: the store fails.
+        StoreFaultError: the store fails.
     """
     try:
         yield
@@ -128,9 +141,8 @@ def as_os_errors(uri: str) -> Generator[None]:
             raise PermissionError(f"{uri}: {reason}{_shown(text)}") from None
         first = re.sub(r" https?://\S+", "", text.partition("\n")[0].partition("<?xml")[0])
         fault = fault_of(text)
-        raise OSError(
-            f"{uri}: {first[:200]}{_shown(text)}{f' ({fault})' if fault else ''}"
-        ) from None
+        why = f" ({fault})" if fault else ""
+        raise StoreFaultError(f"{uri}: {first[:200]}{_shown(text)}{why}", fault) from None
 
 
 def _shown(text: str) -> str:

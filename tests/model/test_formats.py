@@ -77,6 +77,8 @@ def test_a_known_format_that_is_not_read_is_named(data: bytes, name: str) -> Non
          "64 6f 63 74"),
         (b"\xef\xbb\xbf \n<!doctype HTML>", "it is a web page: the download went wrong"),
         ("\ufeff<html>".encode("utf-16-le"), "it is a web page: the download went wrong"),
+        (b"<!doctype html><body><svg width='9'/></body>",
+         "it is a web page: the download went wrong"),
         (b'{"error": 1}', "it is JSON: an error, or labels, in place of the file"),
         (b"/9j/4AAQSkZJRg==", "it is a JPEG in base64: decode it"),
         (b"/annex/objects/SHA256E-s12--ab.jpg",

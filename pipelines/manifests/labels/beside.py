@@ -14,8 +14,8 @@ import pandas as pd
 import pyarrow as pa
 
 from model.errors import ManifestError
-from model.labels import GENDERS
 from pipelines import storage
+from pipelines.manifests.labels import utkface
 from pipelines.manifests.labels.names import GENDER_WORDS
 from pipelines.manifests.labels.table import COLUMNS, LabelRows, checked, plain_names
 from pipelines.manifests.labels.text_tables import texts_of
@@ -25,9 +25,6 @@ from pipelines.storage.parquet_rows import columns_of, open_parquet
 SUFFIXES = (".json", ".cls", ".txt")
 MOST_BYTES = 64 << 10  # a label is short; a file that is longer is something else
 _KEY = re.compile(r"^((?:.*[/#])?)([^/#.]*)\.([^/#]*)$", re.DOTALL)
-# The header of Kaggle's UTKFace as a CSV of pixels, whose codes are UTKFace's.
-_KAGGLE = ("age", "ethnicity", "gender", "img_name")
-_KAGGLE_GENDERS = dict(zip("01", GENDERS, strict=True))
 _SHARE = 0.5  # of the pictures: with fewer labels beside them, they are not what labels them
 
 
@@ -84,7 +81,7 @@ def _tables(uris: pd.Series) -> Iterator[tuple[str, list[str]]]:
     files = uris[[storage.is_row(uri) for uri in uris]].map(storage.file_of)
     for file in files.unique():
         if pixel_tables.is_pixel_table(file):
-            yield file, pixel_tables.columns_of(file)
+            yield file, pixel_tables.header_of(file)
             continue
         with open_parquet(file) as parquet:
             yield file, list(parquet.schema_arrow.names)
@@ -95,6 +92,11 @@ def _columns(
 ) -> Iterator[pd.DataFrame]:
     """The label columns of each table, all rows."""
     for file, every in _tables(rows["uri"]):
+        table = None
+        if pixel_tables.is_pixel_table(file):
+            table = pixel_tables.labels_of(file)
+            table = table if gender_codes else utkface.of_kaggle(table)
+            every = list(table.columns)
         names = {
             column: name
             for column, name in plain_names(every).items()
@@ -102,15 +104,7 @@ def _columns(
         }
         if not names:
             continue
-        if pixel_tables.is_pixel_table(file):
-            table = pixel_tables.labels_of(file)
-            if set(_KAGGLE) <= set(every) and not gender_codes:
-                table = table.assign(gender=table["gender"].replace(_KAGGLE_GENDERS))
-                table, names = (
-                    table.rename(columns={"ethnicity": "race"}),
-                    {**names, "race": "race"},
-                )
-        else:
+        if table is None:
             table = _parquet_columns(file, tuple(names))
         frame = pd.DataFrame({"path": [f"{file}#{row}" for row in range(len(table))]})
         for column, name in names.items():

@@ -14,7 +14,7 @@ _WORDS = {
     "female": "f female females woman women w girl girls lady ladies",
 }
 GENDER_WORDS = {word: gender for gender, words in _WORDS.items() for word in words.split()}
-_CODE = re.compile(r"-?\d+|true|false")
+_CODE = re.compile(r"\d+|true|false")  # -1 alone says that nobody knows
 
 
 def parse_codes(text: str) -> dict[str, str]:

@@ -10,18 +10,26 @@ Of the data set's malformed names, what is certain is recovered and what is not 
   last field is the time. Age and gender are certain, so the image is kept with race null.
 
 A few times have 16 or 18 digits: the labels are certain, `taken_at` is null.
+
+Kaggle has the same data set as a CSV of pixels, with the codes of these names in columns.
 """
 
 import dataclasses
 import datetime as dt
 import re
+from typing import TYPE_CHECKING
 
 from model.labels import GENDERS, MAX_AGE_YEARS, RACES
+
+if TYPE_CHECKING:  # the names alone need no pandas
+    import pandas as pd
 
 _NAME = re.compile(
     r"(?P<age>\d{1,3})_(?P<gender>\d+)(?:_(?P<race>\d{1,2}))?_(?P<time>\d{14,})\s*\.?jpe?g(?:\.chip\.jpg)?",
     re.IGNORECASE,
 )
+
+_KAGGLE = {"age", "ethnicity", "gender", "img_name"}  # the header of `age_gender.csv`, less pixels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,3 +73,12 @@ def _parse_time(digits: str) -> dt.datetime | None:
         return dt.datetime.strptime(digits + "000", "%Y%m%d%H%M%S%f")
     except ValueError:
         return None
+
+
+def of_kaggle(table: "pd.DataFrame") -> "pd.DataFrame":
+    """Texts under Kaggle's header as age, gender in words, and race; others as they are."""
+    if not set(table.columns) >= _KAGGLE:
+        return table
+    words = dict(zip("01", GENDERS, strict=True))
+    named = table.rename(columns={"ethnicity": "race"})
+    return named.assign(gender=named["gender"].replace(words))

@@ -275,6 +275,12 @@ def test_uri_is_made_absolute_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert storage.normalize("faces/") == str(tmp_path / "faces")
     assert storage.normalize(f"file://{tmp_path}/faces") == str(tmp_path / "faces")
     assert storage.normalize("s3://bucket/prefix/") == "s3://bucket/prefix"
+    for scheme in ("s3a", "s3n", "S3"):
+        assert storage.normalize(f"{scheme}://Bucket/Key") == "s3://Bucket/Key"
+    assert storage.normalize("gcs://bucket/x") == "gs://bucket/x"
+    assert storage.normalize(f"file:{tmp_path}/faces") == str(tmp_path / "faces")
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "ours")
+    assert storage.normalize("wasbs://c@ours.blob.core.windows.net/x") == "az://c/x"
     assert storage.split_bucket("s3://bucket/a b/c%20d") == ("bucket", "a b/c%20d")
 
 
@@ -317,6 +323,8 @@ def fails(uri: str, message: str) -> None:
 
 def test_missing_local_folder_is_one_sentence(tmp_path: Path) -> None:
     fails(f"{tmp_path}/none", f"`images` {tmp_path}/none does not exist: check the path")
+    hint = "check the path; patterns are not read: give the folder"
+    fails(f"{tmp_path}/*.jpg", f"`images` {tmp_path}/*.jpg does not exist: {hint}")
 
 
 def test_place_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:

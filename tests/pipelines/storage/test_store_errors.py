@@ -1,15 +1,24 @@
 """What a store answers is told in the words that a user needs, and no wait is spent on it."""
 
+import datetime as dt
 import os
+import pickle
 import re
+import ssl
 import time
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from model.errors import StorageError
 from pipelines import storage
 from pipelines.scoring.worker import with_retries
+from pipelines.storage.store_errors import StoreFaultError
 from tests.answering_store import answering, served
 
 
@@ -192,6 +201,11 @@ def test_why_no_store_is_there_is_told(
     )
 
 
+def test_a_fault_outlives_the_way_from_a_worker() -> None:
+    error = pickle.loads(pickle.dumps(StoreFaultError("s3://b/x: no", "nothing listens there")))
+    assert (str(error), error.fault) == ("s3://b/x: no", "nothing listens there")
+
+
 @pytest.mark.parametrize("name", ["AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"])
 def test_a_line_break_at_a_secret_s_end_is_told(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with served(answering(200, ""), monkeypatch):
@@ -201,3 +215,49 @@ def test_a_line_break_at_a_secret_s_end_is_told(name: str, monkeypatch: pytest.M
     assert str(error.value) == (
         f"{name} has white space around it, such as a line break: set it without"
     )
+
+
+def test_a_certificate_of_one_s_own_is_told_and_taken_by_ssl_cert_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority, chain = _certificates(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chain)
+    with served(answering(403, "AccessDenied"), monkeypatch, context) as address:
+        monkeypatch.setenv(
+            "AWS_ENDPOINT_URL", address.replace("http://127.0.0.1", "https://localhost")
+        )
+        with pytest.raises(StorageError, match="by an authority that is not known here: name that"):
+            storage.require_readable("s3://faces/x", "`images`")
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+        with pytest.raises(StorageError, match="access to bucket 'faces' at https://localhost"):
+            storage.require_readable("s3://faces/x", "`images`")
+
+
+def _certificates(folder: Path) -> tuple[Path, Path]:
+    """Files of an authority of our own, and of a key and its certificate for localhost."""
+    now = dt.datetime.now(dt.UTC)
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
+    names = [
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in ("ours", "host")
+    ]
+    made = list[x509.Certificate]()
+    for number, key in enumerate(keys):
+        builder = x509.CertificateBuilder(
+            issuer_name=names[0], subject_name=names[number], public_key=key.public_key(),
+            serial_number=x509.random_serial_number(), not_valid_before=now - dt.timedelta(1),
+            not_valid_after=now + dt.timedelta(1),
+        )  # fmt: skip
+        constraints = x509.BasicConstraints(ca=number == 0, path_length=None)
+        builder = builder.add_extension(constraints, critical=True)
+        if number:
+            host = x509.SubjectAlternativeName([x509.DNSName("localhost")])
+            builder = builder.add_extension(host, critical=False)
+        made.append(builder.sign(keys[0], hashes.SHA256()))
+    pem = serialization.Encoding.PEM
+    (folder / "ours.pem").write_bytes(made[0].public_bytes(pem))
+    private = keys[1].private_bytes(
+        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (folder / "host.pem").write_bytes(private + made[1].public_bytes(pem))
+    return folder / "ours.pem", folder / "host.pem"

@@ -22,12 +22,19 @@ def test_words_of_gender_are_understood(gender: str, texts: list[str]) -> None:
     assert told.counts == {}
 
 
-@pytest.mark.parametrize("code", ["0", "1", "1.0", "2", "-1", "True", " 0 "])
+@pytest.mark.parametrize("code", ["0", "1", "1.0", "2", "True", " 0 "])
 def test_a_code_without_a_rule_is_an_error_that_says_how_data_sets_differ(code: str) -> None:
     with pytest.raises(ManifestError) as error:
         genders_of(pd.Series(["male", code]), {}, "l.csv")
     for part in ("UTKFace has 0 = male", "IMDB-WIKI has 0 = female", "`gender_codes`"):
         assert part in str(error.value)
+
+
+def test_minus_one_is_unknown_among_words_and_a_code_beside_one() -> None:
+    values, told = genders_of(pd.Series(["male", "-1"]), {}, "l.csv")
+    assert (values.fillna("-").to_list(), told.counts) == (["male", "-"], {"genders_unknown": 1})
+    with pytest.raises(ManifestError, match="codes gender by numbers"):
+        genders_of(pd.Series(["-1", "1"]), {}, "l.csv")  # CelebA's
 
 
 def test_given_codes_are_followed_and_words_stay_words() -> None:
