@@ -78,3 +78,31 @@ class SharedDropout(keras.layers.Dropout):
         noise = noise[place.first : place.first + tf.shape(inputs)[0]]
         kept = inputs * tf.constant(1 / (1 - self.rate), inputs.dtype)
         return tf.where(noise >= self.rate, kept, tf.zeros([], inputs.dtype))
+
+
+class FusedBatchNormalization(keras.layers.BatchNormalization):
+    """Batch norm in one kernel of TensorFlow's in training; TensorFlow only, never in a bundle.
+
+    The same function: keras's own converts to float32, then takes a dozen passes over the batch, of
+    which the kernel (oneDNN's on a CPU, cuDNN's on a GPU) makes two. On two cores that was a third
+    of a training step (docs/benchmarks/training.md).
+    """
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Float (batch, height, width, channels) -> the same shape and dtype."""
+        if not training:
+            return super().call(inputs, training=training)
+        import tensorflow as tf
+
+        raw: Any = tf.raw_ops
+        none = tf.zeros([0])
+        out = raw.FusedBatchNormV3(
+            x=inputs, scale=self.gamma, offset=self.beta, mean=none, variance=none,
+            epsilon=self.epsilon, data_format="NHWC", is_training=True,
+        )  # fmt: skip
+        pixels = tf.cast(tf.size(inputs) / tf.shape(inputs)[-1], tf.float32)
+        # The kernel's variance is divided by n - 1, keras's by n.
+        batch = (out.batch_mean, out.batch_variance * (1.0 - 1.0 / pixels))
+        for moving, new in zip((self.moving_mean, self.moving_variance), batch, strict=True):
+            moving.assign(moving * self.momentum + new * (1.0 - self.momentum))
+        return out.y

@@ -14,10 +14,10 @@ import numpy.typing as npt
 from keras import layers
 
 from model.heads import Head
-from model.layers import LocalResponseNormalization, SharedDropout
+from model.layers import FusedBatchNormalization, LocalResponseNormalization, SharedDropout
 from model.recipes import Dhomne, LeviHassner, Network, PlainStack, Residual
 
-Norm = Literal["batch", "synchronized", "folded"]
+Norm = Literal["batch", "fused", "synchronized", "folded"]
 
 
 def build_network(
@@ -36,8 +36,9 @@ def build_network(
             a `Residual` network can take.
         heads: the outputs.
         precision: float32, bfloat16 or float16 for the body; heads always compute in float32.
-        norm: `synchronized` takes batch statistics over all workers (TensorFlow only); `folded`
-            has convolutions with a bias in place of batch norm, for inference (see `folded`).
+        norm: `fused` is `batch` in one kernel, for training, and `synchronized` takes batch
+            statistics over all workers (both TensorFlow only); `folded` has convolutions with a
+            bias in place of batch norm, for inference (see `folded`).
         shared_dropout: masks that no number of workers changes, for training (`SharedDropout`).
 
     Returns:
@@ -156,11 +157,9 @@ def _residual(
             kernel_initializer="he_normal", name=f"{name}_conv",
         )(x)  # fmt: skip
         if norm != "folded":
-            x = layers.BatchNormalization(
-                momentum=0.97,
-                synchronized=norm == "synchronized",
-                dtype=policy,
-                name=f"{name}_bn",
+            layer = FusedBatchNormalization if norm == "fused" else layers.BatchNormalization
+            x = layer(
+                momentum=0.97, synchronized=norm == "synchronized", dtype=policy, name=f"{name}_bn"
             )(x)
         return layers.ReLU(dtype=policy, name=f"{name}_relu")(x) if relu else x
 

@@ -76,7 +76,7 @@ class Replica:
         with strategy.scope():
             self.network: Any = build_network(
                 recipe.network, recipe.training_shape, recipe.heads, precision,
-                "synchronized" if workers > 1 else "batch", shared_dropout=True,
+                "synchronized" if workers > 1 else "fused", shared_dropout=True,
             )  # fmt: skip
             self.teachers = Teachers(teachers, precision)
             self.optimizer: Any = build_optimizer(recipe.optimizer, steps)

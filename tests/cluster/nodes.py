@@ -26,6 +26,7 @@ from tests.s3_server import free_ports
 ROOT = Path(__file__).parents[2]
 RAY = str(Path(sys.executable).parent / "ray")
 START_S = 180.0  # 12 s on a quiet machine
+_NODE_TRIES = 5
 _STORE_BYTES = 150 * 2**20
 _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
@@ -122,9 +123,8 @@ class LocalCluster:
         """Choose ports, token and folder; nothing is started."""
         # Not below pytest's folder: the path of a Unix socket has 107 characters at most.
         self.folder = Path(tempfile.mkdtemp(prefix="fm-ray-", dir="/tmp"))
-        # All at once, as a port that is free now may be handed out again: some for each node.
-        self._ports = free_ports(32)
-        self.port, self.jobs_port, client = (self._ports.pop() for _ in range(3))
+        self._handed_out = set[int]()
+        self.port, self.jobs_port, client = (self._free_port() for _ in range(3))
         self._client_port = str(client)
         self.address = f"127.0.0.1:{self.port}"
         self.jobs_url = f"http://127.0.0.1:{self.jobs_port}"
@@ -160,17 +160,24 @@ class LocalCluster:
              "--dashboard-host=127.0.0.1",
              f"--dashboard-port={self.jobs_port}", f"--temp-dir={self.folder}",
              "--ray-client-server-port", self._client_port, *self._common()],
-            self.env, self.folder / "head.log", self._ports.pop(),
+            self.env, self.folder / "head.log", self._free_port(),
         )  # fmt: skip
         self._until(lambda: self.api("/api/version") is not None, "the job server does not answer")
         for _ in range(workers):  # one after the other: at once, one of two sometimes never joins
             self.add_node(cpus)
 
+    def _free_port(self) -> int:
+        """A port that nobody listens on, and that no node here has been given either."""
+        while (port := free_ports(1)[0]) in self._handed_out:
+            pass
+        self._handed_out.add(port)
+        return port
+
     def _common(self) -> list[str]:
         return [
             "--min-worker-port=0", "--max-worker-port=0",
             "--node-ip-address=127.0.0.1", f"--object-store-memory={_STORE_BYTES}",
-            f"--dashboard-agent-listen-port={self._ports.pop()}",
+            f"--dashboard-agent-listen-port={self._free_port()}",
         ]  # fmt: skip
 
     def _tails(self) -> str:
@@ -182,8 +189,11 @@ class LocalCluster:
         It alone sees what the command `mounts` mounts.
         Ray itself gives up now and then ("timed out during startup"); then another is started, as
         an autoscaler would.
+
+        Raises:
+            RuntimeError: each of several has ended; the message has the end of their logs.
         """
-        while True:
+        for _ in range(_NODE_TRIES):
             name = f"w{uuid.uuid4().hex[:6]}"
             arguments = [
                 f"--address={self.address}", f"--num-cpus={cpus}", f"--num-gpus={gpus}",
@@ -193,7 +203,7 @@ class LocalCluster:
             apart = list[str]()
             if mounts:
                 apart = ["unshare", "--mount", "sh", "-c", f'{mounts} && exec "$@"', "sh"]
-            node = Node(arguments, self.env, log, self._ports.pop(), apart)
+            node = Node(arguments, self.env, log, self._free_port(), apart)
             self.workers.append(node)
             if not wait:  # and not by counting: one killed a moment ago is still listed
                 return node
@@ -201,6 +211,7 @@ class LocalCluster:
             if node.is_up():
                 return node
             self.kill_node(node)
+        raise RuntimeError(f"{_NODE_TRIES} nodes one after the other have ended: {self._tails()}")
 
     def kill_node(self, node: Node) -> None:
         """Take a worker node away."""

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from model.bundle import load_network, write_bundle
+from model.layers import FusedBatchNormalization
 from model.networks import (
     build_network,
     count_flops,
@@ -97,6 +98,27 @@ def test_copy_does_not_share_weights_with_the_original() -> None:
     before = np.asarray(network(pixels("demo"))["age"])
     copy.set_weights([weight * 0 for weight in copy.get_weights()])
     assert (np.asarray(network(pixels("demo"))["age"]) == before).all()
+
+
+def test_fused_batch_norm_is_batch_norm() -> None:
+    import tensorflow as tf
+
+    rng = np.random.default_rng(0)
+    images: Any = tf.constant(rng.normal(3.0, 2.0, (6, 5, 5, 4)).astype(np.float32))
+    weights = [rng.uniform(0.5, 1.5, 4) for _ in range(4)]
+    found = []
+    for kind in (keras.layers.BatchNormalization, FusedBatchNormalization):
+        layer = kind(momentum=0.97)
+        layer.build(images.shape)
+        layer.set_weights(weights)
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            trained = layer(images, training=True)
+            loss = tf.reduce_sum(tf.sin(trained))
+        gradients = tape.gradient(loss, [images, layer.gamma.value, layer.beta.value])
+        found.append([trained, *gradients, *layer.get_weights(), layer(images, training=False)])
+    for own, fused in zip(*found, strict=True):
+        np.testing.assert_allclose(own, fused, atol=1e-5, rtol=1e-5)
 
 
 def test_folding_batch_norm_changes_speed_and_not_outputs() -> None:
