@@ -85,17 +85,17 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
     The same function: keras's own converts to float32, then takes a dozen passes over the batch, of
     which the kernel (oneDNN's on a CPU, cuDNN's on a GPU) makes two. On two cores that was a third
-    of a training step (docs/benchmarks/training.md).
+    of a training step (docs/benchmarks/training-step.md).
     """
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Float (batch, height, width, channels) -> the same shape and dtype."""
-        if not training:
-            return super().call(inputs, training=training)
+        if not training or mask is not None:
+            return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf
 
         raw: Any = tf.raw_ops
-        none = tf.zeros([0])
+        none: Any = tf.zeros([0])
         out = raw.FusedBatchNormV3(
             x=inputs, scale=self.gamma, offset=self.beta, mean=none, variance=none,
             epsilon=self.epsilon, data_format="NHWC", is_training=True,
@@ -103,6 +103,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         pixels = tf.cast(tf.size(inputs) / tf.shape(inputs)[-1], tf.float32)
         # The kernel's variance is divided by n - 1, keras's by n.
         batch = (out.batch_mean, out.batch_variance * (1.0 - 1.0 / pixels))
-        for moving, new in zip((self.moving_mean, self.moving_variance), batch, strict=True):
+        followed: Any = (self.moving_mean, self.moving_variance)
+        for moving, new in zip(followed, batch, strict=True):
             moving.assign(moving * self.momentum + new * (1.0 - self.momentum))
         return out.y

@@ -108,7 +108,7 @@ def test_fused_batch_norm_is_batch_norm() -> None:
     weights = [rng.uniform(0.5, 1.5, 4) for _ in range(4)]
     found = []
     for kind in (keras.layers.BatchNormalization, FusedBatchNormalization):
-        layer = kind(momentum=0.97)
+        layer: Any = kind(momentum=0.97)
         layer.build(images.shape)
         layer.set_weights(weights)
         with tf.GradientTape() as tape:
