@@ -24,4 +24,4 @@ python -m jobs.train --preset facemill-muon --manifest "$made/chips" --output "$
 # noisy: what photographs look like.
 # shellcheck disable=SC2086
 python -m jobs.train --preset facemill-photo --manifest "$made/both" --output "$made/second" $common \
-    --start-from "$made/first" --epochs 12 --learning-rate 0.001 --seed 1
+    --start-from "$made/first" --epochs 8 --learning-rate 0.001 --seed 1

@@ -10,17 +10,21 @@ network may be used is judged by those of the folds.
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from model import calibration, statistics
+from model.bundle import Bundle
 from model.calibration import Reading
 from model.engines.gate import compare, refusal
+from model.engines.making import PICTURES
 from model.heads import Head
 from pipelines import storage
-from pipelines.bundles.networks import NOT_ASKED
+from pipelines.bundles.calibrating import LabelledImages, walk
+from pipelines.bundles.networks import NOT_ASKED, make_networks
 from pipelines.images.pixel_cache import CachedPixels
 from pipelines.manifests import manifest
 from pipelines.manifests.manifest import BOX
@@ -115,6 +119,28 @@ def _outputs(columns: Mapping[str, Any], heads: Sequence[Head]) -> dict[str, Any
         elif (head.label, head.kind) == ("age_years", "value") and "age_years" in columns:
             outputs[head.name] = columns["age_years"][:, None]
     return outputs
+
+
+def with_int8(bundle: Bundle, images: LabelledImages, folder: Path) -> Bundle | None:
+    """A fold's bundle with its int8 network, also where its own val spoke against it.
+
+    That val is a tenth of the images, too few to tell a loss of genders from chance; all folds
+    together judge, so each of them has to answer.
+
+    Args:
+        bundle: as the fold's training left it.
+        images: of that training.
+        folder: gets the network if it has to be made once more.
+
+    Returns:
+        None where none was asked for or can be made.
+    """
+    told = bundle.record.get("int8", {})
+    if "calibration" in told:
+        return bundle
+    if "changes" not in told:
+        return None
+    return make_networks(bundle, walk(images, "train", {}, PICTURES).sample, folder).int8
 
 
 def judged_by_folds(

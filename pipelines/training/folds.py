@@ -10,8 +10,10 @@ import contextlib
 import dataclasses
 import os
 import queue
+import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -37,7 +39,7 @@ from pipelines.telemetry.phases import phase
 from pipelines.training import layout
 from pipelines.training.claim import Trained, TrainingJob, claim
 from pipelines.training.comparing import require_comparable
-from pipelines.training.final import train_final
+from pipelines.training.final import train_final, with_int8
 from pipelines.training.fold_figures import Measured, measure_folds
 from pipelines.training.preparing import by_split, cache_of, drop_decoded, require_labels
 from pipelines.training.run import Together, train_under
@@ -245,9 +247,10 @@ def _answer(part: Part, trained: Trained, together: Together) -> None:
         bundle = open_bundle(trained.bundle_uri)
         images = LabelledImages(part.table, bundle.input, by_split(part.table, together.pixels))
         predictors = {"float32": Predictor(bundle)}
-        if "calibration" in bundle.record.get("int8", {}):
-            predictors["int8"] = Predictor(bundle, INT8)
-        answered = walk(images, "test", predictors)
+        with tempfile.TemporaryDirectory(prefix="facemill-int8-") as made_in:
+            if quantized := with_int8(bundle, images, Path(made_in)):
+                predictors["int8"] = Predictor(quantized, INT8)
+            answered = walk(images, "test", predictors)
         if not answered.rows.num_rows:
             raise UsageError(f"{part.job.part}: none of its images can be decoded")
         columns = answered.statistics | answered.answers["float32"]

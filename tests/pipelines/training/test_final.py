@@ -1,5 +1,6 @@
 """What folds say for a network that saw every label: what it learns, and whether int8 may be."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import pyarrow as pa
 import pytest
 
 from model.bundle import Bundle
+from model.engines.choosing import INT8
 from model.heads import AGE, GENDER, Head
+from model.predictor import Predictor
 from pipelines.bundles.calibrating import LabelledImages
 from pipelines.bundles.networks import NOT_ASKED
 from pipelines.bundles.unseen import complete_with
@@ -18,7 +21,7 @@ from pipelines.manifests import manifest
 from pipelines.manifests.ingest import ingest, write_ingested
 from pipelines.manifests.options import IngestOptions
 from pipelines.predictions import out_of_fold
-from pipelines.training.final import judged_by_folds, taught_by
+from pipelines.training.final import judged_by_folds, taught_by, with_int8
 from tests.bundles import untrained_bundle
 
 COUNT = 900
@@ -142,6 +145,18 @@ def test_an_int8_network_that_moves_more_than_its_folds_did_is_left_out(
     if not times:
         assert "those of its folds by 0" in made.record["int8"]["refused"]
         assert "has no int8 network: it moves " in told
+
+
+def test_a_fold_s_int8_network_answers_though_its_own_val_spoke_against_it(
+    seen: tuple[Bundle, LabelledImages], tmp_path: Path
+) -> None:
+    bundle, images = seen
+    assert with_int8(bundle, images, tmp_path) is None  # none was ever made
+    told = {"changes": {"val": {}}, "refused": "its genders are right less often on val"}
+    refused = dataclasses.replace(bundle, record={**bundle.record, "int8": told})
+    made = with_int8(refused, images, tmp_path)
+    assert made
+    assert Predictor(made, INT8).predict(np.zeros((1, *bundle.input.shape), np.uint8))
 
 
 def test_nobody_is_told_that_what_was_not_asked_for_is_missing(
