@@ -1,7 +1,7 @@
 #!/bin/sh
 # The network that is to be shipped, from UTKFace alone: four commands, each of which a kill only
-# delays (the same command goes on). On two cores of an AMD EPYC the first step of folds and final
-# takes about two hours, the second as long. Give the folder of images, and one for what is made:
+# delays (the same command goes on). On two cores of an Intel Xeon (AMX) the first step of folds and
+# final takes two hours, the second one. Give the folder of images, and one for what is made:
 #
 #   sh benchmarks/shipped.sh ../shared/data/utkface runs
 #
