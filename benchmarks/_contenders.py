@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 ROOT = Path(__file__).parents[1]
-BUNDLE = str(ROOT / "bundles" / "facemill-photo")
+BUNDLE = str(ROOT / "bundles" / "facemill-utkface")
 SIDE, CHANNELS = 96, 3  # of that bundle's input; it wants bilinear
 BEFORE = "FACEMILL_BENCHMARK_BEFORE"  # a checkout of an earlier commit
 

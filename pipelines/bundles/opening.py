@@ -14,7 +14,7 @@ from model.seal import CARD
 from pipelines import storage
 
 SHIPPED = Path(__file__).parents[2] / "bundles"
-DEFAULT_ORDER = ("facemill-photo", "facemill-utkface", "seed-final")  # the newest shipped one first
+DEFAULT_ORDER = ("facemill-utkface", "seed-final")  # the newest shipped one first
 
 
 def open_bundle(uri: str | None) -> Bundle:
