@@ -109,7 +109,11 @@ def _trial(
     nominal = [LEVELS[int(rows[0])] if len(rows) else LEVELS[-1] for rows in enough]
     row = LEVELS.index(nominal[LEVELS.index(0.9)])
     least, most = (float(pick(share[row] for share in shares)) for pick in (min, max))
-    gap = max(0.0, _BAND_RANGE[0] - least, most - _BAND_RANGE[1])
+    by_chance = [_CHANCE_ERRORS * error[row] for error in errors] or [0.0]
+    reached = [share[row] for share in shares]
+    low_gap = max(_BAND_RANGE[0] - r - c for r, c in zip(reached, by_chance, strict=True))
+    high_gap = max(r - c - _BAND_RANGE[1] for r, c in zip(reached, by_chance, strict=True))
+    gap = max(0.0, low_gap, high_gap)
     return {
         "coverage": float(covered[row]),
         "width_years": float((high[row] - low[row]).mean()),
