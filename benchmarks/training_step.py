@@ -43,7 +43,7 @@ def measured(preset_name: str, norm: str) -> list[float]:
     count = recipe.global_batch_size
     replica = Replica(recipe, tf.distribute.get_strategy(), 0, 1, steps=1_000, precision="bfloat16")
     batch = Batch(
-        rng.integers(0, 256, (count, *recipe.training_shape), np.uint8),
+        rng.integers(0, 256, (count, *recipe.input.shape), np.uint8),
         draw(0, 0, count),
         {head.name: np.ones((count, 1), np.float32) for head in recipe.heads},
         np.ones(count, np.float32),
