@@ -83,9 +83,10 @@ class SharedDropout(keras.layers.Dropout):
 class FusedBatchNormalization(keras.layers.BatchNormalization):
     """Batch norm in one kernel of TensorFlow's in training; TensorFlow only, never in a bundle.
 
-    The same function: keras's own converts to float32, then takes a dozen passes over the batch, of
-    which the kernel (oneDNN's on a CPU, cuDNN's on a GPU) makes two. On two cores that was a third
-    of a training step (docs/benchmarks/training-step.md).
+    The same function, for bfloat16 and float16: keras's own converts those to float32, then takes a
+    dozen passes over the batch, of which the kernel (oneDNN's on a CPU, cuDNN's on a GPU) makes
+    two. On two cores that was a quarter to a third of a training step
+    (docs/benchmarks/training-step.md).
     """
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:

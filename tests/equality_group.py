@@ -45,7 +45,7 @@ FULL = dataclasses.replace(
     sides=((0.5, 8),),
 )  # fmt: skip
 # Muon makes much of a pixel that is rounded the other way, so it goes without the strengths that
-# make some at this size.
+# make some at this size: with them its weights differ by 2.03 of the tolerance, without by 0.96.
 MUON = dataclasses.replace(
     FULL,
     optimizer=Optimizer("muon", 1e-3, weight_decay=0.05, ema=0.9),

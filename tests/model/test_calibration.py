@@ -76,9 +76,7 @@ def test_every_true_decade_is_covered_alike() -> None:
     truth, guess = _people(3)
     fitted = conformal.fit_age({"age_years": guess}, truth)
     assert fitted["method"] == "true-band"
-    assert (
-        fitted["measured"]["predicted-band"]["worst_gap"] > 0.03
-    )  # what Mondrian alone misses, beyond chance
+    assert fitted["measured"]["predicted-band"]["worst_gap"] > 0.04  # what Mondrian alone misses
     new_truth, new_guess = _people(4, 20_000)
     low, high = conformal.intervals({"age_years": new_guess}, fitted)
     decade = labels.bin_of(new_truth, labels.DECADES)

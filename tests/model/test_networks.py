@@ -19,6 +19,7 @@ from model.networks import (
     with_precision,
 )
 from model.presets import PRESETS, preset
+from model.recipes import Residual
 
 
 def built(name: str, precision: str = "float32") -> keras.Model:
@@ -117,8 +118,27 @@ def test_fused_batch_norm_is_batch_norm() -> None:
             loss = tf.reduce_sum(tf.sin(trained))
         gradients = tape.gradient(loss, [images, layer.gamma.value, layer.beta.value])
         found.append([trained, *gradients, *layer.get_weights(), layer(images, training=False)])
+        graph = tf.function(lambda x, layer=layer: layer(x, training=True))
+        kinds = {op.type for op in graph.get_concrete_function(images).graph.get_operations()}
+        assert ("FusedBatchNormV3" in kinds) == (kind is FusedBatchNormalization)
     for own, fused in zip(*found, strict=True):
         np.testing.assert_allclose(own, fused, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("precision", "fused"), [("float32", False), ("bfloat16", True), ("float16", True)]
+)
+def test_one_worker_trains_with_fused_batch_norm_where_float32_is_not_promised(
+    precision: str, fused: bool
+) -> None:
+    import tensorflow as tf
+
+    from pipelines.training.replica import Replica
+
+    tiny = dataclasses.replace(preset("facemill"), network=Residual(4, (8,), (1,)))
+    replica = Replica(tiny, tf.distribute.get_strategy(), 0, 1, steps=1, precision=precision)
+    norms = [x for x in replica.network.layers if isinstance(x, keras.layers.BatchNormalization)]
+    assert norms and all(isinstance(x, FusedBatchNormalization) == fused for x in norms)
 
 
 def test_folding_batch_norm_changes_speed_and_not_outputs() -> None:

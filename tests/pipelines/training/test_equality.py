@@ -44,10 +44,8 @@ def test_all_ranks_hold_the_same_bits(trained: Path, workers: int) -> None:
 def test_the_number_of_workers_changes_float_noise_only(
     trained: Path, name: str, workers: int
 ) -> None:
-    # Muon rounds to bfloat16: float noise that tips a rounding becomes 2^-8 of an update of 1e-3.
-    atol = 1e-4 if name == "muon" else 2e-5
     for one, many in zip(_arrays(trained, name, 1), _arrays(trained, name, workers), strict=True):
-        np.testing.assert_allclose(many, one, rtol=1e-4, atol=atol)
+        np.testing.assert_allclose(many, one, rtol=1e-4, atol=2e-5)
 
 
 def test_a_teacher_changes_what_is_learnt(trained: Path) -> None:
