@@ -63,7 +63,11 @@ def own_bins(heads: Sequence[Head]) -> AgeBins | None:
 
 
 def fit(
-    columns: Mapping[str, Floats], true_age: Floats, true_female: Floats, seed: int = 0
+    columns: Mapping[str, Floats],
+    true_age: Floats,
+    true_female: Floats,
+    seed: int = 0,
+    pictures: Any = None,
 ) -> dict[str, Any]:
     """Fit everything that the columns and labels allow.
 
@@ -72,6 +76,7 @@ def fit(
         true_age: years, NaN where unlabelled; shape (n,).
         true_female: 1 female, 0 male, NaN unlabelled; shape (n,).
         seed: of the halves on which the age methods are compared.
+        pictures: what each row shows, shape (n,), where a picture has several rows (`fit_age`).
 
     Returns:
         Plain data for bundle.json: `gender` and `age` (None where there is nothing to fit).
@@ -87,7 +92,8 @@ def fit(
         known = ~np.isnan(true_age)
         if known.sum() >= MIN_IMAGES:
             kept = {name: values[known] for name, values in columns.items()}
-            result["age"] = conformal.fit_age(kept, true_age[known], seed)
+            shown = None if pictures is None else np.asarray(pictures)[known]
+            result["age"] = conformal.fit_age(kept, true_age[known], seed, shown)
     return result
 
 

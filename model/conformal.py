@@ -27,6 +27,7 @@ import numpy.typing as npt
 from model import labels
 
 Floats = npt.NDArray[np.floating[Any]]
+Ints = npt.NDArray[np.integer[Any]]
 Method = Literal["predicted-band", "true-band", "cqr"]
 
 LEVELS = tuple(round(0.50 + 0.01 * step, 2) for step in range(50))  # 0.50 … 0.99
@@ -36,13 +37,17 @@ _DECADE_SLACK = 0.02  # what a decade may fall short of the level
 _CHANCE = 0.02  # a decade of 300 images is measured to 0.017: less is no difference between methods
 
 
-def fit_age(columns: Mapping[str, Floats], true_age: Floats, seed: int = 0) -> dict[str, Any]:
+def fit_age(
+    columns: Mapping[str, Floats], true_age: Floats, seed: int = 0, pictures: Any = None
+) -> dict[str, Any]:
     """Choose a method on two halves of val, then fit it on all of val.
 
     Args:
         columns: `age_years` (n,) and, from a distribution head, `age_distribution` (n, 117).
         true_age: years (n,), all known.
         seed: of the halves.
+        pictures: what each row shows (n,), by name or number: rows of one picture, whole and
+            aligned, are in the same half and count once. None: each its own.
 
     Returns:
         method, bands with their quantile tables, and what each method measured.
@@ -50,14 +55,16 @@ def fit_age(columns: Mapping[str, Floats], true_age: Floats, seed: int = 0) -> d
     methods: list[Method] = ["predicted-band", "true-band"]
     if "age_distribution" in columns:
         methods.append("cqr")
-    order = np.random.default_rng(seed).permutation(len(true_age))
-    halves = order[::2], order[1::2]
-    trials = {method: _trial(method, columns, true_age, halves) for method in methods}
+    shown = np.arange(len(true_age)) if pictures is None else _numbered(pictures)
+    order = np.random.default_rng(seed).permutation(int(shown.max()) + 1)
+    halves = np.zeros(len(order), dtype=bool)
+    halves[order[1::2]] = True
+    trials = {m: _trial(m, columns, true_age, shown, halves[shown]) for m in methods}
     measured = {method: figures for method, (figures, _) in trials.items()}
 
     chosen = choose(measured)
     return {
-        **_tables(chosen, columns, true_age),
+        **_tables(chosen, columns, true_age, shown),
         "nominal": trials[chosen][1],
         "images": len(true_age),
         "rule": "narrowest of those within two points of the least shortfall from 85-95 % in "
@@ -79,7 +86,7 @@ def choose(measured: Mapping[str, Mapping[str, float]]) -> Method:
 
 
 def _trial(
-    method: Method, columns: Mapping[str, Floats], true_age: Floats, halves: tuple[Any, Any]
+    method: Method, columns: Mapping[str, Floats], true_age: Floats, shown: Ints, half: Any
 ) -> tuple[dict[str, float], list[float]]:
     """Fit on one half of val, measure on the other, both ways round.
 
@@ -88,22 +95,20 @@ def _trial(
     """
     shape = (len(LEVELS), len(true_age))
     low, high = np.empty(shape), np.empty(shape)
-    for fitted, held in (halves, halves[::-1]):
-        table = _tables(method, {k: v[fitted] for k, v in columns.items()}, true_age[fitted])
+    for held in (half, ~half):
+        others = {k: v[~held] for k, v in columns.items()}
+        table = _tables(method, others, true_age[~held], shown[~held])
         kept = {k: v[held] for k, v in columns.items()}
         for row, level in enumerate(LEVELS):
             low[row, held], high[row, held] = intervals(kept, table, level)
     hits = (low <= true_age) & (true_age <= high)
     covered = hits.mean(axis=1)
     decade = labels.bin_of(true_age, labels.DECADES)
-    shares = [
-        hits[:, decade == band].mean(axis=1)
-        for band in np.unique(decade)
-        if (decade == band).sum() >= MIN_BAND_IMAGES
-    ] or [covered]
+    enough = np.flatnonzero(_counts(decade, shown) >= MIN_BAND_IMAGES)
+    shares = [hits[:, decade == band].mean(axis=1) for band in enough] or [covered]
     worst = np.minimum(covered, np.min(shares, axis=0) + _DECADE_SLACK)
-    enough = [np.flatnonzero(worst >= level) for level in LEVELS]
-    nominal = [LEVELS[int(rows[0])] if len(rows) else LEVELS[-1] for rows in enough]
+    reached = [np.flatnonzero(worst >= level) for level in LEVELS]
+    nominal = [LEVELS[int(rows[0])] if len(rows) else LEVELS[-1] for rows in reached]
     row = LEVELS.index(nominal[LEVELS.index(0.9)])
     least, most = (float(pick(share[row] for share in shares)) for pick in (min, max))
     gap = max(0.0, _BAND_RANGE[0] - least, most - _BAND_RANGE[1])
@@ -116,10 +121,12 @@ def _trial(
     }, nominal
 
 
-def _tables(method: Method, columns: Mapping[str, Floats], true_age: Floats) -> dict[str, Any]:
+def _tables(
+    method: Method, columns: Mapping[str, Floats], true_age: Floats, shown: Ints
+) -> dict[str, Any]:
     """Quantiles of the scores: a list over LEVELS for each band."""
     grouping = columns["age_years"] if method == "predicted-band" else true_age
-    bands = _bands(grouping)
+    bands = _bands(grouping, shown)
     band = labels.bin_of(grouping, bands)
     rows: list[dict[str, Any]] = [
         {"low_years": low, "high_years": high, "images": int((band == index).sum()), "margin": []}
@@ -141,9 +148,21 @@ def conformal_quantile(scores: Floats, coverage: float) -> float:
     return float(np.partition(scores, rank - 1)[rank - 1])
 
 
-def _bands(ages: Floats) -> labels.Bins:
+def _numbered(pictures: Any) -> Ints:
+    """0, 1, … for each row, the same for rows of one picture, in the order of their first rows."""
+    _, first, which = np.unique(np.asarray(pictures), return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[which]
+
+
+def _counts(decade: Ints, shown: Ints) -> Ints:
+    """Different pictures in each of DECADES."""
+    pairs = np.unique(np.stack([decade, shown]), axis=1)
+    return np.bincount(pairs[0], minlength=len(labels.DECADES))
+
+
+def _bands(ages: Floats, shown: Ints) -> labels.Bins:
     """Decades, merged with the next older one until each holds enough images."""
-    counts = np.bincount(labels.bin_of(ages, labels.DECADES), minlength=len(labels.DECADES))
+    counts = _counts(labels.bin_of(ages, labels.DECADES), shown)
     bands: list[tuple[int, int]] = []
     start, held = labels.DECADES[0][0], 0
     for (_, high), count in zip(labels.DECADES, counts, strict=True):

@@ -193,7 +193,8 @@ def _fitted(
         )
     fits: dict[str, dict[str, Any]] = {}
     for precision in precisions:
-        fit = calibration.fit(val.answers[precision], *val.labels()) if val else {}
+        shown = val.rows["uri"].to_pylist() if val else None
+        fit = calibration.fit(val.answers[precision], *val.labels(), pictures=shown) if val else {}
         first = next(iter(fits.values()), fit)
         fits[precision] = fit | ({"age": first["age"]} if val else {}) | source
     return fits

@@ -118,7 +118,7 @@ def joined(parts: Sequence[pa.Table], heads: Sequence[Head]) -> pa.Table:
     table = table.sort_by([("uri", "ascending"), *((name, "ascending") for name in BOX)])
     columns, fold = raw_columns(table), table["fold"].to_numpy()
     age, female = (truth(table, name) for name in ("age_years", "gender"))
-    count = table.num_rows
+    count, pictures = table.num_rows, np.array(table["uri"].to_pylist())
     result = {
         name: np.full(count, np.nan, np.float32)
         for name in ("p_female", "age_group", "age_low_years", "age_high_years")
@@ -126,7 +126,8 @@ def joined(parts: Sequence[pa.Table], heads: Sequence[Head]) -> pa.Table:
     reading = Reading(age_bins=calibration.own_bins(heads) or "decades")
     for index in np.unique(fold):
         mine, others = fold == index, fold != index
-        fitted = calibration.fit(_taken(columns, others), age[others], female[others])
+        taken = _taken(columns, others)
+        fitted = calibration.fit(taken, age[others], female[others], pictures=pictures[others])
         calibrated = calibration.apply(_taken(columns, mine), fitted, reading, heads)
         for name in result:
             if name in calibrated:

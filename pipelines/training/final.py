@@ -182,7 +182,7 @@ def _from_folds(job: TrainingJob, known: Measured, fingerprint: str) -> dict[str
     rows, heads = known.rows, job.recipe.kept_heads
     columns = out_of_fold.raw_columns(rows)
     age, female = (out_of_fold.truth(rows, name) for name in ("age_years", "gender"))
-    fitted = calibration.fit(columns, age, female)
+    fitted = calibration.fit(columns, age, female, pictures=rows["uri"].to_pylist())
     fitted |= {"split": "out_of_fold", "manifest_fingerprint": fingerprint}
     pictures = {
         name: rows[name].to_numpy().astype(np.float64)

@@ -72,6 +72,25 @@ def test_a_shortfall_that_may_be_chance_costs_no_width() -> None:
     )
 
 
+def test_a_picture_that_is_there_twice_counts_once() -> None:
+    truth, guess = _people(5)
+    few = (truth <= 90) | (np.cumsum(truth > 90) <= 60)  # sixty of the oldest, too few for a band
+    truth, guess = truth[few], guess[few]
+    names = np.array([f"{number % 7}-{number}.jpg" for number in range(len(truth))])
+
+    def bands(fitted: dict[str, Any]) -> list[tuple[int, int]]:
+        return [(band["low_years"], band["high_years"]) for band in fitted["bands"]]
+
+    once = conformal.fit_age({"age_years": guess}, truth)
+    assert conformal.fit_age({"age_years": guess}, truth, pictures=names) == once
+    columns, twice = {"age_years": np.repeat(guess, 2)}, np.repeat(truth, 2)
+    known = conformal.fit_age(columns, twice, pictures=np.repeat(names, 2))
+    assert (bands(known), known["method"]) == (bands(once), once["method"])
+    for name, figures in known["measured"].items():
+        assert figures == pytest.approx(once["measured"][name], abs=0.01, rel=0.05), name
+    assert bands(conformal.fit_age(columns, twice)) != bands(once)
+
+
 def test_every_true_decade_is_covered_alike() -> None:
     truth, guess = _people(3)
     fitted = conformal.fit_age({"age_years": guess}, truth)
