@@ -1,11 +1,13 @@
 """Layers that Keras 3 lacks, in `keras.ops`; registered, so a bundle names them without code."""
 
 import dataclasses
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
 from keras import ops
+
+Norm = Literal["batch", "fused", "synchronized", "folded"]
 
 
 @keras.saving.register_keras_serializable(package="facemill")
@@ -108,3 +110,14 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         for moving, new in zip(followed, batch, strict=True):
             moving.assign(moving * self.momentum + new * (1.0 - self.momentum))
         return out.y
+
+
+def norm_in_training(precision: str, workers: int) -> Norm:
+    """The batch norm that a training on TensorFlow takes.
+
+    Of one worker the fused kernel, but in float32, where its order of sums would show: there any
+    number of workers gives the same weights to a few millionths.
+    """
+    if workers > 1:
+        return "synchronized"
+    return "batch" if precision == "float32" else "fused"

@@ -6,7 +6,7 @@ head name -> float32 (batch, head.width), activated. No Lambda layers: a bundle 
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,10 +14,13 @@ import numpy.typing as npt
 from keras import layers
 
 from model.heads import Head
-from model.layers import FusedBatchNormalization, LocalResponseNormalization, SharedDropout
+from model.layers import (
+    FusedBatchNormalization,
+    LocalResponseNormalization,
+    Norm,
+    SharedDropout,
+)
 from model.recipes import Dhomne, LeviHassner, Network, PlainStack, Residual
-
-Norm = Literal["batch", "fused", "synchronized", "folded"]
 
 
 def build_network(

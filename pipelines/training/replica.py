@@ -65,20 +65,18 @@ class Replica:
         import keras
         import tensorflow as tf
 
-        from model.layers import Place, SharedDropout
-        from model.networks import Norm, build_network
+        from model.layers import Place, SharedDropout, norm_in_training
+        from model.networks import build_network
         from model.optimizers import build_optimizer
 
         self.recipe, self.strategy, self.tf = recipe, strategy, tf
         self.rank, self.workers, self.accumulate = rank, workers, accumulate
         self.places = places_of(recipe.global_batch_size, rank, workers, accumulate)
         keras.utils.set_random_seed(seed)
-        # In float32 the kernel's order of sums would show: any number of workers gives the same.
-        alone: Norm = "batch" if precision == "float32" else "fused"
         with strategy.scope():
             self.network: Any = build_network(
                 recipe.network, recipe.training_shape, recipe.heads, precision,
-                "synchronized" if workers > 1 else alone, shared_dropout=True,
+                norm_in_training(precision, workers), shared_dropout=True,
             )  # fmt: skip
             self.teachers = Teachers(teachers, precision)
             self.optimizer: Any = build_optimizer(recipe.optimizer, steps)
