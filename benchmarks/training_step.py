@@ -18,7 +18,7 @@ from model.runtime import machine
 
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "benchmarks" / "training-step.md"
-NAMES = {"fused": "**`FusedBatchNormalization`**", "keras": "keras's `BatchNormalization`"}
+NAMES = {"fused": "**`FusedBatchNorm`**", "keras": "keras's `BatchNormalization`"}
 SIDES = (64, 80, 96)  # what facemill-muon trains at, one after the other
 STEPS = 12
 
@@ -37,7 +37,7 @@ def measured(preset_name: str, norm: str) -> list[float]:
 
     if norm == "keras":
         contender: Any = layers
-        contender.FusedBatchNormalization.call = keras.layers.BatchNormalization.call
+        contender.FusedBatchNorm.call = keras.layers.BatchNormalization.call
     recipe: Any = preset(preset_name)
     rng = np.random.default_rng(0)
     count = recipe.global_batch_size

@@ -82,7 +82,7 @@ class SharedDropout(keras.layers.Dropout):
         return tf.where(noise >= self.rate, kept, tf.zeros([], inputs.dtype))
 
 
-class FusedBatchNormalization(keras.layers.BatchNormalization):
+class FusedBatchNorm(keras.layers.BatchNormalization):
     """Batch norm in one kernel of TensorFlow's in training; TensorFlow only, never in a bundle.
 
     The same function, for bfloat16 and float16: keras's own converts those to float32, then takes a

@@ -14,12 +14,7 @@ import numpy.typing as npt
 from keras import layers
 
 from model.heads import Head
-from model.layers import (
-    FusedBatchNormalization,
-    LocalResponseNormalization,
-    Norm,
-    SharedDropout,
-)
+from model.layers import FusedBatchNorm, LocalResponseNormalization, Norm, SharedDropout
 from model.recipes import Dhomne, LeviHassner, Network, PlainStack, Residual
 
 
@@ -160,7 +155,7 @@ def _residual(
             kernel_initializer="he_normal", name=f"{name}_conv",
         )(x)  # fmt: skip
         if norm != "folded":
-            layer = FusedBatchNormalization if norm == "fused" else layers.BatchNormalization
+            layer = FusedBatchNorm if norm == "fused" else layers.BatchNormalization
             x = layer(
                 momentum=0.97, synchronized=norm == "synchronized", dtype=policy, name=f"{name}_bn"
             )(x)

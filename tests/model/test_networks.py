@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from model.bundle import load_network, write_bundle
-from model.layers import FusedBatchNormalization
+from model.layers import FusedBatchNorm
 from model.networks import (
     build_network,
     count_flops,
@@ -108,7 +108,7 @@ def test_fused_batch_norm_is_batch_norm() -> None:
     images: Any = tf.constant(rng.normal(3.0, 2.0, (6, 5, 5, 4)).astype(np.float32))
     weights = [rng.uniform(0.5, 1.5, 4) for _ in range(4)]
     found = []
-    for kind in (keras.layers.BatchNormalization, FusedBatchNormalization):
+    for kind in (keras.layers.BatchNormalization, FusedBatchNorm):
         layer: Any = kind(momentum=0.97)
         layer.build(images.shape)
         layer.set_weights(weights)
@@ -120,7 +120,7 @@ def test_fused_batch_norm_is_batch_norm() -> None:
         found.append([trained, *gradients, *layer.get_weights(), layer(images, training=False)])
         graph = tf.function(lambda x, layer=layer: layer(x, training=True))
         kinds = {op.type for op in graph.get_concrete_function(images).graph.get_operations()}
-        assert ("FusedBatchNormV3" in kinds) == (kind is FusedBatchNormalization)
+        assert ("FusedBatchNormV3" in kinds) == (kind is FusedBatchNorm)
     for own, fused in zip(*found, strict=True):
         np.testing.assert_allclose(own, fused, atol=1e-5, rtol=1e-5)
 
@@ -138,7 +138,7 @@ def test_one_worker_trains_with_fused_batch_norm_where_float32_is_not_promised(
     tiny = dataclasses.replace(preset("facemill"), network=Residual(4, (8,), (1,)))
     replica = Replica(tiny, tf.distribute.get_strategy(), 0, 1, steps=1, precision=precision)
     norms = [x for x in replica.network.layers if isinstance(x, keras.layers.BatchNormalization)]
-    assert norms and all(isinstance(x, FusedBatchNormalization) == fused for x in norms)
+    assert norms and all(isinstance(x, FusedBatchNorm) == fused for x in norms)
 
 
 def test_folding_batch_norm_changes_speed_and_not_outputs() -> None:
