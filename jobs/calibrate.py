@@ -37,7 +37,7 @@ class CalibrateOptions:
 
 def job(options: CalibrateOptions) -> None:
     """Calibrate and print what was fitted."""
-    from pipelines.bundles import calibrating
+    from pipelines.bundles import calibrating, in_words
     from pipelines.bundles.opening import copy_bundle, open_bundle
     from pipelines.bundles.unseen import require_unseen
     from pipelines.manifests.manifest import read_manifest
@@ -64,7 +64,7 @@ def job(options: CalibrateOptions) -> None:
     cli.print_table(
         f"calibrated {bundle.name} ({bundle.id} is now {calibrated.id})",
         [
-            *calibrating.summary(dict(calibrated.record)),
+            *in_words.calibration(dict(calibrated.record)),
             ("bundle", output),
             ("next", f"python -m jobs.score --images FOLDER --bundle {output} --output runs/score"),
         ],

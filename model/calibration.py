@@ -76,24 +76,26 @@ def fit(
         true_age: years, NaN where unlabelled; shape (n,).
         true_female: 1 female, 0 male, NaN unlabelled; shape (n,).
         seed: of the halves on which the age methods are compared.
-        pictures: what each row shows, shape (n,), where a picture has several rows (`fit_age`).
+        pictures: what each row shows, shape (n,), where a picture has several rows (`fit_age`):
+            each counts once. None: each row its own.
 
     Returns:
         Plain data for bundle.json: `gender` and `age` (None where there is nothing to fit).
     """
     result: dict[str, Any] = {"format": 1, "gender": None, "age": None}
+    shown = np.arange(len(true_age)) if pictures is None else np.asarray(pictures)
     if "p_female" in columns:
         known = ~np.isnan(true_female)
         truth = true_female[known] > 0.5
-        if len(truth) >= MIN_IMAGES and truth.any() and not truth.all():
+        count = len(np.unique(shown[known]))
+        if count >= MIN_IMAGES and truth.any() and not truth.all():
             fitted = fit_gender(columns["p_female"][known], truth)
-            result["gender"] = {**fitted, "images": len(truth)}
+            result["gender"] = {**fitted, "images": count}
     if "age_years" in columns:
         known = ~np.isnan(true_age)
-        if known.sum() >= MIN_IMAGES:
+        if len(np.unique(shown[known])) >= MIN_IMAGES:
             kept = {name: values[known] for name, values in columns.items()}
-            shown = None if pictures is None else np.asarray(pictures)[known]
-            result["age"] = conformal.fit_age(kept, true_age[known], seed, shown)
+            result["age"] = conformal.fit_age(kept, true_age[known], seed, shown[known])
     return result
 
 

@@ -2,7 +2,7 @@
 
 Three methods share one form. A method starts from a base interval [low, high] per image;
 the score of a label y is max(low - y, y - high); the interval at coverage c is
-[low - Q, high + Q] with Q the ceil((n + 1) c)-th smallest score of a group of val images:
+[low - Q, high + Q] with Q the ceil((n + 1) c)-th smallest score of a group of n val images:
 
 ============== ========================= ==================================================
 method         base interval             groups that get their own Q
@@ -46,8 +46,8 @@ def fit_age(
         columns: `age_years` (n,) and, from a distribution head, `age_distribution` (n, 117).
         true_age: years (n,), all known.
         seed: of the halves.
-        pictures: what each row shows (n,), by name or number: rows of one picture, whole and
-            aligned, are in the same half and count once. None: each its own.
+        pictures: what each row shows (n,), by name or number: rows of one picture (whole, aligned,
+            a copy) are in the same half and count once. None: each its own.
 
     Returns:
         method, bands with their quantile tables, and what each method measured.
@@ -66,7 +66,7 @@ def fit_age(
     return {
         **_tables(chosen, columns, true_age, shown),
         "nominal": trials[chosen][1],
-        "images": len(true_age),
+        "images": len(order),
         "rule": "narrowest of those within two points of the least shortfall from 85-95 % in "
         "true-age decades; halves of val",
         "measured": measured,
@@ -129,23 +129,38 @@ def _tables(
     bands = _bands(grouping, shown)
     band = labels.bin_of(grouping, bands)
     rows: list[dict[str, Any]] = [
-        {"low_years": low, "high_years": high, "images": int((band == index).sum()), "margin": []}
+        {
+            "low_years": low,
+            "high_years": high,
+            "images": len(np.unique(shown[band == index])),
+            "margin": [],
+        }
         for index, (low, high) in enumerate(bands)
     ]
     for level in LEVELS:
         low, high = _base(method, columns, level)
         score = np.maximum(low - true_age, true_age - high)
         for index, row in enumerate(rows):
-            row["margin"].append(round(conformal_quantile(score[band == index], level), 4))
+            inside = score[band == index]
+            row["margin"].append(round(conformal_quantile(inside, level, row["images"]), 4))
     return {"method": method, "levels": list(LEVELS), "bands": rows}
 
 
-def conformal_quantile(scores: Floats, coverage: float) -> float:
-    """The ceil((n + 1) coverage)-th smallest score; all legal years where n is too small."""
-    rank = int(np.ceil((len(scores) + 1) * coverage - 1e-9))
-    if rank > len(scores):
+def conformal_quantile(scores: Floats, coverage: float, count: int | None = None) -> float:
+    """The ceil((n + 1) coverage)-th smallest score; all legal years where n is too small.
+
+    Args:
+        scores: years, a row each.
+        coverage: share.
+        count: n, how many pictures the rows show; the same share of the rows is then at most the
+            score. None: as many as rows.
+    """
+    count = count or len(scores)
+    rank = int(np.ceil((count + 1) * coverage - 1e-9))
+    if rank > count:
         return float(labels.MAX_AGE_YEARS)
-    return float(np.partition(scores, rank - 1)[rank - 1])
+    place = -(-rank * len(scores) // count)
+    return float(np.partition(scores, place - 1)[place - 1])
 
 
 def _numbered(pictures: Any) -> Ints:

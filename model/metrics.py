@@ -65,7 +65,8 @@ def evaluate(
         result["gender_accuracy"] = estimate_mean(correct, weights)
         if truth.any() and not truth.all():
             draws = [weighted_auc(truth, score, row) for row in weights]
-            low, high = np.percentile(draws, [2.5, 97.5])
+            # A draw of few images may hold one gender alone, of which there is no such area.
+            low, high = np.nanpercentile(draws, [2.5, 97.5])
             value = weighted_auc(truth, score, np.ones(len(truth)))
             result["gender_auc"] = Estimate(value, float(low), float(high), len(truth))
     return result

@@ -46,9 +46,9 @@ class LabelledImages:
         """Whether the manifest has such a split."""
         return split in self.table["split"].to_pylist()
 
-    def labelled(self, split: str) -> int:
+    def labelled(self, split: str) -> pa.Table:
         """Labelled rows of a split."""
-        return manifest.labelled(self.table, split).num_rows if self.has(split) else 0
+        return manifest.labelled(self.table, split) if self.has(split) else self.table.slice(0, 0)
 
     def parts(self, split: str) -> Iterator[tuple[pa.Table, DecodedImages]]:
         """The rows that could be decoded and their pixels, some of them in memory at a time.
@@ -79,7 +79,8 @@ def complete(bundle: Bundle, images: LabelledImages, folder: Path, int8: bool = 
         ManifestError: there is no labelled val image that can be decoded.
     """
     with tempfile.TemporaryDirectory(prefix="facemill-engines-") as made_in:
-        few = images.labelled("val") < LEAST_IMAGES
+        labels = (~manifest.labelled_already(images.labelled("val"))).sum()
+        few = int(labels) < LEAST_IMAGES
         sample = PICTURES if int8 and not few else 0
         splits = {"train": walk(images, "train", {}, sample)} if images.has("train") else {}
         shown = splits["train"].sample if splits else None
@@ -124,6 +125,15 @@ class Walked:
     answers: dict[str, dict[str, Any]]
     sample: Any = None
 
+    @property
+    def once(self) -> "Walked":
+        """The same with one row of each label, to be measured."""
+        kept = ~manifest.labelled_already(self.rows)
+        columns = [self.statistics, *self.answers.values()]
+        left = [{name: values[kept] for name, values in part.items()} for part in columns]
+        answers = dict(zip(self.answers, left[1:], strict=True))
+        return Walked(self.rows.filter(pa.array(kept)), left[0], answers)
+
     def labels(self, of_ranges: bool = False) -> tuple[Any, Any]:
         """Ages in years and genders (1 female), NaN where unlabelled; shape (n,).
 
@@ -151,7 +161,7 @@ def walk(
     """
     rows, kept = list[pa.Table](), list[Any]()
     statistics_of, answers = list[dict[str, Any]](), list[dict[str, Any]]()
-    every = max(1, images.labelled(split) // sample) if sample else 0
+    every = max(1, images.labelled(split).num_rows // sample) if sample else 0
     with phase(f"measure_{split}") as facts:
         try:
             for part, pictures in images.parts(split):
@@ -193,7 +203,7 @@ def _fitted(
         )
     fits: dict[str, dict[str, Any]] = {}
     for precision in precisions:
-        shown = val.rows["uri"].to_pylist() if val else None
+        shown = manifest.pictures_shown(val.rows) if val else None
         fit = calibration.fit(val.answers[precision], *val.labels(), pictures=shown) if val else {}
         first = next(iter(fits.values()), fit)
         fits[precision] = fit | ({"age": first["age"]} if val else {}) | source
@@ -212,7 +222,7 @@ def _figures(
             counts = statistics.profile(split.statistics | answers | calibrated)
             figures["profile"][name] = {"images": split.rows.num_rows, **counts}
         if name != "train" and split.rows.num_rows:
-            estimates, constant = _measure(bundle, split, fitted)
+            estimates, constant = _measure(bundle, split.once, fitted)
             figures["constants"][name] = dataclasses.asdict(constant)
             figures["metrics"][name] = {k: dataclasses.asdict(e) for k, e in estimates.items()}
     return {"calibration": dict(fitted), **figures}
@@ -226,11 +236,12 @@ def _judged(
     for name in ("val", "test"):
         split = splits.get(name)
         if split and split.rows.num_rows:
+            once = split.once
             both = [
-                calibration.apply(split.answers[p], fitted[p], Reading(), bundle.heads)
+                calibration.apply(once.answers[p], fitted[p], Reading(), bundle.heads)
                 for p in ("float32", "int8")
             ]
-            changes[name] = compare(both[0], both[1], *split.labels(of_ranges=True))
+            changes[name] = compare(both[0], both[1], *once.labels(of_ranges=True))
     refused = refusal(changes["val"])
     verdict = {"refused": refused} if refused else {"calibration": dict(fitted["int8"])}
     return {"changes": changes, **verdict}
@@ -251,50 +262,3 @@ def _measure(
         estimates |= age_ranges.measure(calibrated["age_years"], *ranges)
     constant = baselines.constants(ages, genders, measured_bins)
     return estimates, baselines.with_ranges(constant, *ranges)
-
-
-def summary(record: dict[str, Any]) -> list[tuple[str, str]]:
-    """A bundle's calibration as lines for people."""
-    fitted = record.get("calibration") or {}
-    lines: list[tuple[str, str]] = []
-    if gender := fitted.get("gender"):
-        lines.append(
-            (
-                "gender",
-                f"temperature {gender['temperature']:.3f}, bias {gender['bias']:+.3f}, "
-                f"{gender['images']:,} images",
-            )
-        )
-    if age := fitted.get("age"):
-        lines.append(
-            ("age", f"{age['method']}, {len(age['bands'])} bands, {age['images']:,} images")
-        )
-        for method, figures in age["measured"].items():
-            text = (
-                f"covers {figures['coverage']:.1%}, {figures['least_decade']:.1%} to "
-                f"{figures['most_decade']:.1%} by true decade, {figures['width_years']:.1f} years wide"
-            )
-            halves = "the out-of-fold rows" if fitted.get("split") == "out_of_fold" else "val"
-            lines.append((f"  {method}", f"{text} (halves of {halves})"))
-    lines += _int8_lines(record.get("int8") or {})
-    return lines or [("calibration", "none: too few labelled val images")]
-
-
-def _int8_lines(int8: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What int8 changes, split by split, or why there is none."""
-    if "calibration" not in int8:
-        return [("int8", f"none: {int8['refused']}")] if int8.get("refused") else []
-    lines = list[tuple[str, str]]()
-    for split, change in int8["changes"].items():
-        parts = list[str]()
-        if age := change.get("age_mae"):
-            value, low, high = (f"{age[name]:+.3f}" for name in ("value", "low", "high"))
-            parts.append(f"age error {value} years ({low} to {high})")
-        if gender := change.get("gender_accuracy"):
-            value, low, high = (f"{100 * gender[name]:+.2f}" for name in ("value", "low", "high"))
-            parts.append(
-                f"gender {value} points ({low} to {high}), {change['flips']} of "
-                f"{change['images']:,} changed"
-            )
-        lines.append((f"int8, {split.replace('_', ' ')}", ", ".join(parts)))
-    return lines

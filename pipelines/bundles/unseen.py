@@ -17,7 +17,7 @@ from model.predictor import Predictor
 from pipelines.bundles.calibrating import LabelledImages, walk
 from pipelines.bundles.networks import NOT_ASKED, make_networks
 from pipelines.manifests import manifest
-from pipelines.manifests.seen import share_seen
+from pipelines.manifests.seen import share_seen, told
 from pipelines.telemetry.log import note
 
 _MOST_MOVE = 2.0
@@ -41,7 +41,7 @@ def require_unseen(
     if share := share_seen(bundle.record, table.filter(pa.array(is_val))):
         final = " It is a final network: its calibration comes from its folds."
         raise UsageError(
-            f"the bundle has learned from {share:.0%} of the val images of `manifest` {source}, so "
+            f"the bundle has learned from {told(share)} of the val images of `manifest` {source}, so "
             "probabilities and intervals fitted there would be too sure: give images that it never "
             f"saw.{final if bundle.record.get('cross_fitting') else ''}"
         )

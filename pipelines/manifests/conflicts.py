@@ -23,8 +23,10 @@ def with_conflicts_resolved(rows: pd.DataFrame, conflicts: ConflictRule) -> pd.D
         return rows
     rows = rows.copy()  # Arrow's memory is read-only
     groups = rows[clash].groupby("duplicate_group")
-    rows.loc[clash, "age_years"] = groups["age_years"].transform(conflicts)
-    rows.loc[clash, list(RANGE)] = np.nan
+    ages = groups[["age_years", *RANGE]].transform("nunique").max(axis=1) > 1
+    torn = ages.index[ages]  # where they agree, whatever they say of gender, an age stays as it is
+    rows.loc[torn, "age_years"] = groups["age_years"].transform(conflicts)[torn]
+    rows.loc[torn, list(RANGE)] = np.nan
     majority = _majority if conflicts == "median" else _clear_majority
     rows.loc[clash, "gender"] = groups["gender"].transform(majority)
     return rows

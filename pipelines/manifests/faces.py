@@ -1,6 +1,7 @@
 """Which face of a picture its labels belong to; bystanders never inherit one.
 
-A label that comes with a box belongs to the face that overlaps it best. A label of a whole picture
+A label that comes with a box belongs to the face that overlaps it best, and no face to two of them:
+the one that fits it best has it. A label of a whole picture
 belongs to its largest face, if no other is of like size.
 """
 
@@ -19,6 +20,7 @@ from pipelines.manifests.manifest import BOX
 LEAST_OVERLAP = 0.3  # intersection over union of a label's box and the face that was found
 CLEARLY_LARGER = 2.0  # times the area of the second largest face
 NONE_IN_THE_BOX = "no face was found where the label's box is"
+ANOTHER_S = "the face where the label's box is belongs to another label, which fits it better"
 _TINY = InputSpec(8, 8, "grey")  # only the places of the faces are wanted here
 _ROW = 15  # numbers a face: box, points, score
 
@@ -77,6 +79,7 @@ def assign(rows: pd.DataFrame, keep_whole: bool) -> pd.DataFrame:
     has_boxes = set(boxes) <= set(rows.columns)
     good = rows["stage"].isna()
     records: list[dict[str, Any]] = []
+    claims: dict[tuple[str, Face], list[tuple[float, int]]] = {}
     labelled: Any = rows.loc[good, boxes].to_numpy(float) if has_boxes else np.nan
     labelled = np.broadcast_to(labelled, (int(good.sum()), len(BOX)))
     is_alone = ~rows["uri"].duplicated(keep=False) if keep_whole else pd.Series(False, rows.index)
@@ -94,6 +97,13 @@ def assign(rows: pd.DataFrame, keep_whole: bool) -> pd.DataFrame:
                 "face_height": face.height, "face_points": list(face.points),
                 "face_score": face.score,
             })  # fmt: skip
+            if not np.isnan(box).any():
+                claims.setdefault((str(rows.at[index, "uri"]), face), []).append(
+                    (face.overlap(box), len(records) - 1)
+                )
+    for claimed in claims.values():
+        for _, lost in sorted(claimed, key=lambda one: -one[0])[1:]:
+            records[lost] = {"stage": "find", "reason": ANOTHER_S}
     columns = ["stage", "reason", *BOX, "face_points", "face_score"]
     told = pd.DataFrame(records, index=rows.index[good], columns=columns).astype(object)
     told = told.where(told.notna(), None)

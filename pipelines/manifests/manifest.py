@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -121,6 +122,36 @@ def pictures(table: pa.Table) -> pa.Table:
         return table
     uris: Any = table["uri"].to_pandas()
     return table.filter(pa.array(~uris.duplicated().to_numpy()))
+
+
+def pictures_shown(table: pa.Table) -> npt.NDArray[np.str_]:
+    """What each row shows: one name for a picture, the faces in it, and all copies of it.
+
+    Args:
+        table: rows with `uri` and `duplicate_group`.
+
+    Returns:
+        Names, shape (n,).
+    """
+    uris: Any = table["uri"].to_pandas()
+    groups: Any = table["duplicate_group"].cast(pa.string()).to_pandas().astype(object)
+    # Its rows are in groups of their own kind: copies agree on the least of them.
+    return groups.groupby(uris).transform("min").fillna(uris).to_numpy(str)
+
+
+def labelled_already(table: pa.Table) -> npt.NDArray[np.bool_]:
+    """Which rows say a label again: faces found in pictures that have a row as a whole too.
+
+    Args:
+        table: rows with `uri` and `BOX`.
+
+    Returns:
+        Shape (n,).
+    """
+    is_whole: Any = table[BOX[0]].is_null()
+    is_there = pc.is_in(table["uri"], table["uri"].filter(is_whole))
+    again: Any = pc.and_(pc.invert(is_whole), is_there)
+    return again.to_numpy()
 
 
 def of_kind(table: pa.Table, faces: Literal["find", "whole"]) -> pa.Table:

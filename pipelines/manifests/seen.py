@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.manifests.splits import identities
+from pipelines.manifests.splits import identities_of
 
 SAMPLE = 1024
 _DIGITS = 10  # of a million others 0.001 would be taken for a known one
@@ -29,6 +29,31 @@ def sketch(table: pa.Table) -> dict[str, Any]:
     """
     hashes = _hashes(table)
     return {"images": len(hashes), "sample": " ".join(hashes[:SAMPLE])}
+
+
+def joined(one: Mapping[str, Any], other: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What is kept of the images of two sketches: of a training, and of the weights it began with.
+
+    Args:
+        one: of `sketch`.
+        other: likewise; None where nothing is known.
+
+    Returns:
+        As `sketch`; how many images are in both is estimated where the samples are not all.
+    """
+    if other is None:
+        return dict(one)
+    samples = [str(known["sample"]).split() for known in (one, other)]
+    # Below the least of their ends, each sample has all hashes of its images.
+    cut = [
+        sample[-1]
+        for known, sample in zip((one, other), samples, strict=True)
+        if known["images"] > len(sample)
+    ]
+    mine, theirs = ({h for h in sample if not cut or h <= min(cut)} for sample in samples)
+    new = len(theirs - mine) / len(theirs) if theirs else 1.0
+    images = int(one["images"]) + round(new * int(other["images"]))
+    return {"images": images, "sample": " ".join(sorted(mine | theirs)[:SAMPLE])}
 
 
 def share_seen(record: Mapping[str, Any], table: pa.Table) -> float:
@@ -50,7 +75,12 @@ def share_seen(record: Mapping[str, Any], table: pa.Table) -> float:
     return len({*comparable} & {*sample}) / len(comparable) if comparable else 0.0
 
 
+def told(share: float) -> str:
+    """A share above 0 in words."""
+    return f"{share:.0%}" if share >= 0.01 else "less than 1%"
+
+
 def _hashes(table: pa.Table) -> list[str]:
     """Of each different image one, ascending."""
-    names = identities(table.select(["uri", "offset", "content_hash", "etag"]).to_pandas())
+    names = {*identities_of(table)}
     return sorted({hashlib.sha256(f"seen:{n}".encode()).hexdigest()[:_DIGITS] for n in names})

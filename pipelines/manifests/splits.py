@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 
 import pandas as pd
+import pyarrow as pa
 
 from model.errors import UsageError
 
@@ -82,6 +83,11 @@ def identities(rows: pd.DataFrame) -> "pd.Series[str]":
     # Only S3's own ETags follow the content; time and size of other files can agree by chance.
     has_content_etag = rows["uri"].str.startswith("s3://") & rows["offset"].isna()
     return rows["content_hash"].fillna(rows["etag"].where(has_content_etag)).fillna(rows["uri"])
+
+
+def identities_of(table: pa.Table) -> list[str]:
+    """`identities` of a manifest's rows."""
+    return identities(table.select(["uri", "offset", "content_hash", "etag"]).to_pandas()).to_list()
 
 
 def with_groups(rows: pd.DataFrame, rule: SplitRule) -> pd.DataFrame:

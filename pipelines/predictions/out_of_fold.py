@@ -45,6 +45,11 @@ OUT_OF_FOLD_SCHEMA = pa.schema(
         ),
         tables.field("p_female_raw_int8", pa.float32(), "likewise, 0-1"),
         tables.field(
+            "age_distribution_int8",
+            pa.list_(pa.float32(), _YEARS),
+            "likewise, probability of each age from 0 to 116 years",
+        ),
+        tables.field(
             "age_distribution",
             pa.list_(pa.float32(), _YEARS),
             "probability of each age from 0 to 116 years; null without such a head",
@@ -87,9 +92,10 @@ def of_one_fold(
     raw["p_female_raw"] = columns.get("p_female")
     raw["age_years_int8"] = (int8 or {}).get("age_years")
     raw["p_female_raw_int8"] = (int8 or {}).get("p_female")
-    if "age_distribution" in columns:
-        flat = np.asarray(columns["age_distribution"], np.float32).ravel()
-        raw["age_distribution"] = pa.FixedSizeListArray.from_arrays(pa.array(flat), _YEARS)
+    for name, said in (("age_distribution", columns), ("age_distribution_int8", int8 or {})):
+        if "age_distribution" in said:
+            flat = np.asarray(said["age_distribution"], np.float32).ravel()
+            raw[name] = pa.FixedSizeListArray.from_arrays(pa.array(flat), _YEARS)
     if "age_group" in columns:
         raw["age_group"] = _names(columns["age_group"], labels.bin_names(_bins(heads)))
     raw["true_age_years"] = manifest.exact_ages(rows)
@@ -114,11 +120,11 @@ def joined(parts: Sequence[pa.Table], heads: Sequence[Head]) -> pa.Table:
         parts: of `of_one_fold`.
         heads: of the networks.
     """
-    table = pa.concat_tables(parts).combine_chunks()
+    table = pa.concat_tables(map(conformed, parts)).combine_chunks()
     table = table.sort_by([("uri", "ascending"), *((name, "ascending") for name in BOX)])
     columns, fold = raw_columns(table), table["fold"].to_numpy()
     age, female = (truth(table, name) for name in ("age_years", "gender"))
-    count, pictures = table.num_rows, np.array(table["uri"].to_pylist())
+    count, pictures = table.num_rows, manifest.pictures_shown(table)
     result = {
         name: np.full(count, np.nan, np.float32)
         for name in ("p_female", "age_group", "age_low_years", "age_high_years")
@@ -144,6 +150,23 @@ def joined(parts: Sequence[pa.Table], heads: Sequence[Head]) -> pa.Table:
     )
 
 
+def conformed(table: pa.Table) -> pa.Table:
+    """Rows of this or an earlier version as `OUT_OF_FOLD_SCHEMA`: what they lack is null."""
+    arrays: list[Any] = [
+        table[column.name]
+        if column.name in table.column_names
+        else pa.nulls(table.num_rows, column.type)
+        for column in OUT_OF_FOLD_SCHEMA
+    ]
+    return pa.Table.from_arrays(arrays, schema=OUT_OF_FOLD_SCHEMA)
+
+
+def apart(table: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """One row of each label, and the rest: see `manifest.labelled_already`."""
+    again = manifest.labelled_already(table)
+    return table.filter(pa.array(~again)), table.filter(pa.array(again))
+
+
 def int8_columns(table: pa.Table) -> dict[str, Any] | None:
     """The uncalibrated answers of the int8 networks; None where a fold has none.
 
@@ -154,7 +177,9 @@ def int8_columns(table: pa.Table) -> dict[str, Any] | None:
     for name, raw in (("age_years", "age_years"), ("p_female", "p_female_raw")):
         if table[raw].null_count < table.num_rows:
             columns[name] = table[f"{raw}_int8"].to_numpy()
-    return None if any(np.isnan(values).any() for values in columns.values()) else columns
+    if any(np.isnan(values).any() for values in columns.values()):
+        return None
+    return columns | _distributions(table, "age_distribution_int8")
 
 
 def raw_columns(table: pa.Table) -> dict[str, Any]:
@@ -169,10 +194,15 @@ def raw_columns(table: pa.Table) -> dict[str, Any]:
             columns[name] = table[column].to_numpy()
     if table["age_group"].null_count < table.num_rows:
         columns["age_group"] = codes(table["age_group"], _group_names(table))
-    if table["age_distribution"].null_count < table.num_rows:
-        lists: Any = table["age_distribution"].combine_chunks()
-        columns["age_distribution"] = lists.flatten().to_numpy().reshape(-1, _YEARS)
-    return columns
+    return columns | _distributions(table, "age_distribution")
+
+
+def _distributions(table: pa.Table, column: str) -> dict[str, Any]:
+    """A column of them as `age_distribution`, shape (n, 117); nothing where it is null."""
+    lists: Any = table[column].combine_chunks()
+    if lists.null_count:
+        return {}
+    return {"age_distribution": lists.flatten().to_numpy().reshape(-1, _YEARS)}
 
 
 def truth(table: pa.Table, label: str) -> npt.NDArray[np.float64]:

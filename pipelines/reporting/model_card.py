@@ -9,10 +9,11 @@ from model.bundle import Bundle
 from model.layer_graph import Layer, layers_of
 from model.seal import CARD_FILES
 from pipelines import storage
-from pipelines.bundles import calibrating
+from pipelines.bundles import in_words
 from pipelines.bundles.cards import is_at, put_card
 from pipelines.figures.curves import curves
 from pipelines.figures.network import layer_graph
+from pipelines.manifests.labels.utkface import UTKFACE
 from pipelines.reporting import page, sections
 from pipelines.reporting.sections import Section, Table
 
@@ -41,6 +42,10 @@ DATA = (
     "labels contradict each other.",
     "Splits follow the content of the files, so no picture stands in two of them.",
 )
+_OTHER = (
+    "Trained on labelled images that are not UTKFace's: whose they are, under which licence, and "
+    "how their labels were made is for whoever trained it to say beside this card.",
+)
 _DRAWN = (
     "Trained on faces drawn by facemill's demo: it has never seen a real face, and its figures "
     "say nothing about real ones.",
@@ -49,8 +54,9 @@ _DRAWN = (
 
 _FINAL = (
     "This network learned from all labelled images that there were. The figures below are "
-    "cross-validated figures of the recipe, over {images:,} labels: {folds} networks trained alike "
-    "answered for the images that they had not seen; no image here measures this very network."
+    "cross-validated figures of the recipe, over {images:,} answers about {different:,} different "
+    "pictures: {folds} networks trained alike answered for those that they had not seen; no image "
+    "here measures this very network."
 )
 
 
@@ -97,7 +103,13 @@ def _markdown(title: str, subtitle: str, card_sections: Sequence[Section]) -> st
 
 
 def _tiles(bundle: Bundle) -> list[tuple[str, str, str]]:
-    shown = [("preset", bundle.name, f"best of {len(bundle.record.get('history') or [])} epochs")]
+    epochs = len(bundle.record.get("history") or [])
+    kept = (
+        f"the last of {epochs} epochs"
+        if "cross_fitting" in bundle.record
+        else f"best of {epochs} epochs"
+    )
+    shown = [("preset", bundle.name, kept)]
     every = bundle.record.get("metrics") or {}
     split = "test" if "test" in every else "cross_validated"
     metrics = every.get(split) or {}
@@ -115,7 +127,8 @@ def _tiles(bundle: Bundle) -> list[tuple[str, str, str]]:
 
 def _sections(bundle: Bundle, figures: Mapping[str, Any] | None) -> list[Section]:
     record = bundle.record
-    data = _DRAWN if bundle.name == "demo" else DATA
+    labels = (record.get("training") or {}).get("labels", UTKFACE)
+    data = _DRAWN if bundle.name == "demo" else DATA if labels == UTKFACE else _OTHER
     card_sections = [
         Section("use", "Intended use, and what it is not for", (*USE, *_race(bundle))),
         Section("data", "Data, licence and labels", data),
@@ -125,7 +138,7 @@ def _sections(bundle: Bundle, figures: Mapping[str, Any] | None) -> list[Section
         quality = sections.sections(figures)
         measured = ("quality", "subgroups", "by_face")
         card_sections += [part for part in quality if part.key in measured]
-    fitted = [(name, value) for name, value in calibrating.summary(dict(record))]
+    fitted = [(name, value) for name, value in in_words.calibration(dict(record))]
     words = "Intervals and probabilities were fitted on the val split alone."
     if crossed := record.get("cross_fitting"):
         words = f"Intervals and probabilities were fitted out of fold. {crossed['assumption']}"
@@ -168,7 +181,7 @@ def _metrics(record: Mapping[str, Any]) -> Section:
     table = Table("Metrics", ("split", "metric", "value", "95% interval", "images"), rows)
     words = ()
     if crossed := record.get("cross_fitting"):
-        words = (_FINAL.format(**crossed),)
+        words = (_FINAL.format(**crossed, different=record["seen"]["images"]),)
     return Section("metrics", "Metrics", words, tables=(table,))
 
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from model import age_ranges, baselines, labels, metrics
 from model.bundle import Bundle
 from model.calibration import AGE_BINS, Reading
-from model.errors import ManifestError
+from model.errors import ManifestError, UsageError
 from model.faces.face import Face
 from pipelines import storage
 from pipelines.manifests import manifest
@@ -97,6 +97,7 @@ def evaluate(options: ScoreOptions, bundle: Bundle, labelled: Rows) -> Evaluatio
         labelled: rows of a manifest, see `manifest.labelled`.
 
     Raises:
+        UsageError: pictures with several labels are to be read as wholes.
         ManifestError: not one of the images could be scored.
     """
     if options.faces == "auto":
@@ -104,6 +105,12 @@ def evaluate(options: ScoreOptions, bundle: Bundle, labelled: Rows) -> Evaluatio
         options = dataclasses.replace(options, faces="find" if found else "whole")
     kind: Any = options.faces
     labelled = dataclasses.replace(labelled, table=manifest.of_kind(labelled.table, kind))
+    names = labelled.table["uri"]
+    if kind == "whole" and (more := len(names) - len(names.unique())):
+        raise UsageError(
+            f"`faces` whole reads a picture as one face, but {more:,} labels are of pictures that "
+            f"have another in {labelled.uri}: give `faces` find"
+        )
     job = resolve(options, bundle, labelled)
     rows = labelled.table
     output, reading = job.settings.output, job.settings.reading

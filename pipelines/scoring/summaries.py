@@ -5,6 +5,7 @@ from typing import Any
 
 from model.bundle import Bundle
 from model.engines.choosing import Compute
+from pipelines.manifests.seen import told
 from pipelines.predictions import layout
 from pipelines.predictions.dataset import Partitioning, describe
 from pipelines.predictions.run_record import NO_FAILURES
@@ -131,7 +132,7 @@ def of_evaluation(evaluation: Evaluation, bundle: Bundle, output: str) -> Summar
         text = f"{evaluation.ranges:,} labels, which are in no error in years"
         labelled.append(("age ranges", text))
     share = evaluation.seen
-    beside = f"  flattered: it learned from {share:.0%} of these images" if share else ""
+    beside = f"  flattered: it learned from {told(share)} of these images" if share else ""
     figures = [
         (title, value.text(4 if name == "gender_auc" else 2, percent=name in _PERCENT) + beside)
         for name, title in _NAMES.items()

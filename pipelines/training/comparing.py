@@ -11,7 +11,9 @@ import pyarrow as pa
 from model.errors import UsageError
 from model.metrics import bootstrap_weights, estimate_mean
 from pipelines import storage
+from pipelines.manifests import manifest
 from pipelines.manifests.manifest import BOX
+from pipelines.manifests.seen import told
 from pipelines.predictions import out_of_fold
 from pipelines.storage import tables
 from pipelines.training import layout
@@ -25,14 +27,29 @@ PART_RANGE = (21, 60)
 OLD_ENOUGH = 11  # of younger children even people see the gender badly
 
 
-def require_comparable(job: TrainingJob) -> None:
+def require_comparable(job: TrainingJob, measured: pa.Table) -> None:
     """Say before hours of training that there is nothing to compare with.
 
+    Args:
+        job: with `compare`, or there is nothing to check.
+        measured: the images that are to be answered, rows of the manifest.
+
     Raises:
-        UsageError: `compare` names neither a run with folds that is done nor an evaluation.
+        UsageError: `compare` names neither a run with folds that is done nor an evaluation, or one
+            of other images.
     """
     if job.options.cross_fitting.compare:
-        answers_in(storage.normalize(job.options.cross_fitting.compare))
+        place = storage.normalize(job.options.cross_fitting.compare)
+        theirs = tables.read_table(answers_in(place))
+        if not {*theirs["uri"].to_pylist()} & {*measured["uri"].to_pylist()}:
+            raise UsageError(_nothing_alike(place))
+
+
+def _nothing_alike(place: str) -> str:
+    return (
+        f"`compare` {place} has no image of the same uri and label as this run: give the `output` "
+        "of a run with `folds` on the same manifest"
+    )
 
 
 def answers_in(place: str) -> str:
@@ -48,7 +65,7 @@ def answers_in(place: str) -> str:
         )
     if seen := tables.read_json(storage.join(place, layout.METRICS)).get("seen"):
         raise UsageError(
-            f"`compare` {place} evaluated a network on images of which it has seen {seen:.0%}: "
+            f"`compare` {place} evaluated a network on images of which it has seen {told(seen)}: "
             "give an evaluation on images that it has not seen"
         )
     return evaluation
@@ -63,9 +80,10 @@ def compared(ours: pa.Table, theirs: pa.Table, place: str) -> dict[str, Any]:
         place: of theirs, for errors.
 
     Returns:
-        `images`, and of all, of ages 21 to 60 and of 11 and up the mean difference of the absolute
-        age error (years) and of the share of right genders, each with its paired bootstrap 95 %
-        interval; `age_mae` below 0 and `gender_accuracy` above 0 are in favour of ours.
+        `images`, one of each label, and of all, of ages 21 to 60 and of 11 and up the mean
+        difference of the absolute age error (years) and of the share of right genders, each with
+        its paired bootstrap 95 % interval; `age_mae` below 0 and `gender_accuracy` above 0 are in
+        favour of ours.
 
     Raises:
         UsageError: the two share no image with the same label.
@@ -77,10 +95,8 @@ def compared(ours: pa.Table, theirs: pa.Table, place: str) -> dict[str, Any]:
         frame["true_gender"] = frame["true_gender"].astype(object)
     both: Any = left.merge(right, on=[*_KEY, "true_age_years", "true_gender"])
     if both.empty:
-        raise UsageError(
-            f"`compare` {place} has no image with the same label as this run: give the `output` of "
-            "a run with `folds` on the same manifest"
-        )
+        raise UsageError(_nothing_alike(place))
+    both = both[~manifest.labelled_already(pa.Table.from_pandas(both[_KEY], preserve_index=False))]
     age = both["true_age_years"].to_numpy(float)
     error = [np.abs(both[f"age_years_{side}"].to_numpy(float) - age) for side in "xy"]
     columns = {

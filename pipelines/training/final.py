@@ -19,8 +19,9 @@ import pyarrow as pa
 from model import calibration, statistics
 from model.bundle import Bundle
 from model.calibration import Reading
-from model.engines.gate import compare, refusal
+from model.engines.gate import LEAST_IMAGES, compare, refusal
 from model.engines.making import PICTURES
+from model.errors import UsageError
 from model.heads import Head
 from pipelines import storage
 from pipelines.bundles.calibrating import LabelledImages, walk
@@ -62,6 +63,7 @@ def train_final(
         known: from the folds.
 
     Raises:
+        UsageError: the folds know none of these images: they have been moved.
         FacemillError: see `train`.
     """
     recipe = dataclasses.replace(job.recipe, epochs=known.record["epochs"]["agreed"])
@@ -73,11 +75,15 @@ def train_final(
     kind = table.schema.field("split")
     every = pa.array(["train"] * table.num_rows).dictionary_encode().cast(kind.type)
     whole = table.set_column(table.column_names.index("split"), kind, every)
-    together = Together(
-        pixels,
-        from_folds=_from_folds(job, known, manifest.fingerprint(table)),
-        taught=taught_by(known.rows, whole, recipe.heads),
-    )
+    taught = taught_by(known.rows, whole, recipe.heads)
+    if taught and all(np.isnan(values).all() for values in taught.values()):
+        raise UsageError(
+            f"the folds in `output` {job.output} answered for other uris than the manifest's, such "
+            f"as {known.rows['uri'][0]}, so they can teach nothing: put the images where they "
+            "were, or give another `output`"
+        )
+    from_folds = _from_folds(job, known, manifest.fingerprint(table))
+    together = Together(pixels, from_folds=from_folds, taught=taught)
     return train_under(lease, final, whole, cpus_per_worker, together)
 
 
@@ -95,7 +101,7 @@ def taught_by(rows: pa.Table, table: pa.Table, heads: Sequence[Head]) -> dict[st
         hold is absent.
     """
     names = ["uri", *BOX]
-    there = rows.select(names).to_pandas().reset_index(names="place")
+    there = rows.select(names).to_pandas().drop_duplicates().reset_index(names="place")
     merged = table.select(names).to_pandas().merge(there, how="left", on=names)
     place = merged["place"].to_numpy(float)
     known = ~np.isnan(place)
@@ -133,12 +139,13 @@ def with_int8(bundle: Bundle, images: LabelledImages, folder: Path) -> Bundle | 
         folder: gets the network if it has to be made once more.
 
     Returns:
-        None where none was asked for or can be made.
+        None where none was asked for or can be made, or there are too few labels to judge it.
     """
     told = bundle.record.get("int8", {})
     if "calibration" in told:
         return bundle
-    if "changes" not in told:
+    labels = np.sum(~manifest.labelled_already(images.table))
+    if told.get("refused") == NOT_ASKED or labels < LEAST_IMAGES:
         return None
     return make_networks(bundle, walk(images, "train", {}, PICTURES).sample, folder).int8
 
@@ -164,16 +171,22 @@ def judged_by_folds(
     if columns is None:
         return {"refused": "not every fold has one that could judge it"}
     age, female = (out_of_fold.truth(rows, name) for name in ("age_years", "gender"))
-    own = {**fitted, "gender": calibration.fit(columns, age, female)["gender"]}
-    changed = dict(columns)
-    if own["gender"]:
-        changed["p_female"] = calibration.with_gender(columns["p_female"], own["gender"])
-    reference = {name: calibrated[name] for name in columns}
-    change = compare(reference, changed, age, female)
+    shown = manifest.pictures_shown(rows)
+    gender = calibration.fit(columns, age, female, pictures=shown)["gender"]
+    own = {**fitted, "gender": gender}
+    has_intervals = (own["age"] or {}).get("method") != "cqr" or "age_distribution" in columns
+    changed = calibration.apply(columns, own if has_intervals else {"gender": gender}, Reading())
+    once = ~manifest.labelled_already(rows)
+    both = [
+        {name: columns_of[name][once] for name in changed if name in calibrated}
+        for columns_of in (calibrated, changed)
+    ]
+    change = compare(both[0], both[1], age[once], female[once])
     if refused := refusal(change, "images out of fold"):
         return {"changes": {"out_of_fold": change}, "refused": refused}
     raw = out_of_fold.raw_columns(rows)
-    moves = {name: float(np.abs(columns[name] - raw[name]).mean()) for name in columns}
+    answers = [name for name in columns if name != "age_distribution"]
+    moves = {name: float(np.abs(columns[name] - raw[name]).mean()) for name in answers}
     return {"changes": {"out_of_fold": change}, "calibration": own, "moves": moves}
 
 
@@ -182,7 +195,7 @@ def _from_folds(job: TrainingJob, known: Measured, fingerprint: str) -> dict[str
     rows, heads = known.rows, job.recipe.kept_heads
     columns = out_of_fold.raw_columns(rows)
     age, female = (out_of_fold.truth(rows, name) for name in ("age_years", "gender"))
-    fitted = calibration.fit(columns, age, female, pictures=rows["uri"].to_pylist())
+    fitted = calibration.fit(columns, age, female, pictures=manifest.pictures_shown(rows))
     fitted |= {"split": "out_of_fold", "manifest_fingerprint": fingerprint}
     pictures = {
         name: rows[name].to_numpy().astype(np.float64)
@@ -199,7 +212,7 @@ def _from_folds(job: TrainingJob, known: Measured, fingerprint: str) -> dict[str
         "cross_fitting": {
             "final": True,
             "folds": job.options.cross_fitting.folds,
-            "images": rows.num_rows,
+            "images": known.record["images"],
             "bundles": known.record["bundles"],
             "taught": sorted(_outputs(columns, heads)),
             "assumption": ASSUMPTION,

@@ -50,7 +50,8 @@ def measure_folds(job: TrainingJob, rows: pa.Table, trained: Sequence[Trained]) 
         UsageError: `compare` names a run of other images.
     """
     heads = job.recipe.kept_heads
-    age, female = (out_of_fold.truth(rows, name) for name in ("age_years", "gender"))
+    once, found = out_of_fold.apart(rows)
+    age, female = (out_of_fold.truth(once, name) for name in ("age_years", "gender"))
     constant = baselines.constants(age, female, out_of_fold.bins_of(heads) or labels.DECADES)
     record: dict[str, Any] = {
         "format": 1,
@@ -61,13 +62,18 @@ def measure_folds(job: TrainingJob, rows: pa.Table, trained: Sequence[Trained]) 
             "best": [one.best_epoch for one in trained],
             "agreed": agreed_epochs([one.history for one in trained], job.recipe),
         },
-        **figures(rows, heads),
+        **figures(once, heads),
         "constants": dataclasses.asdict(constant),
     }
+    if found.num_rows:
+        record["found"] = figures(found, heads)
+    uri = storage.join(job.output, layout.METRICS)
+    if storage.exists(uri) and (before := tables.read_json(uri).get("compared")):
+        record["compared"] = before
     if job.options.cross_fitting.compare:
         place = storage.normalize(job.options.cross_fitting.compare)
         record["compared"] = compared(rows, tables.read_table(answers_in(place)), place)
-    tables.write_json(storage.join(job.output, layout.METRICS), record)
+    tables.write_json(uri, record)
     return Measured(rows, record)
 
 

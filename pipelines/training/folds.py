@@ -28,8 +28,6 @@ from pipelines.bundles.opening import open_bundle
 from pipelines.cluster.errors import as_resumable_failure
 from pipelines.images.pixel_cache import CachedPixels, decoded
 from pipelines.manifests import manifest
-from pipelines.manifests.seen import share_seen
-from pipelines.manifests.splits import Fold, identities
 from pipelines.predictions import out_of_fold
 from pipelines.predictions.suspects import suspects
 from pipelines.storage import tables
@@ -41,17 +39,9 @@ from pipelines.training.claim import Trained, TrainingJob, claim
 from pipelines.training.comparing import require_comparable
 from pipelines.training.final import train_final, with_int8
 from pipelines.training.fold_figures import Measured, measure_folds
-from pipelines.training.preparing import by_split, cache_of, drop_decoded, require_labels
+from pipelines.training.parts import Part, divided_rows, parts_of, require_unseen_by
+from pipelines.training.preparing import by_split, cache_of, drop_decoded
 from pipelines.training.run import Together, train_under
-
-
-@dataclasses.dataclass(frozen=True)
-class Part:
-    """One fold: its training, and the labelled images with the splits that it is to see."""
-
-    index: int
-    job: TrainingJob
-    table: pa.Table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,10 +83,10 @@ def train_folds(job: TrainingJob, cpus_per_worker: int = 1, at_once: int = 1) ->
     with as_resumable_failure("trained"), Lease(job.output) as lease:
         names = ["uri", "age_years", "gender", "split"]
         table = manifest.labelled(manifest.read_manifest(job.manifest, names), None)
-        divided = job.options.cross_fitting.divided
+        measured = table.filter(pa.array(divided_rows(job, table)))
         for teacher in job.teachers:
-            _require_unseen(table, divided, "teachers", teacher.name, teacher.record.get("seen"))
-        require_comparable(job)
+            require_unseen_by(measured, "teachers", teacher.name, teacher.record.get("seen"))
+        require_comparable(job, measured)
         parts = parts_of(job, table)
         claim(job, manifest.fingerprint(table))
         pixels = _pixels(job, table, parts)
@@ -128,76 +118,6 @@ def _pixels(job: TrainingJob, table: pa.Table, parts: Sequence[Part]) -> CachedP
         pixels = decoded(table, job.recipe.input, cache_of(job), "decode")
         facts["images"], facts["not_decodable"] = table.num_rows, len(pixels.rejects)
     return pixels
-
-
-def parts_of(job: TrainingJob, table: pa.Table) -> list[Part]:
-    """The folds' trainings, each with its own splits of the labelled images.
-
-    Raises:
-        UsageError: a fold, or what its network would learn from or be chosen by, has too little;
-            the weights that it begins with have seen what it is to be measured on.
-    """
-    count = job.options.cross_fitting.folds or 0
-    names = identities(table.select(["uri", "offset", "content_hash", "etag"]).to_pandas())
-    place = table.column_names.index("split")
-    splits, divided = table["split"].to_pylist(), job.options.cross_fitting.divided
-    parts: list[Part] = []
-    for index in range(count):
-        fold = Fold(index, count)
-        seen_as = [
-            fold.split_of(name) if given in divided else "train"
-            for name, given in zip(names, splits, strict=True)
-        ]
-        column = pa.array(seen_as).dictionary_encode()
-        kind = table.schema.field("split")
-        seen = table.set_column(place, kind, column.cast(kind.type))
-        title = f"fold {index} of {count}"
-        folder = layout.fold(index)
-        output, start = storage.join(job.output, folder), job.start and job.start.of(folder)
-        one = dataclasses.replace(job, output=output, part=title, start=start)
-        part = Part(index, one, seen)
-        _require_enough(part, title)
-        if start:
-            _require_unseen(part.table, ["test"], "start_from", start.name, start.seen)
-        parts.append(part)
-    return parts
-
-
-def _require_enough(part: Part, title: str) -> None:
-    """Say which fold it is that lacks something.
-
-    Raises:
-        UsageError: see `parts_of`.
-    """
-    if "test" not in part.table["split"].to_pylist():
-        raise UsageError(f"{title} holds no labelled image: choose fewer `folds`, or label more")
-    try:
-        require_labels(part.job, part.table)
-    except UsageError as error:
-        raise UsageError(f"{title}: {error}") from None
-
-
-def _require_unseen(
-    table: pa.Table, splits: Sequence[str], option: str, name: str, seen: Any
-) -> None:
-    """Refuse what would let a fold's network know the images that it is to be measured on.
-
-    Args:
-        table: labelled images.
-        splits: in which those are that are to be measured on.
-        option: what brings it.
-        name: of the network.
-        seen: which images it learned from, as its bundle says.
-
-    Raises:
-        UsageError: it learned from some of them.
-    """
-    measured = table.filter(pa.array([split in splits for split in table["split"].to_pylist()]))
-    if share := share_seen({"seen": seen}, measured):
-        raise UsageError(
-            f"`{option}` {name} has learned from {share:.0%} of these images, so no answer "
-            f"would be out of fold: leave `{option}` out, or give a network that never saw them"
-        )
 
 
 def _at_once(one: Callable[[Part], Trained], parts: Sequence[Part], count: int) -> list[Trained]:
@@ -274,7 +194,8 @@ def _measured(job: TrainingJob, parts: Sequence[Part], trained: Sequence[Trained
         if not storage.exists(uri):
             places = [storage.join(part.job.output, layout.OUT_OF_FOLD) for part in parts]
             tables.write_table(uri, out_of_fold.joined([*map(tables.read_table, places)], heads))
-        rows = tables.read_table(uri)
+        rows = out_of_fold.conformed(tables.read_table(uri))
         facts["images"] = rows.num_rows
-        tables.write_table(storage.join(job.output, layout.SUSPECTS), suspects(rows))
+        once, _ = out_of_fold.apart(rows)
+        tables.write_table(storage.join(job.output, layout.SUSPECTS), suspects(once))
         return measure_folds(job, rows, trained)

@@ -193,9 +193,8 @@ class CrossFitting:
 
     @property
     def divided(self) -> tuple[str, ...]:
-        """The splits whose images are divided into folds: all, where none is named."""
-        named = tuple(part.strip() for part in self.folds_of.split(",") if part.strip())
-        return named or _SPLITS
+        """The splits whose images are divided into folds; none: all images are."""
+        return tuple(part.strip() for part in self.folds_of.split(",") if part.strip())
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,6 +15,7 @@ from pipelines import storage
 from pipelines.cluster.errors import as_resumable_failure
 from pipelines.images.pixel_cache import CachedPixels
 from pipelines.manifests import manifest, seen
+from pipelines.manifests.labels.utkface import UTKFACE
 from pipelines.storage.lease import Lease
 from pipelines.telemetry.phases import phase, run_id
 from pipelines.training import checkpoints, layout
@@ -111,9 +112,12 @@ def train_under(
             facts["epochs"], facts["best_epoch"] = state.epoch, state.best_epoch
             facts |= {"part": job.part} if job.part else {}
         details = _details(job, cpus, state, fingerprint)
-        details["seen"] = seen.sketch(
-            manifest.labelled(table, "train", job.options.learning.conflicts)
-        )
+        learned = manifest.labelled(table, "train", job.options.learning.conflicts)
+        taken = learned["taken_at"]  # in UTKFace's file names alone
+        is_utkface = 2 * taken.null_count < len(taken)
+        details["training"]["labels"] = UTKFACE if is_utkface else None
+        begun_with = job.start.seen if job.start else None
+        details["seen"] = seen.joined(seen.sketch(learned), begun_with)
         with together.alone, phase("finish") as facts:
             written = finish(job, best, details, prepared.images, together.from_folds)
             facts["bundle_id"] = written.id

@@ -38,7 +38,7 @@ def summary(job: TrainingJob, trained: Trained, cpus: int) -> list[tuple[str, ob
         *([("note", trained.note)] if trained.note else []),
         ("speed", f"{speed:,.0f} images/s, {waited / seconds:.1%} of the time waiting for data"),
         ("cost", _cost(job, [trained], cpus)),
-        ("not decodable", f"{len(trained.rejects)} images left out"),
+        *_rejected(trained.already_done, trained.rejects),
         ("bundle", f"{trained.bundle_uri} ({trained.bundle_id})"),
         ("curves", storage.join(job.output, layout.CURVES)),
     ]
@@ -62,17 +62,23 @@ def summary_of_folds(job: TrainingJob, fitted: CrossFitted, cpus: int) -> list[t
         *_figures(record["metrics"], ""),
         *_figures(record["ages_21_60"], ", ages 21-60"),
         *_figures(record["ages_11_up"], ", ages 11 and up"),
+        *(_figures(record["found"]["metrics"], ", faces found") if "found" in record else []),
         ("", "in brackets: 95 % interval"),
         *([("note", note)] if note else []),
         *_compared(record.get("compared")),
         ("epochs", f"best {best}; least mean val loss of all folds: {epochs['agreed']}"),
         ("cost", _cost(job, trained, cpus)),
-        ("not decodable", f"{len(fitted.rejects)} images left out"),
+        *_rejected(fitted.already_done, fitted.rejects),
         ("answers", storage.join(job.output, layout.OUT_OF_FOLD)),
     ]
     if fitted.final:
         rows.append(("final bundle", f"{fitted.final.bundle_uri} ({fitted.final.bundle_id})"))
     return rows
+
+
+def _rejected(already_done: bool, rejects: Sequence[str]) -> list[tuple[str, object]]:
+    """What could not be decoded; a run that was done before has not looked."""
+    return [] if already_done else [("not decodable", f"{len(rejects)} images left out")]
 
 
 def _figures(measured: Mapping[str, Any], of: str) -> list[tuple[str, object]]:

@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[2]
 RAY = str(Path(sys.executable).parent / "ray")
 START_S = 180.0  # 12 s on a quiet machine
 _NODE_TRIES = 5
+_NOT_OF_NODES = ("AWS_", "CUDA_", "RAY_")
 _STORE_BYTES = 150 * 2**20
 _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
@@ -130,7 +131,8 @@ class LocalCluster:
         self.jobs_url = f"http://127.0.0.1:{self.jobs_port}"
         # The venv first: the job server starts `python`.
         path = f"{Path(RAY).parent}:{os.environ.get('PATH', '')}"
-        quiet = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "RAY_"))}
+        # A node is a machine of its own: nothing that an earlier test left in this process.
+        quiet = {k: v for k, v in os.environ.items() if not k.startswith(_NOT_OF_NODES)}
         # Metrics within a second, not after Ray's ten.
         token = {
             "RAY_metrics_report_interval_ms": "1000",

@@ -89,6 +89,19 @@ def test_a_picture_that_is_there_twice_counts_once() -> None:
     for name, figures in known["measured"].items():
         assert figures == pytest.approx(once["measured"][name], abs=0.01, rel=0.05), name
     assert bands(conformal.fit_age(columns, twice)) != bands(once)
+    assert known["images"] == once["images"] == len(truth)
+    assert known["bands"] == once["bands"]  # the very same margins, of as many pictures
+
+
+def test_too_few_pictures_are_too_few_however_often_they_are_there() -> None:
+    truth, guess = (values[:20] for values in _people(5))
+    columns = {"age_years": np.repeat(guess, 2), "p_female": np.linspace(0, 1, 40)}
+    female = np.arange(40) % 2.0
+    fitted = calibration.fit(
+        columns, np.repeat(truth, 2), female, pictures=np.repeat(np.arange(20), 2)
+    )
+    assert fitted["age"] is fitted["gender"] is None
+    assert calibration.fit(columns, np.repeat(truth, 2), female)["age"]
 
 
 def test_every_true_decade_is_covered_alike() -> None:

@@ -100,3 +100,10 @@ def test_groups_are_exact_or_one_off_by_the_nearest_adience_bin() -> None:
 def test_an_estimate_reads_as_value_and_interval() -> None:
     assert Estimate(6.517, 6.31, 6.74, 10).text() == "6.52 (6.31 to 6.74)"
     assert Estimate(0.8648, 0.858, 0.871, 10).text(1, percent=True) == "86.5 % (85.8 to 87.1)"
+
+
+def test_few_images_of_one_gender_leave_an_interval_that_is_a_number() -> None:
+    female = np.array([1.0, 0, 0, 0, 0, 0])
+    unknown = np.full(6, np.nan)
+    auc = evaluate(unknown, unknown, female, np.linspace(0.9, 0.1, 6))["gender_auc"]
+    assert not np.isnan([auc.low, auc.value, auc.high]).any()

@@ -24,6 +24,7 @@ from model.labels import GENDERS, MAX_AGE_YEARS, RACES
 if TYPE_CHECKING:  # the names alone need no pandas
     import pandas as pd
 
+UTKFACE = "UTKFace"
 _NAME = re.compile(
     r"(?P<age>\d{1,3})_(?P<gender>\d+)(?:_(?P<race>\d{1,2}))?_(?P<time>\d{14,})\s*\.?jpe?g(?:\.chip\.jpg)?",
     re.IGNORECASE,

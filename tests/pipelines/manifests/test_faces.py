@@ -14,7 +14,7 @@ from model.preprocessing import InputSpec
 from pipelines.images.decoding import decode_manifest
 from pipelines.images.drawn_faces import draw_face
 from pipelines.images.face_options import FaceLimits
-from pipelines.manifests.faces import main_face, overlapping
+from pipelines.manifests.faces import ANOTHER_S, main_face, overlapping
 from pipelines.manifests.ingest import Ingested, ingest
 from pipelines.manifests.manifest import fingerprint, labelled, of_kind
 from pipelines.manifests.options import IngestOptions
@@ -109,6 +109,19 @@ def test_boxes_of_other_data_sets_label_each_face_by_itself(
     assert pictures.num_rows == 1  # scoring looks at a picture once
     told = of(photographs, boxes).counts["label_values"]
     assert told == {"files_with_several_faces": 1}  # as a whole it has the label of the first
+
+
+def test_a_face_that_two_boxes_mean_has_the_label_of_the_one_that_fits_it_better(
+    photographs: Path, ray_session: None
+) -> None:
+    boxes = pd.DataFrame({
+        "path": ["alone.jpg", "alone.jpg"], "age": [20, 60], "gender": ["female", "male"],
+        "face_x0": [150, 115], "face_y0": [115, 115], "face_x1": [400, 320],
+        "face_y1": [330, 320],
+    })  # fmt: skip
+    found = of(photographs, boxes, faces="find")
+    assert found.table["age_years"].to_pylist() == [60]
+    assert found.rejects["reason"].to_pylist().count(ANOTHER_S) == 1
 
 
 def test_both_keeps_a_row_of_the_picture_beside_that_of_its_face(

@@ -4,8 +4,9 @@ from collections import Counter
 from typing import Any
 
 import pyarrow as pa
+import pytest
 
-from pipelines.manifests.seen import SAMPLE, share_seen, sketch
+from pipelines.manifests.seen import SAMPLE, joined, share_seen, sketch
 from pipelines.manifests.splits import Fold, fold_of
 
 NAMES = [f"{n:064x}" for n in range(20_000)]
@@ -61,3 +62,17 @@ def test_a_manifest_without_hashes_is_known_by_its_places() -> None:
     rows = table(0, 50, content_hash=pa.nulls(50, pa.string()))
     assert share_seen({"seen": sketch(rows)}, rows) == 1
     assert share_seen({"seen": sketch(rows)}, table(0, 50)) == 0
+
+
+@pytest.mark.parametrize("before", [(0, 8_000), (12_000, 12_300)])
+def test_what_the_weights_had_seen_that_a_training_began_with_is_known_too(
+    before: tuple[int, int],
+) -> None:
+    theirs, own = table(*before), table(7_000, 10_000)
+    record = {"seen": joined(sketch(own), sketch(theirs))}
+    distinct = {*theirs["content_hash"].to_pylist(), *own["content_hash"].to_pylist()}
+    assert record["seen"]["images"] == pytest.approx(len(distinct), rel=0.02)
+    assert len(record["seen"]["sample"].split()) == SAMPLE
+    assert share_seen(record, theirs) == share_seen(record, own) == 1
+    assert share_seen(record, table(15_000, 20_000)) == 0
+    assert joined(sketch(own), sketch(own)) == sketch(own) == joined(sketch(own), None)

@@ -310,3 +310,31 @@ def test_a_range_that_is_none_is_refused(
     message = f"manifest {uri}: an age_low_years is above its age_high_years, or one of the two is"
     with pytest.raises(ManifestError, match=f"^{re.escape(message)} alone"):
         manifest.read_manifest(uri, ["uri", "age_years", "gender", "split"])
+
+
+@pytest.mark.parametrize("rule", ["mean", "median"])
+def test_a_range_that_all_copies_agree_on_stays_whatever_they_say_of_gender(rule: Any) -> None:
+    ends = {"age_years": None, "age_low_years": 38.0, "age_high_years": 60.0}
+    torn = made(rows(2, content_hash="a" * 64, gender=["male", "female"], **ends))
+    settled = manifest.labelled(torn, None, rule)
+    assert settled["age_low_years"].to_pylist() == [38, 38]
+    assert settled["age_high_years"].to_pylist() == [60, 60]
+
+
+def test_a_picture_its_faces_and_its_copies_are_one_picture_and_a_label_of_two_rows_one_label() -> (
+    None
+):
+    points = [None, [1.0] * 10, [2.0] * 10, None, [1.0] * 10, [2.0] * 10, None]
+    frame = rows(7, content_hash=["a" * 64] * 6 + ["b" * 64])
+    frame["uri"] = ["x.jpg"] * 3 + ["y.jpg"] * 3 + ["z.jpg"]
+    frame["face_points"] = points
+    frame["face_left"] = [None if found is None else found[0] for found in points]
+    table = made(frame)
+    shown = dict(zip(table["uri"].to_pylist(), manifest.pictures_shown(table), strict=True))
+    assert len({*manifest.pictures_shown(table)}) == 2
+    assert shown["x.jpg"] == shown["y.jpg"] != shown["z.jpg"] == "z.jpg"
+    again = manifest.labelled_already(table)
+    assert again.sum() == 4
+    assert table.filter(pa.array(~again))["face_left"].null_count == 3
+    alone = table.filter(pa.array(again))  # labels that faces alone have are theirs
+    assert not manifest.labelled_already(alone).any()

@@ -258,6 +258,20 @@ def test_the_model_card_says_what_race_labels_were_for(untrained: Bundle, tmp_pa
     assert "Predicting them of a person is not a use we support" in said(kept)
 
 
+@pytest.mark.parametrize(
+    ("labels", "said"), [("UTKFace", "In 177 of 309 groups"), (None, "are not UTKFace's")]
+)
+def test_the_model_card_speaks_of_utkface_where_that_was_learned_from(
+    untrained: Bundle, tmp_path: Path, labels: str | None, said: str
+) -> None:
+    bundle = dataclasses.replace(
+        untrained, name="own", record={**untrained.record, "training": {"labels": labels}}
+    )
+    text = Path(write_card(bundle, str(tmp_path))[0]).read_text()
+    assert said in text
+    assert ("susanqq.github.io/UTKFace" in text) == bool(labels)
+
+
 @pytest.mark.timeout(120)
 @pytest.mark.skipif(browser.missing() is not None, reason=str(browser.missing()))
 def test_pages_fit_in_a_browser_without_a_complaint(

@@ -7,12 +7,15 @@ import pyarrow as pa
 import pytest
 
 from model import baselines
+from model.bundle import Bundle
 from model.calibration import Reading
 from model.errors import UsageError
 from pipelines.manifests.manifest import to_table
+from pipelines.manifests.sources.rows import Rows
 from pipelines.predictions.schemas import PREDICTIONS_SCHEMA
 from pipelines.scoring import evaluation, summaries
 from pipelines.scoring.options import EvaluateOptions
+from tests.runs import score_options
 
 
 def predicted(*faces: tuple[str, float, float, float]) -> pa.Table:
@@ -123,3 +126,14 @@ def test_labels_go_with_images_as_an_ingest_has_them(monkeypatch: pytest.MonkeyP
     assert (asked[0].place, asked[0].labels, asked[0].labels_as) == ("/x", "/y.csv", "fairface")
     with pytest.raises(UsageError, match=r"^`labels` and `labels_as` go with `images`"):
         EvaluateOptions(manifest="/m", output="/o", labels_as="fairface").scoring()
+
+
+def test_pictures_with_several_labels_are_not_read_as_wholes(untrained: Bundle) -> None:
+    labels = Rows("m", manifest(("a", 20, 0.0), ("a", 60, 200.0), ("b", 30, 0.0)))
+    options = score_options(output="o", faces="whole")
+    with pytest.raises(UsageError) as error:
+        evaluation.evaluate(options, untrained, labels)
+    assert str(error.value) == (
+        "`faces` whole reads a picture as one face, but 1 labels are of pictures that have "
+        "another in m: give `faces` find"
+    )

@@ -100,9 +100,12 @@ def test_killed_run_resumes_without_losing_or_repeating_a_row(
         "--bundle", str(untrained.folder), "--shard-rows", "8",
     ]  # fmt: skip
     total = len(list(faces.iterdir()))
-    victim = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+    log = tmp_path / "log"
+    with log.open("w") as file:
+        victim = subprocess.Popen(command, start_new_session=True, stdout=file, stderr=file)
     deadline = time.monotonic() + 100
-    while _committed(output) < 3 and time.monotonic() < deadline and victim.poll() is None:
+    while _committed(output) < 3:
+        assert time.monotonic() < deadline and victim.poll() is None, log.read_text()[-3000:]
         time.sleep(0.01)
     kill_tree(victim.pid)
     victim.wait()

@@ -121,10 +121,12 @@ def test_a_scoring_that_is_killed_and_continued_leaves_the_rows_of_a_folder(
             monkeypatch.setenv("FACEMILL_ALLOW_PRIVATE", "1")
             monkeypatch.setenv("PICTURES", server.url)
         command = _command(put(pictures, f"{root}/faces"), output, untrained)
-        victim = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+        log = tmp_path / "log"
+        with log.open("w") as file:
+            victim = subprocess.Popen(command, start_new_session=True, stdout=file, stderr=file)
         deadline = time.monotonic() + 120
         while len(frozen_inputs.committed(output)) < 3:
-            assert time.monotonic() < deadline and victim.poll() is None
+            assert time.monotonic() < deadline and victim.poll() is None, log.read_text()[-3000:]
             time.sleep(0.01)
         kill_tree(victim.pid)
         victim.wait()

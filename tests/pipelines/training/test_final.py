@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,13 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from model import calibration
 from model.bundle import Bundle
+from model.calibration import Reading
 from model.engines.choosing import INT8
 from model.heads import AGE, GENDER, Head
 from model.predictor import Predictor
+from model.presets import preset
 from pipelines.bundles.calibrating import LabelledImages
 from pipelines.bundles.networks import NOT_ASKED
 from pipelines.bundles.unseen import complete_with
@@ -22,13 +26,22 @@ from pipelines.manifests.ingest import ingest, write_ingested
 from pipelines.manifests.options import IngestOptions
 from pipelines.predictions import out_of_fold
 from pipelines.training.final import judged_by_folds, taught_by, with_int8
+from pipelines.training.fold_figures import measure_folds
 from tests.bundles import untrained_bundle
+from tests.runs import training_job
 
-COUNT = 900
+COUNT = 1200
 HEADS = (GENDER, Head("age", "age_years", "distribution"))
 
 
-def _rows(int8_years: float = 0.0, int8: bool = True) -> tuple[pa.Table, pa.Table]:
+def _distribution(age: Any, doubt: Any) -> Any:
+    years = np.exp(-0.5 * ((np.arange(117) - age[:, None]) / doubt[:, None]) ** 2)
+    return (years / years.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def _rows(
+    int8_years: float = 0.0, int8: bool = True, int8_sure: bool = False
+) -> tuple[pa.Table, pa.Table]:
     """A manifest of photographs and of faces found in them, and what two folds say of it."""
     rng = np.random.default_rng(0)
     ages = rng.integers(20, 60, COUNT)
@@ -40,16 +53,19 @@ def _rows(int8_years: float = 0.0, int8: bool = True) -> tuple[pa.Table, pa.Tabl
     frame["age_years"], frame["split"] = ages.astype(np.float32), "train"
     frame["gender"] = np.where(female, "female", "male")
     table = manifest.from_frame(frame)
-    distribution = rng.dirichlet(np.ones(117), COUNT).astype(np.float32)
+    doubt = rng.choice([1.0, 9.0], COUNT)
+    said_ages = ages + rng.normal(0, doubt)
     columns: dict[str, Any] = {
-        "age_years": (ages + rng.normal(0, 5, COUNT)).astype(np.float32),
+        "age_years": said_ages.astype(np.float32),
         "p_female": np.where(female, 0.8, 0.3).astype(np.float32),
-        "age_distribution": distribution,
+        "age_distribution": _distribution(said_ages, doubt),
     }
     for name in ("width", "height", "brightness", "contrast", "sharpness"):
         columns[name] = np.ones(COUNT, np.float32)
-    said = {name: columns[name] for name in ("age_years", "p_female")}
+    said = {name: columns[name] for name in ("age_years", "p_female", "age_distribution")}
     said["age_years"] = said["age_years"] + np.float32(int8_years)
+    if int8_sure:
+        said["age_distribution"] = _distribution(said_ages, doubt / 3)
     parts: list[pa.Table] = []
     for fold in (0, 1):
         mine = np.arange(COUNT) // 2 % 2 == fold
@@ -58,6 +74,23 @@ def _rows(int8_years: float = 0.0, int8: bool = True) -> tuple[pa.Table, pa.Tabl
         rows = table.filter(pa.array(mine))
         parts.append(out_of_fold.of_one_fold(taken, rows, fold, "x", HEADS, quantized))
     return table, out_of_fold.joined(parts, HEADS)
+
+
+def test_a_label_with_two_rows_is_measured_once_and_the_face_found_beside_it(
+    tmp_path: Path,
+) -> None:
+    _, rows = _rows()
+    once, found = out_of_fold.apart(rows)
+    assert (once.num_rows, found.num_rows) == (COUNT // 2, COUNT // 2)
+    assert once["face_left"].null_count == COUNT // 2 and not found["face_left"].null_count
+    alone = out_of_fold.apart(found)  # pictures of which faces alone are labelled
+    assert (alone[0].num_rows, alone[1].num_rows) == (COUNT // 2, 0)
+    job = training_job(preset("facemill"), "m", str(tmp_path))
+    trained: Any = [SimpleNamespace(bundle_id="x", best_epoch=1, history=[{"val_loss": 1.0}])]
+    record = measure_folds(job, rows, trained).record
+    assert record["images"] == record["found"]["images"] == COUNT // 2
+    assert record["metrics"]["age_mae"]["images"] == COUNT // 2
+    assert record["metrics"] != record["found"]["metrics"]
 
 
 def test_each_image_is_taught_what_the_fold_that_did_not_see_it_says_of_it() -> None:
@@ -93,7 +126,8 @@ def test_heads_of_other_kinds_are_taught_as_their_outputs_are() -> None:
     ("how", "asked", "refused"),
     [
         ({}, True, None),
-        ({"int8_years": 3.0}, True, "its age error is +0."),
+        ({"int8_years": 3.0}, True, "its age error is +"),
+        ({"int8_sure": True}, True, "its intervals hold -"),
         ({"int8": False}, True, "not every fold has one that could judge it"),
         ({}, False, "it was not asked for"),
     ],
@@ -102,12 +136,17 @@ def test_int8_networks_of_the_folds_judge_that_of_the_final_one(
     how: dict[str, Any], asked: bool, refused: str | None
 ) -> None:
     _, rows = _rows(**how)
-    reference = {name: rows[name].to_numpy() for name in ("age_years", "p_female")}
-    judged = judged_by_folds(rows, {"gender": None, "age": {"margins": 1}}, reference, asked)
+    columns = out_of_fold.raw_columns(rows)
+    age, female = (out_of_fold.truth(rows, name) for name in ("age_years", "gender"))
+    fitted = calibration.fit(columns, age, female, pictures=manifest.pictures_shown(rows))
+    assert fitted["age"]["method"] == "cqr"
+    reference = calibration.apply(columns, fitted, Reading())
+    judged = judged_by_folds(rows, fitted, reference, asked)
     if refused is None:
-        assert judged["calibration"]["age"] == {"margins": 1}
+        assert judged["calibration"]["age"] == fitted["age"]
         assert judged["moves"] == {"age_years": 0.0, "p_female": 0.0}
-        assert judged["changes"]["out_of_fold"]["images"] == COUNT
+        change = judged["changes"]["out_of_fold"]
+        assert (change["images"], change["coverage"]) == (COUNT // 2, 0)
     else:
         assert judged["refused"].startswith(refused)
         assert "calibration" not in judged
@@ -151,10 +190,15 @@ def test_a_fold_s_int8_network_answers_though_its_own_val_spoke_against_it(
     seen: tuple[Bundle, LabelledImages], tmp_path: Path
 ) -> None:
     bundle, images = seen
-    assert with_int8(bundle, images, tmp_path) is None  # none was ever made
-    told = {"changes": {"val": {}}, "refused": "its genders are right less often on val"}
-    refused = dataclasses.replace(bundle, record={**bundle.record, "int8": told})
-    made = with_int8(refused, images, tmp_path)
+    many = LabelledImages(pa.concat_tables([images.table] * 21), bundle.input)
+
+    def made_of(refused: str, images: LabelledImages) -> Bundle | None:
+        record = {**bundle.record, "int8": {"refused": refused}}
+        return with_int8(dataclasses.replace(bundle, record=record), images, tmp_path)
+
+    assert made_of(NOT_ASKED, many) is None
+    assert made_of("val has fewer than 500 labelled images", images) is None  # as have all folds
+    made = made_of("val has fewer than 500 labelled images", many)
     assert made
     assert Predictor(made, INT8).predict(np.zeros((1, *bundle.input.shape), np.uint8))
 

@@ -43,7 +43,8 @@ from pipelines.scoring.evaluation import evaluate
 from pipelines.storage import tables
 from pipelines.training import comparing, fold_figures
 from pipelines.training.claim import TrainingJob
-from pipelines.training.folds import CrossFitted, parts_of, train_folds
+from pipelines.training.folds import CrossFitted, train_folds
+from pipelines.training.parts import parts_of
 from tests.killing import kill_family
 from tests.runs import score_options, training_job
 
@@ -208,7 +209,7 @@ def test_the_final_network_saw_every_label_and_says_so(crossed: Finished, tmp_pa
     assert record["recipe"]["epochs"] == crossed.result.record["epochs"]["agreed"]
     assert not any(name.startswith("val_") for name in record["history"][0])
     assert record["calibration"]["split"] == "out_of_fold"
-    assert record["calibration"]["age"]["images"] == rows.num_rows
+    assert record["calibration"]["age"]["images"] == 90 == rows.num_rows - 2  # copies count once
     assert list(record["profile"]) == ["out_of_fold"]
     assert record["cross_fitting"]["taught"] == ["age", "gender"]
     assert record["int8"] == {"refused": "not every fold has one that could judge it"}
@@ -270,6 +271,12 @@ def test_two_recipes_are_compared_image_by_image(crossed: Finished, tmp_path: Pa
     gone = other.set_column(
         0, other.schema.field(0), pa.array([f"/gone/{n}" for n in range(other.num_rows)])
     )
+    tables.write_table(str(tmp_path / "elsewhere" / "out_of_fold.parquet"), gone)
+    moved = job_of(crossed.job.manifest, tmp_path / "new", compare=str(tmp_path / "elsewhere"))
+    with pytest.raises(UsageError, match="has no image of the same uri and label as this run"):
+        train_folds(moved)
+    assert not list((tmp_path / "new").rglob("train.json"))  # before any training
+    assert train_folds(crossed.job).record["compared"] == compared  # kept, once it is known
     empty = job_of(crossed.job.manifest, tmp_path / "new", compare=str(tmp_path / "fold-0"))
     (tmp_path / "fold-0").mkdir()
     with pytest.raises(
@@ -277,8 +284,71 @@ def test_two_recipes_are_compared_image_by_image(crossed: Finished, tmp_path: Pa
         match=r"^`compare` .+ has neither out_of_fold.parquet nor ev",
     ):
         train_folds(empty)
-    with pytest.raises(UsageError, match="`compare` there has no image with the same label"):
+    with pytest.raises(UsageError, match="`compare` there has no image of the same uri and label"):
         comparing.compared(rows, gone, "there")
+
+
+def test_a_label_with_two_rows_is_compared_once(crossed: Finished) -> None:
+    rows = crossed.rows
+    place = rows.column_names.index("face_left")
+    face = pa.array([5.0] * rows.num_rows, rows.schema.field(place).type)
+    both = pa.concat_tables([rows, rows.set_column(place, rows.schema.field(place), face)])
+    once, twice = (comparing.compared(table, table, "there") for table in (rows, both))
+    assert twice == once
+
+
+def test_no_fold_learns_from_a_copy_of_what_it_is_measured_on(
+    crossed: Finished, tmp_path: Path
+) -> None:
+    source = crossed.job.manifest
+    table = manifest.labelled(manifest.read_manifest(source), None)
+    copies = [group is not None for group in table["duplicate_group"].to_pylist()]
+    given = ["test" if number % 2 else "train" for number in range(table.num_rows)]
+    places = iter(("train", "test") * sum(copies))
+    given = [next(places) if copy else name for copy, name in zip(copies, given, strict=True)]
+    place = table.column_names.index("split")
+    kind = table.schema.field("split").type
+    straddling = table.set_column(place, "split", pa.array(given).dictionary_encode().cast(kind))
+    job = job_of(source, tmp_path / "some", folds_of="test", folds=2)
+    tested = 0
+    for part in parts_of(job, straddling):
+        frame: Any = part.table.to_pandas()
+        measured = {*frame["content_hash"][frame["split"] == "test"]}
+        assert not measured & {*frame["content_hash"][frame["split"] != "test"]}
+        tested += len(measured)
+    in_test = pa.array([name == "test" for name in given])
+    alone = {*table["content_hash"].filter(in_test).to_pylist()}
+    assert tested == len(alone)
+
+
+def test_labelled_images_of_no_split_are_answered_too(crossed: Finished, tmp_path: Path) -> None:
+    table = manifest.labelled(manifest.read_manifest(crossed.job.manifest), None)
+    place = table.column_names.index("split")
+    kind = table.schema.field(place)
+    nowhere = table.set_column(place, kind, pa.nulls(table.num_rows, kind.type))
+    parts = parts_of(job_of(crossed.job.manifest, tmp_path), nowhere)
+    tested = [part.table["split"].to_pylist().count("test") for part in parts]
+    assert sum(tested) == table.num_rows
+
+
+def test_folds_of_a_data_set_that_was_moved_teach_nothing_and_say_so(
+    crossed: Finished, tmp_path: Path
+) -> None:
+    output = tmp_path / "copy"
+    shutil.copytree(crossed.output, output)
+    shutil.rmtree(output / "final")
+    table = tables.read_table(f"{crossed.job.manifest}/manifest")
+    place = table.column_names.index("uri")
+    faces = tmp_path / "elsewhere"
+    faces.mkdir()
+    moved = [str(faces / Path(uri).name) for uri in table["uri"].to_pylist()]
+    for before, after in zip(table["uri"].to_pylist(), moved, strict=True):
+        shutil.copy(before, after)
+    there = str(tmp_path / "moved.parquet")
+    tables.write_table(there, table.set_column(place, table.schema.field(place), pa.array(moved)))
+    job = job_of(there, output, final=True)
+    with pytest.raises(UsageError, match=r"answered for other uris than the manifest's, such as /"):
+        train_folds(job)
 
 
 def test_the_epochs_that_folds_agree_on_are_those_of_the_least_mean_loss() -> None:
@@ -323,11 +393,11 @@ def test_an_evaluation_is_compared_with_where_it_is_of_unseen_images(
         tables.write_json(str(tmp_path / "metrics.json"), {"seen": seen})
         job = job_of(crossed.job.manifest, tmp_path / "new", compare=str(tmp_path))
         if not seen:
-            comparing.require_comparable(job)
+            comparing.require_comparable(job, crossed.rows)
             assert comparing.answers_in(str(tmp_path)).endswith("evaluation.parquet")
             continue
         with pytest.raises(UsageError, match=r"images of which it has seen 50%: give an"):
-            comparing.require_comparable(job)
+            comparing.require_comparable(job, crossed.rows)
 
 
 def test_a_run_that_begins_with_another_s_folds_gives_each_fold_its_own(
