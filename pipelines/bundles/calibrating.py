@@ -23,7 +23,7 @@ from model.preprocessing import InputSpec
 from pipelines.bundles.networks import NOT_ASKED, Networks, make_networks
 from pipelines.images.decoding import DecodedImages, decode_in_parts
 from pipelines.images.pixel_cache import CachedPixels
-from pipelines.manifests import manifest
+from pipelines.manifests import manifest, splits
 from pipelines.telemetry.log import note
 from pipelines.telemetry.phases import phase
 
@@ -203,7 +203,7 @@ def _fitted(
         )
     fits: dict[str, dict[str, Any]] = {}
     for precision in precisions:
-        shown = manifest.pictures_shown(val.rows) if val else None
+        shown = splits.pictures_shown(val.rows) if val else None
         fit = calibration.fit(val.answers[precision], *val.labels(), pictures=shown) if val else {}
         first = next(iter(fits.values()), fit)
         fits[precision] = fit | ({"age": first["age"]} if val else {}) | source

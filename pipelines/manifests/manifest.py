@@ -124,21 +124,6 @@ def pictures(table: pa.Table) -> pa.Table:
     return table.filter(pa.array(~uris.duplicated().to_numpy()))
 
 
-def pictures_shown(table: pa.Table) -> npt.NDArray[np.str_]:
-    """What each row shows: one name for a picture, the faces in it, and all copies of it.
-
-    Args:
-        table: rows with `uri` and `duplicate_group`.
-
-    Returns:
-        Names, shape (n,).
-    """
-    uris: Any = table["uri"].to_pandas()
-    groups: Any = table["duplicate_group"].cast(pa.string()).to_pandas().astype(object)
-    # Its rows are in groups of their own kind: copies agree on the least of them.
-    return groups.groupby(uris).transform("min").fillna(uris).to_numpy(str)
-
-
 def labelled_already(table: pa.Table) -> npt.NDArray[np.bool_]:
     """Which rows say a label again: faces found in pictures that have a row as a whole too.
 

@@ -2,7 +2,10 @@
 
 import dataclasses
 import hashlib
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
@@ -88,6 +91,21 @@ def identities(rows: pd.DataFrame) -> "pd.Series[str]":
 def identities_of(table: pa.Table) -> list[str]:
     """`identities` of a manifest's rows."""
     return identities(table.select(["uri", "offset", "content_hash", "etag"]).to_pandas()).to_list()
+
+
+def pictures_shown(table: pa.Table) -> npt.NDArray[np.str_]:
+    """What each row shows: one name for a picture, the faces in it, and all copies of it.
+
+    Args:
+        table: rows with `uri` and `duplicate_group`.
+
+    Returns:
+        Names, shape (n,).
+    """
+    uris: Any = table["uri"].to_pandas()
+    groups: Any = table["duplicate_group"].cast(pa.string()).to_pandas().astype(object)
+    # Its rows are in groups of their own kind: copies agree on the least of them.
+    return groups.groupby(uris).transform("min").fillna(uris).to_numpy(str)
 
 
 def with_groups(rows: pd.DataFrame, rule: SplitRule) -> pd.DataFrame:

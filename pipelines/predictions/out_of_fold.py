@@ -10,7 +10,7 @@ import pyarrow as pa
 from model import calibration, labels
 from model.calibration import AGE_BINS, Reading
 from model.heads import Head
-from pipelines.manifests import manifest
+from pipelines.manifests import manifest, splits
 from pipelines.manifests.manifest import BOX
 from pipelines.storage import tables
 
@@ -124,7 +124,7 @@ def joined(parts: Sequence[pa.Table], heads: Sequence[Head]) -> pa.Table:
     table = table.sort_by([("uri", "ascending"), *((name, "ascending") for name in BOX)])
     columns, fold = raw_columns(table), table["fold"].to_numpy()
     age, female = (truth(table, name) for name in ("age_years", "gender"))
-    count, pictures = table.num_rows, manifest.pictures_shown(table)
+    count, pictures = table.num_rows, splits.pictures_shown(table)
     result = {
         name: np.full(count, np.nan, np.float32)
         for name in ("p_female", "age_group", "age_low_years", "age_high_years")

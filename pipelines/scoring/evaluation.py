@@ -100,17 +100,8 @@ def evaluate(options: ScoreOptions, bundle: Bundle, labelled: Rows) -> Evaluatio
         UsageError: pictures with several labels are to be read as wholes.
         ManifestError: not one of the images could be scored.
     """
-    if options.faces == "auto":
-        found = manifest.has_faces(labelled.table)
-        options = dataclasses.replace(options, faces="find" if found else "whole")
+    options, labelled = _of_one_kind(options, labelled)
     kind: Any = options.faces
-    labelled = dataclasses.replace(labelled, table=manifest.of_kind(labelled.table, kind))
-    names = labelled.table["uri"]
-    if kind == "whole" and (more := len(names) - len(names.unique())):
-        raise UsageError(
-            f"`faces` whole reads a picture as one face, but {more:,} labels are of pictures that "
-            f"have another in {labelled.uri}: give `faces` find"
-        )
     job = resolve(options, bundle, labelled)
     rows = labelled.table
     output, reading = job.settings.output, job.settings.reading
@@ -152,6 +143,26 @@ def evaluate(options: ScoreOptions, bundle: Bundle, labelled: Rows) -> Evaluatio
     )
     note = baselines.no_better(estimates, constant)
     return Evaluation(estimates, scored, rows.num_rows, measured.num_rows, note, seen, ranges)
+
+
+def _of_one_kind(options: ScoreOptions, labelled: Rows) -> tuple[ScoreOptions, Rows]:
+    """Whether labels are of pictures or of faces in them, and those that are.
+
+    Raises:
+        UsageError: see `evaluate`.
+    """
+    if options.faces == "auto":
+        found = manifest.has_faces(labelled.table)
+        options = dataclasses.replace(options, faces="find" if found else "whole")
+    kind: Any = options.faces
+    labelled = dataclasses.replace(labelled, table=manifest.of_kind(labelled.table, kind))
+    names = labelled.table["uri"]
+    if kind == "whole" and (more := len(names) - len(names.unique())):
+        raise UsageError(
+            f"`faces` whole reads a picture as one face, but {more:,} labels are of pictures that "
+            f"have another in {labelled.uri}: give `faces` find"
+        )
+    return options, labelled
 
 
 def _joined(predicted: pa.Table, rows: pa.Table) -> pa.Table:

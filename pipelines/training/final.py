@@ -27,7 +27,7 @@ from pipelines import storage
 from pipelines.bundles.calibrating import LabelledImages, walk
 from pipelines.bundles.networks import NOT_ASKED, make_networks
 from pipelines.images.pixel_cache import CachedPixels
-from pipelines.manifests import manifest
+from pipelines.manifests import manifest, splits
 from pipelines.manifests.manifest import BOX
 from pipelines.predictions import out_of_fold
 from pipelines.storage.lease import Lease
@@ -171,7 +171,7 @@ def judged_by_folds(
     if columns is None:
         return {"refused": "not every fold has one that could judge it"}
     age, female = (out_of_fold.truth(rows, name) for name in ("age_years", "gender"))
-    shown = manifest.pictures_shown(rows)
+    shown = splits.pictures_shown(rows)
     gender = calibration.fit(columns, age, female, pictures=shown)["gender"]
     own = {**fitted, "gender": gender}
     has_intervals = (own["age"] or {}).get("method") != "cqr" or "age_distribution" in columns
@@ -195,7 +195,7 @@ def _from_folds(job: TrainingJob, known: Measured, fingerprint: str) -> dict[str
     rows, heads = known.rows, job.recipe.kept_heads
     columns = out_of_fold.raw_columns(rows)
     age, female = (out_of_fold.truth(rows, name) for name in ("age_years", "gender"))
-    fitted = calibration.fit(columns, age, female, pictures=manifest.pictures_shown(rows))
+    fitted = calibration.fit(columns, age, female, pictures=splits.pictures_shown(rows))
     fitted |= {"split": "out_of_fold", "manifest_fingerprint": fingerprint}
     pictures = {
         name: rows[name].to_numpy().astype(np.float64)

@@ -111,13 +111,8 @@ def train_under(
                 best = checkpoints.load_arrays(folder, "best")
             facts["epochs"], facts["best_epoch"] = state.epoch, state.best_epoch
             facts |= {"part": job.part} if job.part else {}
-        details = _details(job, cpus, state, fingerprint)
         learned = manifest.labelled(table, "train", job.options.learning.conflicts)
-        taken = learned["taken_at"]  # in UTKFace's file names alone
-        is_utkface = 2 * taken.null_count < len(taken)
-        details["training"]["labels"] = UTKFACE if is_utkface else None
-        begun_with = job.start.seen if job.start else None
-        details["seen"] = seen.joined(seen.sketch(learned), begun_with)
+        details = _details(job, cpus, state, fingerprint, learned)
         with together.alone, phase("finish") as facts:
             written = finish(job, best, details, prepared.images, together.from_folds)
             facts["bundle_id"] = written.id
@@ -130,9 +125,12 @@ def train_under(
     )  # fmt: skip
 
 
-def _details(job: TrainingJob, cpus: int, state: TrainState, fingerprint: str) -> dict[str, Any]:
+def _details(
+    job: TrainingJob, cpus: int, state: TrainState, fingerprint: str, learned: pa.Table
+) -> dict[str, Any]:
     """What bundle.json says of the run; its seconds are those of all steps, also before a kill."""
     options, start = job.options, job.start
+    taken = learned["taken_at"]  # in UTKFace's file names alone
     return {
         "recipe": job.recipe.to_json(),
         "best_epoch": state.best_epoch,
@@ -155,7 +153,9 @@ def _details(job: TrainingJob, cpus: int, state: TrainState, fingerprint: str) -
             "teachers": [teacher.id for teacher in job.teachers],
             "start": start and start.sha256[:16],
             "start_training": start and dict(start.training),
+            "labels": UTKFACE if 2 * taken.null_count < len(taken) else None,
         },
+        "seen": seen.joined(seen.sketch(learned), start and start.seen),
         "manifest_fingerprint": fingerprint,
         "versions": {name: version(name) for name in _VERSIONS},
     }

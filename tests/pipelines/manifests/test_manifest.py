@@ -330,8 +330,8 @@ def test_a_picture_its_faces_and_its_copies_are_one_picture_and_a_label_of_two_r
     frame["face_points"] = points
     frame["face_left"] = [None if found is None else found[0] for found in points]
     table = made(frame)
-    shown = dict(zip(table["uri"].to_pylist(), manifest.pictures_shown(table), strict=True))
-    assert len({*manifest.pictures_shown(table)}) == 2
+    shown = dict(zip(table["uri"].to_pylist(), splits.pictures_shown(table), strict=True))
+    assert len({*splits.pictures_shown(table)}) == 2
     assert shown["x.jpg"] == shown["y.jpg"] != shown["z.jpg"] == "z.jpg"
     again = manifest.labelled_already(table)
     assert again.sum() == 4

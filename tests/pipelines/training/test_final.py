@@ -21,7 +21,7 @@ from pipelines.bundles.calibrating import LabelledImages
 from pipelines.bundles.networks import NOT_ASKED
 from pipelines.bundles.unseen import complete_with
 from pipelines.images.drawn_faces import draw_faces
-from pipelines.manifests import manifest
+from pipelines.manifests import manifest, splits
 from pipelines.manifests.ingest import ingest, write_ingested
 from pipelines.manifests.options import IngestOptions
 from pipelines.predictions import out_of_fold
@@ -138,7 +138,7 @@ def test_int8_networks_of_the_folds_judge_that_of_the_final_one(
     _, rows = _rows(**how)
     columns = out_of_fold.raw_columns(rows)
     age, female = (out_of_fold.truth(rows, name) for name in ("age_years", "gender"))
-    fitted = calibration.fit(columns, age, female, pictures=manifest.pictures_shown(rows))
+    fitted = calibration.fit(columns, age, female, pictures=splits.pictures_shown(rows))
     assert fitted["age"]["method"] == "cqr"
     reference = calibration.apply(columns, fitted, Reading())
     judged = judged_by_folds(rows, fitted, reference, asked)
