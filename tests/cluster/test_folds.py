@@ -12,7 +12,7 @@ from tests.s3_server import S3Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.s3, pytest.mark.timeout(900)]
 SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-EPOCHS = 60
+EPOCHS = 30
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from pipelines.training.options import TrainOptions
 GOLDEN = Path(__file__).parents[1] / "golden" / "0.1.0"
 BUNDLE = GOLDEN / "train" / "bundle"
 _FACES = 18
+SHARD_ROWS = [5]  # of the scoring jobs; fewer shards are fewer writes
 # What differs from run to run by its meaning: times and speeds.
 _TIMES = ("seconds", "finished_at", "start_up_s", "images_per_s", "run_finished_at", "made_at")
 
@@ -119,7 +120,7 @@ def _ingest_grown(place: Path, output: str) -> None:
 def score(place: Path, output: str, *more: str) -> None:
     main(
         "score", "--images", str(place / "now"), "--bundle", str(BUNDLE), "--output", output,
-        "--faces", "whole", "--shard-rows", "5", "--precision", "float32", *more,
+        "--faces", "whole", "--shard-rows", str(SHARD_ROWS[0]), "--precision", "float32", *more,
     )  # fmt: skip
 
 

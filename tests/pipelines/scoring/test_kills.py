@@ -1,21 +1,15 @@
 """Whoever dies, and whatever kills: every input is one row, and none is there twice."""
 
-import shutil
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from model.bundle import Bundle
 from model.errors import FacemillError
-from pipelines.images.drawn_faces import draw_faces
 from pipelines.predictions import schemas
 from pipelines.predictions.verification import verify
 from pipelines.scoring.run import score
 from tests.deadly import DECODER, poisoned
-from tests.killing import kill_tree
 from tests.runs import score_options
 
 
@@ -78,44 +72,3 @@ def test_what_fails_in_a_worker_is_told_by_its_own_words(
         FacemillError, match=r"^ZeroDivisionError: a bug of ours; what is scored is"
     ):
         score(options, untrained)
-
-
-def _committed(output: Path) -> int:
-    return len(list(output.glob("predictions/*.parquet")))
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(240)
-def test_killed_run_resumes_without_losing_or_repeating_a_row(
-    untrained: Bundle, tmp_path: Path
-) -> None:
-    faces, output = tmp_path / "faces", tmp_path / "out"
-    draw_faces(faces, 30, broken=2)
-    for copy in range(14):  # enough shards to be killed between two of them
-        for face in list(faces.glob("*.chip.jpg"))[:32]:
-            shutil.copy(face, faces / f"copy{copy}_{face.name}")
-    command = [
-        sys.executable, "-m", "jobs.score", "--faces", "whole",
-        "--images", str(faces), "--output", str(output),
-        "--bundle", str(untrained.folder), "--shard-rows", "8",
-    ]  # fmt: skip
-    total = len(list(faces.iterdir()))
-    log = tmp_path / "log"
-    with log.open("w") as file:
-        victim = subprocess.Popen(command, start_new_session=True, stdout=file, stderr=file)
-    deadline = time.monotonic() + 100
-    while _committed(output) < 3:
-        assert time.monotonic() < deadline and victim.poll() is None, log.read_text()[-3000:]
-        time.sleep(0.01)
-    kill_tree(victim.pid)
-    victim.wait()
-    survived = _committed(output)
-    assert 3 <= survived < total // 8, "the kill came too early or too late to prove anything"
-    assert not (output / "run.json").exists()
-    resumed = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert resumed.returncode == 0, resumed.stderr
-    assert "were there already" in resumed.stdout
-    tables = (schemas.read_predictions, schemas.read_quarantine)
-    rows = [uri for read in tables for uri in read(str(output))["uri"].to_pylist()]
-    assert sorted(rows) == sorted(map(str, faces.iterdir()))
-    assert verify(str(output)).problems == ()
