@@ -2,7 +2,7 @@
 
 --every 5 takes each fifth case, --store local|s3, --only PART,PART of jobs' names, --pairs 20 adds
 so many pairs of deaths a job, drawn at random. --shard-rows 9 makes three shards of 21 files in
-place of five: two thirds of the writes.
+place of five: two thirds of the writes. --share 0 2 and --share 1 2 are halves, for two processes.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from tests.crash_points.memory_store import MemoryStore, serve_memory
 from tests.crash_points.trial import DEATHS, Point, Tally, Trial, child, points_of
 
 _MOST_TOLD = 5
+SHARE = [0, 1]  # which of so many shares of the cases
 
 
 def tallies(
@@ -58,16 +59,17 @@ def _tally(
     assert made.code == 0, made.said
     trial = Trial(case, place, store)
     every_point = list(points_of(trial))
+    part, parts = SHARE
     tally = Tally(case.name, "s3" if store else "local", trial.writes, len(every_point))
-    chosen = [(point,) for point in every_point[::every]]
-    drawn = random.Random(case.name)
+    chosen = [(point,) for point in every_point[part * every :: parts * every]]
+    drawn = random.Random(f"{case.name}{part or ''}")
     kinds = ("kill_before", "kill_after") if store else DEATHS
     chosen += [
         (
             Point(drawn.choice(kinds), drawn.randint(1, trial.writes)),
             Point(drawn.choice(kinds), drawn.randint(1, trial.writes)),
         )
-        for _ in range(pairs)
+        for _ in range(part, pairs, parts)
     ]
     for points in chosen:
         if time.monotonic() - began > most_s:
@@ -83,7 +85,8 @@ def _tally(
 def seen_by_readers(every: int, only: str) -> Iterator[str]:
     """What a reader saw that it must not see."""
     in_process.prepare_process()
-    for case in reader.cases_with_predictions():
+    part, parts = SHARE
+    for case in list(reader.cases_with_predictions())[part::parts]:
         if only not in case.name:
             continue
         with tempfile.TemporaryDirectory(prefix="facemill-crash-", dir=_fast_folder()) as name:
@@ -100,10 +103,12 @@ def main() -> None:
     parser.add_argument("--store", choices=("local", "s3", "both"), default="both")
     parser.add_argument("--only", default="")
     parser.add_argument("--shard-rows", type=int, default=cases.SHARD_ROWS[0])
+    parser.add_argument("--share", nargs=2, type=int, default=SHARE, metavar=("0", "2"))
     parser.add_argument("--most-s", type=float, default=1e9)
     parser.add_argument("--readers", action="store_true", help="look at every instant instead")
     options = parser.parse_args()
     cases.SHARD_ROWS[:] = [options.shard_rows]
+    SHARE[:] = options.share
     stores = ("local", "s3") if options.store == "both" else (options.store,)
     wrong = False
     if options.readers:
