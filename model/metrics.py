@@ -30,7 +30,12 @@ class Estimate:
 
 
 def evaluate(
-    true_age: Floats, age: Floats, true_female: Floats, p_female: Floats, seed: int = 0
+    true_age: Floats,
+    age: Floats,
+    true_female: Floats,
+    p_female: Floats,
+    seed: int = 0,
+    pictures: Any = None,
 ) -> dict[str, Estimate]:
     """All metrics over the images that have the label and the prediction.
 
@@ -40,6 +45,8 @@ def evaluate(
         true_female: 1 female, 0 male, NaN unknown; shape (n,).
         p_female: predicted probability of female in 0-1, NaN without a gender head; shape (n,).
         seed: of the bootstrap.
+        pictures: what each row shows, shape (n,): copies of a picture are drawn together. None:
+            each its own.
 
     Returns:
         Of age_mae, age_rmse, age_bias (years), age_within_5 (share), gender_accuracy (share) and
@@ -49,7 +56,7 @@ def evaluate(
     known = ~(np.isnan(true_age) | np.isnan(age))
     if known.any():
         error = np.asarray(age[known] - true_age[known], dtype=np.float64)
-        weights = bootstrap_weights(len(error), seed)
+        weights = bootstrap_weights(len(error), seed, _shown(pictures, known))
         result["age_mae"] = estimate_mean(np.abs(error), weights)
         squares = estimate_mean(error**2, weights)
         roots = [float(np.sqrt(v)) for v in (squares.value, squares.low, squares.high)]
@@ -60,7 +67,7 @@ def evaluate(
     if known.any():
         truth = true_female[known] > 0.5
         score = np.asarray(p_female[known], dtype=np.float64)
-        weights = bootstrap_weights(len(truth), seed)
+        weights = bootstrap_weights(len(truth), seed, _shown(pictures, known))
         correct = ((score >= 0.5) == truth).astype(np.float64)
         result["gender_accuracy"] = estimate_mean(correct, weights)
         if truth.any() and not truth.all():
@@ -73,7 +80,7 @@ def evaluate(
 
 
 def evaluate_groups(
-    true_age: Floats, group: Floats, bins: labels.Bins, seed: int = 0
+    true_age: Floats, group: Floats, bins: labels.Bins, seed: int = 0, pictures: Any = None
 ) -> dict[str, Estimate]:
     """How often the age group is the labelled one, or at most the one beside it.
 
@@ -84,6 +91,7 @@ def evaluate_groups(
         group: index of the predicted group in `bins`, NaN where unknown; shape (n,).
         bins: the groups, in years.
         seed: of the bootstrap.
+        pictures: as for `evaluate`.
 
     Returns:
         `age_group_exact` and `age_group_one_off` (shares); nothing where nothing is known.
@@ -92,7 +100,7 @@ def evaluate_groups(
     if not known.any():
         return {}
     distance = np.abs(group[known] - labels.bin_of(true_age[known], bins))
-    weights = bootstrap_weights(len(distance), seed)
+    weights = bootstrap_weights(len(distance), seed, _shown(pictures, known))
     return {
         name: estimate_mean((distance <= most).astype(np.float64), weights)
         for name, most in (("age_group_exact", 0), ("age_group_one_off", 1))
@@ -100,7 +108,11 @@ def evaluate_groups(
 
 
 def measure(
-    columns: Mapping[str, Floats], true_age: Floats, true_female: Floats, bins: labels.Bins | None
+    columns: Mapping[str, Floats],
+    true_age: Floats,
+    true_female: Floats,
+    bins: labels.Bins | None,
+    pictures: Any = None,
 ) -> dict[str, Estimate]:
     """All metrics that predictions and labels allow: those of `evaluate` and `evaluate_groups`.
 
@@ -109,13 +121,16 @@ def measure(
         true_age: labelled age in years, NaN where unknown; shape (n,).
         true_female: 1 female, 0 male, NaN unknown; shape (n,).
         bins: of the column `age_group`; None leaves its two scores out.
+        pictures: as for `evaluate`.
     """
     absent = np.full(len(true_age), np.nan, dtype=np.float32)
     age, p_female, group = (
         columns.get(name, absent) for name in ("age_years", "p_female", "age_group")
     )
-    estimates = evaluate(true_age, age, true_female, p_female)
-    return estimates | (evaluate_groups(true_age, group, bins) if bins else {})
+    estimates = evaluate(true_age, age, true_female, p_female, pictures=pictures)
+    if bins:
+        estimates |= evaluate_groups(true_age, group, bins, pictures=pictures)
+    return estimates
 
 
 def weighted_auc(truth: npt.NDArray[np.bool_], score: Floats, weights: Floats) -> float:
@@ -134,18 +149,35 @@ def weighted_auc(truth: npt.NDArray[np.bool_], score: Floats, weights: Floats) -
     return float((positives * (below + negatives / 2)).sum() / pairs) if pairs else float("nan")
 
 
-def bootstrap_weights(count: int, seed: int) -> npt.NDArray[np.float32]:
-    """How often each image is drawn: (draws, count), rows summing to count."""
+def _shown(pictures: Any, known: npt.NDArray[np.bool_]) -> Any:
+    return None if pictures is None else np.asarray(pictures)[known]
+
+
+def bootstrap_weights(count: int, seed: int, pictures: Any = None) -> npt.NDArray[np.float32]:
+    """How often each image is drawn: (draws, count).
+
+    Args:
+        count: of images.
+        seed: of the draws.
+        pictures: what each image shows, shape (count,): those of one picture are drawn together.
+            None: each its own, and rows sum to count.
+    """
+    which = np.arange(count)
+    if pictures is not None:
+        _, first, which = np.unique(pictures, return_index=True, return_inverse=True)
+        which = np.argsort(np.argsort(first))[which]  # in the order of the images
+    different = int(which.max()) + 1 if count else 0
     rng = np.random.default_rng(seed)
     draws = BOOTSTRAP_DRAWS if count <= 20_000 else max(100, 20_000_000 // count)
     weights = np.empty((draws, count), dtype=np.float32)
     for row in weights:
-        row[:] = np.bincount(rng.integers(0, count, count), minlength=count)
+        drawn = np.bincount(rng.integers(0, different, different), minlength=different)
+        row[:] = drawn[which]
     return weights
 
 
 def estimate_mean(values: Floats, weights: npt.NDArray[np.float32]) -> Estimate:
     """A mean and its bootstrap interval."""
-    draws = weights @ values / len(values)
+    draws = weights @ values / weights.sum(axis=1)
     low, high = np.percentile(draws, [2.5, 97.5])
     return Estimate(float(values.mean()), float(low), float(high), len(values))

@@ -256,7 +256,8 @@ def _measure(
     calibrated = calibration.apply(split.answers["float32"], fitted, reading, bundle.heads)
     ages, genders = split.labels()
     measured_bins = AGE_BINS[bins] if bins else None
-    estimates = measure(calibrated, ages, genders, measured_bins)
+    shown = splits.pictures_shown(split.rows)
+    estimates = measure(calibrated, ages, genders, measured_bins, shown)
     ranges = manifest.age_ranges(split.rows)
     if "age_years" in calibrated:
         estimates |= age_ranges.measure(calibrated["age_years"], *ranges)

@@ -21,6 +21,7 @@ from pipelines.manifests.ingest import ingest
 from pipelines.manifests.options import IngestOptions
 from pipelines.manifests.seen import share_seen
 from pipelines.manifests.sources.rows import Rows
+from pipelines.manifests.splits import pictures_shown
 from pipelines.predictions import layout, schemas
 from pipelines.scoring import run
 from pipelines.scoring.claim import resolve
@@ -113,7 +114,9 @@ def evaluate(options: ScoreOptions, bundle: Bundle, labelled: Rows) -> Evaluatio
         table = _joined(predicted, rows) if kind == "whole" else _joined_faces(predicted, rows)
         tables.write_table(layout.path(output, layout.EVALUATION), table)
         measured = table.filter(_has_label(table))
-        estimates, constant = _measure(measured, reading)
+        shown = dict(zip(rows["uri"].to_pylist(), pictures_shown(rows), strict=True))
+        pictures = [shown[uri] for uri in measured["uri"].to_pylist()]
+        estimates, constant = _measure(measured, reading, pictures)
         facts["images"] = measured.num_rows
     seen = share_seen(bundle.record, rows)
     ranges = measured.num_rows - measured["true_age_low_years"].null_count
@@ -213,7 +216,7 @@ def _has_label(table: pa.Table) -> Any:
 
 
 def _measure(
-    table: pa.Table, reading: Reading
+    table: pa.Table, reading: Reading, pictures: Sequence[str] | None = None
 ) -> tuple[dict[str, metrics.Estimate], baselines.Constants]:
     """All metrics of an evaluation's rows, and what constants would score on them."""
     bins = AGE_BINS[reading.age_bins]
@@ -224,7 +227,7 @@ def _measure(
     }
     true_gender = _codes(table["true_gender"], labels.GENDERS)
     true_age = table["true_age_years"].to_numpy()
-    estimates = metrics.measure(columns, true_age, true_gender, bins)
+    estimates = metrics.measure(columns, true_age, true_gender, bins, pictures)
     low, high = (table[name].to_numpy() for name in _RANGE.values())
     estimates |= age_ranges.measure(columns["age_years"], low, high)
     constant = baselines.constants(true_age, true_gender, bins)

@@ -13,6 +13,7 @@ from model.heads import Head
 from model.metrics import Estimate
 from model.recipes import Recipe
 from pipelines import storage
+from pipelines.manifests.splits import pictures_shown
 from pipelines.predictions import out_of_fold
 from pipelines.storage import tables
 from pipelines.telemetry.phases import run_id
@@ -131,7 +132,7 @@ def _measured(table: pa.Table, rows: Bools, heads: Sequence[Head]) -> dict[str, 
         "age_group": out_of_fold.codes(some["age_group"], labels.bin_names(bins)),
     }
     age, female = (out_of_fold.truth(some, name) for name in ("age_years", "gender"))
-    estimates = metrics.measure(columns, age, female, bins)
+    estimates = metrics.measure(columns, age, female, bins, pictures_shown(some))
     covered = _covered(some)
     if (known := ~np.isnan(covered)).any():
         estimates["age_coverage"] = quality.share(covered[known] > 0.5)

@@ -107,3 +107,19 @@ def test_few_images_of_one_gender_leave_an_interval_that_is_a_number() -> None:
     unknown = np.full(6, np.nan)
     auc = evaluate(unknown, unknown, female, np.linspace(0.9, 0.1, 6))["gender_auc"]
     assert not np.isnan([auc.low, auc.value, auc.high]).any()
+
+
+def test_copies_of_a_picture_are_drawn_together_and_make_no_interval_narrower() -> None:
+    rng = np.random.default_rng(0)
+    true, female = rng.integers(1, 90, 400).astype(float), rng.integers(0, 2, 400).astype(float)
+    said, p = true + rng.normal(0, 6, 400), rng.random(400)
+    names = np.array([f"{number % 7}-{number}" for number in range(400)])
+    once = evaluate(true, said, female, p, pictures=names)
+    assert once == evaluate(true, said, female, p)
+    columns = [np.repeat(values, 2) for values in (true, said, female, p)]
+    twice = evaluate(*columns, pictures=np.repeat(names, 2))
+    for name, figure in twice.items():
+        expected = [once[name].low, once[name].value, once[name].high]
+        assert [figure.low, figure.value, figure.high] == pytest.approx(expected, abs=1e-6)
+    alone = evaluate(*columns)["age_mae"]
+    assert alone.high - alone.low < 0.8 * (once["age_mae"].high - once["age_mae"].low)
