@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from pipelines import storage
 from pipelines.storage import tables
 from tests.cluster.nodes import LocalCluster, local_cluster
 from tests.s3_server import S3Server
@@ -34,7 +33,7 @@ def test_three_nodes_train_three_folds_at_once_and_a_lost_one_costs_its_fold_an_
     output = f"{store}/folds"
     job = cluster.submit(
         "jobs.train", "--manifest", f"{store}/manifest-3", "--output", output, "--preset", "demo",
-        "--epochs", str(EPOCHS), "--global-batch-size", "8", "--folds", "3", "--final",
+        "--epochs", str(EPOCHS), "--global-batch-size", "8", "--folds", "3",
         env_vars=settings,
     )  # fmt: skip
 
@@ -61,4 +60,3 @@ def test_three_nodes_train_three_folds_at_once_and_a_lost_one_costs_its_fold_an_
     assert "60, each answered by a network that never saw it" in logs
     rows = tables.read_table(f"{output}/out_of_fold.parquet")
     assert rows.num_rows == 60
-    assert storage.exists(f"{output}/final/bundle/bundle.json")
