@@ -14,15 +14,11 @@ from tests.s3_server import S3Server, serve_s3
 UTKFACE_DEFAULT = Path(__file__).parents[2] / "shared" / "data" / "utkface"
 # The longest first: at the end of a run on two workers, neither waits long for the other.
 LONGEST_FIRST = (
-    "tests/cluster/",
     "tests/pipelines/training/",
     "tests/pipelines/scoring/",
     "tests/test_golden",
     "tests/jobs/",
 )
-# What starts machines of its own runs on one worker, one after the other: two clusters at once on
-# two cores would wait for each other. Every other file stays on one worker too, for what it shares.
-MACHINES = ("tests/cluster/", "tests/hosts/")
 MARKED_BY_FIXTURE = {"s3": "s3", "bucket": "s3", "utkface_dir": "utkface"}
 
 QUIET = {
@@ -36,15 +32,9 @@ QUIET = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test that uses a fixture of MARKED_BY_FIXTURE, so that `-m "not s3"` works.
-
-    And put those together that are to stay on one worker (`--dist loadgroup`).
-    """
+    """Mark every test that uses a fixture of MARKED_BY_FIXTURE, so that `-m "not s3"` works."""
     items.sort(key=_turn)
     for item in items:
-        file = item.nodeid.partition("::")[0]
-        group = "machines" if file.startswith(MACHINES) else file
-        item.add_marker(pytest.mark.xdist_group(group))
         for name in getattr(item, "fixturenames", ()):
             if mark := MARKED_BY_FIXTURE.get(name):
                 item.add_marker(mark)

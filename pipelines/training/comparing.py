@@ -40,7 +40,7 @@ def require_comparable(job: TrainingJob, measured: pa.Table) -> None:
     """
     if job.options.cross_fitting.compare:
         place = storage.normalize(job.options.cross_fitting.compare)
-        theirs = tables.read_table(answers_in(place))
+        theirs = tables.read_table(answers_in(place), ["uri"])
         if not {*theirs["uri"].to_pylist()} & {*measured["uri"].to_pylist()}:
             raise UsageError(_nothing_alike(place))
 
