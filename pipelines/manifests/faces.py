@@ -1,8 +1,8 @@
 """Which face of a picture its labels belong to; bystanders never inherit one.
 
-A label that comes with a box belongs to the face that overlaps it best, and no face to two of them:
-the one that fits it best has it. A label of a whole picture
-belongs to its largest face, if no other is of like size.
+A label that comes with a box belongs to the face that overlaps it best, and no face to two of
+them: the one that fits it best has it. A label of a whole picture belongs to its largest face, if
+no other is of like size.
 """
 
 from collections.abc import Sequence

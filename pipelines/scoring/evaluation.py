@@ -162,8 +162,8 @@ def _of_one_kind(options: ScoreOptions, labelled: Rows) -> tuple[ScoreOptions, R
     names = labelled.table["uri"]
     if kind == "whole" and (more := len(names) - len(names.unique())):
         raise UsageError(
-            f"`faces` whole reads a picture as one face, but {more:,} labels are of pictures that "
-            f"have another in {labelled.uri}: give `faces` find"
+            "`faces` whole reads a picture as one face, but the labels in "
+            f"{labelled.uri} outnumber its pictures by {more:,}: give `faces` find"
         )
     return options, labelled
 

@@ -82,6 +82,10 @@ def test_predictions_of_one_answer_are_measured_beside_the_constants_of_their_la
     estimates, constant = evaluation._measure(table, Reading())
     assert (constant.age_years, constant.age_mae) == (19.5, 10.0)
     assert "of always saying 19.5" in baselines.no_better(estimates, constant)
+    copies = [f"{number // 4}" for number in range(40)]  # ten pictures: a tenth knows less
+    wider, _ = evaluation._measure(table, Reading(), copies)
+    assert wider["age_mae"].value == estimates["age_mae"].value
+    assert wider["age_mae"].high > estimates["age_mae"].high
 
 
 def test_labels_that_are_ranges_are_judged_by_range_and_are_in_no_error_in_years() -> None:
@@ -134,6 +138,6 @@ def test_pictures_with_several_labels_are_not_read_as_wholes(untrained: Bundle) 
     with pytest.raises(UsageError) as error:
         evaluation.evaluate(options, untrained, labels)
     assert str(error.value) == (
-        "`faces` whole reads a picture as one face, but 1 labels are of pictures that have "
-        "another in m: give `faces` find"
+        "`faces` whole reads a picture as one face, but the labels in m outnumber its pictures "
+        "by 1: give `faces` find"
     )

@@ -17,7 +17,7 @@ from model.engines.choosing import INT8
 from model.heads import AGE, GENDER, Head
 from model.predictor import Predictor
 from model.presets import preset
-from pipelines.bundles.calibrating import LabelledImages
+from pipelines.bundles.calibrating import LabelledImages, Walked
 from pipelines.bundles.networks import NOT_ASKED
 from pipelines.bundles.unseen import complete_with
 from pipelines.images.drawn_faces import draw_faces
@@ -91,6 +91,15 @@ def test_a_label_with_two_rows_is_measured_once_and_the_face_found_beside_it(
     assert record["images"] == record["found"]["images"] == COUNT // 2
     assert record["metrics"]["age_mae"]["images"] == COUNT // 2
     assert record["metrics"] != record["found"]["metrics"]
+
+
+def test_what_a_bundle_is_measured_and_judged_on_has_one_row_of_each_label() -> None:
+    table, _ = _rows()
+    answers = {"age_years": np.arange(COUNT)}
+    walked = Walked(table, {"width": np.arange(COUNT)}, {"float32": answers, "int8": answers}).once
+    assert walked.rows["face_left"].null_count == walked.rows.num_rows == COUNT // 2
+    for columns in (walked.statistics, *walked.answers.values()):
+        assert [values.tolist() for values in columns.values()] == [list(range(0, COUNT, 2))]
 
 
 def test_each_image_is_taught_what_the_fold_that_did_not_see_it_says_of_it() -> None:

@@ -274,13 +274,18 @@ def test_a_network_goes_on_from_the_weights_of_an_earlier_run(
         start_from=first,
     )  # fmt: skip
     assert options.start == start
-    second = train(options)
+    another = {"images": 1, "sample": "0" * 10}  # of which the manifest here knows nothing
+    second = train(dataclasses.replace(options, start=dataclasses.replace(start, seen=another)))
     best = min(row["val_loss"] for row in by_two.result.history)
     assert second.history[0]["val_loss"] == pytest.approx(best, rel=1e-3)
     bundle = read_bundle(Path(second.bundle_uri))
     assert bundle.record["training"]["start"] == start.sha256[:16]
     begun = by_two.bundle.record["training"]
     assert bundle.record["training"]["start_training"] == begun
+    own = by_two.bundle.record["seen"]
+    assert bundle.record["seen"]["images"] == own["images"] + 1
+    assert bundle.record["seen"]["sample"] == f"{another['sample']} {own['sample']}"
+    assert bundle.record["training"]["labels"] == "UTKFace"  # by the names of the files
     assert f"| start: run_id | {begun['run_id']} |" in card_of(bundle, tmp_path)
     repeated = bundle.record["training"]["options"]
     assert repeated["start_from"] == f"RUN-{start.sha256[:16]}"
