@@ -19,6 +19,7 @@ import functools
 import json
 import os
 import time
+import uuid
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,10 @@ from model.recipes import Recipe, Residual
 
 STUDENT = "facemill-photo"
 TRAININGS = ("fold-0", "fold-1", "fold-2", "final")
+_TOLD = (
+    "teachers", "teacher_width", "teacher_side", "teacher_epochs", "epochs", "batch",
+    "learning_rate",
+)  # fmt: skip
 _LABELS = {"age": "age_years", "gender": "gender", "race": "race"}
 
 
@@ -121,10 +126,16 @@ def _fits(given: argparse.Namespace, data: _Data) -> tuple[Any, Any]:
 
 def train(given: argparse.Namespace) -> None:
     """All trainings, each one's weights written as soon as they are there."""
+    import jax
+
     data = _Data(given)
     teacher, student = _fits(given, data)
     given.output.mkdir(parents=True, exist_ok=True)
-    record: dict[str, Any] = {"options": {k: str(v) for k, v in vars(given).items()}}
+    device = jax.devices()[0].device_kind
+    record: dict[str, Any] = {
+        "run_id": uuid.uuid4().hex[:12], "device": device,
+        "options": {name: getattr(given, name) for name in _TOLD},
+    }  # fmt: skip
     for number, name in enumerate(TRAININGS):
         if name not in given.only:
             continue

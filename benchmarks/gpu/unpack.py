@@ -8,7 +8,9 @@ fold, and the final network, with its own. record.json says how they were traine
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +34,10 @@ def unpack(packed_in: Path, weights: Path, output: Path) -> None:
         network = build_network(recipe.network, recipe.input.shape, recipe.heads)
         network.set_weights(arrays)
         place = output / file.stem
-        training = {"backend": "jax", **record["options"], **record[file.stem]}
+        training = {
+            "run_id": record["run_id"], "machine": f"{record['device']}, JAX",
+            "command": command(record["options"]), **record[file.stem],
+        }  # fmt: skip
         write_bundle(
             place / layout.BUNDLE, folded(network, recipe.network, recipe.kept_heads),
             name=recipe.name, input_spec=recipe.input, heads=recipe.kept_heads,
@@ -43,6 +48,12 @@ def unpack(packed_in: Path, weights: Path, output: Path) -> None:
         )  # fmt: skip
         (place / layout.WEIGHTS).write_bytes(packed([np.asarray(v) for v in network.get_weights()]))
         print(place)
+
+
+def command(options: Mapping[str, Any]) -> str:
+    """What was typed there, but for the folders."""
+    told = [f"--{name.replace('_', '-')} {value:g}" for name, value in options.items()]
+    return " ".join(["python -m benchmarks.gpu.train train", *told])
 
 
 def main() -> None:
