@@ -15,7 +15,9 @@ _Answer = TypeVar("_Answer")
 _Told = TypeVar("_Told")
 
 CHECKPOINT_LIST = "checkpoint_manager_snapshot.json"  # below a run's checkpoints
-GROUP_START_TIMEOUT = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"  # read by Ray Train's controller
+# Read by Ray Train's controller.
+GROUP_START_TIMEOUT = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"
+PREEMPTION_WATCHER = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"
 
 
 def is_retried_task() -> bool:

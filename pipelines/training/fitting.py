@@ -9,8 +9,13 @@ import ray.train
 from model.errors import StorageError, TrainingError
 from pipelines import storage
 from pipelines.cluster.errors import reason_of
-from pipelines.cluster.private import GROUP_START_TIMEOUT, data_parallel_trainer
+from pipelines.cluster.private import (
+    GROUP_START_TIMEOUT,
+    PREEMPTION_WATCHER,
+    data_parallel_trainer,
+)
 from pipelines.cluster.resources import Ask
+from pipelines.cluster.session import joins_cluster
 from pipelines.environment import seconds
 from pipelines.storage.lease import Lease
 from pipelines.training import layout
@@ -72,6 +77,9 @@ def _trainer(job: TrainingJob, config: WorkerConfig) -> Any:
         # Right after a loss Ray still counts on the lost node and asks for as many workers as
         # before: not for the minute that it would wait.
         os.environ.setdefault(GROUP_START_TIMEOUT, "10")
+    if not joins_cluster():
+        # Nobody takes away the only node and leaves us: no process that asks every 5 s whether.
+        os.environ.setdefault(PREEMPTION_WATCHER, "0")
     filesystem, path = storage.train_filesystem(job.output)
     return data_parallel_trainer()(
         train_worker,
