@@ -21,6 +21,7 @@ from typing import Any
 
 import psutil
 
+from tests.killing import wait_until_dead
 from tests.s3_server import free_ports
 
 ROOT = Path(__file__).parents[2]
@@ -109,7 +110,7 @@ class Node:
             with contextlib.suppress(psutil.NoSuchProcess):
                 victim.kill()
         self.process.wait()
-        psutil.wait_procs(victims, timeout=10)
+        wait_until_dead(victims, 10)
 
 
 class LocalCluster:
