@@ -8,6 +8,8 @@ COMPILE := --universal --no-emit-index-url --generate-hashes --no-annotate -q
 
 # A file of tests stays on one worker, which has a Ray and a store of its own.
 SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
+# What starts several nodes wants both cores: beside other work a cluster starves.
+CLUSTERS := tests/cluster tests/hosts tests/pipelines/scoring/test_chaos.py
 
 MAKE_VENV = test -x .venv/bin/python || { $(PYTHON) -c 'import sys; (3, 11) <= sys.version_info[:2] <= (3, 13) or sys.exit( \
     "facemill needs Python 3.11 to 3.13, as TensorFlow does: make PYTHON=python3.13 ...")' && $(PYTHON) -m venv .venv; }
@@ -35,8 +37,9 @@ demo: setup  ## draw faces, train for a minute, evaluate, score: the whole path,
 test: setup  ## every test but the slow ones, on two workers; starts its own Ray and S3 server
 	@$(BIN)/python -m pytest -m "not slow" $(SIDE_BY_SIDE)
 
-test-slow: setup  ## the rest: clusters of several nodes, killed processes, an autoscaler
-	@$(BIN)/python -m pytest -m slow --durations=8
+test-slow: setup  ## the rest: killed processes on two workers, then clusters of several nodes
+	@$(BIN)/python -m pytest -m slow $(CLUSTERS:%=--ignore=%) $(SIDE_BY_SIDE) --durations=8
+	@$(BIN)/python -m pytest -m slow $(CLUSTERS) --durations=8
 
 cluster-test: setup  ## only the tests of a cluster: several Ray nodes, cluster.yaml, deploy/
 	@$(BIN)/python -m pytest tests/cluster --durations=6

@@ -4,6 +4,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,11 +15,14 @@ from tests.s3_server import S3Server, serve_s3
 UTKFACE_DEFAULT = Path(__file__).parents[2] / "shared" / "data" / "utkface"
 # The longest first: at the end of a run on two workers, neither waits long for the other.
 LONGEST_FIRST = (
+    "tests/test_crash_points",
     "tests/pipelines/training/",
     "tests/pipelines/scoring/",
     "tests/test_golden",
     "tests/jobs/",
 )
+# Files of long tests that share next to nothing: of these a test stays on one worker, not the file.
+LOOSE = ("tests/test_crash_points.py", "tests/pipelines/scoring/test_sources.py")
 MARKED_BY_FIXTURE = {"s3": "s3", "bucket": "s3", "utkface_dir": "utkface"}
 
 QUIET = {
@@ -43,6 +47,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _turn(item: pytest.Item) -> int:
     folders = [item.nodeid.startswith(folder) for folder in LONGEST_FIRST]
     return folders.index(True) if True in folders else len(folders)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """`--dist loadfile`, but for what is LOOSE."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return nodeid if nodeid.startswith(LOOSE) else super()._split_scope(nodeid)
+
+    return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,6 +3,8 @@
 import contextlib
 import os
 import signal
+import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import psutil
@@ -34,4 +36,21 @@ def kill_family(driver: psutil.Process) -> None:
     for process in (driver, *family):
         with contextlib.suppress(psutil.NoSuchProcess):
             process.send_signal(signal.SIGKILL)
-    psutil.wait_procs(family, timeout=20)
+    wait_until_dead(family, 20)
+
+
+def wait_until_dead(processes: Iterable[psutil.Process], timeout_s: float) -> None:
+    """Wait until none of them runs; who has died and was not reaped yet is dead.
+
+    What is left of a killed Ray is reaped by the machine's first process, when it comes to it.
+    """
+    deadline = time.monotonic() + timeout_s
+    while any(_runs(process) for process in processes) and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -5,13 +5,19 @@ which says what has changed where a later Ray answers otherwise.
 """
 
 import json
+from collections.abc import Callable
 from importlib.metadata import version
-from typing import Any
+from typing import Any, TypeVar
 
 import ray
 
+_Answer = TypeVar("_Answer")
+_Told = TypeVar("_Told")
+
 CHECKPOINT_LIST = "checkpoint_manager_snapshot.json"  # below a run's checkpoints
-GROUP_START_TIMEOUT = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"  # read by Ray Train's controller
+# Read by Ray Train's controller.
+GROUP_START_TIMEOUT = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"
+PREEMPTION_WATCHER = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"
 
 
 def is_retried_task() -> bool:
@@ -58,3 +64,20 @@ def checkpoint_list(folder_name: str, metrics: dict[str, Any]) -> dict[str, Any]
         "timed_out_validation_checkpoint_dir_names": [],
         "failed_validation_checkpoint_dir_names": [],
     }
+
+
+def data_parallel_trainer() -> Any:
+    """The class below Ray Train's trainers, which takes any backend; imports no framework."""
+    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+
+    return DataParallelTrainer
+
+
+def ask_each(group: Any, function: Callable[[], _Answer]) -> list[_Answer]:
+    """What a function answers on every worker of a group that a backend is given, by rank."""
+    return group.execute(function)
+
+
+def tell_each(group: Any, function: Callable[[_Told, int], None], told: _Told) -> None:
+    """Run `function(told, rank)` on every worker of such a group, and raise what it raises."""
+    ray.get([group.execute_single_async(rank, function, told, rank) for rank in range(len(group))])

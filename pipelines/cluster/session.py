@@ -48,6 +48,11 @@ def quiet_libraries() -> None:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
+def joins_cluster() -> bool:
+    """Whether this process works on a cluster that was there before it."""
+    return bool(os.environ.get("RAY_ADDRESS"))
+
+
 def start_ray() -> None:
     """Join the cluster that `RAY_ADDRESS` (or `ray job submit`) names, else start a local one.
 
@@ -59,12 +64,11 @@ def start_ray() -> None:
 
     from pipelines.cluster.resources import Ask, require
 
-    joins_cluster = bool(os.environ.get("RAY_ADDRESS"))
     if not ray.is_initialized():
         # "local": never somebody else's cluster that happens to run on this machine.
         options: dict[str, Any] = (
             {"runtime_env": _runtime_env()}
-            if joins_cluster
+            if joins_cluster()
             else {"address": "local", "include_dashboard": False}
         )
         with phase("start_ray"), captured_stderr():  # Ray's core says how loud it will be

@@ -7,16 +7,21 @@ import ray
 import ray.train
 
 from model.errors import StorageError, TrainingError
-from model.runtime import import_tensorflow
 from pipelines import storage
 from pipelines.cluster.errors import reason_of
-from pipelines.cluster.private import GROUP_START_TIMEOUT
+from pipelines.cluster.private import (
+    GROUP_START_TIMEOUT,
+    PREEMPTION_WATCHER,
+    data_parallel_trainer,
+)
 from pipelines.cluster.resources import Ask
+from pipelines.cluster.session import joins_cluster
 from pipelines.environment import seconds
 from pipelines.storage.lease import Lease
 from pipelines.training import layout
 from pipelines.training.checkpoint_list import repair_checkpoint_list
 from pipelines.training.claim import TrainingJob
+from pipelines.training.group import TensorFlowGroup
 from pipelines.training.guard import Guard
 from pipelines.training.progress import Watcher
 from pipelines.training.trackers import Trackers
@@ -66,18 +71,19 @@ def _resources(config: WorkerConfig) -> dict[str, float]:
 
 
 def _trainer(job: TrainingJob, config: WorkerConfig) -> Any:
-    import_tensorflow()  # quietly, before Ray's module does it aloud
-    from ray.train.tensorflow import TensorflowTrainer
-
     workers = job.options.workers
     elastic = workers.least < workers.num_workers
     if elastic:
         # Right after a loss Ray still counts on the lost node and asks for as many workers as
         # before: not for the minute that it would wait.
         os.environ.setdefault(GROUP_START_TIMEOUT, "10")
+    if not joins_cluster():
+        # Nobody takes away the only node and leaves us: no process that asks every 5 s whether.
+        os.environ.setdefault(PREEMPTION_WATCHER, "0")
     filesystem, path = storage.train_filesystem(job.output)
-    return TensorflowTrainer(
+    return data_parallel_trainer()(
         train_worker,
+        backend_config=TensorFlowGroup(),
         train_loop_config={"config": config},
         scaling_config=ray.train.ScalingConfig(
             num_workers=(workers.least, workers.num_workers) if elastic else workers.num_workers,

@@ -21,6 +21,8 @@ from pipelines.training.teachers import Teachers, with_stored
 _VAL_BATCH = 128
 # Keras's own values: double the scale after so many good steps, halve it at once after a bad one.
 _FIRST_SCALE, _GOOD_STEPS = 2.0**15, 2000
+# No tensor decides where Python goes: rewriting it for that would cost 1 to 2 s a worker.
+_TRACED = {"reduce_retracing": True, "autograph": False}
 
 
 class Replica:
@@ -92,8 +94,8 @@ class Replica:
         self.averaged = [variable(v) for v in followed]
         self.scaling = [variable(v) for v in (_FIRST_SCALE, 0.0, 0.0) if precision == "float16"]
         self.best, self.evaluated = Arrays(), Arrays()
-        self._train_step = tf.function(self._train_step_eager, reduce_retracing=True)
-        self._score_step = tf.function(self._score_step_eager, reduce_retracing=True)
+        self._train_step = tf.function(self._train_step_eager, **_TRACED)
+        self._score_step = tf.function(self._score_step_eager, **_TRACED)
 
     def train_step(self, batch: Batch, side: int | None = None) -> Any:
         """Take one optimizer step; returns this worker's score sums, (heads, 3).

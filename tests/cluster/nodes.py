@@ -21,6 +21,7 @@ from typing import Any
 
 import psutil
 
+from tests.killing import wait_until_dead
 from tests.s3_server import free_ports
 
 ROOT = Path(__file__).parents[2]
@@ -109,7 +110,7 @@ class Node:
             with contextlib.suppress(psutil.NoSuchProcess):
                 victim.kill()
         self.process.wait()
-        psutil.wait_procs(victims, timeout=10)
+        wait_until_dead(victims, 10)
 
 
 class LocalCluster:
@@ -265,7 +266,7 @@ class LocalCluster:
 
     def while_it_runs(self, job: str, is_so: Callable[[], bool], what: str) -> None:
         """Wait for something that a running job brings about."""
-        deadline, look = time.monotonic() + 240, 0.0
+        deadline, look, asked = time.monotonic() + 240, 0.0, time.monotonic()
         while not is_so():
             now = time.monotonic()
             if now > look:
@@ -273,7 +274,9 @@ class LocalCluster:
                 ended = self.info(job).get("status") in _ENDED
                 assert not ended or is_so(), f"ended before {what}: {self.logs(job)[-2000:]}"
             assert now < deadline, f"waited in vain for {what}: {self.logs(job)[-2000:]}"
-            time.sleep(0.05)
+            # Asking for logs or processes takes a core that the nodes could use: a fifth of it.
+            time.sleep(max(0.05, 4 * (now - asked)))
+            asked = time.monotonic()
 
     def succeed(self, job: str) -> str:
         """Wait for a job; returns what it printed."""

@@ -3,6 +3,7 @@
 import inspect
 from pathlib import Path
 
+import pytest
 import ray
 import ray.train
 
@@ -54,8 +55,30 @@ def test_ray_train_still_keeps_its_list_of_checkpoints_as_we_write_it(tmp_path: 
     assert missing == [], "Ray Train's list has other keys: private.checkpoint_list"
 
 
-def test_ray_train_still_reads_the_time_that_a_group_may_take_to_start() -> None:
+@pytest.mark.parametrize("name", [private.GROUP_START_TIMEOUT, private.PREEMPTION_WATCHER])
+def test_ray_train_still_reads_what_we_tell_its_controller(name: str) -> None:
     from ray.train.v2._internal import constants
 
-    names = vars(constants).values()
-    assert private.GROUP_START_TIMEOUT in names, "Ray Train reads another variable: private.py"
+    told = constants.ENV_VARS_TO_PROPAGATE
+    assert name in told, f"Ray Train reads another variable than {name}: private.py"
+
+
+def test_ray_train_s_trainers_are_still_made_of_the_one_that_takes_any_backend() -> None:
+    from ray.train import tensorflow
+
+    ours = private.data_parallel_trainer()
+    assert issubclass(tensorflow.TensorflowTrainer, ours), "another class: private.py"
+    taken = inspect.signature(ours).parameters
+    assert {"train_loop_config", "backend_config", "scaling_config", "run_config"} <= {*taken}
+
+
+def test_a_backend_is_still_given_a_group_that_we_can_speak_to() -> None:
+    from ray.train.tensorflow import config
+    from ray.train.v2._internal.execution.worker_group import ExecutionGroup
+
+    for name, theirs in (
+        ("execute", inspect.signature(ExecutionGroup.execute).parameters),
+        ("execute_single_async", inspect.signature(ExecutionGroup.execute_single_async).parameters),
+    ):
+        assert theirs, f"ExecutionGroup.{name} takes nothing: private.ask_each, private.tell_each"
+        assert f"worker_group.{name}(" in inspect.getsource(config), "Ray's own backend: private.py"

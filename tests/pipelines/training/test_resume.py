@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import json
-import shutil
 import subprocess
 import sys
 import time
@@ -15,7 +14,6 @@ import pytest
 
 from model.presets import preset
 from model.recipes import Optimizer
-from pipelines.cluster.private import CHECKPOINT_LIST
 from pipelines.training.run import train
 from tests.killing import kill_family
 from tests.runs import training_job
@@ -66,25 +64,6 @@ def test_a_killed_driver_resumes_within_the_epoch_to_the_same_network(
     assert not (output / "decoded").exists()
     table = pq.read_table(output / "history.parquet")
     assert 0 <= min(table["data_wait_share"].to_pylist()) < 1
-
-
-def test_a_driver_killed_while_ray_wrote_its_list_resumes_from_the_last_whole_checkpoint(
-    faces_manifest: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    recipe = dataclasses.replace(preset("demo"), epochs=2, global_batch_size=8)
-    options = training_job(recipe, faces_manifest, str(tmp_path))
-    whole = train(options)
-    snapshot = tmp_path / "checkpoints" / CHECKPOINT_LIST
-    snapshot.write_text(snapshot.read_text()[:100])
-    half = tmp_path / "checkpoints" / "checkpoint_9999-half"  # newer, but never finished
-    shutil.copytree(next(tmp_path.glob("checkpoints/checkpoint_*/")), half)
-    (half / "state.npz").write_bytes((half / "state.npz").read_bytes()[:1000])
-    shutil.rmtree(tmp_path / "bundle")
-    again = train(options)
-    assert f"{snapshot} was half written" in capsys.readouterr().err
-    assert again.bundle_id == whole.bundle_id
-    assert again.history == whole.history  # to the second: no epoch was trained again
-    assert not half.exists()
 
 
 @pytest.mark.timeout(200)

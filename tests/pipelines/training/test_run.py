@@ -6,31 +6,25 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
-import ray
 
 from model.bundle import Bundle, read_bundle
 from model.errors import TrainingError, UsageError
-from model.preprocessing import PREPROCESSING_VERSION, InputSpec
+from model.preprocessing import PREPROCESSING_VERSION
 from model.presets import PRESETS, preset
-from model.recipes import Recipe, Residual
+from model.recipes import Recipe
 from pipelines.bundles.opening import open_bundle
+from pipelines.cluster.private import CHECKPOINT_LIST
 from pipelines.configuration import build, changed
-from pipelines.manifests import manifest
 from pipelines.manifests.ingest import ingest, write_ingested
 from pipelines.manifests.options import IngestOptions
-from pipelines.manifests.sources.rows import Rows
-from pipelines.reporting.model_card import write_card
-from pipelines.scoring.evaluation import evaluate
 from pipelines.storage import tables
 from pipelines.training import layout
 from pipelines.training.checkpoints import load_arrays
@@ -38,21 +32,12 @@ from pipelines.training.claim import Trained, TrainingJob, check, claim, resolve
 from pipelines.training.feeding import epoch_order
 from pipelines.training.options import TrainOptions
 from pipelines.training.run import train
-from pipelines.training.starting import open_start
-from tests.runs import score_options, training_job
+from tests.runs import training_job
 
 
 def _recipe(epochs: int = 2, **changes: Any) -> Recipe:
     small = dataclasses.replace(preset("demo"), epochs=epochs, global_batch_size=8)
     return dataclasses.replace(small, **changes)
-
-
-LARGER = dataclasses.replace(preset("demo").network, branch_units=65)
-# Small pictures in the first two of three epochs; batch norm; trained by Muon.
-GROWING = dataclasses.replace(
-    preset("facemill-muon"), network=Residual(4, (8,), (1,)), input=InputSpec(48, 48, "rgb"),
-    sides=((0.5, 24),), epochs=3, global_batch_size=8,
-)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,69 +54,28 @@ class Finished:
 
 
 @pytest.fixture(scope="module")
-def one_epoch(faces_manifest: str, tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """An epoch by one worker, of the run id 5f0c, its phases told as JSON."""
-    options = training_job(_recipe(1), faces_manifest, str(tmp_path_factory.mktemp("one-epoch")))
+def by_one(faces_manifest: str, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """Two epochs by one worker, of the run id 5f0c, its phases told as JSON."""
+    options = training_job(_recipe(), faces_manifest, str(tmp_path_factory.mktemp("by-one")))
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(io.StringIO()) as said:
         patch.setenv("FACEMILL_LOG", "json")
         patch.setenv("FACEMILL_RUN_ID", "5f0c")
         return Finished(options, train(options), said.getvalue())
 
 
-@pytest.fixture(scope="module")
-def by_two(faces_manifest: str, tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """Eight undisturbed epochs by two workers."""
-    output = str(tmp_path_factory.mktemp("by-two"))
-    options = training_job(_recipe(8), faces_manifest, output, num_workers=2)
-    return Finished(options, train(options), "")
-
-
-def test_two_workers_train_a_bundle_that_scores_as_it_was_validated(
-    by_two: Finished, tmp_path: Path
-) -> None:
-    assert len(by_two.result.history) == by_two.options.recipe.epochs
-    scores_as_it_was_validated(by_two, tmp_path)
-
-
-def test_so_do_they_if_pictures_grow_and_the_best_epoch_is_of_full_size(
-    faces_manifest: str, tmp_path: Path
-) -> None:
-    options = training_job(GROWING, faces_manifest, str(tmp_path / "run"), num_workers=2)
-    grown = Finished(options, train(options), "")
-    assert len(grown.result.history) == GROWING.epochs
-    assert grown.bundle.record["best_epoch"] == GROWING.epochs
-    scores_as_it_was_validated(grown, tmp_path)
-
-
-def scores_as_it_was_validated(run: Finished, folder: Path) -> None:
-    """Scoring measures what training wrote down of its best epoch."""
-    bundle, table = run.bundle, run.options.manifest
-    assert bundle.id == run.result.bundle_id
-    assert Path(run.options.output, "curves.png").read_bytes().startswith(b"\x89PNG")
-    rows = manifest.labelled(manifest.read_manifest(table), "val")
-    scoring = score_options(output=str(folder / "eval"), precision="float32")
-    measured = evaluate(scoring, bundle, Rows(table, rows)).metrics
-    stored = bundle.record["metrics"]["val"]
-    assert measured["age_mae"].value == pytest.approx(stored["age_mae"]["value"], abs=1e-3)
-    best = run.result.history[bundle.record["best_epoch"] - 1]
-    assert measured["age_mae"].value == pytest.approx(best["val_age_mae"], abs=1e-3)
-    assert measured["gender_accuracy"].value == pytest.approx(best["val_gender_accuracy"])
-    assert measured["age_group_exact"].value <= measured["age_group_one_off"].value <= 1
-
-
 def test_a_finished_run_does_nothing_and_other_arguments_are_refused(
-    one_epoch: Finished, monkeypatch: pytest.MonkeyPatch
+    by_one: Finished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options, first = one_epoch.options, one_epoch.result
-    lines = [json.loads(line) for line in one_epoch.said.splitlines() if line[:1] == "{"]
+    options, first = by_one.options, by_one.result
+    lines = [json.loads(line) for line in by_one.said.splitlines() if line[:1] == "{"]
     assert [line["phase"] for line in lines] == [
         "decode", "train", "measure_train", "measure_val", "measure_test", "finish",
     ]  # fmt: skip
     assert {line["run_id"] for line in lines} == {"5f0c"}
-    after = one_epoch.said.partition('"phase": "train"')[2]
+    after = by_one.said.partition('"phase": "train"')[2]
     assert "decode test: " in after  # what was learned from and validated on is decoded already
     assert "decode train: " not in after and "decode val: " not in after
-    assert one_epoch.bundle.record["training"]["run_id"] == "5f0c"
+    assert by_one.bundle.record["training"]["run_id"] == "5f0c"
     monkeypatch.setenv("FACEMILL_RUN_ID", "another")  # of the process; the run keeps its own
     again = train(options)
     assert os.environ["FACEMILL_RUN_ID"] == "5f0c"
@@ -140,36 +84,28 @@ def test_a_finished_run_does_nothing_and_other_arguments_are_refused(
     with pytest.raises(UsageError) as error:
         train(dataclasses.replace(options, recipe=_recipe(3)))
     assert str(error.value) == (
-        f"`output` {options.output} holds another training run (recipe.epochs was 1, is 3): "
+        f"`output` {options.output} holds another training run (recipe.epochs was 2, is 3): "
         "choose another `output`, or repeat the arguments of that run to resume it"
     )
 
 
-def test_a_group_of_two_whose_worker_is_killed_resumes_to_the_weights_of_an_undisturbed_run(
-    by_two: Finished, tmp_path: Path
+def test_a_driver_killed_while_ray_wrote_its_list_resumes_from_the_last_whole_checkpoint(
+    by_one: Finished, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    killed: list[int] = []
-    killer = threading.Thread(target=_kill_worker, args=(tmp_path, killed), daemon=True)
-    killer.start()
-    resumed = train(dataclasses.replace(by_two.options, output=str(tmp_path)))
-    assert len(killed) == 1, "no worker was killed, so nothing is proved"
-    assert [row["epoch"] for row in resumed.history] == list(range(1, 9))
-    assert resumed.bundle_id == by_two.result.bundle_id  # bit-equal weights
-
-
-def _kill_worker(output: Path, killed: list[int]) -> None:
-    """kill -9 one training worker as soon as the group's first checkpoint is there."""
-    while not list(output.glob("checkpoints/checkpoint_*")):
-        time.sleep(0.02)
-    session = ray.get_runtime_context().get_session_name()  # nobody else's workers
-    for process in psutil.process_iter(["cmdline"]):
-        if not " ".join(process.info["cmdline"] or []).startswith("ray::RayTrainWorker"):
-            continue
-        raylet = process.parent()
-        if raylet is not None and session in " ".join(raylet.cmdline()):
-            process.kill()
-            killed.append(process.pid)
-            return
+    whole, output = by_one.result, tmp_path / "run"
+    shutil.copytree(by_one.options.output, output)
+    options = dataclasses.replace(by_one.options, output=str(output))
+    snapshot = output / "checkpoints" / CHECKPOINT_LIST
+    snapshot.write_text(snapshot.read_text()[:100])
+    half = output / "checkpoints" / "checkpoint_9999-half"  # newer, but never finished
+    shutil.copytree(next(output.glob("checkpoints/checkpoint_*/")), half)
+    (half / "state.npz").write_bytes((half / "state.npz").read_bytes()[:1000])
+    shutil.rmtree(output / "bundle")
+    again = train(options)
+    assert f"{snapshot} was half written" in capsys.readouterr().err
+    assert again.bundle_id == whole.bundle_id
+    assert again.history == whole.history  # to the second: no epoch was trained again
+    assert not half.exists()
 
 
 def test_nan_loss_ends_with_a_sentence_and_leaves_only_good_checkpoints(
@@ -237,83 +173,10 @@ def test_a_batch_that_cannot_be_shared_out_is_an_error(
         training_job(_recipe(), "m", "o", **changes)
 
 
-def test_a_network_learns_from_teachers_that_stay_part_of_what_the_run_is(
-    faces_manifest: str, one_epoch: Finished, tmp_path: Path
-) -> None:
-    teacher = one_epoch.bundle
-    alone = training_job(_recipe(1), faces_manifest, str(tmp_path / "student"), seed=1)
-    taught = dataclasses.replace(alone, teachers=(teacher,))
-    student = read_bundle(Path(train(taught).bundle_uri))
-    assert student.id != teacher.id
-    assert student.record["training"]["teachers"] == [teacher.id]
-    assert student.record["training"]["options"]["teachers"] == [f"BUNDLE-{teacher.id}"]
-    assert train(taught).already_done
-    with pytest.raises(UsageError, match=re.escape(f"(teachers was ['{teacher.id}'], is [])")):
-        train(alone)
-
-
 def test_a_network_that_goes_on_sees_pictures_of_full_size() -> None:
     begun = build(TrainOptions, preset="facemill-muon")
     assert begun.recipe().sides
     assert not changed(begun, start_from="first").recipe().sides
-
-
-def card_of(bundle: Bundle, folder: Path) -> str:
-    write_card(bundle, str(folder))
-    return (folder / "MODEL_CARD.md").read_text()
-
-
-def test_a_network_goes_on_from_the_weights_of_an_earlier_run(
-    faces_manifest: str, by_two: Finished, tmp_path: Path
-) -> None:
-    first = by_two.options.output
-    start = open_start(first, _recipe(1))
-    slow = dataclasses.replace(preset("demo").optimizer, learning_rate=1e-9)
-    options = training_job(
-        _recipe(1, optimizer=slow), faces_manifest, str(tmp_path / "second"),
-        start_from=first,
-    )  # fmt: skip
-    assert options.start == start
-    another = {"images": 1, "sample": "0" * 10}  # of which the manifest here knows nothing
-    second = train(dataclasses.replace(options, start=dataclasses.replace(start, seen=another)))
-    best = min(row["val_loss"] for row in by_two.result.history)
-    assert second.history[0]["val_loss"] == pytest.approx(best, rel=1e-3)
-    bundle = read_bundle(Path(second.bundle_uri))
-    assert bundle.record["training"]["start"] == start.sha256[:16]
-    begun = by_two.bundle.record["training"]
-    assert bundle.record["training"]["start_training"] == begun
-    own = by_two.bundle.record["seen"]
-    assert bundle.record["seen"]["images"] == own["images"] + 1
-    assert bundle.record["seen"]["sample"] == f"{another['sample']} {own['sample']}"
-    assert bundle.record["training"]["labels"] == "UTKFace"  # by the names of the files
-    assert f"| start: run_id | {begun['run_id']} |" in card_of(bundle, tmp_path)
-    repeated = bundle.record["training"]["options"]
-    assert repeated["start_from"] == f"RUN-{start.sha256[:16]}"
-    with pytest.raises(UsageError, match=r"\(start was '[0-9a-f]{16}', is None\)"):
-        train(dataclasses.replace(options, start=None))
-    with pytest.raises(UsageError) as error:
-        open_start(first, dataclasses.replace(_recipe(), network=LARGER))
-    assert str(error.value) == (
-        f"`start_from` {first} trained another network (network.branch_units was 64, "
-        "is 65): give a run whose network and heads are those of demo"
-    )
-    with pytest.raises(UsageError, match=r"^`start_from` .+/none holds neither weights.npz nor "):
-        open_start(str(tmp_path / "none"), _recipe())
-
-
-def test_a_network_goes_on_from_a_bundle(
-    faces_manifest: str, by_two: Finished, tmp_path: Path
-) -> None:
-    slow = dataclasses.replace(preset("demo").optimizer, learning_rate=1e-9)
-    job = training_job(
-        _recipe(1, optimizer=slow), faces_manifest, str(tmp_path / "second"),
-        start_from=by_two.result.bundle_uri,
-    )  # fmt: skip
-    second = train(job)
-    best = min(row["val_loss"] for row in by_two.result.history)
-    assert second.history[0]["val_loss"] == pytest.approx(best, rel=1e-3)
-    repeated = read_bundle(Path(second.bundle_uri)).record["training"]["options"]
-    assert repeated["start_from"] == f"BUNDLE-{by_two.bundle.id}"
 
 
 def _taught(recipe: Recipe, teacher: Bundle) -> TrainingJob:
@@ -392,7 +255,7 @@ def test_order_is_a_function_of_seed_and_epoch() -> None:
 
 @pytest.mark.timeout(300)
 def test_ingest_train_evaluate_on_s3_equals_the_local_run(
-    bucket: str, faces_dir: Path, one_epoch: Finished
+    bucket: str, faces_dir: Path, by_one: Finished
 ) -> None:
     from pipelines import storage
 
@@ -400,11 +263,12 @@ def test_ingest_train_evaluate_on_s3_equals_the_local_run(
         storage.write_bytes(f"{bucket}/faces/{face.name}", face.read_bytes())
     options = IngestOptions(f"{bucket}/faces")
     write_ingested(ingest(options), options, f"{bucket}/manifest")
-    remote = train(training_job(_recipe(1), f"{bucket}/manifest", f"{bucket}/run"))
+    remote = train(training_job(_recipe(), f"{bucket}/manifest", f"{bucket}/run"))
     assert tables.read_json(f"{bucket}/run/bundle/bundle.json")["bundle_id"] == remote.bundle_id
-    for name, value in one_epoch.result.history[0].items():
-        if name.startswith(("train_", "val_")):
-            assert remote.history[0][name] == pytest.approx(value, rel=1e-4), name
+    for epoch, row in zip(by_one.result.history, remote.history, strict=True):
+        for name, value in epoch.items():
+            if name.startswith(("train_", "val_")):
+                assert row[name] == pytest.approx(value, rel=1e-4), name
     assert open_bundle(remote.bundle_uri).id == remote.bundle_id
 
 
