@@ -77,11 +77,12 @@ def _trainer(job: TrainingJob, config: WorkerConfig) -> Any:
         # Right after a loss Ray still counts on the lost node and asks for as many workers as
         # before: not for the minute that it would wait.
         os.environ.setdefault(GROUP_START_TIMEOUT, "10")
-    if not joins_cluster():
+    is_alone = not joins_cluster()
+    if is_alone:
         # Nobody takes away the only node and leaves us: no process that asks every 5 s whether.
         os.environ.setdefault(PREEMPTION_WATCHER, "0")
     filesystem, path = storage.train_filesystem(job.output)
-    return data_parallel_trainer()(
+    return data_parallel_trainer(is_alone)(
         train_worker,
         backend_config=TensorFlowGroup(),
         train_loop_config={"config": config},

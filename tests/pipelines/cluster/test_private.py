@@ -2,6 +2,7 @@
 
 import inspect
 from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
@@ -66,10 +67,31 @@ def test_ray_train_still_reads_what_we_tell_its_controller(name: str) -> None:
 def test_ray_train_s_trainers_are_still_made_of_the_one_that_takes_any_backend() -> None:
     from ray.train import tensorflow
 
-    ours = private.data_parallel_trainer()
-    assert issubclass(tensorflow.TensorflowTrainer, ours), "another class: private.py"
+    ours = private.data_parallel_trainer(is_alone=False)
+    assert issubclass(tensorflow.TensorflowTrainer, ours.__base__), "another class: private.py"
     taken = inspect.signature(ours).parameters
     assert {"train_loop_config", "backend_config", "scaling_config", "run_config"} <= {*taken}
+
+
+def test_ray_train_still_starts_its_actors_by_callbacks_that_we_leave_out(
+    ray_session: None, tmp_path: Path
+) -> None:
+    from ray.train.tensorflow import TensorflowTrainer
+
+    def callbacks_of(kind: Any) -> set[str]:
+        trainer = kind(
+            lambda: None,
+            scaling_config=ray.train.ScalingConfig(num_workers=1),
+            run_config=ray.train.RunConfig(name="x", storage_path=str(tmp_path)),
+        )
+        return {type(callback).__name__ for callback in trainer._create_default_callbacks()}
+
+    every = callbacks_of(TensorflowTrainer)
+    on_cluster, alone = (
+        callbacks_of(private.data_parallel_trainer(is_alone)) for is_alone in (False, True)
+    )
+    assert every - on_cluster == {"DatasetsCallback"}, "data_parallel_trainer: private.py"
+    assert on_cluster - alone == {"PlacementGroupCleanerCallback"}
 
 
 def test_a_backend_is_still_given_a_group_that_we_can_speak_to() -> None:
