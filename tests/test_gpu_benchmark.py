@@ -69,6 +69,7 @@ def test_what_is_packed_is_what_each_fold_would_learn_and_the_files_bytes(
         assert data == storage.read_bytes(str(uri))
 
 
+@pytest.mark.slow
 def test_it_trains_on_jax_and_measures_each_fold(
     packed: tuple[Path, pd.DataFrame], tmp_path: Path
 ) -> None:
