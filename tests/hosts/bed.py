@@ -25,6 +25,8 @@ def why_not() -> str:
     missing = [tool for tool in ("ip", "nft", "tc", "unshare") if not shutil.which(tool)]
     if missing:
         return f"needs {', '.join(missing)}: apt-get install iproute2 nftables util-linux"
+    if Path(__file__).is_relative_to("/tmp"):
+        return "this checkout lies in /tmp, of which each host has its own: put it elsewhere"
     trial = f"fm-try-{os.getpid()}"
     if _do("ip", "netns", "add", trial, check=False).returncode:
         return "needs a kernel that gives network namespaces"
