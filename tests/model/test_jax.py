@@ -20,6 +20,7 @@ NAMES = ("seed-final", "levi-hassner-gender", "facemill")
 ON_JAX = """
 import sys
 from pathlib import Path
+import jax
 import keras
 import numpy as np
 from model.augmentation import augment, draw
@@ -32,19 +33,21 @@ from model.recipes import Augmentation
 assert keras.backend.backend() == "jax"
 found = {}
 shipped = load_network(read_bundle(Path(sys.argv[2])))
-for head, values in shipped(np.load(f"{sys.argv[1]}/facemill.npz")["pixels"]).items():
+pixels = np.load(f"{sys.argv[1]}/facemill.npz")["pixels"]
+for head, values in jax.jit(shipped)(pixels).items():
     found[f"shipped/{head}"] = np.asarray(values)
 for name in sys.argv[3:]:
     recipe, given = preset(name), np.load(f"{sys.argv[1]}/{name}.npz")
     network = build_network(recipe.network, recipe.input.shape, recipe.heads)
     weights = [given[f"{i:04d}"] for i in range(len(network.get_weights()))]
     network.set_weights(weights)
-    outputs = network(given["pixels"], training=False)
+    outputs = jax.jit(lambda images: network(images, training=False))(given["pixels"])
     found |= {f"{name}/{head}": np.asarray(values) for head, values in outputs.items()}
-    pixels = augment(given["pixels"], draw(0, 0, len(given["pixels"])), recipe.augmentation)
-    found[f"{name}/augmented"] = np.asarray(pixels)
+    augmented = jax.jit(augment, static_argnums=2)
+    draws = draw(0, 0, len(given["pixels"]))
+    found[f"{name}/augmented"] = np.asarray(augmented(given["pixels"], draws, recipe.augmentation))
     soft = Augmentation(blur=2.0, shrink=0.7, noise=0.05)
-    found[f"{name}/soft/augmented"] = np.asarray(augment(given["pixels"], draw(0, 0, 1), soft))
+    found[f"{name}/soft/augmented"] = np.asarray(augmented(given["pixels"], draw(0, 0, 1), soft))
     targets = {head.name: np.float32([[1.0]]) for head in recipe.heads}
     ones = np.ones(1, np.float32)
     found[f"{name}/loss"] = np.asarray(total_loss(recipe.heads, targets, outputs, ones)[0])
