@@ -18,7 +18,7 @@ import numpy.typing as npt
 from model import losses
 from model.augmentation import DRAWS_PER_IMAGE, augment_for_teachers
 from model.networks import build_network
-from model.optimizers import Muon
+from model.optimizers import Muon, WarmupSchedule
 from model.recipes import Recipe
 
 CHUNK = 20  # optimizer steps in one call of the GPU
@@ -50,7 +50,6 @@ class Fit:
         pixels: Mapping[int, Any],
         batch: int,
         teacher: "Fit | None" = None,
-        teachers: int = 0,
     ) -> None:
         """Build the network.
 
@@ -59,10 +58,9 @@ class Fit:
             pixels: side -> uint8 (rows, side, side, 3) on the GPU, of the recipe and its teachers.
             batch: images a step.
             teacher: the recipe of those that teach it.
-            teachers: how many of them there are.
         """
         self.recipe, self.pixels, self.batch = recipe, pixels, batch
-        self.teacher, self.teachers = teacher, teachers
+        self.teacher = teacher
         self.network = self._built()
         self.rate: Any = _Given()
         decay = recipe.optimizer.weight_decay
@@ -163,7 +161,7 @@ class Fit:
         random, key = np.random.default_rng(seed), jax.random.key(seed)
         count = len(np.unique(pictures[learned]))
         steps = max(1, round(epochs * count / self.batch / CHUNK)) * CHUNK
-        rates = self._rates(steps)
+        rates = np.asarray(WarmupSchedule(self.recipe.optimizer, steps)(np.arange(steps)))
         queue = np.empty(0, np.int64)
         state, progress = self._fresh(seed), _Progress(name, self.recipe, steps, self.batch)
         for first in range(0, steps, CHUNK):
@@ -179,14 +177,6 @@ class Fit:
         _, others, _, averaged = jax.block_until_ready(state)
         progress.end()
         return averaged, others
-
-    def _rates(self, steps: int) -> npt.NDArray[np.float32]:
-        """`WarmupSchedule`'s learning rates."""
-        spec, at = self.recipe.optimizer, np.arange(steps)
-        warmup = max(1, round(spec.warmup_share * steps))
-        done = np.clip((at - warmup) / max(1, steps - warmup), 0.0, 1.0)
-        rates = spec.learning_rate * 0.5 * (1.0 + np.cos(np.pi * done))
-        return (rates * np.minimum(1.0, (at + 1) / warmup)).astype(np.float32)
 
     def measure(
         self,

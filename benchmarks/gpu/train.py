@@ -120,7 +120,7 @@ def _fits(given: argparse.Namespace, data: _Data) -> tuple[Any, Any]:
     from benchmarks.gpu.fit import Fit
 
     teacher = Fit(teacher_recipe(given), data.pixels, given.batch)
-    student = Fit(student_recipe(given), data.pixels, given.batch, teacher, given.teachers)
+    student = Fit(student_recipe(given), data.pixels, given.batch, teacher)
     return teacher, student
 
 
