@@ -125,7 +125,7 @@ def cells(
         columns: age_error, gender_hit and covered, float (n,), NaN where unknown.
         groups: name -> labels as text, (n,), "" where unknown.
         seed: of the bootstrap.
-        images: what each row shows, (n,): copies of an image are drawn together; None: each its own.
+        images: what each row shows, (n,): copies are drawn together; None: each its own.
     """
     names = list(groups)
     keys: Any = np.stack([groups[name].astype(str) for name in names], axis=1)

@@ -126,7 +126,7 @@ def thresholds(settings: Settings) -> list[str] | None:
     chips = Chips.of(settings.manifest, "val", settings.images or _CHIPS_A_THRESHOLD)
     lines = [
         f"{len(chips.files):,} chips of val in each cell, sides {SIDES[1]} to {SIDES[-1]}, turned "
-        f"by 0 and 20 degrees. `FaceSearch.least_score` is {FaceSearch().least_score}.", "",
+        f"by 0 and 20 degrees. `FaceSearch.min_score` is {FaceSearch().min_score}.", "",
         "| least score | recall, 48 px | recall, 64 px up | false faces of all chips pasted |",
         "|---:|---:|---:|---:|",
     ]  # fmt: skip

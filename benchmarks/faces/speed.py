@@ -126,10 +126,10 @@ class _Spy:
     def __init__(self, shown: list[np.ndarray]) -> None:
         self._shown = shown
 
-    def find(self, rgb: np.ndarray, least_score: float) -> np.ndarray:
+    def find(self, rgb: np.ndarray, min_score: float) -> np.ndarray:
         """See `Detector`."""
         self._shown.append(rgb)
-        return shared_detector().find(rgb, least_score)
+        return shared_detector().find(rgb, min_score)
 
 
 def _seconds(act: Callable[[], Any]) -> float:

@@ -67,7 +67,7 @@ def assign(rows: pd.DataFrame, keep_whole: bool) -> pd.DataFrame:
         alone[good] = labels["image"].map(lambda uri: len(detected[uri]) <= 1).astype(bool)
         alone &= ~rows["uri"].duplicated(keep=False)
     faceless = matched.index[(matched["face"] < 0) & ~alone[good]]
-    with_faces.loc[faceless, "stage"] = "find"
+    with_faces.loc[faceless, "stage"] = "detect"
     with_faces.loc[faceless, "reason"] = matched.loc[faceless, "reason"]
     if not keep_whole:
         return with_faces

@@ -62,7 +62,7 @@ def labelled_rows(options: EvaluateOptions) -> Rows:
         split = None if options.split == "all" else options.split
         return Rows(uri, manifest.labelled(table, split))
     uri = storage.normalize(str(options.images))
-    ingested = ingest(IngestOptions(uri, labels=options.labels, labels_as=options.labels_as))
+    ingested = ingest(IngestOptions(uri, labels=options.labels, label_format=options.label_format))
     return Rows(uri, manifest.labelled(ingested.table, None))
 
 
@@ -117,7 +117,7 @@ def evaluate(options: ScoreOptions, bundle: Bundle, labelled: Rows) -> Evaluatio
             "quarantined": scored.record["quarantined"],
             "engine": scored.record["engine"],
             "precision": scored.record["precision"],
-            "views": options.answers.views,
+            "views": options.network.tta,
             "age_bins": reading.age_bins,
             "interval": "bootstrap 95 %, percentile",
             "metrics": figures.plain(estimates),
@@ -136,13 +136,13 @@ def _of_one_kind(options: ScoreOptions, labelled: Rows) -> tuple[ScoreOptions, R
     """
     if options.faces == "auto":
         found = manifest.has_faces(labelled.table)
-        options = dataclasses.replace(options, faces="find" if found else "whole")
+        options = dataclasses.replace(options, faces="detect" if found else "crop")
     kind: Any = options.faces
     labelled = dataclasses.replace(labelled, table=manifest.of_kind(labelled.table, kind))
     names = labelled.table["uri"]
-    if kind == "whole" and (more := len(names) - len(names.unique())):
+    if kind == "crop" and (more := len(names) - len(names.unique())):
         raise UsageError(
-            "`faces` whole reads a picture as one face, but the labels in "
-            f"{labelled.uri} outnumber its pictures by {more:,}: give `faces` find"
+            "`faces` crop reads an image as one face, but the labels in "
+            f"{labelled.uri} outnumber its images by {more:,}: give `faces` detect"
         )
     return options, labelled

@@ -38,8 +38,8 @@ def require_comparable(job: TrainingJob, measured: pa.Table) -> None:
         UsageError: `compare` names neither a run with folds that is done nor an evaluation, or one
             of other images.
     """
-    if job.options.cross_fitting.compare:
-        place = storage.normalize(job.options.cross_fitting.compare)
+    if job.options.cross_validation.compare:
+        place = storage.normalize(job.options.cross_validation.compare)
         theirs = tables.read_table(answers_in(place), ["uri"])
         if not {*theirs["uri"].to_pylist()} & {*measured["uri"].to_pylist()}:
             raise UsageError(_nothing_alike(place))

@@ -69,8 +69,8 @@ def measure_folds(job: TrainingJob, rows: pa.Table, trained: Sequence[Trained]) 
     uri = storage.join(job.output, layout.METRICS)
     if storage.exists(uri) and (before := tables.read_json(uri).get("compared")):
         record["compared"] = before
-    if job.options.cross_fitting.compare:
-        place = storage.normalize(job.options.cross_fitting.compare)
+    if job.options.cross_validation.compare:
+        place = storage.normalize(job.options.cross_validation.compare)
         record["compared"] = compared(rows, tables.read_table(answers_in(place)), place)
     tables.write_json(uri, record)
     return Measured(rows, record)

@@ -69,7 +69,7 @@ def read_labels(
     else:
         raise UsageError(
             f"`labels` {labels_uri}: give auto, utkface, none, a .csv, .tsv or .txt with a header "
-            "line, or a .parquet; files of a data set, or their folder, need `labels_as`"
+            "line, or a .parquet; files of a data set, or their folder, need `label_format`"
         )
     frame = frame.rename(columns=plain_names(frame.columns))
     missing = [name for name in sorted(_REQUIRED) if name not in frame]

@@ -38,7 +38,7 @@ def write_run(folder: Path, *parts: pa.Table, **record: Any) -> str:
     output = write_predictions(folder, *parts)
     run = {
         "images": "/photos", "faces": "find", "bundle": "b", "bundle_id": "0123456789abcdef",
-        "finding": {"by": "d", "least_score": 0.5, "least_eye_px": 8.0, "most_faces": 500},
+        "finding": {"by": "d", "min_score": 0.5, "min_eye_distance_px": 8.0, "max_faces": 500},
         "faces_left_out": 4, "images_per_s": 21.0, "finished_at": "2026-11-26T12:00:00Z",
         "quarantine_reasons": REASONS, **record,
     }  # fmt: skip
@@ -157,7 +157,7 @@ def test_where_one_face_a_picture_was_kept_labels_are_told_to_be_doubtful(tmp_pa
     rows = random_faces(9, 50)
     frame: Any = rows.to_pandas()
     tables.write_table(str(tmp_path / "l.parquet"), labels_table(frame[frame["face"] == 0]))
-    output = write_run(tmp_path, rows, finding={"most_faces": 1})
+    output = write_run(tmp_path, rows, finding={"max_faces": 1})
     [told] = warnings(collect(ReportOptions(output, str(tmp_path / "l.parquet"))))
     assert told.startswith("Only the largest face of each picture was kept")
 
@@ -278,7 +278,7 @@ def scored(untrained: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
     entries = [
         {"uri": str(path), "bytes": None, "offset": None} for path in sorted(folder.glob("*.jpg"))
     ]
-    decode = decode_entries_with(crops_of, FaceSearch(least_score=0.5))
+    decode = decode_entries_with(crops_of, FaceSearch(min_score=0.5))
     rows = score_entries(entries, Predictor(untrained, batch_size=4), decode=decode)
     write_run(folder, rows.predictions)
     return folder

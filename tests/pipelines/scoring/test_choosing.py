@@ -107,10 +107,10 @@ def test_photographs_are_searched_and_job_json_says_by_whom(
     job = _decided(options, untrained)
     because = "only 0 of 5 sampled pictures are each one aligned face that fills it"
     assert foreseen.faces == f"find, as {because}"
-    assert job.settings.wanted == FaceSearch(least_eye_px=12)
+    assert job.settings.wanted == FaceSearch(min_eye_distance_px=12)
     record = _job_json(options)
     assert (record["faces"], record["faces_because"]) == ("find", because)
-    assert record["finding"]["least_eye_px"] == 12
+    assert record["finding"]["min_eye_distance_px"] == 12
     assert record["finding"]["by"].count(".") == 2
 
 
@@ -169,7 +169,7 @@ def test_an_output_searched_with_other_limits_is_refused(
 ) -> None:
     options = _options(photographs, tmp_path / "out")
     _decided(options, untrained)
-    with pytest.raises(UsageError, match=r"holds another run \(finding.least_score was 0.85, is"):
+    with pytest.raises(UsageError, match=r"holds another run \(finding.min_score was 0.85, is"):
         claim(scoring_job(changed(options, least_face_score=0.6), untrained))
 
 

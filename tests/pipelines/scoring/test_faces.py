@@ -244,7 +244,7 @@ def test_a_decoder_that_dies_on_one_photograph_costs_that_one(
 
 
 @pytest.mark.parametrize(
-    "wanted", [FaceSearch(), FaceSearch(most_faces=2), FaceSearch(least_eye_px=900)]
+    "wanted", [FaceSearch(), FaceSearch(max_faces=2), FaceSearch(min_eye_distance_px=900)]
 )
 def test_the_isolated_decoder_finds_the_very_same(
     photographs: Path, untrained: Bundle, wanted: FaceSearch
@@ -272,7 +272,7 @@ def test_the_isolated_decoder_finds_the_very_same(
 def test_faces_left_out_are_counted_and_a_picture_of_nobody_else_is_one_of_nobody(
     photographs: Path, untrained: Bundle, tmp_path: Path
 ) -> None:
-    options = _options(photographs, tmp_path / "out", least_eyes_px=36, most_faces=1)
+    options = _options(photographs, tmp_path / "out", least_eyes_px=36, max_faces=1)
     record = _scored(options, untrained)
     rows = _by_name(options.place)
     assert {name: len(faces) for name, faces in rows.items()} == dict.fromkeys(FACES, 1)
@@ -394,8 +394,8 @@ def test_what_cannot_be_drawn_is_a_sentence(
         ({"least_face_score": 0.3}, "`least_face_score` 0.3 must be from 0.4 to 1"),
         ({"least_face_score": float("nan")}, "`least_face_score` nan must be from 0.4 to 1"),
         ({"least_eyes_px": 0.5}, "`least_eyes_px` 0.5 must be from 1 to 10,000"),
-        ({"most_faces": 0}, "`most_faces` 0 must be from 1 to 10,000"),
-        ({"most_faces": 20_000}, "`most_faces` 20,000 must be from 1 to 10,000"),
+        ({"max_faces": 0}, "`max_faces` 0 must be from 1 to 10,000"),
+        ({"max_faces": 20_000}, "`max_faces` 20,000 must be from 1 to 10,000"),
     ],
 )
 def test_numbers_out_of_range_are_sentences(values: dict[str, Any], sentence: str) -> None:
