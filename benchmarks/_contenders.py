@@ -164,7 +164,7 @@ def facemill(precision: str, before: bool = False) -> Callable[[list[str], str],
         root = Path(os.environ[BEFORE]) if before else ROOT
         bundle = str(root / "bundles" / Path(BUNDLE).name)
         command = [sys.executable, "-m", "jobs.score", "--images", images, "--bundle", bundle,
-                   "--output", output, "--precision", precision, "--faces", "whole"]  # fmt: skip
+                   "--output", output, "--precision", precision, "--faces", "crop"]  # fmt: skip
         started = time.monotonic()
         subprocess.run(command, check=True, cwd=root, stdout=subprocess.DEVNULL)
         total_s = time.monotonic() - started

@@ -80,7 +80,7 @@ class Store:
 
     def score(self, output: str, address: str) -> "subprocess.Popen[str]":
         """Start a driver of `jobs.score`."""
-        command = [sys.executable, "-m", "jobs.score", "--images", self.images, "--faces", "whole",
+        command = [sys.executable, "-m", "jobs.score", "--images", self.images, "--faces", "crop",
                    "--output", output, "--shard-rows", "20"]  # fmt: skip
         return subprocess.Popen(
             command, cwd=ROOT, env={**os.environ, "RAY_ADDRESS": address}, text=True,
@@ -158,7 +158,7 @@ def rows(count: int) -> Iterator[str]:
 def _finished(output: str, count: int) -> None:
     """A run that scored `count` pictures, as `jobs.score` leaves it, of made-up answers."""
     bundle = open_bundle(BUNDLE)
-    options = build(ScoreOptions, images=("/nowhere",), output=output, faces="whole",
+    options = build(ScoreOptions, images=("/nowhere",), output=output, faces="crop",
                     precision="float32")  # fmt: skip
     job = resolve(options, bundle, Images("/nowhere"))
     claim(job)

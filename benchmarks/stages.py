@@ -63,7 +63,7 @@ def whole_us(images: Path) -> float:
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(
             [sys.executable, "-m", "jobs.score", "--images", str(images), "--output",
-             f"{folder}/out", "--faces", "whole", "--precision", "int8", "--workers", "1"],
+             f"{folder}/out", "--faces", "crop", "--compute", "int8", "--workers", "1"],
             check=True, cwd=ROOT, capture_output=True,
         )  # fmt: skip
         return 1e6 / json.loads(Path(folder, "out", "run.json").read_text())["images_per_s"]

@@ -88,7 +88,7 @@ def _run(root: Path, images: str) -> dict[str, float]:
         _settle()
         watcher.start()
         started = time.time()
-        command = [sys.executable, "-m", "jobs.score", "--images", images, "--faces", "whole",
+        command = [sys.executable, "-m", "jobs.score", "--images", images, "--faces", "crop",
                    "--output", f"{folder}/out"]  # fmt: skip
         subprocess.run(command, check=True, cwd=root, capture_output=True)
         ended = time.time()

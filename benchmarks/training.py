@@ -132,7 +132,7 @@ def facemill(workers: int, cores: int, uri: str, preset_name: str, folder: str) 
     output = Path(folder) / "out"
     command = [
         sys.executable, "-m", "jobs.train", "--manifest", uri, "--output", str(output),
-        "--preset", preset_name, "--epochs", str(EPOCHS), "--num-workers", str(workers),
+        "--preset", preset_name, "--epochs", str(EPOCHS), "--workers", str(workers),
         "--cpus-per-worker", str(cores), "--cache", str(Path(uri).parent / "decoded"),
     ]  # fmt: skip
     subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)

@@ -58,9 +58,8 @@ def job(options: CalibrateOptions) -> None:
     start_ray()
     with tempfile.TemporaryDirectory() as folder:
         images = calibrating.LabelledImages(table, bundle.input)
-        calibrated = calibrating.complete(
-            bundle, images, Path(folder), options.quantization == "int8"
-        )
+        int8 = options.quantization == "int8"
+        calibrated = calibrating.complete(bundle, images, Path(folder), int8)
         if not any(calibrated.record["calibration"].get(name) for name in ("gender", "age")):
             raise UsageError(
                 f"`manifest` {source} has too few labelled val images to fit anything: give one "

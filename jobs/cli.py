@@ -116,9 +116,11 @@ def parse(
         SystemExit: an argument is not legal; tyro has said so. Also after --help and --help-all.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    everything = HELP_ALL in arguments
+    # Advanced options are always parsed, and left out of the plain help alone.
+    wants_help = {"-h", "--help", HELP_ALL} & {*arguments}
+    everything = not wants_help or HELP_ALL in wants_help
     arguments = ["--help" if word == HELP_ALL else word for word in arguments]
-    if {"-h", "--help"} & {*arguments}:
+    if wants_help:
         print(f"{_wrapped(text)}\n")
     arguments, old = _without_old_names(arguments, options_type)
     given, sentences = configuration.upgraded(options_type, old)

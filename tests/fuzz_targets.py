@@ -149,7 +149,7 @@ def _labels(name: str) -> Callable[[bytes, Path], None]:
 
 def _labels_beside(data: bytes, folder: Path) -> None:
     (folder / "faces" / "30_1_0_20170101.json").write_bytes(data)
-    _ingest(IngestOptions(str(folder / "faces"), labels="beside", hash="etag"))
+    _ingest(IngestOptions(str(folder / "faces"), label_format="sidecar", hash="etag"))
 
 
 def _manifests(_: Path) -> list[bytes]:

@@ -45,13 +45,13 @@ def stopped(*arguments: str, shares: int = 1) -> Counter[str]:
 
 
 def test_a_sample_of_jobs_is_continued_to_the_very_same_files() -> None:
-    only = "refreshed,--drop-deleted,calibrate,train,card"
+    only = "refreshed,mirror,calibrate,train,card"
     passed = stopped("--store", "local", "--every", "41", "--only", only)
     assert len(passed) == 5 and all(passed.values())
 
 
 def test_a_reader_sees_no_torn_file_no_doubled_key_and_no_vanished_row() -> None:
-    list(run("--readers", "--every", "1000", "--only", "score --compact"))
+    list(run("--readers", "--every", "1000", "--only", "score --partition-by none"))
 
 
 @pytest.mark.slow

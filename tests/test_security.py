@@ -76,7 +76,7 @@ def test_no_key_reaches_what_scoring_writes_or_prints(
     for face in sorted(faces_dir.iterdir())[:8]:
         (images / face.name).write_bytes(face.read_bytes())
     done = subprocess.run(
-        [sys.executable, "-m", "jobs.score", "--faces", "whole",
+        [sys.executable, "-m", "jobs.score", "--faces", "crop",
          "--images", str(images), "--output",
          str(tmp_path / "out"), "--bundle", str(untrained.folder)],
         capture_output=True, text=True, check=False, env={**os.environ, **keys},

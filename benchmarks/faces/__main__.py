@@ -2,7 +2,7 @@
 
 Each part writes its own section of docs/benchmarks/faces.md, with its date and machine; the
 sections of parts that are not run stay as they are. The chaos test on photographs is
-`python -m benchmarks.chaos --faces find --images FOLDER`.
+`python -m benchmarks.chaos --faces detect --images FOLDER`.
 """
 
 import argparse

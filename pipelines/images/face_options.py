@@ -17,7 +17,7 @@ class FaceLimits:
     RENAMED: ClassVar = (
         Renamed(("least_face_score",), "min_face_score"),
         Renamed(("least_eyes_px",), "min_eye_distance_px"),
-        Renamed(("max_faces",), "max_faces"),
+        Renamed(("most_faces",), "max_faces"),
     )
 
     min_face_score: Annotated[float, "SHARE"] = _USUAL.min_score

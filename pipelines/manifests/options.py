@@ -1,6 +1,7 @@
 """The options of an ingest, declared once."""
 
 import dataclasses
+import re
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 from model.errors import UsageError
@@ -97,7 +98,7 @@ class IngestOptions:
     @property
     def split_column(self) -> str | None:
         """The column of the labels file that names the split, if `split` is one."""
-        return None if set(self.split) <= set("0123456789.,-+e ") else self.split
+        return self.split if re.fullmatch(r"[^\W\d][^,]*", self.split) else None
 
     @property
     def place(self) -> str:

@@ -156,7 +156,7 @@ def check(job: TrainingJob) -> None:
     batch = recipe.global_batch_size
     if batch % workers.workers:
         raise UsageError(
-            f"`global_batch_size` {batch} does not divide by `num_workers` {workers.workers}: "
+            f"`global_batch_size` {batch} does not divide by `workers` {workers.workers}: "
             "each worker must take an equal share"
         )
     if batch % (workers.workers * workers.accumulate):

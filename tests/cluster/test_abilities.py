@@ -42,7 +42,7 @@ def without_vnni(tmp_path: Path) -> str:
 
 def _command(faces: Path, output: Path, bundle: Bundle, *more: str) -> tuple[str, ...]:
     return (
-        "jobs.score", "--faces", "whole", "--images", str(faces), "--output", str(output),
+        "jobs.score", "--faces", "crop", "--images", str(faces), "--output", str(output),
         "--bundle", str(bundle.folder), *more,
     )  # fmt: skip
 
@@ -52,10 +52,10 @@ def test_auto_takes_what_all_machines_have(
 ) -> None:
     with local_cluster(1) as cluster:
         cluster.add_node(mounts=without_vnni)
-        job = cluster.submit(*_command(faces_dir, tmp_path / "8", bundle, "--precision", "int8"))
+        job = cluster.submit(*_command(faces_dir, tmp_path / "8", bundle, "--compute", "int8"))
         assert cluster.wait(job)["status"] == "FAILED"
         logs = cluster.logs(job)
-        assert "error: --precision int8 cannot be had: the CPU of a worker has no VNNI" in logs
+        assert "error: --compute int8 cannot be had: the CPU of a worker has no VNNI" in logs
         cluster.succeed(cluster.submit(*_command(faces_dir, tmp_path / "auto", bundle)))
         record = json.loads((tmp_path / "auto" / "run.json").read_text())
         assert (record["engine"], record["precision"]) in (

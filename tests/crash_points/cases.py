@@ -120,7 +120,7 @@ def _ingest_grown(place: Path, output: str) -> None:
 def score(place: Path, output: str, *more: str) -> None:
     main(
         "score", "--images", str(place / "now"), "--bundle", str(BUNDLE), "--output", output,
-        "--faces", "whole", "--shard-rows", str(SHARD_ROWS[0]), "--precision", "float32", *more,
+        "--faces", "crop", "--shard-rows", str(SHARD_ROWS[0]), "--compute", "float32", *more,
     )  # fmt: skip
 
 
@@ -157,7 +157,7 @@ def _copied_bundle(place: Path, output: str) -> None:
 
 
 def _finished(place: Path, output: str) -> None:
-    score(place, output, "--compact")
+    score(place, output, "--partition-by", "none")
 
 
 def _grown(place: Path, output: str) -> None:
@@ -229,7 +229,7 @@ def _scored_separately(place: Path, output: str) -> None:
 
 
 def _new_version(place: Path, output: str) -> None:
-    score(place, output, "--views", "2", "--new-version")
+    score(place, output, "--tta", "2", "--on-existing", "new")
 
 
 CASES = (
@@ -237,22 +237,22 @@ CASES = (
     Case("ingest, refreshed", _ingest_grown, _grown_manifest),
     Case("score", score, proof=whole_run),
     Case("score, decoding apart", _scored_separately, proof=whole_run),
-    Case("score --compact", _finished, proof=_whole_data_set),
+    Case("score --partition-by none", _finished, proof=_whole_data_set),
     Case(
         "score --partition-by", lambda p, o: score(p, o, "--partition-by", "gender"), _finished,
         whole_run,
     ),
-    Case("score --incremental", lambda p, o: score(p, o, "--incremental"), _grown, whole_run),
+    Case("score update", lambda p, o: score(p, o, "--on-existing", "update"), _grown, whole_run),
     Case(
-        "score --incremental --drop-deleted",
-        lambda p, o: score(p, o, "--incremental", "--drop-deleted", "--compact"), _grown,
+        "score mirror",
+        lambda p, o: score(p, o, "--on-existing", "mirror", "--partition-by", "none"), _grown,
         _whole_data_set,
     ),
     Case(
-        "score --retry-quarantined", lambda p, o: score(p, o, "--retry-quarantined"), _repaired,
+        "score retry", lambda p, o: score(p, o, "--on-existing", "retry"), _repaired,
         whole_run,
     ),
-    Case("score --new-version", _new_version, _finished, _whole_version),
+    Case("score new", _new_version, _finished, _whole_version),
     Case("calibrate", _calibrate, proof=whole_bundle, says_done="holds a bundle already"),
     Case("export", _export, says_done="holds an export already"),
     Case("train, the driver", _train, proof=_whole_training),

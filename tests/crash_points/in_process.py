@@ -58,7 +58,7 @@ def prepare_process() -> None:
     run.require_shared = nothing  # type: ignore[assignment]
     worker._FIRST_WAIT_S = 0.005
     patient = worker.with_retries
-    worker.with_retries = lambda act, patience_s: patient(act, min(patience_s, 0.02))
+    worker.with_retries = lambda act, timeout_s: patient(act, min(timeout_s, 0.02))
     worker.Predictor = RuledPredictor  # type: ignore[assignment, misc]
     worker.IsolatedDecoder = DirectDecoder  # type: ignore[assignment, misc]
     worker.DecodeStage = lambda _, __, wanted: decode_entries_with(crops_of, wanted)  # type: ignore
@@ -110,7 +110,7 @@ def _scored_here(
 ) -> dict[int, ShardRecord]:
     """`pipelines.scoring.run._run` with one worker, which is this process."""
     separate = os.environ.get(SEPARATE) == "1"
-    scorer = worker.ShardScorer(settings, Placement(separate, False, 1, 1, 1, 0, ""))
+    scorer = worker.ShardScorer(settings, Placement(separate, 1, 1, ""))
     records = dict[int, ShardRecord]()
     for index in reversed(pending):
         columns = scorer({"shard": np.array([index])})

@@ -13,7 +13,7 @@ from tests.crash_points import cases
 from tests.crash_points.trial import Point, Trial, child
 
 # These take rows away until they are scored again, as their documentation says.
-_VANISHING = ("--incremental", "--retry-quarantined")
+_VANISHING = ("update", "mirror", "retry")
 
 
 class Reader:

@@ -57,7 +57,7 @@ class ScoringRun:
         """Name it; nothing is submitted."""
         self.cluster, self.output = cluster, output
         self.command = (
-            "jobs.score", "--faces", "whole", "--images", pictures, "--output", output,
+            "jobs.score", "--faces", "crop", "--images", pictures, "--output", output,
             "--shard-rows", str(_SHARD_ROWS),
         )  # fmt: skip
         self.job = ""

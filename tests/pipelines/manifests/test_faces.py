@@ -24,7 +24,7 @@ from pipelines.manifests.matching import (
 from pipelines.manifests.options import IngestOptions
 from pipelines.manifests.sources.rows import Rows
 
-LOOSE = FaceLimits(least_face_score=0.4)  # drawn faces are sure ones, but not all
+LOOSE = FaceLimits(min_face_score=0.4)  # drawn faces are sure ones, but not all
 
 
 def scene(path: Path, *places: tuple[int, int, int]) -> None:
@@ -63,7 +63,7 @@ def test_of_a_labelled_photograph_the_largest_face_is_learned_from(
 ) -> None:
     files = ["alone.jpg", "with_a_child.jpg", "couple.jpg", "nobody.jpg"]
     labels = pd.DataFrame({"path": files, "age": [30, 40, 50, 60], "gender": ["male"] * 4})
-    found = of(photographs, labels, faces="find")
+    found = of(photographs, labels, faces="detect")
     assert names(found.table) == ["alone.jpg", "with_a_child.jpg"]
     rows = {Path(row["uri"]).name: row for row in found.table.to_pylist()}
     assert rows["with_a_child.jpg"]["face_left"] < 400
@@ -72,8 +72,8 @@ def test_of_a_labelled_photograph_the_largest_face_is_learned_from(
     why = {
         Path(row["uri"]).name: (row["stage"], row["reason"]) for row in found.rejects.to_pylist()
     }
-    assert why["nobody.jpg"] == ("find", NO_FACE)
-    assert why["couple.jpg"] == ("find", NONE_LARGEST)
+    assert why["nobody.jpg"] == ("detect", NO_FACE)
+    assert why["couple.jpg"] == ("detect", NONE_LARGEST)
 
 
 def test_boxes_of_other_data_sets_label_each_face_by_itself(
@@ -84,7 +84,7 @@ def test_boxes_of_other_data_sets_label_each_face_by_itself(
         "gender": ["female", "male", "male"], "face_x0": [110, 550, 400],
         "face_y0": [150, 150, 500], "face_x1": [270, 710, 440], "face_y1": [320, 320, 560],
     })  # fmt: skip
-    found = of(photographs, boxes, faces="find")
+    found = of(photographs, boxes, faces="detect")
     rows = sorted(found.table.to_pylist(), key=lambda row: row["face_left"])
     assert [(row["age_years"], row["gender"]) for row in rows] == [(20, "female"), (60, "male")]
     assert len({row["split"] for row in rows}) == 1  # two faces of one picture, never in two splits
@@ -106,7 +106,7 @@ def test_a_face_that_two_boxes_mean_has_the_label_of_the_one_that_fits_it_better
         "face_x0": [150, 115], "face_y0": [115, 115], "face_x1": [400, 320],
         "face_y1": [330, 320],
     })  # fmt: skip
-    found = of(photographs, boxes, faces="find")
+    found = of(photographs, boxes, faces="detect")
     assert found.table["age_years"].to_pylist() == [60]
     assert found.rejects["reason"].to_pylist().count(FACE_TAKEN) == 1
 
@@ -119,10 +119,10 @@ def test_both_keeps_a_row_of_the_picture_beside_that_of_its_face(
     )
     found = of(photographs, labels, faces="both")
     assert names(found.table) == ["alone.jpg", "alone.jpg", "nobody.jpg"]
-    assert names(of_kind(found.table, "find")) == ["alone.jpg"]
-    assert names(of_kind(found.table, "whole")) == ["alone.jpg", "nobody.jpg"]
-    whole = of(photographs, labels, faces="whole")
-    assert fingerprint(of_kind(found.table, "whole")) == fingerprint(whole.table)
+    assert names(of_kind(found.table, "detect")) == ["alone.jpg"]
+    assert names(of_kind(found.table, "crop")) == ["alone.jpg", "nobody.jpg"]
+    whole = of(photographs, labels, faces="crop")
+    assert fingerprint(of_kind(found.table, "crop")) == fingerprint(whole.table)
     assert fingerprint(found.table) != fingerprint(whole.table)
 
 

@@ -30,14 +30,14 @@ from tests import browser
 from tests.predictions import random_faces, random_predictions, write_predictions
 from tests.scenes import scene
 
-REASONS = {"find: no_face": 30, "list: not_an_image_name": 2, "decode: truncated": 5}
+REASONS = {"detect: no_face": 30, "list: not_an_image_name": 2, "decode: truncated": 5}
 
 
 def write_run(folder: Path, *parts: pa.Table, **record: Any) -> str:
     """A finished run's predictions, run.json and job.json."""
     output = write_predictions(folder, *parts)
     run = {
-        "images": "/photos", "faces": "find", "bundle": "b", "bundle_id": "0123456789abcdef",
+        "images": "/photos", "faces": "detect", "bundle": "b", "bundle_id": "0123456789abcdef",
         "finding": {"by": "d", "min_score": 0.5, "min_eye_distance_px": 8.0, "max_faces": 500},
         "faces_left_out": 4, "images_per_s": 21.0, "finished_at": "2026-11-26T12:00:00Z",
         "quarantine_reasons": REASONS, **record,
@@ -102,7 +102,7 @@ def test_pictures_taken_whole_are_told_as_before_with_and_without_the_columns(
 ) -> None:
     whole = random_predictions(0, 300)
     assert whole["face"].null_count == 300
-    record = {"faces": "whole", "finding": None, "quarantine_reasons": {"decode: empty": 3}}
+    record = {"faces": "crop", "finding": None, "quarantine_reasons": {"decode: empty": 3}}
     told = [
         collect(ReportOptions(write_run(tmp_path / name, rows, **record)))
         for name, rows in (("new", whole), ("old", whole.select(list(COLUMNS_BEFORE_FACES))))
@@ -249,7 +249,7 @@ def test_labels_with_boxes_are_read_from_a_manifest_as_ingest_writes_it(
 
 def test_drift_compares_sizes_of_pictures_only_with_their_like(tmp_path: Path) -> None:
     faces = write_run(tmp_path / "faces", random_faces(6, 300))
-    whole = write_run(tmp_path / "whole", random_predictions(6, 300), faces="whole")
+    whole = write_run(tmp_path / "whole", random_predictions(6, 300), faces="crop")
     sizes = {"width", "height", "aspect"}
 
     def drift(predictions: str, reference: str) -> tuple[set[str], list[str]]:

@@ -26,7 +26,7 @@ def test_killing_a_driver_a_worker_and_a_node_changes_no_row(
     command = [
         sys.executable, "-m", "benchmarks.chaos", "--kills", "3", "--nodes", "2",
         "--images", str(faces), "--bundle", str(untrained.folder), "--shard-rows", "5",
-        "--pause-s", "0.2", "--faces", "whole",
+        "--pause-s", "0.2", "--faces", "crop",
     ]  # fmt: skip
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -137,19 +137,19 @@ def test_labels_go_with_images_as_an_ingest_has_them(monkeypatch: pytest.MonkeyP
         return SimpleNamespace(table=manifest(("a", 30, None)))
 
     monkeypatch.setattr(evaluation, "ingest", ingest)
-    options = EvaluateOptions(images="/x", output="/o", labels="/y.csv", labels_as="fairface")
+    options = EvaluateOptions(images="/x", output="/o", labels="/y.csv", label_format="fairface")
     assert evaluation.labelled_rows(options).table.num_rows == 1
-    assert (asked[0].place, asked[0].labels, asked[0].labels_as) == ("/x", "/y.csv", "fairface")
-    with pytest.raises(UsageError, match=r"^`labels` and `labels_as` go with `images`"):
-        EvaluateOptions(manifest="/m", output="/o", labels_as="fairface").scoring()
+    assert (asked[0].place, asked[0].labels, asked[0].label_format) == ("/x", "/y.csv", "fairface")
+    with pytest.raises(UsageError, match=r"^`labels` and `label_format` go with `images`"):
+        EvaluateOptions(manifest="/m", output="/o", label_format="fairface").scoring()
 
 
 def test_pictures_with_several_labels_are_not_read_as_wholes(untrained: Bundle) -> None:
     labels = Rows("m", manifest(("a", 20, 0.0), ("a", 60, 200.0), ("b", 30, 0.0)))
-    options = score_options(output="o", faces="whole")
+    options = score_options(output="o", faces="crop")
     with pytest.raises(UsageError) as error:
         evaluation.evaluate(options, untrained, labels)
     assert str(error.value) == (
-        "`faces` whole reads a picture as one face, but the labels in m outnumber its pictures "
-        "by 1: give `faces` find"
+        "`faces` crop reads an image as one face, but the labels in m outnumber its images by 1: "
+        "give `faces` detect"
     )

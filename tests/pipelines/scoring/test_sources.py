@@ -70,7 +70,7 @@ def _list(pictures: dict[str, bytes], folder: str) -> str:
 
 def _command(images: str, output: str, bundle: Bundle) -> list[str]:
     return [
-        sys.executable, "-m", "jobs.score", "--faces", "whole", "--images", images,
+        sys.executable, "-m", "jobs.score", "--faces", "crop", "--images", images,
         "--output", output, "--bundle", str(bundle.folder), "--shard-rows", "8",
     ]  # fmt: skip
 

@@ -124,7 +124,7 @@ def test_pictures_bundle_and_output_may_all_lie_there(
     for file in Path(untrained.folder).iterdir():
         storage.upload(f"{place}/bundle/{file.name}", file)
     command = [
-        sys.executable, "-m", "jobs.score", "--faces", "whole", "--images", f"{place}/faces",
+        sys.executable, "-m", "jobs.score", "--faces", "crop", "--images", f"{place}/faces",
         "--bundle", f"{place}/bundle", "--output", f"{place}/out", "--shard-rows", "2",
     ]  # fmt: skip
     for again in (False, True):

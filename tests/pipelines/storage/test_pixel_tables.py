@@ -95,5 +95,5 @@ def test_of_another_header_codes_need_the_option(tmp_path: Path) -> None:
                                 + HEADER[4:]))  # fmt: skip
     with pytest.raises(ManifestError, match="codes gender by numbers"):
         ingested(Path(uri))
-    result = ingested(Path(uri), labels="beside", gender_codes="0=female,1=male")
+    result = ingested(Path(uri), label_format="sidecar", gender_codes="0=female,1=male")
     assert result.table.sort_by("uri")["gender"].to_pylist()[:2] == ["female", "male"]

@@ -90,7 +90,7 @@ def test_expired_credentials_and_the_like_are_told_at_once_and_not_after_minutes
             served(answering(status, code), monkeypatch),
             pytest.raises(PermissionError, match=r"set AWS_REGION|the same command continues"),
         ):
-            with_retries(lambda: storage.read_bytes("s3://faces/1.jpg"), patience_s=180)
+            with_retries(lambda: storage.read_bytes("s3://faces/1.jpg"), timeout_s=180)
         assert time.monotonic() - started < 5
 
 

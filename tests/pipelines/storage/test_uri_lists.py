@@ -90,7 +90,7 @@ def test_a_mixed_list_is_ingested_and_scored(
         lines = ["local.jpg", *uris, f"{server.url}/redirect/1?a=b"]
         (tmp_path / "list.txt").write_text("\n".join(lines[:4]))
         place = ["--images", f"{tmp_path}/list.txt", "--output"]
-        score = [*place, f"{tmp_path}/out", "--faces", "whole", "--shard-rows", "2",
+        score = [*place, f"{tmp_path}/out", "--faces", "crop", "--shard-rows", "2",
                  "--bundle", str(untrained.folder)]  # fmt: skip
         environment = {**os.environ, "FACEMILL_ALLOW_PRIVATE": "1"}
 
@@ -111,7 +111,8 @@ def test_a_mixed_list_is_ingested_and_scored(
         assert [(row["uri"], row["error"]) for row in lost] == [(uris[2], "not_found")]
         server.files["gone.jpg"] = four
         (tmp_path / "list.txt").write_text("\n".join([*lines[:4], f"{server.url}/files/4.jpg"]))
-        run("score", *score, "--incremental", "--retry-quarantined")
+        run("score", *score, "--on-existing", "update")
+        run("score", *score, "--on-existing", "retry")
     assert schemas.read_predictions(f"{tmp_path}/out").num_rows == 5
     assert verify(f"{tmp_path}/out").problems == ()
 

@@ -55,7 +55,7 @@ class Finished:
 def by_two(faces_manifest: str, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """Eight undisturbed epochs by two workers."""
     output = str(tmp_path_factory.mktemp("by-two"))
-    options = training_job(_recipe(8), faces_manifest, output, num_workers=2)
+    options = training_job(_recipe(8), faces_manifest, output, workers=2)
     return Finished(options, train(options))
 
 
@@ -69,7 +69,7 @@ def test_two_workers_train_a_bundle_that_scores_as_it_was_validated(
 def test_so_do_they_if_pictures_grow_and_the_best_epoch_is_of_full_size(
     faces_manifest: str, tmp_path: Path
 ) -> None:
-    options = training_job(GROWING, faces_manifest, str(tmp_path / "run"), num_workers=2)
+    options = training_job(GROWING, faces_manifest, str(tmp_path / "run"), workers=2)
     grown = Finished(options, train(options))
     assert len(grown.result.history) == GROWING.epochs
     assert grown.bundle.record["best_epoch"] == GROWING.epochs
@@ -82,7 +82,7 @@ def scores_as_it_was_validated(run: Finished, folder: Path) -> None:
     assert bundle.id == run.result.bundle_id
     assert Path(run.options.output, "curves.png").read_bytes().startswith(b"\x89PNG")
     rows = manifest.labelled(manifest.read_manifest(table), "val")
-    scoring = score_options(output=str(folder / "eval"), precision="float32")
+    scoring = score_options(output=str(folder / "eval"), compute="float32")
     measured = evaluate(scoring, bundle, Rows(table, rows)).metrics
     stored = bundle.record["metrics"]["val"]
     assert measured["age_mae"].value == pytest.approx(stored["age_mae"]["value"], abs=1e-3)

@@ -74,7 +74,7 @@ def test_a_run_that_learns_nothing_more_stops_and_keeps_the_best(
         preset("demo"), epochs=9, global_batch_size=8, optimizer=Optimizer("sgd", 0.0)
     )
     options = training_job(
-        recipe, faces_manifest, str(tmp_path / "run"), num_workers=2, precision="bfloat16",
+        recipe, faces_manifest, str(tmp_path / "run"), workers=2, precision="bfloat16",
         early_stopping=2, keep_best=1, accumulate=2, cache=str(tmp_path / "cache"),
     )  # fmt: skip
     result = train(options)

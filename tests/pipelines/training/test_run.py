@@ -151,19 +151,17 @@ def test_too_few_images_for_a_batch_is_an_error(faces_manifest: str, tmp_path: P
     recipe = dataclasses.replace(_recipe(), global_batch_size=512)
     with pytest.raises(UsageError, match=r"^the train split has \d+ usable images, fewer than one"):
         train(training_job(recipe, faces_manifest, str(tmp_path)))
-    with pytest.raises(
-        UsageError, match=r"^`global_batch_size` 8 does not divide by `num_workers`"
-    ):
-        train(training_job(_recipe(), faces_manifest, str(tmp_path / "b"), num_workers=3))
+    with pytest.raises(UsageError, match=r"^`global_batch_size` 8 does not divide by `workers`"):
+        train(training_job(_recipe(), faces_manifest, str(tmp_path / "b"), workers=3))
 
 
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"num_workers": 2, "accumulate": 3},
+        ({"workers": 2, "accumulate": 3},
          "`accumulate` 3 does not divide the 4 images that each worker takes of a batch: choose a "
          "divisor of that"),
-        ({"num_workers": 2, "min_workers": 4}, "`min_workers` 4 is more than `num_workers` 2"),
+        ({"workers": 2, "min_workers": 4}, "`min_workers` 4 is more than `workers` 2"),
     ],
 )  # fmt: skip
 def test_a_batch_that_cannot_be_shared_out_is_an_error(
@@ -207,12 +205,12 @@ def test_a_setting_that_was_there_before_and_is_gone_is_a_difference(tmp_path: P
 def test_the_card_of_a_run_holds_all_that_differs_from_its_preset_and_can_be_given_back() -> None:
     options = build(
         TrainOptions, preset="seed-final", manifest="m", output="o", global_batch_size=64,
-        learning_rate=3e-4, clip_norm=1.0, age_head="groups", race_head="auxiliary",
+        learning_rate=3e-4, clip_norm=1.0, heads="age-groups,gender,race-auxiliary",
     )  # fmt: skip
     repeated = resolve(options).repeatable()
     assert repeated == {
         "preset": "seed-final", "global_batch_size": 64, "learning_rate": 0.0003, "clip_norm": 1.0,
-        "age_head": "groups", "race_head": "auxiliary",
+        "heads": "age-groups,gender,race-auxiliary",
     }  # fmt: skip
     assert build(TrainOptions, manifest="m", output="o", **repeated) == options
     for name in PRESETS:
@@ -221,19 +219,19 @@ def test_the_card_of_a_run_holds_all_that_differs_from_its_preset_and_can_be_giv
 
 
 def test_heads_are_replaced_added_and_kept_as_asked() -> None:
-    groups = build(TrainOptions, age_head="groups").recipe()
-    assert [head.name for head in groups.heads] == ["gender", "age_group"]
-    race = build(TrainOptions, race_head="auxiliary").recipe()
-    assert [head.name for head in race.heads] == ["gender", "age", "race"]
-    assert [head.name for head in race.kept_heads] == ["gender", "age"]
-    kept = build(TrainOptions, preset="facemill", race_head="kept").recipe()
-    assert [head.name for head in kept.kept_heads] == ["gender", "age", "race"]
-    with pytest.raises(UsageError, match=r"^`age_head` groups: dhomne-gender has no age head that"):
-        build(TrainOptions, preset="dhomne-gender", age_head="groups").recipe()
-    alone = build(TrainOptions, preset="facemill-photo", gender_head="none").recipe()
-    assert [head.name for head in alone.heads] == ["age", "race"]
-    with pytest.raises(UsageError, match=r"^`gender_head` none: dhomne-gender reads nothing but"):
-        build(TrainOptions, preset="dhomne-gender", gender_head="none").recipe()
+    def heads(text: str, preset: str = "seed-final") -> tuple[list[str], list[str]]:
+        recipe = build(TrainOptions, preset=preset, heads=text).recipe()
+        return [head.name for head in recipe.heads], [head.name for head in recipe.kept_heads]
+
+    assert heads("age-groups,gender")[0] == ["gender", "age_group"]
+    assert heads("age,gender,race-auxiliary") == (["gender", "age", "race"], ["gender", "age"])
+    assert heads("age,gender,race", "facemill")[1] == ["gender", "age", "race"]
+    assert heads("age,race-auxiliary", "facemill-photo") == (["age", "race"], ["age"])
+    for text in ("age-groups", "age"):
+        with pytest.raises(UsageError, match=rf"^`heads` {text}: dhomne-gender has no head for"):
+            heads(text, "dhomne-gender")
+    with pytest.raises(UsageError, match=r"^`heads` age,name: 'name' is no head; choose among age"):
+        heads("age,name")
     with pytest.raises(UsageError, match=r"^`clip_norm` -1 must be above 0$"):
         build(TrainOptions, clip_norm=-1.0)
 
@@ -242,7 +240,7 @@ def test_options_at_their_defaults_leave_the_identity_as_it_was() -> None:
     usual = training_job(_recipe(), "m", "o").identity("f")
     assert not {"accumulate", "early_stopping", "balance"} & set(usual)
     other = training_job(
-        _recipe(), "m", "o", balance="age", early_stopping=3, keep_best=2, num_workers=4
+        _recipe(), "m", "o", balance="age", early_stopping=3, keep_best=2, workers=4
     )
     assert set(other.identity("f")) - set(usual) == {"balance", "early_stopping"}
 

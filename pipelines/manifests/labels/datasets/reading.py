@@ -49,8 +49,8 @@ def read_as(
         frame = known.frame(pictures)
         if frame.empty:
             raise ManifestError(
-                f"`label_format` {name}: no path is like {known.title}'s {known.form}; the first is "
-                f"{pictures.iloc[0]}: give another `label_format`, or `labels`"
+                f"`label_format` {name}: no path is like {known.title}'s {known.form}; the first "
+                f"is {pictures.iloc[0]}: give another `label_format`, or `labels`"
             )
         read = _checked(frame, known, known.title, split_column)
         reason = f"the path is not {known.title}'s {known.form}"
@@ -66,7 +66,7 @@ def read_as(
     if not frames:
         raise ManifestError(
             f"`label_format` {name}: no file of labels such as {known.example} lies below "
-            f"{place if labels == 'auto' else labels}: give it, or its folder, as `labels`"
+            f"{labels or place}: give it, or its folder, as `labels`"
         )
     read = _checked(pd.concat(frames, ignore_index=True), known, uri, split_column)
     return dataclasses.replace(read, told=told + read.told)
