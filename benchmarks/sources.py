@@ -1,12 +1,12 @@
-"""Reading the same pictures from each kind of place: `python -m benchmarks.sources`.
+"""Reading the same images from each kind of source: `python -m benchmarks.sources`.
 
 Draws faces, packs them as people do (files, .tar, .zip, .tar.gz, Parquet), on a disk and in an
-S3-protocol store on loopback (OpenStack Swift, slow by itself); lists and reads them by one process
-and prints seconds and, of the store, requests. Nothing is decoded.
+S3-protocol store on loopback (OpenStack Swift, slow by itself); lists and reads them by one
+process; counts seconds and, of the store, requests. Nothing is decoded. Writes
+docs/benchmarks/sources.md.
 """
 
 import os
-import platform
 import tempfile
 import threading
 import time
@@ -17,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from benchmarks import harness
 from pipelines import storage
 from pipelines.images.drawn_faces import draw_faces
 from pipelines.storage.failures import ReadFailure
@@ -25,7 +26,8 @@ from pipelines.storage.listing import list_files
 from tests.archives import parquet_of, tar_of, zip_of
 from tests.s3_server import S3Server, serve_s3
 
-COUNT = 2_000
+SMALL, FULL = 300, 2_000  # images
+HEAD = ("from", "list, s:", "read, s:", "images/s:", "requests to list:", "requests an image:")
 Packed = Callable[[dict[str, bytes]], bytes]
 KINDS: dict[str, tuple[str, Packed | None]] = {
     "single files": ("faces", None),
@@ -37,15 +39,16 @@ KINDS: dict[str, tuple[str, Packed | None]] = {
 }
 
 
-def pictures() -> dict[str, bytes]:
+def drawn(count: int) -> dict[str, bytes]:
     """Names and bytes of drawn faces."""
     with tempfile.TemporaryDirectory(prefix="facemill-sources-") as folder:
-        draw_faces(Path(folder), COUNT)
+        draw_faces(Path(folder), count)
         return {path.name: path.read_bytes() for path in sorted(Path(folder).glob("*.jpg"))}
 
 
-def measure(root: str, members: dict[str, bytes], asked: list[str]) -> None:
-    """Print a table row for each kind of place below `root`."""
+def measure(root: str, members: dict[str, bytes], asked: list[str]) -> list[tuple[str, ...]]:
+    """A table row for each kind of source below `root`."""
+    measured: list[tuple[str, ...]] = []
     for title, (name, packed) in KINDS.items():
         if packed is None:
             for member, data in members.items():
@@ -64,11 +67,12 @@ def measure(root: str, members: dict[str, bytes], asked: list[str]) -> None:
         if wrong or len(rows) != len(members):
             raise SystemExit(f"{title}: {len(rows)} listed, {wrong} not read")
         per_image = (len(asked) - requests) / len(rows)
-        print(
-            f"| {title} | {listed - started:.2f} | {seconds:.2f} | {len(rows) / seconds:,.0f} | "
-            f"{requests if asked else '-'} | {f'{per_image:.2f}' if asked else '-'} |",
-            flush=True,
-        )
+        measured.append((
+            title, f"{listed - started:.2f}", f"{seconds:.2f}", f"{len(rows) / seconds:,.0f}",
+            f"{requests if asked else '-'}", f"{per_image:.2f}" if asked else "-",
+        ))  # fmt: skip
+        print(*measured[-1], sep=", ", flush=True)
+    return measured
 
 
 def counting_proxy(server: S3Server, asked: list[str]) -> ThreadingHTTPServer:
@@ -105,14 +109,11 @@ def counting_proxy(server: S3Server, asked: list[str]) -> ThreadingHTTPServer:
 
 def main() -> None:
     """Measure a disk and a store."""
-    members, asked = pictures(), list[str]()
+    given = harness.parsed(harness.arguments(__doc__, "benchmarks/sources.md"))
+    members, asked = drawn(FULL if given.full else SMALL), list[str]()
     size = sum(map(len, members.values())) / len(members)
-    print(f"{len(members):,} pictures of {size:,.0f} bytes, {platform.machine()}, "
-          f"{os.cpu_count()} cores, one process")  # fmt: skip
-    head = "| from | list, s | read, s | pictures/s | requests to list | requests a picture |"
-    print(f"\nA local disk\n\n{head}\n|---|---:|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory(prefix="facemill-sources-") as folder:
-        measure(folder, members, [])
+        disk = measure(folder, members, [])
     server = S3Server.at_free_port()
     with serve_s3(server), counting_proxy(server, asked) as proxy:
         threading.Thread(target=proxy.serve_forever, daemon=True).start()
@@ -124,9 +125,14 @@ def main() -> None:
         pyarrow.fs.S3FileSystem(
             endpoint_override=server.endpoint, allow_bucket_creation=True
         ).create_dir(name)
-        print(f"\nThe S3 server on loopback\n\n{head}\n|---|---:|---:|---:|---:|---:|")
-        measure(f"s3://{name}", members, asked)
+        store = measure(f"s3://{name}", members, asked)
         proxy.shutdown()
+    harness.write(given, [
+        "The same drawn faces as files, in archives and in Parquet, listed and read by one "
+        f"process. Nothing is decoded. {len(members):,} images of {size:,.0f} bytes.", "",
+        "A local disk:", "", *harness.table(HEAD, disk), "",
+        "The S3 server on loopback:", "", *harness.table(HEAD, store),
+    ])  # fmt: skip
 
 
 if __name__ == "__main__":
