@@ -9,7 +9,7 @@ COMPILE := --universal --no-emit-index-url --generate-hashes --no-annotate -q
 # A file of tests stays on one worker, which has a Ray and a store of its own.
 SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 # What starts several nodes wants both cores: beside other work a cluster starves.
-CLUSTERS := tests/cluster tests/hosts tests/pipelines/scoring/test_chaos.py
+CLUSTERS := tests/cluster tests/hosts tests/robustness/test_chaos.py
 
 BENCHMARKS := cost engines faces folds memory scoring sources startup training training_step
 

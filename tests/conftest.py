@@ -15,14 +15,14 @@ from tests.s3_server import S3Server, serve_s3
 UTKFACE_DEFAULT = Path(__file__).parents[2] / "shared" / "data" / "utkface"
 # The longest first: at the end of a run on two workers, neither waits long for the other.
 LONGEST_FIRST = (
-    "tests/test_crash_points",
+    "tests/robustness/test_crash_points",
     "tests/pipelines/training/",
     "tests/pipelines/scoring/",
     "tests/test_golden",
     "tests/jobs/",
 )
 # Files of long tests that share next to nothing: of these a test stays on one worker, not the file.
-LOOSE = ("tests/test_crash_points.py", "tests/pipelines/scoring/test_sources.py")
+LOOSE = ("tests/robustness/test_crash_points.py", "tests/pipelines/scoring/test_sources.py")
 MARKED_BY_FIXTURE = {"s3": "s3", "bucket": "s3", "utkface_dir": "utkface"}
 
 QUIET = {

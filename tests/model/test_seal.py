@@ -12,7 +12,7 @@ from model.seal import CARD_FILES
 from pipelines.bundles.cards import put_card, seal
 from pipelines.bundles.opening import SHIPPED, copy_bundle, open_bundle
 from pipelines.storage import writes
-from tests.bundle_fuzz import changed_bytes
+from tests.robustness.bundle_fuzz import changed_bytes
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "0.1.0" / "train" / "bundle"
 CARD = {name: f"the card: {name}".encode() for name in CARD_FILES}

@@ -14,7 +14,7 @@ from PIL import Image
 from model.errors import DecodeError
 from model.preprocessing import InputSpec, decode_image
 from pipelines.images.guarded_decoder import IsolatedDecoder
-from tests.deadly import DECODER, poisoned
+from tests.robustness.deadly import DECODER, poisoned
 
 SPEC = InputSpec()
 
@@ -94,7 +94,7 @@ def test_no_handler_keeps_a_process_from_its_end(face: bytes, how: str, number: 
         import signal, sys
         from model.preprocessing import InputSpec
         from pipelines.images.guarded_decoder import ended_at_once
-        from tests.deadly import crops_or_death
+        from tests.robustness.deadly import crops_or_death
         signal.signal(signal.SIGSEGV, lambda *_: None)
         ended_at_once(crops_or_death, 0.5)(sys.stdin.buffer.read(), InputSpec())
     """

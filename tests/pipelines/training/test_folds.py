@@ -45,7 +45,7 @@ from pipelines.training import comparing, fold_figures
 from pipelines.training.claim import TrainingJob
 from pipelines.training.folds import CrossFitted, train_folds
 from pipelines.training.parts import parts_of
-from tests.killing import kill_family
+from tests.robustness.killing import kill_family
 from tests.runs import score_options, training_job
 
 FOLDS = 3

@@ -15,7 +15,7 @@ import pytest
 from model.presets import preset
 from model.recipes import Optimizer
 from pipelines.training.run import train
-from tests.killing import kill_family
+from tests.robustness.killing import kill_family
 from tests.runs import training_job
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from model.faces.crops import Crops, Wanted, crops_of
 from model.preprocessing import InputSpec
 
-DECODER = "tests.deadly:crops_or_death"
+DECODER = "tests.robustness.deadly:crops_or_death"
 
 
 def poisoned(face: bytes, how: str) -> bytes:

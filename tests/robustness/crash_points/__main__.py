@@ -1,8 +1,10 @@
-"""`python -m tests.crash_points`: prints a line of JSON a job, with what went wrong.
+"""`python -m tests.robustness.crash_points`: prints a line of JSON a job, with what went wrong.
 
---every 5 takes each fifth case, --store local|s3, --only PART,PART of jobs' names, --pairs 20 adds
-so many pairs of deaths a job, drawn at random. --shard-rows 9 makes three shards of 21 files in
-place of five: two thirds of the writes. --share 0 2 and --share 1 2 are halves, for two processes.
+--write puts a table of all cases into docs/robustness/crash-points.md; then --every 5 takes each
+fifth case of the store alone, whose clients wait before they try again. Else --every counts for
+both, --store local|s3, --only PART,PART of jobs' names, --pairs 20 adds so many pairs of deaths a
+job, drawn at random. --shard-rows 9 makes three shards of 21 files in place of five: two thirds of
+the writes. --share 0 2 and --share 1 2 are halves, for two processes.
 """
 
 import argparse
@@ -15,12 +17,15 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from tests.crash_points import cases, in_process, reader
-from tests.crash_points.memory_store import MemoryStore, serve_memory
-from tests.crash_points.trial import DEATHS, Point, Tally, Trial, child, points_of
+from benchmarks import harness
+from tests.robustness.crash_points import cases, in_process, reader
+from tests.robustness.crash_points.memory_store import MemoryStore, serve_memory
+from tests.robustness.crash_points.trial import DEATHS, Point, Tally, Trial, child, points_of
 
 _MOST_TOLD = 5
+_PAGE = harness.ROOT / "docs" / "robustness" / "crash-points.md"
 SHARE = [0, 1]  # which of so many shares of the cases
 
 
@@ -95,6 +100,16 @@ def seen_by_readers(every: int, only: str) -> Iterator[str]:
             yield from reader.looked_at(Trial(case, Path(name)), every)
 
 
+def result(lines: list[dict[str, Any]]) -> list[str]:
+    """The table of the page."""
+    keys = ("job", "where", "writes", "possible", "cases", "wrong", "seconds")
+    sums = {name: sum(line[name] for line in lines) for name in ("cases", "wrong")}
+    rows = [[line[name] for name in keys] for line in lines]
+    rows.append(["all", "", "", "", sums["cases"], sums["wrong"], ""])
+    head = ("job", "store", "writes:", "points:", "tried:", "differences:", "s:")
+    return [harness.origin(), "", *harness.table(head, rows)]
+
+
 def main() -> None:
     """Run what the command line asks for; exit code 1 where something is wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -105,23 +120,26 @@ def main() -> None:
     parser.add_argument("--shard-rows", type=int, default=cases.SHARD_ROWS[0])
     parser.add_argument("--share", nargs=2, type=int, default=SHARE, metavar=("0", "2"))
     parser.add_argument("--most-s", type=float, default=1e9)
+    parser.add_argument("--write", action="store_true", help="all of it, into the page")
     parser.add_argument("--readers", action="store_true", help="look at every instant instead")
     options = parser.parse_args()
     cases.SHARD_ROWS[:] = [options.shard_rows]
     SHARE[:] = options.share
     stores = ("local", "s3") if options.store == "both" else (options.store,)
-    wrong = False
     if options.readers:
         missed = list(seen_by_readers(options.every, options.only))
         print("\n".join(missed[:_MOST_TOLD]))
         raise SystemExit(int(bool(missed)))
-    for tally in tallies(stores, options.every, options.pairs, options.only, options.most_s):
-        told = tally.to_json()
-        told["wrong"] = len(tally.problems)
-        told["problems"] = tally.problems[:_MOST_TOLD]
-        print(json.dumps(told), flush=True)
-        wrong = wrong or bool(tally.problems)
-    raise SystemExit(int(wrong))
+    lines = list[dict[str, Any]]()
+    for store in stores:
+        every = 1 if options.write and store == "local" else options.every
+        for tally in tallies((store,), every, options.pairs, options.only, options.most_s):
+            problems = {"wrong": len(tally.problems), "problems": tally.problems[:_MOST_TOLD]}
+            lines.append(tally.to_json() | problems)
+            print(json.dumps(lines[-1]), flush=True)
+    if options.write:
+        _PAGE.write_text(harness.with_part(_PAGE.read_text(), "result", result(lines)))
+    raise SystemExit(int(any(line["wrong"] for line in lines)))
 
 
 if __name__ == "__main__":

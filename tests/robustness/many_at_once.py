@@ -1,8 +1,8 @@
 """Many at once: jobs on one cluster and one bucket, drivers on one output, rows in one output.
 
-    python -m benchmarks.many_at_once [--only jobs,drivers,rows] [--jobs 20] [--rows 10000000]
+    python -m tests.robustness.many_at_once [--only jobs,drivers,rows] [--jobs 20] [--rows 10000000]
 
-Writes docs/benchmarks/many-at-once.md, and replaces there the parts that were run. The cluster is a
+Writes docs/robustness/many-at-once.md, and replaces there the parts that were run. The cluster is a
 head without cores and two workers of one core each, and the store a real S3 server, all on this
 machine. Twenty jobs take a quarter of an hour.
 """
@@ -10,7 +10,6 @@ machine. Twenty jobs take a quarter of an hour.
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -22,10 +21,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.fs
 
-from benchmarks._contenders import BUNDLE, ROOT, command_line
-from benchmarks.aggregation import rows as made_up
-from benchmarks.faces.document import with_section
-from model.runtime import machine
+from benchmarks import harness
 from pipelines.bundles.opening import copy_bundle, open_bundle
 from pipelines.configuration import build
 from pipelines.images.drawn_faces import draw_faces
@@ -38,23 +34,11 @@ from pipelines.scoring.claim import claim, resolve
 from pipelines.scoring.options import ScoreOptions
 from pipelines.storage import tables
 from tests.cluster.nodes import local_cluster
+from tests.predictions import random_predictions
 from tests.s3_server import S3Server, serve_s3
 
-PAGE = ROOT / "docs" / "benchmarks" / "many-at-once.md"
+PAGE = harness.ROOT / "docs" / "robustness" / "many-at-once.md"
 BUCKET = "many"
-TITLES = {
-    "drivers": "Drivers of one output",
-    "jobs": "Jobs on one cluster and one bucket",
-    "rows": "Rows in one output",
-}
-HEAD = """# Many at once
-
-Each part was measured by itself, on the day and the machine that its first line tells, beside other
-work. Drivers of one output: five processes of `jobs.score` with the very same command; all write to
-an S3 server, and Ray is a head and two workers of one core. Jobs: as many drivers at once, each
-with an output of its own, whose rows are compared with those of one that ran alone. Rows: output as
-`jobs.score` leaves it, of made-up answers, verified and compacted by a process of its own each.
-"""
 PICTURES, DRIVERS, SHARD_ROWS = 60, 5, 50_000
 
 
@@ -83,7 +67,7 @@ class Store:
         command = [sys.executable, "-m", "jobs.score", "--images", self.images, "--faces", "whole",
                    "--output", output, "--shard-rows", "20"]  # fmt: skip
         return subprocess.Popen(
-            command, cwd=ROOT, env={**os.environ, "RAY_ADDRESS": address}, text=True,
+            command, cwd=harness.ROOT, env={**os.environ, "RAY_ADDRESS": address}, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
 
@@ -148,50 +132,47 @@ def rows(count: int) -> Iterator[str]:
         with tempfile.TemporaryDirectory(prefix="facemill-rows-", dir="/var/tmp") as folder:
             _finished(folder, number)
             for what in ("verify", "compact"):
-                command = [sys.executable, "-m", "benchmarks.many_at_once", "--in", folder, what]
-                done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-                seconds, peak = json.loads(done.stdout.splitlines()[-1])
+                peak = harness.apart("tests.robustness.many_at_once", "--in", folder, what)
                 shards = -(-number // SHARD_ROWS)
-                yield f"| {number:,} | {shards:,} | {what} | {seconds:.1f} | {peak:,.0f} |"
+                measured = f"{peak['seconds']:.1f} | {peak['mib']:,.0f}"
+                yield f"| {number:,} | {shards:,} | {what} | {measured} |"
 
 
 def _finished(output: str, count: int) -> None:
-    """A run that scored `count` pictures, as `jobs.score` leaves it, of made-up answers."""
-    bundle = open_bundle(BUNDLE)
+    """A run that scored `count` images, as `jobs.score` leaves it, of generated predictions."""
+    bundle = open_bundle(harness.BUNDLE)
     options = build(ScoreOptions, images=("/nowhere",), output=output, faces="whole",
                     precision="float32")  # fmt: skip
     job = resolve(options, bundle, Images("/nowhere"))
     claim(job)
     copy_bundle(bundle, layout.path(output, layout.BUNDLE))
-    firsts = range(0, count, SHARD_ROWS)
-    listed = (made_up(first, min(SHARD_ROWS, count - first)).select(["uri"]) for first in firsts)
+    shards = [range(first, min(first + SHARD_ROWS, count)) for first in range(0, count, SHARD_ROWS)]
+    listed = (pa.table({"uri": _uris(shard)}) for shard in shards)
     frozen = frozen_inputs.freeze(output, listed, SHARD_ROWS)
-    names = schemas.PREDICTIONS_SCHEMA.names
-    for index, first in enumerate(firsts):
-        part = made_up(first, min(SHARD_ROWS, count - first))
-        ids = pa.DictionaryArray.from_arrays(
-            pa.array([0] * part.num_rows, pa.int8()), pa.array([bundle.id])
-        )
-        part = part.set_column(names.index("bundle_id"), "bundle_id", ids)
-        tables.write_table(
-            layout.shard(output, "predictions", index), part.cast(schemas.PREDICTIONS_SCHEMA)
-        )
+    for index, shard in enumerate(shards):
+        ids = [bundle.id] * len(shard)
+        made = random_predictions(index, len(shard), uri=_uris(shard), bundle_id=ids)
+        tables.write_table(layout.shard(output, "predictions", index), made)
         nothing = schemas.QUARANTINE_SCHEMA.empty_table()
         tables.write_table(layout.shard(output, "quarantine", index), nothing)
     write_run(output, job.lineage(), frozen, {}, 1.0)
 
 
+def _uris(numbers: range) -> list[str]:
+    return [f"s3://faces/{n // 10_000:06d}/{n}.jpg" for n in numbers]
+
+
 def _measured(output: str, what: str) -> None:
-    """Print seconds and peak RSS of one step."""
-    began = time.monotonic()
-    if what == "verify":
-        problems = verify(output).problems
-        if problems:
+    """Print seconds and peak memory of one step."""
+
+    def act() -> None:
+        if what == "compact":
+            write_dataset(output, Partitioning())
+        elif problems := verify(output).problems:
             raise SystemExit(problems[0])
-    else:
-        write_dataset(output, Partitioning())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps([time.monotonic() - began, peak]))
+
+    seconds = harness.seconds(act)
+    print(json.dumps({"seconds": seconds, "mib": harness.peak_mib()}))
 
 
 def _end(driver: "subprocess.Popen[str]") -> tuple[int, str]:
@@ -217,7 +198,6 @@ def main() -> None:
         _measured(*arguments.inside)
         return
     wanted = arguments.only.split(",")
-    header = f"`{command_line()}`, {time.strftime('%Y-%m-%d')}, {machine()}."
     made = dict[str, list[str]]()
     if {"jobs", "drivers"} & set(wanted):
         server = S3Server.at_free_port()
@@ -234,9 +214,8 @@ def main() -> None:
     if "rows" in wanted:
         made["rows"] = list(rows(arguments.rows))
     for name, lines in made.items():
-        before = PAGE.read_text() if PAGE.exists() else ""
-        said = with_section(before, tuple(TITLES), name, TITLES[name], [header, *lines], HEAD)
-        PAGE.write_text(said)
+        said = [harness.origin(), "", *lines]
+        PAGE.write_text(harness.with_part(PAGE.read_text(), name, said))
         print("\n".join(lines), flush=True)
 
 

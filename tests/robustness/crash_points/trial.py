@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.storage import writes
-from tests.crash_points import cases
-from tests.crash_points.cases import Case
-from tests.crash_points.memory_store import MemoryStore
+from tests.robustness.crash_points import cases
+from tests.robustness.crash_points.cases import Case
+from tests.robustness.crash_points.memory_store import MemoryStore
 
 DEATHS = ("before", "half", "after")
 ERRORS = {"ENOSPC": errno.ENOSPC, "EIO": errno.EIO, "EACCES": errno.EACCES}

@@ -1,4 +1,4 @@
-"""The small form of benchmarks/chaos.py: a driver, a worker and a node are killed, once each."""
+"""The small form of chaos.py: a driver, a worker and a node are killed, once each."""
 
 import shutil
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 
 from model.bundle import Bundle
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
@@ -24,7 +24,7 @@ def test_killing_a_driver_a_worker_and_a_node_changes_no_row(
             shutil.copy(face, faces / f"{copy:02d}_{face.name}")
     (faces / "broken.jpg").write_text("no image")
     command = [
-        sys.executable, "-m", "benchmarks.chaos", "--kills", "3", "--nodes", "2",
+        sys.executable, "-m", "tests.robustness.chaos", "--kills", "3", "--nodes", "2",
         "--images", str(faces), "--bundle", str(untrained.folder), "--shard-rows", "5",
         "--pause-s", "0.2", "--faces", "whole",
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Kill drivers, workers and nodes of a scoring run: `python -m benchmarks.chaos --kills 20`.
+"""Kill drivers, workers and nodes of a scoring run: `python -m tests.robustness.chaos --kills 20`.
 
 Starts several Ray nodes on this machine, scores a folder once undisturbed, then again while
 drivers, workers and whole nodes are killed (SIGKILL) at random instants; a driver that dies is
@@ -20,10 +20,10 @@ from typing import Any
 
 import psutil
 
+from benchmarks.harness import ROOT, SHARED, images
 from pipelines.predictions import frozen_inputs, schemas
 from pipelines.predictions.verification import verify
 
-ROOT = Path(__file__).parents[1]
 KINDS = ("driver", "worker", "node")
 _WORKER = "ray::MapWorker(MapBatches(ShardScorer))"
 _STALL_S = 900.0  # without a new shard: then something hangs
@@ -145,7 +145,7 @@ def differences(first: str, second: str) -> list[str]:
 def main() -> None:
     """Run both, compare, say so."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", default=str(ROOT.parent / "shared" / "data" / "utkface"))
+    parser.add_argument("--images", type=Path, default=SHARED / "utkface")
     parser.add_argument("--limit", type=int, default=20_000, help="images")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--nodes", type=int, default=3, help="Ray nodes of one core each")
@@ -155,9 +155,6 @@ def main() -> None:
     parser.add_argument("--faces", default="auto", help="find for photographs")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    if not Path(arguments.images).is_dir():
-        print(f"skipped: {arguments.images} is missing; give --images FOLDER")
-        return
     rng = random.Random(arguments.seed)
     kills = [KINDS[number % len(KINDS)] for number in range(arguments.kills)]
     rng.shuffle(kills)
@@ -167,7 +164,7 @@ def main() -> None:
              "--faces", arguments.faces]  # fmt: skip
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="facemill-chaos-") as folder:
-        images = _linked(arguments.images, arguments.limit, folder)
+        linked = str(images(Path(folder), arguments.images, arguments.limit))
         cluster: Any = Cluster(
             initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
         )
@@ -175,9 +172,9 @@ def main() -> None:
             for _ in range(arguments.nodes - 1):
                 cluster.add_node(num_cpus=1)
             outputs = [os.path.join(folder, name) for name in ("calm", "chaos")]
-            undisturbed(Run(cluster.address, images, outputs[0], extra))
+            undisturbed(Run(cluster.address, linked, outputs[0], extra))
             print(f"undisturbed: {time.monotonic() - started:.0f} s", flush=True)
-            run = Run(cluster.address, images, outputs[1], extra)
+            run = Run(cluster.address, linked, outputs[1], extra)
             disturbed(run, cluster, kills, rng, arguments.pause_s)
         finally:
             cluster.shutdown()
@@ -192,15 +189,6 @@ def main() -> None:
         + ("NOT equal to the undisturbed run" if problems else "equal to the undisturbed run")
     )
     raise SystemExit(1 if problems else 0)
-
-
-def _linked(images: str, limit: int, folder: str) -> str:
-    """A folder of links to the first `limit` files."""
-    linked = os.path.join(folder, "images")
-    os.mkdir(linked)
-    for path in sorted(Path(images).iterdir())[:limit]:
-        os.symlink(path.resolve(), os.path.join(linked, path.name))
-    return linked
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """What a scoring run does while hosts and networks fail: one fault after the other, each once.
 
-    python -m benchmarks.partitions [--only cut,loss] [--pictures 400]
+    python -m tests.robustness.partitions [--only cut,loss] [--pictures 400]
 
-Writes docs/benchmarks/partitions.md, or with --only those lines of it. Head, three workers of one
+Writes docs/robustness/partitions.md, or with --only those lines of it. Head, three workers of one
 core and an S3 store are hosts of their own on this machine (tests/hosts/bed.py): network namespaces
 with nftables and tbf. Needs root, `apt-get install nftables`, and half an hour.
 """
@@ -19,12 +19,13 @@ from pathlib import Path
 import pyarrow.fs
 import pytest
 
+from benchmarks.harness import ROOT
 from model.runtime import machine
 from tests.hosts.bed import Host, why_not
 from tests.hosts.cluster import HostCluster, hosts_with_ray
 from tests.hosts.runs import BUCKET, Outcome, ScoringRun, disturbed, put_pictures, rows_of
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks" / "partitions.md"
+DOCUMENT = ROOT / "docs" / "robustness" / "partitions.md"
 WORKERS, DISK_BYTES = 3, 800 << 20
 
 
@@ -184,7 +185,7 @@ def table(rows: Mapping[str, str], pictures: int) -> str:
     lines = [
         "# Faults of hosts and networks, in the midst of a scoring run",
         "",
-        f"`python -m benchmarks.partitions --pictures {pictures}`, {date.today():%Y-%m-%d}, "
+        f"`python -m tests.robustness.partitions --pictures {pictures}`, {date.today():%Y-%m-%d}, "
         f"{machine()}, beside other work. {pictures} pictures in an S3 store, a head, three "
         "workers of one core, each a host of its own (network namespaces). Ray's own time-outs. "
         "Rows are compared with those of the undisturbed run, value for value, and the output is "

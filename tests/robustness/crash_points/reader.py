@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow.dataset as ds
 
 from pipelines.storage import writes
-from tests.crash_points import cases
-from tests.crash_points.trial import Point, Trial, child
+from tests.robustness.crash_points import cases
+from tests.robustness.crash_points.trial import Point, Trial, child
 
 # These take rows away until they are scored again, as their documentation says.
 _VANISHING = ("--incremental", "--retry-quarantined")

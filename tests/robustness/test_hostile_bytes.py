@@ -23,7 +23,7 @@ from pipelines.storage import tables
 from pipelines.storage.fetching import ReadFailure, fetch_all
 from pipelines.storage.listing import list_files
 from tests.archives import parquet_of, zip_of
-from tests.fuzz_targets import GOLDEN
+from tests.robustness.fuzz_targets import GOLDEN
 
 DEEP = b"[" * 100_000
 

@@ -185,7 +185,7 @@ class Checkpoint:
 
 
 def _written(folder: Path, network: Any, *, details: Mapping[str, Any], **_: Any) -> Bundle:
-    from tests.crash_points.cases import golden_bundle
+    from tests.robustness.crash_points.cases import golden_bundle
 
     kept = {key: value for key, value in details.items() if key != "training"}  # it holds times
     return with_details(golden_bundle(), folder, kept)

@@ -1,6 +1,6 @@
 """Whoever dies or fails at whichever write: the same command again leaves the undisturbed result.
 
-All of it: `python -m benchmarks.crash_points`, docs/benchmarks/crash-points.md.
+All of it: `python -m tests.robustness.crash_points --write`.
 """
 
 import json
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SHARES = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2  # another worker has the other core
 
 
@@ -22,8 +22,8 @@ def run(*arguments: str, shares: int = 1) -> Iterator[str]:
     """What it prints; in processes of its own, as one that forks has no threads."""
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.crash_points", "--share", str(share), str(shares),
-             *arguments],
+            [sys.executable, "-m", "tests.robustness.crash_points",
+             "--share", str(share), str(shares), *arguments],
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
         for share in range(shares)

@@ -2,11 +2,10 @@
 
 A case may end well or in an error of facemill's own. Anything else is a finding: another error, a
 crash, seconds of computing, gigabytes of memory, a program started. Cases run in a forked child,
-so a finding costs itself. `python -m tests.fuzzing TARGET SEED` repeats one with its traceback.
+so a finding costs itself. fuzz.py is the command.
 """
 
 import dataclasses
-import json
 import mmap
 import os
 import random
@@ -18,16 +17,16 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from model.errors import FacemillError
 from pipelines.storage.failures import ReadFailure
-from tests.fuzz_targets import TARGETS, Target
+from tests.robustness.fuzz_targets import TARGETS, Target
 
-MOST_CPU_S, MOST_WALL_S = 5.0, 120.0
-MOST_BYTES = 3 << 30  # of address space beyond what the process has: as a decoder apart is allowed
+MAX_CPU_S, MAX_WALL_S = 5.0, 120.0
+MAX_BYTES = 3 << 30  # of address space beyond what the process has: as a decoder apart is allowed
 _FORBIDDEN = ("os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen",
               "pickle.find_class", "socket.connect")  # fmt: skip
 _INTERESTING = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
@@ -123,13 +122,13 @@ def attempt(target: Target, data: bytes, folder: Path) -> None:
         return
 
 
-def fuzz(target: Target, seeds: range, most_s: float = 1e9) -> tuple[int, list[Finding]]:
+def fuzz(target: Target, seeds: range, max_s: float = 1e9) -> tuple[int, list[Finding]]:
     """Run cases until they are done or time is up.
 
     Returns:
         How many were run, and what was found.
     """
-    found, ends = list[Finding](), time.monotonic() + most_s
+    found, ends = list[Finding](), time.monotonic() + max_s
     at = seeds.start
     with tempfile.TemporaryDirectory(prefix="facemill-fuzz-", dir=_fast_folder()) as folder:
         target.prepare(Path(folder))
@@ -169,7 +168,7 @@ def _waited(pid: int, shared: mmap.mmap) -> int:
         now = struct.unpack("q", shared[:8])[0]
         if now != last:
             last, since = now, time.monotonic()
-        elif time.monotonic() - since > MOST_WALL_S:
+        elif time.monotonic() - since > MAX_WALL_S:
             os.kill(pid, signal.SIGKILL)
         time.sleep(0.005)
 
@@ -179,9 +178,9 @@ def _what(status: int, log: Path) -> str:
     if text:
         return text
     if status == -signal.SIGPROF:
-        return f"computed for more than {MOST_CPU_S:g} s"
+        return f"computed for more than {MAX_CPU_S:g} s"
     if status == -signal.SIGKILL:
-        return f"no headway for {MOST_WALL_S:g} s"
+        return f"no headway for {MAX_WALL_S:g} s"
     return f"the process ended with {status}"
 
 
@@ -199,13 +198,13 @@ def _eat_many(
     os.dup2(null, 1)
     os.dup2(null, 2)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
-    most = pages * resource.getpagesize() + MOST_BYTES
+    most = pages * resource.getpagesize() + MAX_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     sys.addaudithook(_no_programs)
     try:
         for seed in seeds:
             shared[:16] = struct.pack("qq", seed, 0)
-            signal.setitimer(signal.ITIMER_PROF, MOST_CPU_S)
+            signal.setitimer(signal.ITIMER_PROF, MAX_CPU_S)
             attempt(target, mutated(originals, seed), folder)
             signal.setitimer(signal.ITIMER_PROF, 0)
             shared[:16] = struct.pack("qq", seed, 1)
@@ -222,37 +221,15 @@ def _no_programs(event: str, arguments: Any) -> None:
         raise PermissionError(f"code was run: {event} {str(arguments)[:200]}")
 
 
-def all_cases(count: int, first: int = 0, most_s: float = 1e9) -> Iterator[dict[str, Any]]:
+def all_cases(count: int, first: int = 0, max_s: float = 1e9) -> Iterator[dict[str, Any]]:
     """Fuzz every target by its share of `count` cases."""
     whole = sum(target.share for target in TARGETS)
     for target in TARGETS:
         began = time.monotonic()
         wanted = max(1, round(count * target.share / whole))
-        limit = most_s * target.share / whole
+        limit = max_s * target.share / whole
         cases, found = fuzz(target, range(first, first + wanted), limit)
         yield {
             "target": target.name, "cases": cases, "seconds": round(time.monotonic() - began, 1),
             "found": [dataclasses.asdict(finding) for finding in found],
         }  # fmt: skip
-
-
-def main() -> None:
-    """Repeat one case, or with two numbers run so many from a seed on."""
-    named: Callable[[str], Target] = {target.name: target for target in TARGETS}.__getitem__
-    if sys.argv[1] == "all":
-        for told in all_cases(int(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 0):
-            print(json.dumps(told), flush=True)
-        return
-    target, seed = named(sys.argv[1]), int(sys.argv[2])
-    if len(sys.argv) > 3:
-        cases, found = fuzz(target, range(seed, seed + int(sys.argv[3])))
-        print(cases, "cases", *(f"{f.seed}: {f.what}" for f in found), sep="\n")
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        target.prepare(Path(folder))
-        attempt(target, mutated(target.seeds(Path(folder)), seed), Path(folder))
-        print("ended well, or in an error of our own")
-
-
-if __name__ == "__main__":
-    main()

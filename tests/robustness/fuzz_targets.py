@@ -1,4 +1,4 @@
-"""What strangers control, each as a target of tests/fuzzing.py: seeds, and who reads them."""
+"""What strangers control, each as a target of fuzzing.py: seeds, and who reads them."""
 
 import dataclasses
 import functools
@@ -33,7 +33,7 @@ from pipelines.storage.fetching import fetch_all
 from tests.archives import parquet_of, tar_of, zip_of
 from tests.corpus import KINDS, encoded, face
 
-GOLDEN = Path(__file__).parent / "golden" / "0.1.0"
+GOLDEN = Path(__file__).parents[1] / "golden" / "0.1.0"
 _SPEC = InputSpec(64, 64, "rgb")
 _MOST_SEED_BYTES = 60_000
 

@@ -1,17 +1,13 @@
-"""Hostile bytes end in an error of our own, whoever reads them; more in benchmarks/fuzz.py."""
+"""Hostile bytes end in an error of our own, whoever reads them; more by fuzz.py."""
 
-from pathlib import Path
+import json
+import subprocess
+import sys
 
 import pytest
 
-from model.bundle import Bundle, read_bundle, with_details
-from tests.fuzz_targets import GOLDEN, TARGETS
-from tests.fuzzing import mutated
-
-
-def small_bundle(folder: Path) -> Bundle:
-    """A sealed one."""
-    return with_details(read_bundle(GOLDEN / "train" / "bundle"), folder, {})
+from tests.robustness.fuzz_targets import TARGETS
+from tests.robustness.fuzzing import mutated
 
 
 def test_a_seed_gives_the_same_mutation() -> None:
@@ -22,12 +18,8 @@ def test_a_seed_gives_the_same_mutation() -> None:
 
 @pytest.mark.timeout(600)
 def test_2000_cases_over_all_targets_find_nothing() -> None:
-    import json
-    import subprocess
-    import sys
-
     # A process of its own: it forks, and must have no threads.
-    command = [sys.executable, "-m", "tests.fuzzing", "all", "2000"]
+    command = [sys.executable, "-m", "tests.robustness.fuzz", "--cases", "2000", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     told = [json.loads(line) for line in done.stdout.splitlines()]
     assert [line["target"] for line in told] == [target.name for target in TARGETS]

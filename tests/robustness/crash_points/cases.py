@@ -21,7 +21,7 @@ from pipelines.images.drawn_faces import draw_faces
 from pipelines.storage import tables
 from pipelines.training.options import TrainOptions
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "0.1.0"
+GOLDEN = Path(__file__).parents[2] / "golden" / "0.1.0"
 BUNDLE = GOLDEN / "train" / "bundle"
 _FACES = 18
 SHARD_ROWS = [5]  # of the scoring jobs; fewer shards are fewer writes
@@ -138,7 +138,7 @@ def _export(place: Path, output: str) -> None:
 def _train(place: Path, output: str) -> None:
     """The driver's part; `jobs.train` itself asks a cluster how much room it has."""
     from pipelines.training import claim, run
-    from tests.crash_points.in_process import tiny_recipe
+    from tests.robustness.crash_points.in_process import tiny_recipe
 
     options = configuration.build(
         TrainOptions, manifest=str(place / "manifest"), output=output, preset="demo"
