@@ -49,11 +49,12 @@ cluster-test: setup  ## only the tests of a cluster: several Ray nodes, cluster.
 coverage: setup  ## as test, and how much of model/ and pipelines/ it runs, by branches
 	@$(BIN)/python -m pytest -m "not slow" $(SIDE_BY_SIDE) --cov --cov-report=term:skip-covered
 
-check: setup  ## format, lint, types, floors, known holes (tests/test_house.py counts lines)
+check: setup  ## format, lint, types, floors, known holes, what no linter knows
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.check_house
 	@$(BIN)/python -m tests.audit
 
 bench: setup  ## every benchmark at a small size, 20 minutes; FULL=--full: as documented, hours

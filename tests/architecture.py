@@ -2,7 +2,7 @@
 
 It draws docs/pictures/rooms.svg from the real imports, in the layers of pyproject.toml, and fills
 two blocks of docs/architecture.md: a line a room, and a line a file (`<!-- rooms -->`,
-`<!-- files -->`). tests/test_documents.py fails where they are not what the code gives.
+`<!-- files -->`). `make check` fails where they are not what the code gives.
 
 `python -m tests.architecture --sizes CHECKOUT ...` prints instead how long the files and functions
 of some checkouts are, and their longest chain of imports: docs/decisions/007-rooms.md.

@@ -13,10 +13,10 @@ from model import age_ranges, baselines, calibration, statistics
 from model.baselines import Constants
 from model.bundle import Bundle, with_details
 from model.calibration import AGE_BINS, Reading
-from model.errors import ManifestError
 from model.engines.choosing import INT8
 from model.engines.gate import LEAST_IMAGES, compare, refusal
 from model.engines.making import PICTURES
+from model.errors import ManifestError
 from model.metrics import Estimate, measure
 from model.predictor import Predictor
 from model.preprocessing import InputSpec
@@ -179,7 +179,9 @@ def walk(
         columns = _joined(statistics_of)
         facts["images"] = len(columns["width"])
     joined = {name: _joined([part[name] for part in answers]) for name in predictors}
-    return Walked(pa.concat_tables(rows), columns, joined, np.concatenate(kept)[:sample] if kept else None)
+    return Walked(
+        pa.concat_tables(rows), columns, joined, np.concatenate(kept)[:sample] if kept else None
+    )
 
 
 def _joined(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
