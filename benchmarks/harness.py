@@ -159,7 +159,7 @@ def with_part(text: str, part: str, lines: Sequence[str]) -> str:
 
 def write(given: argparse.Namespace, lines: Sequence[str], part: str = "result") -> None:
     """Put a result into the page of `parsed`, and print it."""
-    head = [] if given.full else [f"## {part}, small size".capitalize(), ""]
+    head = [] if given.full else [f"## {part.capitalize()}, small size", ""]
     name = part if given.full else f"{part} small"
     given.page.write_text(with_part(given.page.read_text(), name, [*head, origin(), "", *lines]))
     print("\n".join(lines), flush=True)

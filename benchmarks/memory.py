@@ -1,6 +1,6 @@
 """Peak memory by number of rows: `python -m benchmarks.memory`.
 
-Each row of the tables is a process of its own, so that its peak is its own. Writes
+Each row of the tables is a process of its own, which imports what it measures and no more. Writes
 docs/benchmarks/memory.md. `--full` needs 2 GB of disk, and for `run` half an hour.
 
     freezing  jobs.score's driver: a generated listing, frozen into shards and read back
@@ -24,14 +24,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks import harness
-from pipelines.images import decoding
-from pipelines.manifests import ingest
-from pipelines.manifests.options import IngestOptions
-from pipelines.predictions import frozen_inputs, prediction_files
-from pipelines.predictions.schemas import PREDICTIONS_SCHEMA
-from pipelines.reporting import summary
-from tests.bundles import untrained_bundle
-from tests.predictions import random_predictions
 
 GROUP_ROWS = 1_000_000
 # Counts of rows at a small size, and as documented.
@@ -62,6 +54,8 @@ def listing(count: int, table_rows: int) -> Iterator[pa.Table]:
 
 def freezing(count: int, folder: Path) -> int:
     """Freeze a listing as jobs.score does, and read it back; returns its rows."""
+    from pipelines.predictions import frozen_inputs
+
     if not count:
         return 0
     tables = (table.drop_columns("offset") for table in listing(count, 10_000))
@@ -72,6 +66,10 @@ def freezing(count: int, folder: Path) -> int:
 
 def ingesting(count: int, folder: Path) -> int:
     """Do what ingest's driver does with the tables that Ray's tasks hash; returns the rows."""
+    from pipelines.images import decoding
+    from pipelines.manifests import ingest
+    from pipelines.manifests.options import IngestOptions
+
     if not count:
         return 0
     decoding.is_retried_task = lambda: False  # it asks Ray, of which there is none here
@@ -84,6 +82,9 @@ def ingesting(count: int, folder: Path) -> int:
 
 def predictions(count: int, folder: Path) -> int:
     """Generate predictions, for `summarise`."""
+    from pipelines.predictions.schemas import PREDICTIONS_SCHEMA
+    from tests.predictions import random_predictions
+
     with pq.ParquetWriter(folder / "part.parquet", PREDICTIONS_SCHEMA, compression="zstd") as file:
         for first in range(0, count, GROUP_ROWS):
             rows = min(GROUP_ROWS, count - first)
@@ -94,6 +95,9 @@ def predictions(count: int, folder: Path) -> int:
 
 def summarise(_: int, folder: Path) -> int:
     """Summarise the predictions of a folder, as jobs.report does; returns the rows."""
+    from pipelines.predictions import prediction_files
+    from pipelines.reporting import summary
+
     return summary.summarise(prediction_files.find_predictions(str(folder))).rows
 
 
@@ -151,6 +155,8 @@ def watch(root: psutil.Process, peaks: dict[str, float], stop: threading.Event) 
 
 def scored(source: Path, count: int, folder: Path) -> tuple[str, ...]:
     """A row of the table of real runs."""
+    from tests.bundles import untrained_bundle
+
     bundle = untrained_bundle(folder / "bundle")
     linked(harness.images(folder, source, count), folder / "listing", count)
     command = [sys.executable, "-m", "jobs.score", "--images", str(folder / "listing"),

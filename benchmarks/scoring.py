@@ -58,7 +58,7 @@ def measure(name: str, images: Path, before: str) -> Measured:
 def run_contender(name: str, images: Path, before: str) -> None:
     """One contender in this process; prints images/s and what else it measured."""
     paths = sorted(str(path.resolve()) for path in images.iterdir())
-    paths = paths[: max(64, int(len(paths) * SHARE.get(name, 1.0)))]
+    paths = paths[: max(max(BATCHES), int(len(paths) * SHARE.get(name, 1.0)))]
     with tempfile.TemporaryDirectory(prefix="facemill-bench-") as folder:
         seconds, more = contenders.run(name, paths, Path(folder), before)
     print(json.dumps({"images": len(paths), "rate": len(paths) / seconds, **more}), flush=True)

@@ -23,7 +23,18 @@ LONGEST_FIRST = (
 )
 # Files of long tests that share next to nothing: of these a test stays on one worker, not the file.
 LOOSE = ("tests/robustness/test_crash_points.py", "tests/pipelines/scoring/test_sources.py")
-MARKED_BY_FIXTURE = {"s3": "s3", "bucket": "s3", "utkface_dir": "utkface"}
+MARKED_BY_FIXTURE = {
+    "ray_session": "ray", "s3": "s3", "bucket": "s3", "utkface_dir": "utkface",
+}  # fmt: skip
+# Files whose tests start a Ray of their own, in processes.
+STARTS_RAY = (
+    "tests/cluster/",
+    "tests/hosts/",
+    "tests/jobs/test_demo.py",
+    "tests/pipelines/scoring/test_sources.py",
+    "tests/pipelines/training/test_resume.py",
+    "tests/robustness/test_chaos.py",
+)
 
 QUIET = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -36,9 +47,11 @@ QUIET = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test that uses a fixture of MARKED_BY_FIXTURE, so that `-m "not s3"` works."""
+    """Mark what uses a fixture of MARKED_BY_FIXTURE or STARTS_RAY: `-m "not ray and not s3"`."""
     items.sort(key=_turn)
     for item in items:
+        if item.nodeid.startswith(STARTS_RAY):
+            item.add_marker("ray")
         for name in getattr(item, "fixturenames", ()):
             if mark := MARKED_BY_FIXTURE.get(name):
                 item.add_marker(mark)
