@@ -26,11 +26,12 @@ LOOSE = ("tests/robustness/test_crash_points.py", "tests/pipelines/scoring/test_
 MARKED_BY_FIXTURE = {
     "ray_session": "ray", "s3": "s3", "bucket": "s3", "utkface_dir": "utkface",
 }  # fmt: skip
-# Files whose tests start a Ray of their own, in processes.
+# Files whose tests start a Ray of their own, in processes, or use one that is there.
 STARTS_RAY = (
     "tests/cluster/",
     "tests/hosts/",
     "tests/jobs/test_demo.py",
+    "tests/pipelines/scoring/test_placement.py",
     "tests/pipelines/scoring/test_sources.py",
     "tests/pipelines/training/test_resume.py",
     "tests/robustness/test_chaos.py",

@@ -66,6 +66,7 @@ def test_ray_reports_nothing_to_its_makers(monkeypatch: pytest.MonkeyPatch) -> N
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
 
 
+@pytest.mark.ray
 def test_no_key_reaches_what_scoring_writes_or_prints(
     faces_dir: Path, untrained: Bundle, tmp_path: Path
 ) -> None:

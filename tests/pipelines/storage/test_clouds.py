@@ -114,6 +114,7 @@ def test_names_of_azure_and_google_are_one_scheme(monkeypatch: pytest.MonkeyPatc
         storage.read_bytes("az://faces/a")
 
 
+@pytest.mark.ray
 @pytest.mark.timeout(240)
 def test_pictures_bundle_and_output_may_all_lie_there(
     place: str, faces_dir: Path, untrained: Bundle

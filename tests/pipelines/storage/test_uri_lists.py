@@ -78,6 +78,7 @@ def test_what_is_no_list_is_refused(tmp_path: Path) -> None:
         storage.normalize("https://a/1.jpg")
 
 
+@pytest.mark.ray
 @pytest.mark.timeout(240)
 def test_a_mixed_list_is_ingested_and_scored(
     faces_dir: Path, untrained: Bundle, tmp_path: Path
