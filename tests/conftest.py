@@ -100,14 +100,9 @@ def s3(s3_address: S3Server) -> Iterator[S3Server]:
 @pytest.fixture
 def bucket(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
     """Return `s3://name` of a new empty bucket, with the AWS variables set for this test."""
-    import pyarrow.fs
-
     for name, value in s3.env().items():
         monkeypatch.setenv(name, value)
-    name = f"test-{uuid.uuid4().hex[:12]}"
-    files = pyarrow.fs.S3FileSystem(endpoint_override=s3.endpoint, allow_bucket_creation=True)
-    files.create_dir(name)
-    return f"s3://{name}"
+    return s3.create_bucket(f"test-{uuid.uuid4().hex[:12]}")
 
 
 @pytest.fixture(scope="session")

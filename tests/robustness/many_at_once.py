@@ -19,9 +19,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.fs
 
 from benchmarks import harness
+from pipelines import storage
 from pipelines.bundles.opening import copy_bundle, open_bundle
 from pipelines.configuration import build
 from pipelines.images.drawn_faces import draw_faces
@@ -49,18 +49,11 @@ class Store:
         """Make the bucket and put them there."""
         self.env = server.env()
         os.environ.update(self.env)
-        files = pyarrow.fs.S3FileSystem(
-            access_key=server.access_key, secret_key=server.secret_key, scheme="http",
-            endpoint_override=server.endpoint.removeprefix("http://"), region=server.region,
-            allow_bucket_creation=True,
-        )  # fmt: skip
-        files.create_dir(BUCKET)
+        self.images = f"{server.create_bucket(BUCKET)}/faces"
         with tempfile.TemporaryDirectory() as folder:
             draw_faces(Path(folder), count=pictures, seed=1)
             for path in sorted(Path(folder).glob("*.jpg")):
-                with files.open_output_stream(f"{BUCKET}/faces/{path.name}") as file:
-                    file.write(path.read_bytes())
-        self.images = f"s3://{BUCKET}/faces"
+                storage.write_bytes(f"{self.images}/{path.name}", path.read_bytes())
 
     def score(self, output: str, address: str) -> "subprocess.Popen[str]":
         """Start a driver of `jobs.score`."""

@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
 
-import pyarrow.fs
 import pytest
 
 from benchmarks.harness import ROOT
@@ -152,9 +151,7 @@ def main() -> None:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         for name, value in cluster.store.env().items():
             patch.setenv(name, value)
-        pyarrow.fs.S3FileSystem(
-            endpoint_override=cluster.store.endpoint, allow_bucket_creation=True
-        ).create_dir(BUCKET)
+        cluster.store.create_bucket(BUCKET)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         trial = Trial(cluster, put_pictures(folder / "faces", arguments.pictures))
         rows["nothing happens"] = line("nothing happens", trial.undisturbed)

@@ -1,6 +1,5 @@
 """Decoding apart: a real crash, hang or hog costs the image that did it, and no other."""
 
-import io
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from PIL import Image
 from model.errors import DecodeError
 from model.preprocessing import InputSpec, decode_image
 from pipelines.images.guarded_decoder import IsolatedDecoder
+from tests.photographs import encoded
 from tests.robustness.deadly import DECODER, poisoned
 
 SPEC = InputSpec()
@@ -68,9 +68,7 @@ def test_a_decoder_that_cannot_start_is_no_image_s_fault(face: bytes) -> None:
 
 def of_many_scans(scans: int) -> bytes:
     """A small progressive JPEG of 3000x3000 whose last scan is repeated: minutes of decoding."""
-    buffer = io.BytesIO()
-    Image.new("L", (3000, 3000), 128).save(buffer, "JPEG", progressive=True)
-    data = buffer.getvalue()
+    data = encoded(Image.new("L", (3000, 3000), 128), "JPEG", progressive=True)
     last = data.rindex(b"\xff\xda")
     return data[:last] + data[last:-2] * scans + data[-2:]
 

@@ -17,14 +17,6 @@ from tests.s3_server import S3Server, free_ports
 ODD_NAMES = ["with space.jpg", "größe 人物.jpg", "100%25.jpg", "a+b=c&d.jpg", "hash#tag?.jpg"]
 
 
-@pytest.fixture(params=["local", "s3"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A new empty folder, on disk and in the S3 server."""
-    if request.param == "local":
-        return str(tmp_path)
-    return request.getfixturevalue("bucket") + "/a prefix"
-
-
 @pytest.mark.parametrize("name", ODD_NAMES)
 def test_any_name_is_written_listed_read_and_deleted(place: str, name: str) -> None:
     uri = storage.join(place, "sub", name)
