@@ -6,10 +6,11 @@ documents: links, paths and commands lead somewhere, and what is made from the c
 """
 
 import ast
+import functools
 import re
 import sys
 import tomllib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 
@@ -87,25 +88,39 @@ def declared() -> tuple[set[str], set[str]]:
     extras = project["optional-dependencies"]
 
     def names(lines: Iterable[str]) -> set[str]:
-        return {re.sub(r"[-_.]+", "-", re.split(r"[\[<>=~! ;]", line)[0]).lower() for line in lines}
+        return {normalized(re.split(r"[\[<>=~! ;]", line)[0]) for line in lines}
 
     product = names(project["dependencies"])
     product |= {name for extra in extras if extra != "dev" for name in names(extras[extra])}
     return product, product | names(extras["dev"])
 
 
+@functools.cache
+def distributions_of(top: str) -> set[str]:
+    """The installed packages that a top-level module comes from, by their normalised names."""
+    return {normalized(name) for name in _providers().get(top, [top])}
+
+
+@functools.cache
+def _providers() -> Mapping[str, list[str]]:
+    return metadata.packages_distributions()
+
+
+def normalized(name: str) -> str:
+    """As PyPI compares names of packages."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 def undeclared_imports() -> Iterator[str]:
     """What is imported is declared: a package that another one brings may go with it."""
     product, everything = declared()
-    providers = metadata.packages_distributions()
     for path in files(*CODE):
         allowed = product if path.relative_to(ROOT).parts[0] in FLOORS else everything
         for line, name in imports_of(path):
             top = name.partition(".")[0]
             if top in sys.stdlib_module_names or top in CODE:
                 continue
-            known = {re.sub(r"[-_.]+", "-", one).lower() for one in providers.get(top, [top])}
-            if not known & allowed:
+            if not distributions_of(top) & allowed:
                 yield f"{name_of(path)}:{line}: imports {top}; declare it in pyproject.toml"
 
 

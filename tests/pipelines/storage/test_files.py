@@ -11,7 +11,7 @@ import pytest
 from model.errors import StorageError
 from pipelines import storage
 from pipelines.storage import listing, object_listing, objects, writes
-from tests.answering_store import served
+from tests.answering_store import Answer, handler, served
 from tests.s3_server import S3Server, free_ports
 
 ODD_NAMES = ["with space.jpg", "größe 人物.jpg", "100%25.jpg", "a+b=c&d.jpg", "hash#tag?.jpg"]
@@ -159,44 +159,27 @@ def test_in_a_submitted_job_a_missing_path_says_what_stays_at_home(
         storage.require_readable(storage.normalize("runs/train/bundle"), "`bundle`")
 
 
-class Public(BaseHTTPRequestHandler):
+AN_OBJECT = {"ETag": "e", "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
+
+
+def public(request: BaseHTTPRequestHandler) -> Answer:
     """A bucket that anybody may read, and that refuses whoever signs."""
-
-    def do_GET(self) -> None:
-        keys = "" if "prefix=%2F" in self.path else ONE_KEY
-        listed = f"<ListBucketResult><IsTruncated>false</IsTruncated>{keys}</ListBucketResult>"
-        body = listed if "list-type=2" in self.path else "jpg"
-        self.send_response(403 if "Authorization" in self.headers else 200)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("ETag", "e")
-        self.send_header("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT")
-        self.end_headers()
-        self.wfile.write(body.encode())
-
-    def log_message(self, *_: object) -> None:
-        pass
+    keys = "" if "prefix=%2F" in request.path else ONE_KEY
+    listed = f"<ListBucketResult><IsTruncated>false</IsTruncated>{keys}</ListBucketResult>"
+    body = listed if "list-type=2" in request.path else "jpg"
+    return 403 if "Authorization" in request.headers else 200, AN_OBJECT, body.encode()
 
 
-class PaidByReader(BaseHTTPRequestHandler):
+def paid_by_reader(request: BaseHTTPRequestHandler) -> Answer:
     """A bucket whose reader must say that he pays."""
-
-    def do_GET(self) -> None:
-        pays = self.headers.get("x-amz-request-payer") == "requester"
-        self.send_response(200 if pays else 403)
-        self.send_header("Content-Length", "3")
-        self.send_header("ETag", "e")
-        self.send_header("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT")
-        self.end_headers()
-        self.wfile.write(b"jpg")
-
-    def log_message(self, *_: object) -> None:
-        pass
+    pays = request.headers.get("x-amz-request-payer") == "requester"
+    return 200 if pays else 403, AN_OBJECT, b"jpg"
 
 
 def test_a_bucket_whose_reader_pays_is_read_where_the_environment_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with served(PaidByReader, monkeypatch):
+    with served(handler(paid_by_reader), monkeypatch):
         with pytest.raises(PermissionError):
             storage.read_bytes("s3://nobody-pays/1.jpg")
         monkeypatch.setenv("AWS_REQUEST_PAYER", "true")
@@ -204,7 +187,7 @@ def test_a_bucket_whose_reader_pays_is_read_where_the_environment_says_so(
 
 
 def test_a_public_bucket_is_listed_and_read_without_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    with served(Public, monkeypatch):
+    with served(handler(public), monkeypatch):
         with pytest.raises(PermissionError):
             storage.read_bytes("s3://signed/1.jpg")
         monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
@@ -368,21 +351,12 @@ def test_unreachable_endpoint_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -
 def test_a_prefix_that_holds_nothing_is_one_sentence_to_a_role_that_may_not_read_the_prefix_itself(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    class Policy(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # s3:ListBucket is granted
-            body = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    empty = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
 
-        def do_HEAD(self) -> None:  # s3:GetObject on faces/*, not on faces
-            self.send_response(403)
-            self.end_headers()
+    def policy(request: BaseHTTPRequestHandler) -> Answer:
+        """s3:ListBucket is granted, and s3:GetObject on faces/*, not on faces."""
+        return 403 if request.command == "HEAD" else 200, {}, empty
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with served(Policy, monkeypatch), pytest.raises(StorageError) as error:
+    with served(handler(policy), monkeypatch), pytest.raises(StorageError) as error:
         storage.require_readable("s3://bucket/faces", "`images`")
     assert str(error.value) == "`images` s3://bucket/faces holds nothing: check the prefix"
