@@ -38,7 +38,7 @@ def test_decoding_apart_gives_the_same_pixels(apart: IsolatedDecoder, face: byte
 
 
 def test_a_bad_file_has_its_own_reason(apart: IsolatedDecoder) -> None:
-    with pytest.raises(DecodeError, match=r"^the file has no bytes$") as error:
+    with pytest.raises(DecodeError) as error:
         apart(b"", SPEC)
     assert error.value.reason == "empty"
 
@@ -78,7 +78,7 @@ def test_a_progressive_jpeg_of_thousands_of_scans_ends_in_time() -> None:
     assert len(data) < 20_000_000
     apart = IsolatedDecoder(timeout_s=1.0)
     try:
-        with pytest.raises(DecodeError, match="took longer than 1 s") as error:
+        with pytest.raises(DecodeError) as error:
             apart(data, InputSpec(32, 32))
     finally:
         apart.close()

@@ -12,7 +12,7 @@ from model.errors import StorageError
 from pipelines import storage
 from pipelines.storage import listing, object_listing, objects, writes
 from tests.answering_store import Answer, handler, served
-from tests.s3_server import S3Server, free_ports
+from tests.s3_server import S3Server
 
 ODD_NAMES = ["with space.jpg", "größe 人物.jpg", "100%25.jpg", "a+b=c&d.jpg", "hash#tag?.jpg"]
 
@@ -314,8 +314,9 @@ def test_writable_place_is_left_as_it_was(place: str) -> None:
     assert list(listing.list_files(place)) == []
 
 
-def test_empty_prefix_is_one_sentence(bucket: str) -> None:
-    fails(f"{bucket}/none", f"`images` {bucket}/none holds nothing: check the prefix")
+def test_an_empty_prefix_is_refused(bucket: str) -> None:
+    with pytest.raises(StorageError, match=f"{bucket}/none"):
+        storage.require_readable(f"{bucket}/none", "`images`")
 
 
 def test_missing_bucket_is_one_sentence(bucket: str, s3: S3Server) -> None:
@@ -324,28 +325,10 @@ def test_missing_bucket_is_one_sentence(bucket: str, s3: S3Server) -> None:
 
 
 @pytest.mark.parametrize("variable", ["AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID"])
-def test_wrong_key_is_one_sentence(
-    bucket: str, s3: S3Server, monkeypatch: pytest.MonkeyPatch, variable: str
-) -> None:
+def test_wrong_key_is_told(bucket: str, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     monkeypatch.setenv(variable, "wrong:wrong")
-    name = bucket.removeprefix("s3://")
-    fails(
-        f"{bucket}/x",
-        f"`images` {bucket}/x: access to bucket '{name}' at {s3.endpoint} is denied: check "
-        "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy; where its owner lets "
-        "requesters pay, set AWS_REQUEST_PAYER=true",
-    )
-
-
-def test_unreachable_endpoint_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    endpoint = f"http://127.0.0.1:{free_ports(1)[0]}"
-    for name, value in S3Server(endpoint).env().items():
-        monkeypatch.setenv(name, value)
-    fails(
-        "s3://b/x",
-        f"`images` s3://b/x: the store at {endpoint} cannot be reached (nothing listens there): "
-        "check AWS_ENDPOINT_URL and the network",
-    )
+    with pytest.raises(StorageError, match=rf"{bucket.removeprefix('s3://')}.*{variable}"):
+        storage.require_readable(f"{bucket}/x", "`images`")
 
 
 def test_a_prefix_that_holds_nothing_is_one_sentence_to_a_role_that_may_not_read_the_prefix_itself(
@@ -357,6 +340,5 @@ def test_a_prefix_that_holds_nothing_is_one_sentence_to_a_role_that_may_not_read
         """s3:ListBucket is granted, and s3:GetObject on faces/*, not on faces."""
         return 403 if request.command == "HEAD" else 200, {}, empty
 
-    with served(handler(policy), monkeypatch), pytest.raises(StorageError) as error:
-        storage.require_readable("s3://bucket/faces", "`images`")
-    assert str(error.value) == "`images` s3://bucket/faces holds nothing: check the prefix"
+    with served(handler(policy), monkeypatch):
+        fails("s3://bucket/faces", "`images` s3://bucket/faces holds nothing: check the prefix")

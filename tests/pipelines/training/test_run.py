@@ -259,5 +259,5 @@ def test_a_training_begun_by_a_newer_version_of_the_pixels_is_refused(tmp_path: 
     begun = {"recipe": {"input": {"version": PREPROCESSING_VERSION + 1}}}
     (tmp_path / layout.RECORD).write_text(json.dumps(begun))
     options = build(TrainOptions, manifest=str(tmp_path), output=str(tmp_path), preset="demo")
-    with pytest.raises(UsageError, match="begun by a newer facemill: update this checkout"):
+    with pytest.raises(UsageError, match=" newer "):
         resolve(options)
