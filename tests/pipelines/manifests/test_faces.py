@@ -1,6 +1,5 @@
 """Labels and faces: the labelled face, and never a bystander."""
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +32,7 @@ def scene(path: Path, *places: tuple[int, int, int]) -> None:
     for index, (left, top, side) in enumerate(places):
         face = draw_face(seed=1, index=index)[1].convert("RGB").resize((side, side))
         canvas.paste(face, (left, top))
-    buffer = io.BytesIO()
-    canvas.save(buffer, "JPEG", quality=92)
-    path.write_bytes(buffer.getvalue())
+    canvas.save(path, quality=92)
 
 
 @pytest.fixture(scope="module")

@@ -199,7 +199,7 @@ def test_of_many_shards_a_few_are_read() -> None:
 def test_a_picture_that_kills_its_decoder_does_not_stop_the_choice(
     chips: Path, untrained: Bundle, tmp_path: Path
 ) -> None:
-    from tests.deadly import DECODER, poisoned
+    from tests.robustness.deadly import DECODER, poisoned
 
     folder = tmp_path / "in"
     shutil.copytree(chips, folder)

@@ -33,8 +33,8 @@ from pipelines.scoring.rows import score_entries
 from pipelines.scoring.run import score
 from pipelines.scoring.worker import Attempts, ShardScorer
 from pipelines.storage import tables
-from tests.deadly import DECODER, poisoned
 from tests.photographs import encoded, faceless, portrait, scene
+from tests.robustness.deadly import DECODER, poisoned
 from tests.runs import place_as_on_a_gpu, score_options, scoring_job
 
 FUSED = Placement(False, 1, 1, "")

@@ -22,7 +22,7 @@ from pipelines.scoring.placement import Placement
 from pipelines.scoring.worker import ShardRecord, ShardScorer, with_retries
 from pipelines.storage import tables
 from tests.archives import parquet_of, tar_of, zip_of
-from tests.fault_proxy import FAULTS, faulty
+from tests.robustness.fault_proxy import FAULTS, faulty
 from tests.runs import score_options, scoring_job
 from tests.s3_server import S3Server
 

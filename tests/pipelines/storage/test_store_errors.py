@@ -6,7 +6,6 @@ import pickle
 import re
 import ssl
 import time
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from model.errors import StorageError
 from pipelines import storage
 from pipelines.scoring.worker import with_retries
 from pipelines.storage.store_errors import StoreFaultError
-from tests.answering_store import answering, served
+from tests.answering_store import answering, handler, served
 
 
 @pytest.mark.parametrize(
@@ -160,23 +159,9 @@ def test_google_says_the_same_in_other_words(
 
 def test_a_page_for_people_is_no_empty_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
     """MinIO's console, or the page where a network wants one to log in."""
-
-    class Page(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = b"<!DOCTYPE html><html><body>Log in</body></html>"
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
-
-        do_HEAD = do_GET
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with served(Page, monkeypatch), pytest.raises(StorageError, match="is no S3 store, as it has"):
+    page = b"<!DOCTYPE html><html><body>Log in</body></html>"
+    shown = handler(lambda _: (200, {"Content-Type": "text/html"}, page))
+    with served(shown, monkeypatch), pytest.raises(StorageError, match="is no S3 store, as it has"):
         storage.require_readable("s3://faces/x", "`images`")
 
 

@@ -45,11 +45,12 @@ from pipelines.training import comparing, fold_figures
 from pipelines.training.claim import TrainingJob
 from pipelines.training.folds import CrossFitted, train_folds
 from pipelines.training.parts import parts_of
-from tests.killing import kill_family
+from tests.pipelines.training.finished import small_recipe
+from tests.robustness.killing import kill_family
 from tests.runs import score_options, training_job
 
 FOLDS = 3
-RECIPE = dataclasses.replace(preset("demo"), epochs=2, global_batch_size=8)
+RECIPE = small_recipe()
 
 
 @dataclasses.dataclass(frozen=True)
