@@ -123,7 +123,7 @@ def with_places(options: Options, place: Callable[[str], str], *uris: str) -> Op
     values = flat(options)
     placed: dict[str, Any] = {}
     for name in uris:
-        value = values[name]
+        value = values.get(name)
         if isinstance(value, tuple):
             placed[name] = tuple(map(place, value))  # type: ignore[arg-type]
         elif value:

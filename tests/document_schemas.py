@@ -10,8 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipelines.manifests import manifest
-from pipelines.predictions import out_of_fold, schemas, suspects
-from pipelines.scoring import evaluation
+from pipelines.predictions import labelling, out_of_fold, schemas, suspects
 from pipelines.storage import tables
 
 ROOT = Path(__file__).parents[1]
@@ -22,7 +21,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     "quarantine": schemas.QUARANTINE_SCHEMA,
     "manifest": manifest.MANIFEST_SCHEMA,
     "rejects": manifest.REJECTS_SCHEMA,
-    "evaluation": evaluation.EVALUATION_SCHEMA,
+    "evaluation": labelling.LABELLED_SCHEMA,
     "out_of_fold": out_of_fold.OUT_OF_FOLD_SCHEMA,
     "suspects": suspects.SUSPECTS_SCHEMA,
 }

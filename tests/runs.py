@@ -13,13 +13,15 @@ from model.recipes import Recipe
 from pipelines.bundles.opening import copy_bundle
 from pipelines.configuration import build, names
 from pipelines.images.batches import Crop
+from pipelines.manifests.sources import Source
 from pipelines.manifests.sources.images import Images
 from pipelines.predictions import frozen_inputs, layout, schemas
 from pipelines.predictions.run_record import write_run
 from pipelines.scoring import run
-from pipelines.scoring.claim import ScoringJob, claim, resolve
+from pipelines.scoring.job import prepare
 from pipelines.scoring.options import ScoreOptions
 from pipelines.scoring.placement import Placement
+from pipelines.scoring.plan import Plan, claim, plan
 from pipelines.storage import tables
 from pipelines.training import claim as training
 from pipelines.training.options import CrossValidateOptions, CrossValidation, TrainOptions
@@ -51,9 +53,19 @@ def place_as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "placed", lambda *_: _WithoutGpu(True, 1, 1, "as on a GPU"))
 
 
-def scoring_job(options: ScoreOptions, bundle: Bundle) -> ScoringJob:
-    """The job of options that name a folder of images."""
-    return resolve(options, bundle, Images(options.images[0]))
+def plan_of(options: ScoreOptions, bundle: Bundle, source: Source | None = None) -> Plan:
+    """The plan of options in their output, as it is now."""
+    return plan(prepare(options, bundle, source))
+
+
+def score(options: ScoreOptions, bundle: Bundle, source: Source | None = None) -> run.Scored:
+    """Score with a bundle that is at hand."""
+    return run.score(prepare(options, bundle, source))
+
+
+def scoring_job(options: ScoreOptions, bundle: Bundle) -> Plan:
+    """The plan of options that name a folder of images."""
+    return plan_of(options, bundle, Images(options.images[0]))
 
 
 def finished_run(
@@ -70,7 +82,7 @@ def finished_run(
     return finish_run(output, bundle)
 
 
-def _job(output: str, bundle: Bundle) -> ScoringJob:
+def _job(output: str, bundle: Bundle) -> Plan:
     faces = str(Path(output).parent / "faces")
     options = score_options(images=(faces,), output=output, compute="float32")
     return scoring_job(options, bundle)

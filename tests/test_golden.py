@@ -24,11 +24,11 @@ from pipelines.predictions.verification import verify
 from pipelines.reporting.figures import collect
 from pipelines.reporting.options import ReportOptions
 from pipelines.scoring.options import ScoreOptions
-from pipelines.scoring.run import score
 from pipelines.training.claim import resolve
 from pipelines.training.options import TrainOptions
 from pipelines.training.run import train
 from tests.golden.make import EPOCH, PLACE
+from tests.runs import score
 
 FILES = Path(__file__).parent / "golden" / "0.1.0"
 

@@ -14,9 +14,8 @@ from pipelines.manifests.manifest import read_manifest
 from pipelines.manifests.sources import open_source
 from pipelines.predictions.dataset import Partitioning, write_dataset
 from pipelines.predictions.verification import verify
-from pipelines.scoring.claim import require_own, resolve
 from pipelines.training.checkpoints import load_state
-from tests.runs import score_options
+from tests.runs import plan_of, score_options
 
 GOLDEN = Path(__file__).parent / "golden" / "0.1.0"
 
@@ -24,7 +23,7 @@ GOLDEN = Path(__file__).parent / "golden" / "0.1.0"
 def claim_score(place: Path) -> object:
     options = score_options(images=(str(place),), output=str(place / "score"))
     source = open_source(options.images, None)
-    return require_own(resolve(options, read_bundle(GOLDEN / "train" / "bundle"), source))
+    return plan_of(options, read_bundle(GOLDEN / "train" / "bundle"), source)
 
 
 CASES: dict[str, tuple[str, str, object, Callable[[Path], object]]] = {

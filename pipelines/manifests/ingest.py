@@ -155,7 +155,7 @@ def ingest(options: IngestOptions) -> Ingested:
             "with_hash": options.hash == "content",
             "beside": options.labels is None and options.label_format in ("auto", "sidecar"),
             "by_name": not listing.is_list(options.place),
-            "search": None if options.faces == "crop" else options.finding.search,
+            "search": None if options.faces == "crop" else options.detection.search,
         },
     )
     progress = Progress("ingest", None, "files")

@@ -71,7 +71,7 @@ class IngestOptions:
     """crop: each image is one face crop. detect: the labelled face of each image, aligned (the one
     in the label's box, else the largest, if it is at least twice as large as the next). both: a row
     for each, where the image shows one person."""
-    finding: FaceLimits = dataclasses.field(default_factory=FaceLimits)
+    detection: FaceLimits = dataclasses.field(default_factory=FaceLimits)
 
     def __post_init__(self) -> None:
         """Check that the options on labels fit together.
@@ -154,4 +154,4 @@ class IngestOptions:
     def _detection(self) -> dict[str, Any]:
         if self.faces == "crop":  # as before there were others
             return {}
-        return {"faces": self.faces, "finding": {**dataclasses.asdict(self.finding)}}
+        return {"faces": self.faces, "finding": {**dataclasses.asdict(self.detection)}}

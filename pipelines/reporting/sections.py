@@ -238,7 +238,7 @@ def _places(figures: Figures) -> Section:
 
 def _finding(run: Figures) -> list[tuple[object, ...]]:
     """How faces were found, if they were."""
-    if not (finding := run.get("finding")):
+    if not (finding := run.get("detection")):
         return []
     names = {
         "by": "faces found and aligned by",

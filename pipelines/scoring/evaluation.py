@@ -19,7 +19,7 @@ from pipelines.manifests.sources.rows import Rows
 from pipelines.manifests.splits import pictures_shown
 from pipelines.predictions import figures, labelling, layout, schemas
 from pipelines.scoring import run
-from pipelines.scoring.claim import resolve
+from pipelines.scoring.job import prepare
 from pipelines.scoring.options import EvaluateOptions, ScoreOptions
 from pipelines.scoring.run import Scored
 from pipelines.storage import tables
@@ -81,10 +81,9 @@ def evaluate(options: ScoreOptions, bundle: Bundle, labelled: Rows) -> Evaluatio
     """
     options, labelled = _of_one_kind(options, labelled)
     kind: Any = options.faces
-    job = resolve(options, bundle, labelled)
-    rows = labelled.table
-    output, reading = job.settings.output, job.settings.reading
-    scored = run.score(options, bundle, labelled)
+    job = prepare(options, bundle, labelled)
+    rows, output, reading = labelled.table, job.output, job.reading
+    scored = run.score(job)
     predicted = schemas.read_predictions(output)
     if not predicted.num_rows:
         raise ManifestError(f"none of the {rows.num_rows} images could be scored: see {output}")

@@ -229,7 +229,7 @@ class ScoreOptions:
     draw: Annotated[str | None, "FILE"] = None
     """Without an output: write the image with a box around each face and its prediction to this
     .jpg, .png or .webp."""
-    finding: FaceLimits = dataclasses.field(default_factory=FaceLimits)
+    detection: FaceLimits = dataclasses.field(default_factory=FaceLimits)
     network: Network = dataclasses.field(default_factory=Network)
     resources: Resources = dataclasses.field(default_factory=Resources)
     limits: Limits = dataclasses.field(default_factory=Limits)
@@ -244,6 +244,11 @@ class ScoreOptions:
     def retries(self) -> bool:
         """Whether to score again what failed in an earlier run."""
         return self.on_existing in ("retry", "retry-no-face")
+
+    @property
+    def retries_no_face(self) -> bool:
+        """Whether images without a face count as failed."""
+        return self.on_existing == "retry-no-face"
 
     @property
     def passed_through(self) -> tuple[str, ...]:
@@ -299,7 +304,7 @@ class EvaluateOptions:
     """Age groups, as jobs.score takes them."""
     tta: Annotated[Views, ADVANCED] = 1
     """Views of each image whose outputs are averaged, as jobs.score takes them."""
-    finding: FaceLimits = dataclasses.field(default_factory=FaceLimits)
+    detection: FaceLimits = dataclasses.field(default_factory=FaceLimits)
 
     def scoring(self) -> ScoreOptions:
         """The options of the scoring run behind it.
@@ -313,6 +318,6 @@ class EvaluateOptions:
             raise UsageError("`labels` and `label_format` go with `images`: a manifest has labels")
         network = Network(self.compute, age_bins=self.age_bins, tta=self.tta)
         options = ScoreOptions(
-            output=self.output, network=network, faces=self.faces, finding=self.finding
+            output=self.output, network=network, faces=self.faces, detection=self.detection
         )
         return dataclasses.replace(options, output=options.place)

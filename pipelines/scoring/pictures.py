@@ -78,7 +78,7 @@ def _answers(
 ) -> tuple[Sequence[dict[str, Any]], str]:
     """The rows of a picture, or none and why."""
     entry = {"uri": path, "bytes": None, "offset": None}
-    wanted = None if options.faces == "crop" else options.finding.search
+    wanted = None if options.faces == "crop" else options.detection.search
     decode = decode_entries_with(find_decoder(options.limits.decoder), wanted)
     scored = score_entries([entry], predictor, decode=decode, by_name=False)
     why = [row["message"] for row in scored.quarantine.to_pylist()]

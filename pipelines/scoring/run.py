@@ -16,23 +16,23 @@ import ray
 import ray.data
 from ray.exceptions import RayError
 
-from model.bundle import Bundle
 from model.errors import FacemillError
 from pipelines import storage
 from pipelines.bundles.opening import copy_bundle
 from pipelines.cluster import nodes
 from pipelines.cluster.errors import as_resumable_failure, code_was_missing
 from pipelines.cluster.shared_disk import require_shared
-from pipelines.manifests.sources import Source, open_source
 from pipelines.predictions import frozen_inputs, layout
+from pipelines.predictions.frozen_inputs import FrozenInputs
 from pipelines.predictions.run_record import NO_FAILURES, ShardRecord, write_run
 from pipelines.scoring import increment, retrying
-from pipelines.scoring.choosing import decide
-from pipelines.scoring.claim import ScoringJob, Settings, claim, require_able, resolve
 from pipelines.scoring.counters import ScoringCounters
+from pipelines.scoring.face_mode import decide
 from pipelines.scoring.increment import Growth
-from pipelines.scoring.options import Limits, ScoreOptions
+from pipelines.scoring.job import Job
+from pipelines.scoring.options import Limits
 from pipelines.scoring.placement import placed
+from pipelines.scoring.plan import Plan, claim, plan, require_able
 from pipelines.scoring.progress import ScoreProgress
 from pipelines.scoring.worker import ShardScorer
 from pipelines.storage import tables
@@ -58,13 +58,8 @@ class Scored:
     growth: Growth | None = None
 
 
-def score(options: ScoreOptions, bundle: Bundle, source: Source | None = None) -> Scored:
-    """Score everything that the options name, or what is left of an earlier run.
-
-    Args:
-        options: what and where.
-        bundle: the network.
-        source: in place of what the options name.
+def score(job: Job) -> Scored:
+    """Score everything that a job names, or what is left of an earlier run.
 
     Raises:
         UsageError: the output holds another run (the message names what differs), or another
@@ -73,53 +68,51 @@ def score(options: ScoreOptions, bundle: Bundle, source: Source | None = None) -
             up.
     """
     started = time.monotonic()
-    source = source or open_source(options.images, options.manifest, options.passed_through)
-    with as_resumable_failure("scored"), Lease(options.place) as lease:
-        job = claim(resolve(options, bundle, source))
-        adopt_run(job.settings.run_id)
-        return _score(job, lease, started)
+    with as_resumable_failure("scored"), Lease(job.output) as lease:
+        planned = claim(plan(job))
+        adopt_run(planned.run_id)
+        return run(planned, lease, started)
 
 
-def _score(job: ScoringJob, lease: Lease, started: float) -> Scored:
-    """`score`, by the driver that holds the output."""
-    output = job.settings.output
+def run(planned: Plan, lease: Lease, started: float) -> Scored:
+    """Carry out a plan, as the driver that holds the output."""
+    output = planned.job.output
     with phase("freeze") as facts:
-        frozen, grown = _freeze(job)
-        if job.settings.options.retries or retrying.is_unfinished(output):
-            retrying.put_back(output, job.settings.options.on_existing == "retry-no-face")
+        frozen, growth = _freeze(planned)
+        if planned.job.options.retries or planned.retrying:
+            retrying.put_back(output, planned.job.options.retries_no_face)
+        planned = planned.with_shards(frozen)
         facts["inputs"], facts["shards"] = frozen.total, len(frozen.rows)
-    _require_shared(job, frozen)
-    require_able(job)
-    job = decide(job, frozen)
-    committed = frozen_inputs.committed(output)
-    pending = [index for index in range(len(frozen.rows)) if index not in committed]
-    skipped = sum(frozen.rows[index] for index in committed if index < len(frozen.rows))
+    _require_shared(planned, frozen)
+    require_able(planned)
+    planned = decide(planned, frozen)
+    pending, skipped = planned.pending, planned.skipped
     marker = layout.path(output, layout.RUN)
-    if not pending and storage.exists(marker):
+    if not pending and planned.finished:
         retrying.finish(output)  # its driver may have died between the two
-        return Scored(tables.read_json(marker), skipped, time.monotonic() - started, grown)
+        return Scored(tables.read_json(marker), skipped, time.monotonic() - started, growth)
     storage.delete(marker)
-    copy_bundle(job.bundle, layout.path(output, layout.BUNDLE))
+    copy_bundle(planned.job.bundle, layout.path(output, layout.BUNDLE))
     with phase("score") as facts:
         facts["skipped"], facts["shards"] = skipped, len(pending)
-        records = _run_with_retries(job.settings, frozen, pending, lease)
+        records = _run_with_retries(planned, frozen, pending, lease)
     # A worker that died right after its commit has left its count; nothing is pending any more.
     storage.delete_tree(layout.path(output, layout.ATTEMPTS))
     seconds = time.monotonic() - started
     with phase("record") as facts:
-        record = write_run(output, job.lineage(), frozen, records, seconds, lease.confirm)
+        record = write_run(output, planned.lineage(), frozen, records, seconds, lease.confirm)
         facts |= {name: record[name] for name in ("inputs", "scored", "quarantined")}
     retrying.finish(output)
-    return Scored(record, skipped, seconds, grown)
+    return Scored(record, skipped, seconds, growth)
 
 
-def _require_shared(job: ScoringJob, frozen: frozen_inputs.FrozenInputs) -> None:
+def _require_shared(planned: Plan, frozen: FrozenInputs) -> None:
     """Refuse a local output, or local inputs, that other nodes of the cluster do not see.
 
     Raises:
         UsageError: see `require_shared`.
     """
-    output, options = job.settings.output, job.settings.options
+    output = planned.job.output
     files: dict[str, str] = {}
     if storage.is_local(output):
         files["output"] = layout.path(output, layout.JOB)
@@ -127,25 +120,24 @@ def _require_shared(job: ScoringJob, frozen: frozen_inputs.FrozenInputs) -> None
     if first and storage.is_local(first):
         entry = first if storage.exists(first) else storage.file_of(first)
         if storage.exists(entry):
-            files["images" if options.images else "manifest"] = entry
+            files["images" if planned.job.options.images else "manifest"] = entry
     require_shared(files)
 
 
-def _freeze(job: ScoringJob) -> tuple[frozen_inputs.FrozenInputs, Growth | None]:
+def _freeze(planned: Plan) -> tuple[FrozenInputs, Growth | None]:
     """The inputs as an earlier run froze them, maybe grown since, or frozen now."""
-    output, options = job.settings.output, job.settings.options
-    frozen = frozen_inputs.load_frozen(output)
-    rows = options.resources.shard_rows
+    job, frozen = planned.job, planned.frozen
+    rows = job.options.resources.shard_rows
     if frozen is None:
-        return frozen_inputs.freeze(output, job.source.parts(), rows), None
-    if options.updates or increment.is_unfinished(output):
-        drop = options.on_existing == "mirror"
-        return increment.grow(output, frozen, job.source.parts(), rows, drop)
+        return frozen_inputs.freeze(job.output, job.source.parts(), rows), None
+    if job.options.updates or planned.growing:
+        drop = job.options.on_existing == "mirror"
+        return increment.grow(job.output, frozen, job.source.parts(), rows, drop)
     return frozen, None
 
 
 def _run_with_retries(
-    settings: Settings, frozen: frozen_inputs.FrozenInputs, pending: list[int], lease: Lease
+    planned: Plan, frozen: FrozenInputs, pending: list[int], lease: Lease
 ) -> dict[int, ShardRecord]:
     """`_run`; what is left once more, where a node lost facemill's code or gave shards back.
 
@@ -157,7 +149,7 @@ def _run_with_retries(
     tries = _TRIES
     while pending:
         try:
-            found = _run(settings, frozen, pending, lease, list(avoided))
+            found = _run(planned, frozen, pending, lease, list(avoided))
         except RayError as error:
             tries -= 1
             if not (tries and code_was_missing(error)):
@@ -169,11 +161,11 @@ def _run_with_retries(
                 avoided[record.node] = record.unable
             else:
                 records[index] = record
-        committed = frozen_inputs.committed(settings.output)
+        committed = frozen_inputs.committed(planned.job.output)
         pending = [index for index in pending if index not in committed]
         if pending and avoided and not nodes.has_cores_beside(list(avoided)):
             raise FacemillError(
-                f"no machine is left that computes {settings.compute.words} as this run does "
+                f"no machine is left that computes {planned.compute.words} as this run does "
                 f"({next(iter(avoided.values()))}); what is scored is safe: the same command "
                 "continues on machines that do"
             )
@@ -181,17 +173,18 @@ def _run_with_retries(
 
 
 def _run(
-    settings: Settings,
-    frozen: frozen_inputs.FrozenInputs,
+    planned: Plan,
+    frozen: FrozenInputs,
     pending: list[int],
     lease: Lease,
     avoided: Sequence[str],
 ) -> dict[int, ShardRecord]:
     """Score the pending shards on a pool of actors, one a core or one a GPU, not on `avoided`."""
-    placement = placed(settings.options.resources, len(pending), settings.compute.engine)
-    note(f"plan: {placement.sentence}; {settings.compute.words}")
+    options = planned.job.options
+    placement = placed(options.resources, len(pending), planned.compute.engine)
+    note(f"plan: {placement.sentence}; {planned.compute.words}")
     left = sum(frozen.rows[index] for index in pending)
-    counters = ScoringCounters(settings.run_id, frozen.total, left)
+    counters = ScoringCounters(planned.run_id, frozen.total, left)
     # Large shards first, small ones last, so that all cores end at about the same time.
     items = [{"shard": index} for index in reversed(pending)]
     blocks = ray.data.from_items(items, override_num_blocks=len(items))
@@ -207,7 +200,7 @@ def _run(
             max_size=placement.max_workers,
             max_tasks_in_flight_per_actor=2,
         ),
-        fn_constructor_args=(settings, placement, progress.tally),
+        fn_constructor_args=(planned.settings, placement, progress.tally),
         **placement.resources,
         **nodes.beside(avoided),
     )
@@ -222,7 +215,7 @@ def _run(
             lease.check()
             done += record.scored + record.quarantined
             failures.update(failures_of(record))
-            _check_quarantine(settings.options.limits, done, failures)
+            _check_quarantine(options.limits, done, failures)
     if placement.use_gpu and any(record.device == "CPU" for record in records.values()):
         note(_NO_GPU)
     return records

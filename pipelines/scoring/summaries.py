@@ -9,9 +9,10 @@ from pipelines.manifests.seen import told
 from pipelines.predictions import layout
 from pipelines.predictions.dataset import Partitioning, describe
 from pipelines.predictions.run_record import NO_FAILURES
-from pipelines.scoring.claim import ScoringJob
-from pipelines.scoring.dry_run import Plan
 from pipelines.scoring.evaluation import Evaluation
+from pipelines.scoring.job import Job
+from pipelines.scoring.plan import Plan
+from pipelines.scoring.preview import preview
 from pipelines.scoring.run import Scored
 
 Summary = tuple[str, list[tuple[str, object]]]
@@ -34,10 +35,11 @@ _NAMES = {
 }
 
 
-def of_plan(plan: Plan, job: ScoringJob) -> Summary:
+def of_plan(planned: Plan) -> Summary:
     """What `dry_run` found."""
+    job, plan = planned.job, preview(planned)
     more = "" if plan.inputs_exact else "more than "
-    device = job.settings.options.resources.device
+    device = job.options.resources.device
     return (
         "dry run: nothing was started or written",
         [
@@ -48,14 +50,14 @@ def of_plan(plan: Plan, job: ScoringJob) -> Summary:
             ("faces", plan.faces),
             ("network", plan.compute),
             ("device", device if device != "auto" else "gpu where the cluster has one, else cpu"),
-            ("output", job.settings.output),
+            ("output", job.output),
         ],
     )
 
 
-def of_run(scored: Scored, bundle: Bundle, output: str) -> Summary:
+def of_run(scored: Scored, job: Job) -> Summary:
     """What was scored, how fast, where it is."""
-    record = scored.record
+    record, bundle, output = scored.record, job.bundle, job.output
     speed = record.get("images_per_s")
     newly_scored = record["inputs"] - scored.skipped
     rate = ""

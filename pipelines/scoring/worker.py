@@ -28,8 +28,8 @@ from pipelines.predictions import layout
 from pipelines.predictions.frozen_inputs import INPUT_COLUMNS
 from pipelines.predictions.run_record import ShardRecord, notes_of, reasons_of
 from pipelines.predictions.schemas import with_kept
-from pipelines.scoring.claim import Settings
 from pipelines.scoring.placement import Placement
+from pipelines.scoring.plan import ShardSettings
 from pipelines.scoring.progress import Reporter
 from pipelines.scoring.rows import BATCH_IMAGES, score_entries
 from pipelines.storage import tables
@@ -73,17 +73,17 @@ class ShardScorer:
     core idle (202-223 against 375-426 images/s on two cores); beside a GPU it is the other way.
     """
 
-    def __init__(self, settings: Settings, placement: Placement, tally: Any = None) -> None:
+    def __init__(self, settings: ShardSettings, placement: Placement, tally: Any = None) -> None:
         """Load the output's copy of the bundle on one thread; tell `tally` of progress.
 
         From the output and not as an argument: Ray cannot restart an actor whose large
         constructor arguments were lost with their node (ray#53727).
         """
         self.settings, self.tally = settings, tally
-        self.limits = settings.options.limits
+        self.limits = settings.limits
         self.bundle = open_bundle(layout.path(settings.output, layout.BUNDLE))
         self.lack = lacks(settings.compute, self.bundle, abilities(), emulated=True)
-        if self.lack is not None:  # a machine that joined later: see `_compute` in claim.py
+        if self.lack is not None:  # a machine that joined later: see `_compute` in plan.py
             return
         if not placement.use_gpu:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""  # or every worker would take a share of it
@@ -92,18 +92,18 @@ class ShardScorer:
             settings.compute,
             CHUNK_IMAGES if placement.use_gpu else BATCH_IMAGES,
             threads=None if placement.use_gpu else 1,
-            views=settings.options.network.tta,
+            views=settings.tta,
         )
         self.device = "GPU" if placement.use_gpu and has_gpu() else "CPU"
         decoder, timeout_s = self.limits.decoder, self.limits.image_timeout_s
         self.decode: DecodeEntries = (
-            DecodeStage(decoder, timeout_s, settings.wanted)
+            DecodeStage(decoder, timeout_s, settings.search)
             if placement.use_gpu
             else self._decode_with(ended_at_once(find_decoder(decoder), timeout_s))
         )
 
     def _decode_with(self, decode: Decode) -> DecodeEntries:
-        return decode_entries_with(decode, self.settings.wanted)
+        return decode_entries_with(decode, self.settings.search)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Score one shard a row and commit it; returns the columns of `ShardRecord`."""

@@ -90,7 +90,7 @@ def test_no_name_is_in_two_groups(kind: type) -> None:
 
 
 def test_a_flag_has_the_name_of_its_field_without_the_group_s() -> None:
-    assert parsed("--images", "a", "b", "--shard-rows", "3", "--partition-by", "none") == Options(
+    assert parsed("--images", "a", "b", "--shard-rows", "3", "--compact") == Options(
         ("a", "b"), group=Group(3, compact=True)
     )
 
@@ -202,7 +202,7 @@ def test_the_options_of_an_earlier_run_hold_where_no_flag_says_otherwise(tmp_pat
     assert parsed("--config", str(file)) == before
     assert parsed(f"--config={file}", "--shard-rows", "4") == changed(before, shard_rows=4)
     assert parsed("--config", str(file), "--no-compact") == changed(before, compact=False)
-    assert parsed("--config", str(file), "--partition-by", "none") == before
+    assert parsed("--config", str(file), "--compact") == before
 
 
 @pytest.mark.parametrize("text", ["{}", "[1]", "no json", '{"options": {"shards": 1}}'])

@@ -10,11 +10,10 @@ from pipelines.images.drawn_faces import draw_faces
 from pipelines.manifests.ingest import ingest, write_ingested
 from pipelines.manifests.manifest import read_manifest
 from pipelines.manifests.options import IngestOptions
-from pipelines.scoring.run import score
 from pipelines.storage import tables
 from tests.jobs.conftest import RunJob
 from tests.predictions import random_predictions, write_predictions
-from tests.runs import score_options
+from tests.runs import score, score_options
 from tests.scenes import scene
 
 

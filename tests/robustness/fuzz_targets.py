@@ -285,8 +285,7 @@ def _output_folder(folder: Path) -> None:
 def _output_file(name: str) -> Target:
     def eat(data: bytes, folder: Path) -> None:
         from pipelines.predictions.dataset import Partitioning, write_dataset
-        from pipelines.scoring.claim import require_own, resolve
-        from tests.runs import score_options
+        from tests.runs import plan_of, score_options
 
         path = folder / "out" / name
         before = path.read_bytes()
@@ -297,7 +296,7 @@ def _output_file(name: str) -> Target:
             if name == "job.json":
                 options = score_options(images=(str(folder),), output=output)
                 source = open_source(options.images, None)
-                require_own(resolve(options, read_bundle(GOLDEN / "train" / "bundle"), source))
+                plan_of(options, read_bundle(GOLDEN / "train" / "bundle"), source)
             elif name.startswith("inputs/"):
                 frozen = frozen_inputs.load_frozen(output)
                 assert frozen is not None

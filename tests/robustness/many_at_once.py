@@ -30,8 +30,9 @@ from pipelines.predictions import frozen_inputs, layout, schemas
 from pipelines.predictions.dataset import Partitioning, write_dataset
 from pipelines.predictions.run_record import write_run
 from pipelines.predictions.verification import verify
-from pipelines.scoring.claim import claim, resolve
+from pipelines.scoring.job import prepare
 from pipelines.scoring.options import ScoreOptions
+from pipelines.scoring.plan import claim, plan
 from pipelines.storage import tables
 from tests.cluster.nodes import local_cluster
 from tests.predictions import random_predictions
@@ -137,7 +138,7 @@ def _finished(output: str, count: int) -> None:
     options = build(
         ScoreOptions, images=("/nowhere",), output=output, faces="crop", compute="float32"
     )
-    job = resolve(options, bundle, Images("/nowhere"))
+    job = plan(prepare(options, bundle, Images("/nowhere")))
     claim(job)
     copy_bundle(bundle, layout.path(output, layout.BUNDLE))
     shards = [range(first, min(first + SHARD_ROWS, count)) for first in range(0, count, SHARD_ROWS)]

@@ -13,9 +13,8 @@ from pipelines.images.decode_tasks import DecodeStage
 from pipelines.images.drawn_faces import draw_faces
 from pipelines.predictions.schemas import read_predictions, read_quarantine
 from pipelines.scoring.rows import decode_entries
-from pipelines.scoring.run import score
 from tests.robustness.deadly import DECODER, poisoned
-from tests.runs import place_as_on_a_gpu, score_options
+from tests.runs import place_as_on_a_gpu, score, score_options
 
 SPEC = InputSpec(32, 32, "rgb")
 

@@ -48,7 +48,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def of(folder: Path, labels: pd.DataFrame, **options: Any) -> Ingested:
     labels.to_csv(folder.parent / "labels.csv", index=False)
     file = str(folder.parent / "labels.csv")
-    return ingest(IngestOptions(str(folder), labels=file, finding=LOOSE, **options))
+    return ingest(IngestOptions(str(folder), labels=file, detection=LOOSE, **options))
 
 
 def names(result: Any) -> list[str]:

@@ -38,7 +38,7 @@ def write_run(folder: Path, *parts: pa.Table, **record: Any) -> str:
     output = write_predictions(folder, *parts)
     run = {
         "images": "/photos", "faces": "detect", "bundle": "b", "bundle_id": "0123456789abcdef",
-        "finding": {"by": "d", "min_score": 0.5, "min_eye_distance_px": 8.0, "max_faces": 500},
+        "detection": {"by": "d", "min_score": 0.5, "min_eye_distance_px": 8.0, "max_faces": 500},
         "faces_left_out": 4, "images_per_s": 21.0, "finished_at": "2026-11-26T12:00:00Z",
         "quarantine_reasons": REASONS, **record,
     }  # fmt: skip
@@ -48,7 +48,7 @@ def write_run(folder: Path, *parts: pa.Table, **record: Any) -> str:
 
 
 def quarantine_of(*uris: str) -> pa.Table:
-    rows = {"uri": [*uris], "stage": ["find"] * len(uris), "error": ["no_face"] * len(uris)}
+    rows = {"uri": [*uris], "stage": ["detect"] * len(uris), "error": ["no_face"] * len(uris)}
     return pa.table(rows)
 
 
@@ -102,7 +102,7 @@ def test_pictures_taken_whole_are_told_as_before_with_and_without_the_columns(
 ) -> None:
     whole = random_predictions(0, 300)
     assert whole["face"].null_count == 300
-    record = {"faces": "crop", "finding": None, "quarantine_reasons": {"decode: empty": 3}}
+    record = {"faces": "crop", "detection": None, "quarantine_reasons": {"decode: empty": 3}}
     told = [
         collect(ReportOptions(write_run(tmp_path / name, rows, **record)))
         for name, rows in (("new", whole), ("old", whole.select(list(COLUMNS_BEFORE_FACES))))
@@ -157,7 +157,7 @@ def test_where_one_face_a_picture_was_kept_labels_are_told_to_be_doubtful(tmp_pa
     rows = random_faces(9, 50)
     frame: Any = rows.to_pandas()
     tables.write_table(str(tmp_path / "l.parquet"), labels_table(frame[frame["face"] == 0]))
-    output = write_run(tmp_path, rows, finding={"max_faces": 1})
+    output = write_run(tmp_path, rows, detection={"max_faces": 1})
     [told] = warnings(collect(ReportOptions(output, str(tmp_path / "l.parquet"))))
     assert told.startswith("Only the largest face of each picture was kept")
 

@@ -14,12 +14,11 @@ from pipelines.images.drawn_faces import draw_faces
 from pipelines.predictions import schemas
 from pipelines.predictions.dataset import Partitioning, write_dataset
 from pipelines.predictions.verification import verify
-from pipelines.scoring import claim
+from pipelines.scoring import plan as planning
 from pipelines.scoring.rows import score_entries
-from pipelines.scoring.run import score
 from pipelines.storage import tables
 from tests.bundles import untrained_bundle
-from tests.runs import place_as_on_a_gpu, score_options, scoring_job
+from tests.runs import place_as_on_a_gpu, score, score_options, scoring_job
 
 WITH = (*schemas.COLUMNS, schemas.AGE_DISTRIBUTION)
 
@@ -60,13 +59,13 @@ def test_it_is_part_of_what_a_run_is_and_absent_from_those_of_before(
 ) -> None:
     plain = scoring_job(options(faces, tmp_path), distributed)
     assert "age_distribution" not in plain.identity()
-    assert plain.settings.columns == schemas.COLUMNS
+    assert plain.columns == schemas.COLUMNS
     asked = scoring_job(options(faces, tmp_path, age_distribution=True), distributed)
     assert asked.identity()["age_distribution"] is True
-    assert asked.settings.columns == WITH
-    claim.claim(plain)
+    assert asked.columns == WITH
+    planning.claim(plain)
     with pytest.raises(UsageError, match="age_distribution was False, is True"):
-        claim.claim(asked)
+        planning.claim(asked)
 
 
 def test_a_network_that_says_no_distribution_is_refused(

@@ -25,17 +25,16 @@ from pipelines.predictions import frozen_inputs, layout, schemas
 from pipelines.predictions.run_record import ShardRecord, write_run
 from pipelines.predictions.verification import verify
 from pipelines.scoring import run
-from pipelines.scoring.claim import claim
 from pipelines.scoring.options import Limits, ScoreOptions
 from pipelines.scoring.pictures import answer_pictures
 from pipelines.scoring.placement import Placement
+from pipelines.scoring.plan import claim
 from pipelines.scoring.rows import score_entries
-from pipelines.scoring.run import score
 from pipelines.scoring.worker import Attempts, ShardScorer
 from pipelines.storage import tables
 from tests.photographs import encoded, faceless, portrait, scene
 from tests.robustness.deadly import DECODER, poisoned
-from tests.runs import place_as_on_a_gpu, score_options, scoring_job
+from tests.runs import place_as_on_a_gpu, score, score_options, scoring_job
 
 FUSED = Placement(False, 1, 1, "")
 TWO = [(20, 30, 150), (250, 40, 200)]
@@ -73,7 +72,7 @@ def _scored(
     """A run by the worker's code alone, without Ray; a shard that `died` is decoded apart."""
     job = claim(scoring_job(options, bundle))
     copy_bundle(bundle, layout.path(options.place, layout.BUNDLE))
-    frozen = frozen_inputs.freeze(options.place, job.source.parts(), shard_rows)
+    frozen = frozen_inputs.freeze(options.place, job.job.source.parts(), shard_rows)
     if died is not None:
         Attempts(options.place, died).begin()
     count = len(frozen.rows)

@@ -17,8 +17,8 @@ from pipelines.manifests.sources.images import list_entries
 from pipelines.predictions import frozen_inputs, layout
 from pipelines.predictions.run_record import write_run
 from pipelines.predictions.verification import verify
-from pipelines.scoring.claim import ScoringJob, claim
 from pipelines.scoring.placement import Placement
+from pipelines.scoring.plan import Plan, claim
 from pipelines.scoring.worker import ShardRecord, ShardScorer, with_retries
 from pipelines.storage import tables
 from tests.archives import parquet_of, tar_of, zip_of
@@ -62,7 +62,7 @@ def _put(bucket: str, kind: str, pictures: list[bytes]) -> str:
     return f"{bucket}/faces.{kind}"
 
 
-def _prepared(images: str, output: str, bundle: Bundle) -> tuple[ScoringJob, int]:
+def _prepared(images: str, output: str, bundle: Bundle) -> tuple[Plan, int]:
     options = score_options(images=(images,), output=output, store_timeout_s=60, compute="float32")
     job = claim(scoring_job(options, bundle))
     output = job.settings.output
@@ -72,7 +72,7 @@ def _prepared(images: str, output: str, bundle: Bundle) -> tuple[ScoringJob, int
     return job, len(frozen.rows)
 
 
-def _scored(job: ScoringJob, count: int) -> dict[int, ShardRecord]:
+def _scored(job: Plan, count: int) -> dict[int, ShardRecord]:
     columns = ShardScorer(job.settings, FUSED)({"shard": np.arange(count)})
     names = list(columns)
     rows = zip(*(columns[name].tolist() for name in names), strict=True)
@@ -80,7 +80,7 @@ def _scored(job: ScoringJob, count: int) -> dict[int, ShardRecord]:
     return {record.shard: record for record in records}
 
 
-def _finished(job: ScoringJob, records: dict[int, ShardRecord]) -> tuple[dict[str, Any], Any]:
+def _finished(job: Plan, records: dict[int, ShardRecord]) -> tuple[dict[str, Any], Any]:
     """The record of a run, and its rows."""
     output = job.settings.output
     frozen = frozen_inputs.load_frozen(output)

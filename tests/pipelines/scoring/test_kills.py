@@ -8,9 +8,8 @@ from model.bundle import Bundle
 from model.errors import FacemillError
 from pipelines.predictions import schemas
 from pipelines.predictions.verification import verify
-from pipelines.scoring.run import score
 from tests.robustness.deadly import DECODER, poisoned
-from tests.runs import score_options
+from tests.runs import score, score_options
 
 
 @pytest.mark.timeout(240)

@@ -11,9 +11,8 @@ import pytest
 from model.bundle import Bundle
 from pipelines.scoring import progress
 from pipelines.scoring.progress import Reporter, ScoreProgress
-from pipelines.scoring.run import score
 from tests.robustness.deadly import DECODER, poisoned
-from tests.runs import score_options
+from tests.runs import score, score_options
 
 
 def soon(is_so: Callable[[], bool]) -> bool:

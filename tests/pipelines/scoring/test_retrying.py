@@ -10,11 +10,9 @@ from model.bundle import Bundle
 from pipelines.predictions import frozen_inputs, layout, schemas
 from pipelines.predictions.verification import verify
 from pipelines.scoring import retrying
-from pipelines.scoring.claim import resolve
-from pipelines.scoring.dry_run import plan
-from pipelines.scoring.run import score
+from pipelines.scoring.preview import preview
 from pipelines.storage import tables, writes
-from tests.runs import finished_run, score_options, scoring_job
+from tests.runs import finished_run, plan_of, score, score_options, scoring_job
 
 
 def _folder(folder: Path, faces_dir: Path) -> list[Path]:
@@ -39,7 +37,7 @@ def test_what_failed_is_scored_again_and_nothing_else_is_touched(
 
     paths[5].write_bytes(whole)
     retry = score_options(images=images, output=output, shard_rows=2, on_existing="retry")
-    planned = plan(resolve(retry, untrained, scoring_job(retry, untrained).source))
+    planned = preview(plan_of(retry, untrained, scoring_job(retry, untrained).job.source))
     assert (planned.pending_shards, planned.pending_inputs) == (1, 2)
     assert planned.state == "a retry of 1 failed inputs"
     result = score(retry, untrained)

@@ -19,11 +19,10 @@ from pipelines.predictions.verification import verify
 from pipelines.scoring import rows, run
 from pipelines.scoring.options import ScoreOptions
 from pipelines.scoring.pictures import answer_pictures
-from pipelines.scoring.run import score
 from pipelines.storage import tables
 from pipelines.storage.lease import Lease
 from tests.bundles import untrained_bundle
-from tests.runs import score_options
+from tests.runs import score, score_options
 from tests.s3_server import S3Server
 
 

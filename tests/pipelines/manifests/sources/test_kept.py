@@ -11,11 +11,9 @@ from model.errors import UsageError
 from pipelines.manifests.sources import open_source
 from pipelines.predictions import frozen_inputs, schemas
 from pipelines.predictions.verification import verify
-from pipelines.scoring.claim import resolve
-from pipelines.scoring.dry_run import plan
-from pipelines.scoring.run import score
+from pipelines.scoring.preview import preview
 from tests.archives import parquet_of, pictures_of
-from tests.runs import score_options
+from tests.runs import plan_of, score, score_options
 
 
 def _folder(folder: Path, faces_dir: Path) -> Path:
@@ -58,7 +56,7 @@ def test_pictures_in_parquet_are_scored_with_the_columns_beside_them(
         images=(str(folder),), output=options.place, passthrough="id,camera", on_existing="update"
     )
     source = open_source(grown.images, None, grown.passed_through)
-    assert "2 new, 0 changed, 0 gone" in plan(resolve(grown, untrained, source)).state
+    assert "2 new, 0 changed, 0 gone" in preview(plan_of(grown, untrained, source)).state
     assert score(grown, untrained).record["scored"] == 10
     assert schemas.read_predictions(options.place)["id"].to_pylist()[-2:] == [70, 71]
     assert verify(options.place).problems == ()

@@ -14,11 +14,11 @@ from model.faces.crops import FaceSearch, crops_of
 from model.preprocessing import InputSpec
 from pipelines.configuration import changed
 from pipelines.predictions import frozen_inputs, layout
-from pipelines.scoring import choosing
-from pipelines.scoring.choosing import SAMPLE, choose, decide, is_aligned_face, sample, some
-from pipelines.scoring.claim import ScoringJob, claim
-from pipelines.scoring.dry_run import plan
+from pipelines.scoring import face_mode
+from pipelines.scoring.face_mode import SAMPLE, choose, decide, is_aligned_face, sample, some
 from pipelines.scoring.options import ScoreOptions
+from pipelines.scoring.plan import Plan, claim
+from pipelines.scoring.preview import preview
 from tests.photographs import encoded, faceless, portrait, scene, turned
 from tests.runs import score_options, scoring_job
 
@@ -56,10 +56,10 @@ def _options(images: Path, output: Path, **options: object) -> ScoreOptions:
     return score_options(images=(str(images),), output=str(output), **{"faces": "auto", **options})
 
 
-def _decided(options: ScoreOptions, bundle: Bundle) -> ScoringJob:
+def _decided(options: ScoreOptions, bundle: Bundle) -> Plan:
     job = claim(scoring_job(options, bundle))
     frozen = frozen_inputs.load_frozen(options.place)
-    return decide(job, frozen or frozen_inputs.freeze(options.place, job.source.parts(), 8))
+    return decide(job, frozen or frozen_inputs.freeze(options.place, job.job.source.parts(), 8))
 
 
 def _job_json(options: ScoreOptions) -> dict:
@@ -85,16 +85,16 @@ def test_chips_are_taken_whole_and_job_json_says_why(
     chips: Path, untrained: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = _options(chips, tmp_path / "out")
-    foreseen = plan(scoring_job(options, untrained))
+    foreseen = preview(scoring_job(options, untrained))
     assert not (tmp_path / "out").exists()
     job = _decided(options, untrained)
     because = "20 of 20 sampled pictures are each one aligned face that fills it"
-    assert job.settings.faces == "crop"
-    assert job.settings.wanted is None
+    assert job.faces == "crop"
+    assert job.search is None
     assert foreseen.faces == f"crop, as {because}"
     assert f"faces: crop, as {because}" in capsys.readouterr().err
     record = _job_json(options)
-    assert (record["faces"], record["faces_because"], record["finding"]) == (
+    assert (record["faces"], record["faces_because"], record["detection"]) == (
         "crop", because, None,
     )  # fmt: skip
 
@@ -103,15 +103,15 @@ def test_photographs_are_searched_and_job_json_says_by_whom(
     photographs: Path, untrained: Bundle, tmp_path: Path
 ) -> None:
     options = _options(photographs, tmp_path / "out", min_eye_distance_px=12)
-    foreseen = plan(scoring_job(options, untrained))
+    foreseen = preview(scoring_job(options, untrained))
     job = _decided(options, untrained)
     because = "only 0 of 5 sampled pictures are each one aligned face that fills it"
     assert foreseen.faces == f"detect, as {because}"
-    assert job.settings.wanted == FaceSearch(min_eye_distance_px=12)
+    assert job.search == FaceSearch(min_eye_distance_px=12)
     record = _job_json(options)
     assert (record["faces"], record["faces_because"]) == ("detect", because)
-    assert record["finding"]["min_eye_distance_px"] == 12
-    assert record["finding"]["by"].count(".") == 2
+    assert record["detection"]["min_eye_distance_px"] == 12
+    assert record["detection"]["by"].count(".") == 2
 
 
 @pytest.mark.parametrize(("others", "faces"), [(2, "crop"), (3, "detect")])
@@ -122,7 +122,7 @@ def test_nearly_all_must_be_aligned(
     shutil.copytree(chips, folder)
     for number in range(others):
         (folder / f"x{number}.jpg").write_bytes(encoded(scene(300, 200, [], number), "JPEG"))
-    assert _decided(_options(folder, tmp_path / "out"), untrained).settings.faces == faces
+    assert _decided(_options(folder, tmp_path / "out"), untrained).faces == faces
 
 
 def test_where_nothing_can_be_looked_at_faces_are_looked_for(
@@ -131,7 +131,7 @@ def test_where_nothing_can_be_looked_at_faces_are_looked_for(
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.jpg").write_bytes(b"")
     options = _options(tmp_path / "in", tmp_path / "out")
-    assert _decided(options, untrained).settings.faces == "detect"
+    assert _decided(options, untrained).faces == "detect"
     assert _job_json(options)["faces_because"].startswith("only 0 of 0 sampled pictures are")
 
 
@@ -145,9 +145,9 @@ def test_a_choice_is_held_to_when_the_folder_grows(
     for number in range(60):
         shutil.copy(photographs / "0.jpg", folder / f"photograph{number}.jpg")
     again = scoring_job(changed(options, on_existing="update"), untrained)
-    assert again.settings.faces == "crop"
-    assert plan(again).faces == "crop"
-    assert claim(again).settings.faces == "crop"
+    assert again.faces == "crop"
+    assert preview(again).faces == "crop"
+    assert claim(again).faces == "crop"
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_an_output_of_another_choice_is_refused(
     photographs: Path, untrained: Bundle, tmp_path: Path, first: str, then: str
 ) -> None:
     options = _options(photographs, tmp_path / "out", faces=first)
-    chosen = _decided(options, untrained).settings.faces
+    chosen = _decided(options, untrained).faces
     with pytest.raises(UsageError) as error:
         claim(scoring_job(changed(options, faces=then), untrained))
     assert f"`output` {tmp_path / 'out'} holds another run (" in str(error.value)
@@ -169,7 +169,7 @@ def test_an_output_searched_with_other_limits_is_refused(
 ) -> None:
     options = _options(photographs, tmp_path / "out")
     _decided(options, untrained)
-    with pytest.raises(UsageError, match=r"holds another run \(finding.min_score was 0.85, is"):
+    with pytest.raises(UsageError, match=r"holds another run \(detection.min_score was 0.85, is"):
         claim(scoring_job(changed(options, min_face_score=0.6), untrained))
 
 
@@ -192,7 +192,7 @@ def test_files_beside_pictures_are_not_sampled_unless_somebody_chose_them() -> N
 
 def test_of_many_shards_a_few_are_read() -> None:
     assert some(range(5)) == range(5)
-    assert len(some(range(10_000))) <= choosing._MOST_SHARDS
+    assert len(some(range(10_000))) <= face_mode._MOST_SHARDS
     assert some(range(10_000))[-1] > 9000
 
 
@@ -205,5 +205,5 @@ def test_a_picture_that_kills_its_decoder_does_not_stop_the_choice(
     shutil.copytree(chips, folder)
     (folder / "deadly.jpg").write_bytes(poisoned((chips / "00.jpg").read_bytes(), "segv"))
     job = scoring_job(_options(folder, tmp_path / "out", decoder=DECODER), untrained)
-    choice = choose(job, job.source.parts())
+    choice = choose(job, job.job.source.parts())
     assert choice.because == "20 of 20 sampled pictures are each one aligned face that fills it"

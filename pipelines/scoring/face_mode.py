@@ -1,4 +1,4 @@
-"""Whether pictures are single aligned faces already, or photographs: `faces` auto, decided.
+"""Whether images are face crops already, or photos: `faces` auto, decided.
 
 A sample of the inputs, chosen by a hash of their uris, is looked at before the first shard, by a
 process of its own, as any decoder may crash. What is decided stands in job.json from then on.
@@ -17,7 +17,7 @@ from model.faces.crops import Crops
 from pipelines.images.guarded_decoder import IsolatedDecoder
 from pipelines.predictions import frozen_inputs, layout
 from pipelines.predictions.uri_hashes import hash_strings
-from pipelines.scoring.claim import ScoringJob, settle_faces, with_faces
+from pipelines.scoring.plan import Plan, settle_faces
 from pipelines.storage import listing, tables
 from pipelines.storage.fetching import ReadFailure, fetch_all
 from pipelines.telemetry.log import note
@@ -41,22 +41,26 @@ class Choice:
     faces: Literal["detect", "crop"]
     because: str
 
+    def __str__(self) -> str:
+        """`crop, as …`."""
+        return f"{self.faces}, as {self.because}"
 
-def decide(job: ScoringJob, frozen: frozen_inputs.FrozenInputs) -> ScoringJob:
-    """The job with `auto` decided by its frozen inputs, and that written down; else as it is."""
-    if job.settings.faces != "auto":
-        return job
-    choice = choose_by_frozen(job, frozen)
-    note(f"faces: {choice.faces}, as {choice.because}")
-    decided = with_faces(job, choice.faces)
+
+def decide(planned: Plan, frozen: frozen_inputs.FrozenInputs) -> Plan:
+    """The plan with `auto` decided by its frozen inputs, and that written down; else as it is."""
+    if planned.faces != "auto":
+        return planned
+    choice = choose_by_frozen(planned, frozen)
+    note(f"faces: {choice}")
+    decided = dataclasses.replace(planned, faces=choice.faces)
     settle_faces(decided, choice.because)
     return decided
 
 
-def choose_by_frozen(job: ScoringJob, frozen: frozen_inputs.FrozenInputs) -> Choice:
+def choose_by_frozen(planned: Plan, frozen: frozen_inputs.FrozenInputs) -> Choice:
     """Look at a sample of a run's frozen inputs."""
     names = (layout.shard(frozen.output, layout.INPUTS, i) for i in range(len(frozen.rows)))
-    return choose(job, map(tables.read_table, some(list(names))))
+    return choose(planned, map(tables.read_table, some(list(names))))
 
 
 def some(shards: Sequence[Shard]) -> Sequence[Shard]:
@@ -64,15 +68,16 @@ def some(shards: Sequence[Shard]) -> Sequence[Shard]:
     return shards[:: max(1, -(-len(shards) // _MOST_SHARDS))]
 
 
-def choose(job: ScoringJob, shards: Iterable[pa.Table]) -> Choice:
+def choose(planned: Plan, shards: Iterable[pa.Table]) -> Choice:
     """Look at a sample of inputs.
 
     Args:
-        job: whose bundle and limits hold.
+        planned: whose bundle and limits hold.
         shards: tables of inputs.
     """
-    limits, search = job.settings.options.limits, job.settings.options.finding.search
-    entries = sample(shards, job.settings.by_name)
+    job, options = planned.job, planned.job.options
+    limits, search = options.limits, options.detection.search
+    entries = sample(shards, job.source.by_name)
     decoder = IsolatedDecoder(limits.decoder, limits.image_timeout_s)
     looked_at = aligned = 0
     try:

@@ -9,8 +9,8 @@ from model.bundle import Bundle
 from pipelines.configuration import changed
 from pipelines.images.drawn_faces import draw_faces
 from pipelines.manifests.sources.images import list_entries
-from pipelines.scoring.dry_run import plan
 from pipelines.scoring.options import ScoreOptions
+from pipelines.scoring.preview import preview
 from pipelines.storage import listing
 from tests.runs import finished_run, score_options, scoring_job
 
@@ -30,7 +30,7 @@ def finished(tmp_path: Path, untrained: Bundle) -> ScoreOptions:
 
 
 def test_a_finished_run_has_nothing_left(finished: ScoreOptions, untrained: Bundle) -> None:
-    found = plan(scoring_job(finished, untrained))
+    found = preview(scoring_job(finished, untrained))
     assert (found.state, found.pending_inputs) == ("a finished run: nothing is left to do", 0)
 
 
@@ -40,7 +40,7 @@ def test_an_incremental_run_is_foreseen(finished: ScoreOptions, untrained: Bundl
     Path(names[5]).write_bytes(b"changed")
     for number in range(5):
         shutil.copy(names[1], Path(finished.images[0], f"zz_new_{number}.jpg"))
-    found = plan(scoring_job(changed(finished, on_existing="update"), untrained))
+    found = preview(scoring_job(changed(finished, on_existing="update"), untrained))
     assert found.state == "a grown source: 5 new, 1 changed, 1 gone"
     assert (found.inputs, found.pending_inputs) == (15, 4 + 5)
     assert (found.shards, found.pending_shards) == (5, 3)
