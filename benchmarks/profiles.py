@@ -24,13 +24,14 @@ from benchmarks.decoding import photo
 from jobs.cli import quiet_libraries
 from model import metrics
 from model.calibration import Reading
-from model.icc import ADOBE_RGB, DISPLAY_P3, SRGB, ColourSpace, profile_of
+from model.colours import DISPLAY_P3, SRGB, ColourSpace, profile_of
 from model.predictor import Predictor
 from model.preprocessing import InputSpec, decode_image
 from model.runtime import machine
 from pipelines import storage
 from pipelines.bundles.opening import open_bundle
 from pipelines.manifests import manifest
+from tests.wide_gamut import ADOBE_RGB
 
 DOCUMENT = ROOT / "docs" / "benchmarks" / "profiles.md"
 PROPHOTO = ColourSpace(

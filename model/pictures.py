@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from model import colour_profiles, heif, jpeg, plain_jpeg, png, tiff, unread
+from model import colours, formats, heif, jpeg, png, tiff
 from model.errors import DecodeError
 
 # Raised whenever the same bytes could give other samples; a bundle keeps its own. 2: the scale of
@@ -45,7 +45,7 @@ _NOISY = ("WEBP", "AVIF", heif.FORMAT)  # decode whatever their streams hold
 _SIDEWAYS = [_TURNS[value] for value in (5, 6, 7, 8)]
 
 
-LeastSize = Callable[[int, int], tuple[int, int]]
+MinSize = Callable[[int, int], tuple[int, int]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Picture:
 
 
 def decode_picture(
-    data: bytes, color: Literal["grey", "rgb"], version: int, least_size: LeastSize
+    data: bytes, color: Literal["grey", "rgb"], version: int, min_size: MinSize
 ) -> Picture:
     """Decode, turn upright, flatten and convert to grey or RGB.
 
@@ -84,7 +84,7 @@ def decode_picture(
         data: the whole file.
         color: of the result.
         version: `PREPROCESSING_VERSION`, or an earlier one.
-        least_size: (width, height) of the file's picture -> the size that the decoded one must
+        min_size: (width, height) of the file's picture -> the size that the decoded one must
             have at least; a JPEG is decoded at the smallest scale of 1, 1/2, 1/4 and 1/8 that
             keeps it, other formats as they are unless their colours are converted.
 
@@ -94,35 +94,35 @@ def decode_picture(
     """
     if not data:
         raise DecodeError("empty", "the file has no bytes")
-    plain = _plain(data, color, least_size)
+    plain = _plain(data, color, min_size)
     if plain is not None:
         return plain
     try:
-        return _decode(data, color, version, least_size)
+        return _decode(data, color, version, min_size)
     except DecodeError as error:
-        mended = _mended(data, error.reason)
-        if mended is None:
+        repaired = _repaired(data, error.reason)
+        if repaired is None:
             raise
-        return _decode(mended, color, version, least_size)
+        return _decode(repaired, color, version, min_size)
 
 
-def _mended(data: bytes, reason: str) -> bytes | None:
+def _repaired(data: bytes, reason: str) -> bytes | None:
     """The file as viewers take it where Pillow refuses it for less than its picture; else None."""
     if reason == "truncated":
         return jpeg.with_end(data)
     if reason in ("not_an_image", "corrupt") and data.startswith(png.SIGNATURE):
-        return png.with_right_sum(png.without_bad_extras(data))
+        return png.repaired(data)
     return None
 
 
-def _plain(data: bytes, color: Literal["grey", "rgb"], least_size: LeastSize) -> Picture | None:
+def _plain(data: bytes, color: Literal["grey", "rgb"], min_size: MinSize) -> Picture | None:
     """A sound, plain JPEG, with the pixels that `_decode` would give; None for any other file."""
-    found = plain_jpeg.header(data)
-    if found is None or not min(found.width, found.height) >= MIN_SIDE_PX:
+    found = jpeg.header(data)
+    if found is None or not found.is_plain or not min(found.width, found.height) >= MIN_SIDE_PX:
         return None
     if found.width * found.height > MAX_PIXELS:
         return None
-    decoded = plain_jpeg.pixels(data, found, least_size(found.width, found.height))
+    decoded = jpeg.plain_pixels(data, found, min_size(found.width, found.height))
     if decoded is None:
         return None
     image = Image.fromarray(decoded)
@@ -130,27 +130,25 @@ def _plain(data: bytes, color: Literal["grey", "rgb"], least_size: LeastSize) ->
     return Picture(image if image.mode == mode else image.convert(mode), found.width, found.height)
 
 
-def _decode(
-    data: bytes, color: Literal["grey", "rgb"], version: int, least_size: LeastSize
-) -> Picture:
+def _decode(data: bytes, color: Literal["grey", "rgb"], version: int, min_size: MinSize) -> Picture:
     try:
         with _opened(data, version) as image:
-            return _decode_opened(image, data, color, version, least_size)
+            return _decode_opened(image, data, color, version, min_size)
     except DecodeError:
         raise
     except Image.UnidentifiedImageError:
-        raise unread.unidentified(data) from None
+        raise formats.unidentified(data) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DecodeError("too_large", str(error)) from None
     except MemoryError:
         raise DecodeError("out_of_memory", "there was not enough memory to decode it") from None
     except Exception as error:  # Pillow's plugins raise nearly anything on damaged files
         text = str(error).lower()
-        short = "truncat" in text or "not enough image data" in text or unread.is_cut_short(data)
+        short = "truncat" in text or "not enough image data" in text or formats.is_truncated(data)
         reason = "truncated" if short else "corrupt"
         if text.startswith("unsupported"):  # libheif's words, and those of Pillow's BMP
             reason = "unsupported"
-        if reason == "corrupt" and (known := unread.known(data)) is not None:
+        if reason == "corrupt" and (known := formats.known(data)) is not None:
             raise known from None
         what = "the file ends before its picture does" if short else type(error).__name__
         raise DecodeError(reason, f"{what}: {error}"[:300]) from None
@@ -159,7 +157,7 @@ def _decode(
 def _opened(data: bytes, version: int) -> Image.Image:
     if heif.is_heic(data):
         return heif.opened(data)
-    if version >= 3 and unread.own_format(data) == "TIFF":
+    if version >= 3 and formats.own_format(data) == "TIFF":
         return tiff.opened(data)
     return Image.open(io.BytesIO(data), formats=FORMATS)
 
@@ -169,7 +167,7 @@ def _decode_opened(
     data: bytes,
     color: Literal["grey", "rgb"],
     version: int,
-    least_size: LeastSize,
+    min_size: MinSize,
 ) -> Picture:
     """The part of `decode_picture` after the header is known to be good."""
     width, height = image.size
@@ -178,24 +176,24 @@ def _decode_opened(
     if min(width, height) < MIN_SIDE_PX:
         raise DecodeError("too_small", f"{width}x{height}: a side is under {MIN_SIDE_PX} pixels")
     # a no-op on anything but a JPEG of at least twice that size
-    least = least_size(width, height)
+    least = min_size(width, height)
     image.draft(None, least)
     tiles: Any = getattr(image, "tile", ())
     box = tiles[0][1] if image.format == "GIF" and version >= 3 and tiles else None
     image.load()  # here, where what is wrong with the pixels is not taken for a damaged EXIF
     if image.format == heif.FORMAT:
         width, height = image.size  # the pixels' own, where the header says another
-    if image.format in _NOISY and unread.ends_in_zeros(data, width * height):
+    if image.format in _NOISY and formats.ends_in_zeros(data, width * height):
         raise DecodeError("truncated", "zeros lie where its end should")
-    if image.format in ("JPEG", "MPO") and jpeg.is_cut_short(data, image, least):
+    if image.format in ("JPEG", "MPO") and jpeg.is_truncated(data, image, least):
         raise DecodeError("truncated", "its end marker comes before its last block")
-    if image.format == "TIFF" and tiff.is_cut_short(data, image):
+    if image.format == "TIFF" and tiff.ends_early(data, image):
         raise DecodeError("truncated", "its last strip ends before its last row")
-    if image.format == "PNG" and _may_be_cut_short(image) and png.is_cut_short(data):
+    if image.format == "PNG" and _may_be_truncated(image) and png.is_truncated(data):
         raise DecodeError("truncated", "its compressed stream ends before the last row")
     if image.format == "TIFF" and version >= 3:
         tiff.check_samples(image)
-        tiff.mend_palette(image)
+        tiff.repair_palette(image)
     if box is not None and box != (0, 0, width, height):
         image = _only(image, box)
     turn = _TURNS.get(_orientation(image))
@@ -203,10 +201,10 @@ def _decode_opened(
         image = image.transpose(turn)
         if turn in _SIDEWAYS:
             width, height, least = height, width, (least[1], least[0])
-    profile = colour_profiles.embedded(image, data, version) if version >= 2 else None
+    profile = colours.embedded(image, data, version) if version >= 2 else None
     image = _flatten(image, version, data)
     if profile is not None:
-        image = colour_profiles.in_srgb(image, profile, least, version)
+        image = colours.in_srgb(image, profile, least, version)
     mode = "L" if color == "grey" else "RGB"
     if image.mode != mode:  # converting to the same mode would be a copy
         image = image.convert(mode)
@@ -230,7 +228,7 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _may_be_cut_short(image: Image.Image) -> bool:
+def _may_be_truncated(image: Image.Image) -> bool:
     """Whether the last row is empty, as where a stream ended early; if interlaced, always."""
     if image.info.get("interlace"):
         return True

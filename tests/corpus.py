@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
-from model.icc import DISPLAY_P3, SRGB, profile_of
+from model.colours import DISPLAY_P3, SRGB, profile_of
 from pipelines.images.drawn_faces import draw_face
 from tests.deadly import poisoned
 from tests.heic import heic, turned
