@@ -74,13 +74,14 @@ def embedded(image: Image.Image, data: bytes, version: int) -> bytes | None:
         data: the file that it was opened from.
         version: of preprocessing; before 3 a grey PNG had no gamma.
     """
-    is_png, is_media = image.format == "PNG", image.format in ("AVIF", heif.FORMAT)
-    points = png.code_points(data) if is_png else None
-    profile = image.info.get("icc_profile")
-    if points is None and isinstance(profile, bytes) and profile:
+    is_png, profile = image.format == "PNG", image.info.get("icc_profile")
+    # (primaries, transfer) by CICP; those of a PNG come before a profile, which older readers see
+    points = (png.chunk_of(data, b"cICP") or b"")[:2] if is_png else b""
+    if not points and isinstance(profile, bytes) and profile:
         return profile
-    points = heif.code_points(data) if is_media else points
-    if points is not None:
+    if image.format in ("AVIF", heif.FORMAT):
+        points = heif.code_points(data)
+    if len(points) == 2:
         space = _PRIMARIES.get(points[0]) if points[1] in _USUAL_TRANSFERS else None
         return None if space is None else profile_of(space)
     is_grey = image.mode in ("L", "LA", "I;16")

@@ -87,7 +87,7 @@ def is_truncated(data: bytes) -> bool:
     return False
 
 
-def code_points(data: bytes) -> tuple[int, int] | None:
-    """(primaries, transfer) by ISO 23091-2 of the first image of a HEIF or AVIF that has any."""
+def code_points(data: bytes) -> tuple[int, ...]:
+    """(primaries, transfer) by ISO 23091-2 of the first image of a HEIF or AVIF; () without."""
     at = data.find(b"colrnclx", 0, _MAX_HEADER_BYTES)
-    return struct.unpack_from(">HH", data, at + 8) if 0 <= at <= len(data) - 12 else None
+    return struct.unpack_from(">HH", data, at + 8) if 0 <= at <= len(data) - 12 else ()

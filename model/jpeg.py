@@ -3,10 +3,11 @@
 Source: ITU-T T.81, annex B (markers and their segments).
 """
 
-import dataclasses
 import io
 import re
+import struct
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,15 +16,12 @@ from PIL import Image
 from model.errors import DecodeError
 
 SIGNATURE = b"\xff\xd8\xff"
-_END = b"\xff\xd9"
-_SCAN = 0xDA
+_END, _SCAN = b"\xff\xd9", 0xDA
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # those are tables
 _SEQUENTIAL = (0xC0, 0xC1, 0xC9)
-# Of a plain JPEG. Frames: baseline, extended, progressive, all with Huffman codes. Segments: tables
-# of quantization and Huffman codes, restart interval, comment, JFIF; EXIF, a colour profile or
-# Adobe's marker would change what Pillow makes of the same pixels.
-_PLAIN_FRAMES = frozenset([0xC0, 0xC1, 0xC2])
-_PLAIN_SEGMENTS = _PLAIN_FRAMES | {0xDB, 0xC4, 0xDD, 0xFE, 0xE0, _SCAN}
+# Of a plain JPEG: frames with Huffman codes, tables, restart interval, comment, JFIF. EXIF, a
+# profile or Adobe's marker would change what Pillow makes of the same pixels.
+_PLAIN = frozenset([0xC0, 0xC1, 0xC2, 0xC4, 0xDB, 0xDD, 0xFE, 0xE0, _SCAN])
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # in a scan: neither stuffed nor a restart
 _SCALES = (8, 4, 2, 1)
 _GREY = range(126, 131)  # what libjpeg shows of blocks that were never written, after all rounding
@@ -32,22 +30,16 @@ _GREY = range(126, 131)  # what libjpeg shows of blocks that were never written,
 _MORE = b"".join(b"\x35\xa9\x6e\x1c" * 8 + bytes([0xFF, 0xD0 + n]) for n in range(8))
 
 
-@dataclasses.dataclass(frozen=True)
-class Header:
-    """What a frame header says (B.2.2), and the segments until the first scan.
+class Header(NamedTuple):
+    """What a frame header says (B.2.2): bits a sample, size in pixels, colour components.
 
-    Attributes:
-        bits: of a sample.
-        width: in pixels.
-        height: in pixels.
-        components: of colour.
-        is_sequential: the one scan of all components is the whole image.
-        is_plain: nothing is in the file but its image, of 8 bits, grey or of three components.
+    `is_sequential`: the one scan of all components is the whole image. `is_plain`: nothing is in
+    the file but its image, of 8 bits, grey or of three components.
     """
 
     bits: int
-    width: int
     height: int
+    width: int
     components: int
     is_sequential: bool
     is_plain: bool
@@ -55,22 +47,16 @@ class Header:
 
 def header(data: bytes) -> Header | None:
     """What stands before the first scan; None without a frame or a scan."""
-    markers = list[int]()
-    frame = b""
+    frame, markers = None, set[int]()
     for marker, at in _segments(data):
-        markers.append(marker)
-        if marker in _FRAMES:
-            frame = bytes([marker]) + data[at + 2 : at + 8]
-        elif marker == _SCAN and len(frame) == 7:
-            bits, components = frame[1], frame[6]
-            frames = _FRAMES.intersection(markers)
-            is_plain = (
-                _PLAIN_SEGMENTS.issuperset(markers) and frames <= _PLAIN_FRAMES
-                and bits == 8 and components in (1, 3)
-            )  # fmt: skip
-            is_sequential = frame[0] in _SEQUENTIAL and data[at + 2 : at + 3] == frame[6:]
-            height, width = (int.from_bytes(frame[k : k + 2], "big") for k in (2, 4))
-            return Header(bits, width, height, components, is_sequential, is_plain)
+        markers.add(marker)
+        if marker in _FRAMES and at + 8 <= len(data):
+            frame = marker, *struct.unpack_from(">BHHB", data, at + 2)
+        elif marker == _SCAN and frame is not None:
+            kind, bits, height, width, components = frame
+            is_sequential = kind in _SEQUENTIAL and data[at + 2 : at + 3] == bytes([components])
+            is_plain = markers <= _PLAIN and bits == 8 and components in (1, 3)
+            return Header(bits, height, width, components, is_sequential, is_plain)
     return None
 
 

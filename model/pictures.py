@@ -41,9 +41,7 @@ _TURNS = {  # EXIF orientation -> what makes the picture upright
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_NOISY = ("WEBP", "AVIF", heif.FORMAT)  # decode whatever their streams hold
-_SIDEWAYS = [_TURNS[value] for value in (5, 6, 7, 8)]
-
+_SIDEWAYS = (5, 6, 7, 8)  # orientations that swap width and height
 
 MinSize = Callable[[int, int], tuple[int, int]]
 
@@ -107,7 +105,7 @@ def decode_picture(
 
 
 def _repaired(data: bytes, reason: str) -> bytes | None:
-    """The file as viewers take it where Pillow refuses it for less than its picture; else None."""
+    """The file as viewers take it where Pillow refuses it for less than its pixels; else None."""
     if reason == "truncated":
         return jpeg.with_end(data)
     if reason in ("not_an_image", "corrupt") and data.startswith(png.SIGNATURE):
@@ -118,16 +116,14 @@ def _repaired(data: bytes, reason: str) -> bytes | None:
 def _plain(data: bytes, color: Literal["grey", "rgb"], min_size: MinSize) -> Picture | None:
     """A sound, plain JPEG, with the pixels that `_decode` would give; None for any other file."""
     found = jpeg.header(data)
-    if found is None or not found.is_plain or not min(found.width, found.height) >= MIN_SIDE_PX:
+    if found is None or not found.is_plain or min(found.width, found.height) < MIN_SIDE_PX:
         return None
     if found.width * found.height > MAX_PIXELS:
         return None
     decoded = jpeg.plain_pixels(data, found, min_size(found.width, found.height))
     if decoded is None:
         return None
-    image = Image.fromarray(decoded)
-    mode = "L" if color == "grey" else "RGB"
-    return Picture(image if image.mode == mode else image.convert(mode), found.width, found.height)
+    return Picture(_in_color(Image.fromarray(decoded), color), found.width, found.height)
 
 
 def _decode(data: bytes, color: Literal["grey", "rgb"], version: int, min_size: MinSize) -> Picture:
@@ -163,11 +159,7 @@ def _opened(data: bytes, version: int) -> Image.Image:
 
 
 def _decode_opened(
-    image: Image.Image,
-    data: bytes,
-    color: Literal["grey", "rgb"],
-    version: int,
-    min_size: MinSize,
+    image: Image.Image, data: bytes, color: Literal["grey", "rgb"], version: int, min_size: MinSize
 ) -> Picture:
     """The part of `decode_picture` after the header is known to be good."""
     width, height = image.size
@@ -183,32 +175,42 @@ def _decode_opened(
     image.load()  # here, where what is wrong with the pixels is not taken for a damaged EXIF
     if image.format == heif.FORMAT:
         width, height = image.size  # the pixels' own, where the header says another
-    if image.format in _NOISY and formats.ends_in_zeros(data, width * height):
-        raise DecodeError("truncated", "zeros lie where its end should")
-    if image.format in ("JPEG", "MPO") and jpeg.is_truncated(data, image, least):
-        raise DecodeError("truncated", "its end marker comes before its last block")
-    if image.format == "TIFF" and tiff.ends_early(data, image):
-        raise DecodeError("truncated", "its last strip ends before its last row")
-    if image.format == "PNG" and _may_be_truncated(image) and png.is_truncated(data):
-        raise DecodeError("truncated", "its compressed stream ends before the last row")
+    _check_end(image, data, least)
     if image.format == "TIFF" and version >= 3:
         tiff.check_samples(image)
         tiff.repair_palette(image)
     if box is not None and box != (0, 0, width, height):
         image = _only(image, box)
-    turn = _TURNS.get(_orientation(image))
-    if turn is not None:
-        image = image.transpose(turn)
-        if turn in _SIDEWAYS:
-            width, height, least = height, width, (least[1], least[0])
+    orientation = _orientation(image)
+    if orientation in _TURNS:
+        image = image.transpose(_TURNS[orientation])
+    if orientation in _SIDEWAYS:
+        width, height, least = height, width, (least[1], least[0])
     profile = colours.embedded(image, data, version) if version >= 2 else None
     image = _flatten(image, version, data)
     if profile is not None:
         image = colours.in_srgb(image, profile, least, version)
+    return Picture(_in_color(image, color), width, height)
+
+
+def _in_color(image: Image.Image, color: Literal["grey", "rgb"]) -> Image.Image:
     mode = "L" if color == "grey" else "RGB"
-    if image.mode != mode:  # converting to the same mode would be a copy
-        image = image.convert(mode)
-    return Picture(image, width, height)
+    return image if image.mode == mode else image.convert(mode)  # to the same mode it is a copy
+
+
+def _check_end(image: Image.Image, data: bytes, least: tuple[int, int]) -> None:
+    """Refuse half an image, whose other half decoders leave grey, black or noise."""
+    pixels, missing = image.width * image.height, None
+    if image.format in ("WEBP", "AVIF", heif.FORMAT) and formats.ends_in_zeros(data, pixels):
+        missing = "zeros lie where its end should"
+    elif image.format in ("JPEG", "MPO") and jpeg.is_truncated(data, image, least):
+        missing = "its end marker comes before its last block"
+    elif image.format == "TIFF" and tiff.ends_early(data, image):
+        missing = "its last strip ends before its last row"
+    elif image.format == "PNG" and _may_be_truncated(image) and png.is_truncated(data):
+        missing = "its compressed stream ends before the last row"
+    if missing is not None:
+        raise DecodeError("truncated", missing)
 
 
 def _only(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
@@ -230,42 +232,33 @@ def _orientation(image: Image.Image) -> int:
 
 def _may_be_truncated(image: Image.Image) -> bool:
     """Whether the last row is empty, as where a stream ended early; if interlaced, always."""
-    if image.info.get("interlace"):
-        return True
-    width, height = image.size
-    extrema = image.crop((0, height - 1, width, height)).getextrema()
-    return all(high == 0 for _, high in (extrema if isinstance(extrema[0], tuple) else [extrema]))  # type: ignore[misc]
+    last = image.crop((0, image.height - 1, image.width, image.height))
+    return bool(image.info.get("interlace")) or last.getbbox(alpha_only=False) is None
 
 
 def _in_eight_bits(image: Image.Image, version: int, data: bytes) -> Image.Image:
-    """Samples of more than 8 bits scaled to 0-255 by the bits that the file declares, else 16."""
+    """Samples of more than 8 bits scaled to 0-255 by the bits that the file declares, else 16.
+
+    Raises:
+        DecodeError: as `tiff.declared_bits`.
+    """
     samples = np.asarray(image)
     if version < 2:  # by what is in the picture: a dark one is read as 8-bit
         if samples.max(initial=0) > 255:
             samples = samples >> 8
         return Image.fromarray(samples.clip(0, 255).astype(np.uint8))
-    bits = _declared_bits(image, data)
-    spare = 16 - bits
+    declared: int | None = None
+    if image.format == "PNG":
+        declared = (png.chunk_of(data, b"sBIT") or b"\0")[0]
+    elif image.format == "TIFF":
+        declared = tiff.declared_bits(image)
+    bits = declared if declared and 8 < declared <= 16 else 16
     # Left-justified samples leave the spare bits empty: their range is that of the type.
-    if samples.max(initial=0) >= 1 << bits or not (samples & ((1 << spare) - 1)).any():
+    if samples.max(initial=0) >= 1 << bits or not (samples & ((1 << (16 - bits)) - 1)).any():
         bits = 16
     levels = (samples.clip(0, (1 << bits) - 1) >> (bits - 8)).astype(np.uint8)
     is_inverted = version >= 3 and image.format == "TIFF" and tiff.is_white_zero(image)
     return Image.fromarray(255 - levels if is_inverted else levels)
-
-
-def _declared_bits(image: Image.Image, data: bytes) -> int:
-    """Bits of a deep grey sample, 9 to 16: as the file declares them, else 16.
-
-    Raises:
-        DecodeError: as `tiff.declared_bits`.
-    """
-    bits: int | None = None
-    if image.format == "PNG":
-        bits = png.significant_bits(data)
-    elif image.format == "TIFF":
-        bits = tiff.declared_bits(image)
-    return bits if bits and 8 < bits <= 16 else 16
 
 
 def _flatten(image: Image.Image, version: int, data: bytes) -> Image.Image:

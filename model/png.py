@@ -1,7 +1,7 @@
 """PNG where Pillow is stricter or laxer than viewers: extras, checksums, streams that end early.
 
 Source: W3C, "Portable Network Graphics (PNG) Specification", third edition: 5.3 (chunk layout),
-5.4 (a lower-case first letter marks a chunk that a decoder may ignore), 8.1 (Adam7), 9.2.
+5.4 (a lower-case first letter marks a chunk that a decoder may ignore), 9.2 (scan lines).
 """
 
 import struct
@@ -11,11 +11,6 @@ from collections.abc import Iterator
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # colour type -> samples a pixel
 _KEPT = (b"tRNS", b"eXIf", b"sBIT", b"iCCP", b"cICP", b"sRGB", b"gAMA")  # ancillary, and used here
-# (first column, column step, first row, row step) of each pass of Adam7.
-_PASSES = (
-    (0, 8, 0, 8), (4, 8, 0, 8), (0, 4, 4, 8), (2, 4, 0, 4), (0, 2, 2, 4), (1, 2, 0, 2),
-    (0, 1, 1, 2),
-)  # fmt: skip
 _PIECE_BYTES = 1 << 20
 _MAX_PROFILE_BYTES = 1 << 20  # Pillow refuses the image for a larger one
 
@@ -42,16 +37,14 @@ def repaired(data: bytes) -> bytes:
     return b"".join(kept)
 
 
-def significant_bits(data: bytes) -> int | None:
-    """Bits a grey sample really has, as the sBIT chunk declares (11.3.2.4); None without one."""
-    body = _ancillary(data, b"sBIT")
-    return body[0] if body else None
-
-
-def code_points(data: bytes) -> tuple[int, int] | None:
-    """(primaries, transfer) by ISO 23091-2, as the cICP chunk declares (11.3.2.6); or None."""
-    body = _ancillary(data, b"cICP")
-    return (body[0], body[1]) if body and len(body) == 4 else None
+def chunk_of(data: bytes, wanted: bytes) -> bytes | None:
+    """The body of a sound chunk of this type before the pixels; None without one."""
+    for name, chunk, is_sound in _chunks(data):
+        if name == wanted and is_sound:
+            return chunk[8:-4]
+        if name == b"IDAT":
+            return None
+    return None
 
 
 def is_truncated(data: bytes) -> bool:
@@ -62,16 +55,6 @@ def is_truncated(data: bytes) -> bool:
     wanted = _raw_bytes(data)
     got, _, rest = _inflated(_stream(data), wanted)
     return rest is not None and got < wanted
-
-
-def _ancillary(data: bytes, wanted: bytes) -> bytes | None:
-    """The body of a sound chunk before the pixels; None without one."""
-    for name, chunk, is_sound in _chunks(data):
-        if name == wanted and is_sound:
-            return chunk[8:-4]
-        if name == b"IDAT":
-            return None
-    return None
 
 
 def _is_usable(name: bytes, chunk: bytes) -> bool:
@@ -100,7 +83,7 @@ def _inflated(stream: bytes, wanted: int) -> tuple[int, int, bytes | None]:
         b"-",
     )
     try:
-        while (piece or raw) and not inflate.eof and total <= wanted:
+        while (piece or raw) and not inflate.eof and total <= 2 * wanted:
             raw = inflate.decompress(piece, _PIECE_BYTES)
             piece, checksum = inflate.unconsumed_tail, zlib.adler32(raw, checksum)
             total += len(raw)
@@ -110,16 +93,11 @@ def _inflated(stream: bytes, wanted: int) -> tuple[int, int, bytes | None]:
 
 
 def _raw_bytes(data: bytes) -> int:
-    """Bytes of all filtered scan lines of an image, as its header has them (7.2, 9.2)."""
+    """Bytes of all scan lines, by the header; of an interlaced image, a few less than it has."""
     if data[12:16] != b"IHDR" or len(data) < 33:
         return 0
-    width, height, depth, color, _, _, interlace = struct.unpack(">IIBBBBB", data[16:29])
-    bits, total = depth * _CHANNELS.get(color, 1), 0
-    for first_column, column_step, first_row, row_step in _PASSES if interlace else ((0, 1, 0, 1),):
-        columns = max(0, -(-(width - first_column) // column_step))
-        rows = max(0, -(-(height - first_row) // row_step))
-        total += rows * (1 + -(-columns * bits // 8)) if columns else 0
-    return total
+    width, height, depth, color = struct.unpack(">IIBB", data[16:26])
+    return height * (1 + -(-width * depth * _CHANNELS.get(color, 1) // 8))
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
