@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
 from model.errors import DecodeError
 
@@ -23,7 +23,7 @@ _SEQUENTIAL = (0xC0, 0xC1, 0xC9)
 # profile or Adobe's marker would change what Pillow makes of the same pixels.
 _PLAIN = frozenset([0xC0, 0xC1, 0xC2, 0xC4, 0xDB, 0xDD, 0xFE, 0xE0, _SCAN])
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # in a scan: neither stuffed nor a restart
-_SCALES = (8, 4, 2, 1)
+SCALES = (1, 2, 4, 8)  # each a power of two that libjpeg can shrink by
 _GREY = range(126, 131)  # what libjpeg shows of blocks that were never written, after all rounding
 # More entropy-coded bytes with all restart markers between them: a decoder that has its image
 # skips them, and one that lacks blocks makes some of them.
@@ -79,7 +79,7 @@ def plain_pixels(
     import simplejpeg  # here: whoever reads no JPEG needs none
 
     fits = min(of.width // max(min_size[0], 1), of.height // max(min_size[1], 1))
-    scale = next((scale for scale in _SCALES if fits >= scale), 1)
+    scale = next((scale for scale in reversed(SCALES) if fits >= scale), 1)
     width, height = -(-of.width // scale), -(-of.height // scale)
     try:
         decoded = simplejpeg.decode_jpeg(
@@ -91,6 +91,18 @@ def plain_pixels(
     if decoded.shape[:2] != (height, width):
         return None
     return decoded[:, :, 0] if of.components == 1 else decoded
+
+
+def opened(data: bytes) -> Image.Image:
+    """The image, its header read; past `Image.open`, which refuses large ones before their scale.
+
+    Raises:
+        UnidentifiedImageError: as `Image.open`.
+    """
+    try:
+        return JpegImagePlugin.jpeg_factory(io.BytesIO(data))
+    except (SyntaxError, IndexError, TypeError, struct.error) as error:
+        raise UnidentifiedImageError(str(error)) from None
 
 
 def ends_in_its_header(data: bytes) -> bool:
@@ -125,7 +137,7 @@ def with_end(data: bytes) -> bytes | None:
         return None
     ended = data.rstrip(b"\xff") + _END
     try:
-        with Image.open(io.BytesIO(ended), formats=("JPEG",)) as image:
+        with opened(ended) as image:
             if image.width * image.height > (Image.MAX_IMAGE_PIXELS or 0):
                 return None
             image.load()
@@ -156,7 +168,7 @@ def lacks_blocks(data: bytes, image: Image.Image, min_size: tuple[int, int]) -> 
     end = _end_marker(data)
     if end is None:
         return False
-    with Image.open(io.BytesIO(data[:end] + _MORE + data[end:]), formats=("JPEG",)) as longer:
+    with opened(data[:end] + _MORE + data[end:]) as longer:
         longer.draft(None, min_size)
         return longer.tobytes() != image.tobytes()
 

@@ -6,6 +6,7 @@ TensorFlow: a decode worker that loads it costs 500 MB.
 
 import dataclasses
 import io
+import re
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -19,12 +20,13 @@ from model.errors import DecodeError
 # deep grey samples is what the file declares, else the range of their type; embedded colour
 # profiles count, which were ignored (docs/benchmarks/profiles.md). 3: TIFF of deep samples whose 0
 # is white, or which lie in planes, or behind a thumbnail; gamma and profiles of grey pictures;
-# around the first frame of a GIF there is nothing.
+# around the first frame of a GIF there is nothing; an orientation in XMP alone turns nothing; the
+# fourth byte of a BMP is no alpha where it is 0 throughout.
 PREPROCESSING_VERSION = 3
 # By Pillow; HEIC is read by model/heif.py. MPO comes with JPEG; Pillow registers no opener for it,
 # and asking for one is a KeyError.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
-MAX_PIXELS = 89_000_000  # just under Pillow's own bomb warning; 89 Mpx of RGB is 267 MB
+MAX_PIXELS = 89_000_000  # decoded; just under Pillow's own warning; of RGB they are 267 MB
 MIN_SIDE_PX = 8
 DECODE_REASONS = (
     "empty", "not_an_image", "unsupported", "truncated", "corrupt", "too_large", "too_small",
@@ -118,9 +120,8 @@ def _plain(data: bytes, color: Literal["grey", "rgb"], min_size: MinSize) -> Pic
     found = jpeg.header(data)
     if found is None or not found.is_plain or min(found.width, found.height) < MIN_SIDE_PX:
         return None
-    if found.width * found.height > MAX_PIXELS:
-        return None
-    decoded = jpeg.plain_pixels(data, found, min_size(found.width, found.height))
+    least = _least(found.width, found.height, data, min_size)
+    decoded = None if least is None else jpeg.plain_pixels(data, found, least)
     if decoded is None:
         return None
     return Picture(_in_color(Image.fromarray(decoded), color), found.width, found.height)
@@ -135,7 +136,7 @@ def _decode(data: bytes, color: Literal["grey", "rgb"], version: int, min_size: 
     except Image.UnidentifiedImageError:
         raise formats.unidentified(data) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DecodeError("too_large", str(error)) from None
+        raise _too_large(int(next(iter(re.findall(r"\d+", str(error)))))) from None
     except MemoryError:
         raise DecodeError("out_of_memory", "there was not enough memory to decode it") from None
     except Exception as error:  # Pillow's plugins raise nearly anything on damaged files
@@ -155,7 +156,31 @@ def _opened(data: bytes, version: int) -> Image.Image:
         return heif.opened(data)
     if version >= 3 and formats.own_format(data) == "TIFF":
         return tiff.opened(data)
+    if data.startswith(jpeg.SIGNATURE):
+        return jpeg.opened(data)
     return Image.open(io.BytesIO(data), formats=FORMATS)
+
+
+def _least(width: int, height: int, data: bytes, min_size: MinSize) -> tuple[int, int] | None:
+    """What `min_size` says, or less where only a JPEG's smaller scale fits; None where none does.
+
+    Of a JPEG of several scans decoders hold all coefficients, whatever the scale.
+    """
+    least = min_size(width, height)
+    if width * height <= MAX_PIXELS:
+        return least
+    head = jpeg.header(data)
+    if head is None or not head.is_sequential:
+        return None
+    scale = next(s for s in jpeg.SCALES if width * height <= MAX_PIXELS * s * s)
+    return min(least[0], width // scale), min(least[1], height // scale)
+
+
+def _too_large(pixels: int) -> DecodeError:
+    text = f"{pixels:,} pixels are more than the {MAX_PIXELS:,} that are decoded at most"
+    return DecodeError(
+        "too_large", f"{text}; only a JPEG of one scan is decoded at a smaller scale"
+    )
 
 
 def _decode_opened(
@@ -163,31 +188,36 @@ def _decode_opened(
 ) -> Picture:
     """The part of `decode_picture` after the header is known to be good."""
     width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise DecodeError("too_large", f"{width}x{height} is over {MAX_PIXELS:,} pixels")
     if min(width, height) < MIN_SIDE_PX:
         raise DecodeError("too_small", f"{width}x{height}: a side is under {MIN_SIDE_PX} pixels")
-    # a no-op on anything but a JPEG of at least twice that size
-    least = min_size(width, height)
-    image.draft(None, least)
+    least = _least(width, height, data, min_size)
+    if least is None:
+        raise _too_large(width * height)
+    if version >= 3:
+        _forget_xmp(image)
+    image.draft(None, least)  # a no-op on anything but a JPEG of at least twice that size
     tiles: Any = getattr(image, "tile", ())
     box = tiles[0][1] if image.format == "GIF" and version >= 3 and tiles else None
     image.load()  # here, where what is wrong with the pixels is not taken for a damaged EXIF
     if image.format == heif.FORMAT:
         width, height = image.size  # the pixels' own, where the header says another
     _check_end(image, data, least)
-    if image.format == "TIFF" and version >= 3:
-        tiff.check_samples(image)
-        tiff.repair_palette(image)
+    if version >= 3:
+        _forget_xmp(image)  # of a PNG it may lie behind the pixels
+        if image.format == "TIFF":
+            tiff.check_samples(image)
+            tiff.repair_palette(image)
+        if image.format == "BMP" and image.mode == "RGBA" and not image.getchannel("A").getbbox():
+            image = image.convert("RGB")  # Windows leaves that byte empty, and viewers ignore it
     if box is not None and box != (0, 0, width, height):
         image = _only(image, box)
     orientation = _orientation(image)
-    if orientation in _TURNS:
+    profile = colours.embedded(image, data, version) if version >= 2 else None
+    image = _flatten(image, version, data)
+    if orientation in _TURNS:  # from here on `image.format` is None
         image = image.transpose(_TURNS[orientation])
     if orientation in _SIDEWAYS:
         width, height, least = height, width, (least[1], least[0])
-    profile = colours.embedded(image, data, version) if version >= 2 else None
-    image = _flatten(image, version, data)
     if profile is not None:
         image = colours.in_srgb(image, profile, least, version)
     return Picture(_in_color(image, color), width, height)
@@ -218,6 +248,12 @@ def _only(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
     canvas = Image.new("RGBA", image.size)
     canvas.paste(image.convert("RGBA").crop(box), box)
     return canvas
+
+
+def _forget_xmp(image: Image.Image) -> None:
+    """So that Pillow turns nothing by an orientation in XMP, which browsers and libtiff ignore."""
+    for key in ("xmp", "XML:com.adobe.xmp"):
+        image.info.pop(key, None)
 
 
 def _orientation(image: Image.Image) -> int:

@@ -151,11 +151,6 @@ def test_anything_else_is_left_to_pillow(data: bytes) -> None:
     assert pictures._plain(data, "rgb", lambda w, h: (48, 48)) is None
 
 
-def test_a_picture_of_an_illegal_size_is_left_to_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "MAX_PIXELS", 100)
-    assert pictures._plain(_jpeg(_photo(64, 64)), "rgb", lambda w, h: (48, 48)) is None
-
-
 def test_damage_gives_pillows_pixels_or_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
