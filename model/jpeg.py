@@ -25,9 +25,8 @@ _PLAIN = frozenset([0xC0, 0xC1, 0xC2, 0xC4, 0xDB, 0xDD, 0xFE, 0xE0, _SCAN])
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # in a scan: neither stuffed nor a restart
 SCALES = (1, 2, 4, 8)  # each a power of two that libjpeg can shrink by
 _GREY = range(126, 131)  # what libjpeg shows of blocks that were never written, after all rounding
-# More entropy-coded bytes with all restart markers between them: a decoder that has its image
-# skips them, and one that lacks blocks makes some of them.
-_MORE = b"".join(b"\x35\xa9\x6e\x1c" * 8 + bytes([0xFF, 0xD0 + n]) for n in range(8))
+# The first warning of libjpeg where a scan or a restart interval ends before the image does.
+_LACKS_BLOCKS = re.compile("premature end of data|instead of RST|bad Huffman code")
 
 
 class Header(NamedTuple):
@@ -132,50 +131,34 @@ def with_end(data: bytes) -> bytes | None:
     Cameras and the frames of films leave it out, and viewers show such an image. Of several scans
     nobody knows how many there were.
     """
-    head = header(data)
-    if head is None or not head.is_sequential or _end_marker(data) is not None:
-        return None
-    ended = data.rstrip(b"\xff") + _END
-    try:
-        with opened(ended) as image:
-            if image.width * image.height > (Image.MAX_IMAGE_PIXELS or 0):
-                return None
-            image.load()
-            return None if lacks_blocks(ended, image, image.size) else ended
-    except OSError:
-        return None
+    head, ended = header(data), data.rstrip(b"\xff") + _END
+    return ended if head is not None and head.is_sequential and not _warning(ended) else None
 
 
-def is_truncated(data: bytes, image: Image.Image, min_size: tuple[int, int]) -> bool:
+def is_truncated(data: bytes, image: Image.Image) -> bool:
     """Whether a JPEG that has been decoded ends, by an end marker, before its last block.
 
-    libjpeg only warns of it, and the missing blocks are grey. So is the last pixel then; only
-    where it is, the image is decoded once more with more bytes before its end marker.
+    libjpeg only warns of it, and the missing blocks are grey, the last pixel too. Where another
+    block is damaged and the last is there, viewers show the image.
 
     Args:
         data: the file.
         image: what became of it, loaded.
-        min_size: what `Image.draft` was given.
     """
     corner = image.getpixel((image.width - 1, image.height - 1))
-    if not all(value in _GREY for value in (corner if isinstance(corner, tuple) else (corner,))):
-        return False
-    return lacks_blocks(data, image, min_size)
+    is_grey = all(value in _GREY for value in (corner if isinstance(corner, tuple) else (corner,)))
+    return is_grey and _LACKS_BLOCKS.search(_warning(data)) is not None
 
 
-def lacks_blocks(data: bytes, image: Image.Image, min_size: tuple[int, int]) -> bool:
-    """As `is_truncated`, and whatever the last pixel is."""
-    end = _end_marker(data)
-    if end is None:
-        return False
-    with opened(data[:end] + _MORE + data[end:]) as longer:
-        longer.draft(None, min_size)
-        return longer.tobytes() != image.tobytes()
+def _warning(data: bytes) -> str:
+    """The first thing that libjpeg finds wrong with the blocks, which Pillow keeps to itself."""
+    import simplejpeg
 
-
-def _end_marker(data: bytes) -> int | None:
-    """Where the end marker of the first image is: behind its scans, in no segment."""
-    return next((at - 2 for marker, at in _segments(data) if marker == _END[1]), None)
+    try:
+        simplejpeg.decode_jpeg(data, "GRAY", min_height=1, min_width=1, min_factor=8)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int]]:

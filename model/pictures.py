@@ -201,7 +201,7 @@ def _decode_opened(
     image.load()  # here, where what is wrong with the pixels is not taken for a damaged EXIF
     if image.format == heif.FORMAT:
         width, height = image.size  # the pixels' own, where the header says another
-    _check_end(image, data, least)
+    _check_end(image, data)
     if version >= 3:
         _forget_xmp(image)  # of a PNG it may lie behind the pixels
         if image.format == "TIFF":
@@ -228,12 +228,12 @@ def _in_color(image: Image.Image, color: Literal["grey", "rgb"]) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)  # to the same mode it is a copy
 
 
-def _check_end(image: Image.Image, data: bytes, least: tuple[int, int]) -> None:
+def _check_end(image: Image.Image, data: bytes) -> None:
     """Refuse half an image, whose other half decoders leave grey, black or noise."""
     pixels, missing = image.width * image.height, None
     if image.format in ("WEBP", "AVIF", heif.FORMAT) and formats.ends_in_zeros(data, pixels):
         missing = "zeros lie where its end should"
-    elif image.format in ("JPEG", "MPO") and jpeg.is_truncated(data, image, least):
+    elif image.format in ("JPEG", "MPO") and jpeg.is_truncated(data, image):
         missing = "its end marker comes before its last block"
     elif image.format == "TIFF" and tiff.ends_early(data, image):
         missing = "its last strip ends before its last row"

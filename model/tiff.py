@@ -146,7 +146,7 @@ def ends_early(data: bytes, image: Image.Image) -> bool:
     try:
         with Image.open(io.BytesIO(stream), formats=("JPEG",)) as last:
             last.load()
-            return jpeg.is_truncated(stream, last, last.size)
+            return jpeg.is_truncated(stream, last)
     except OSError:  # it has no end at all
         return True
 

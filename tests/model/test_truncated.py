@@ -80,6 +80,18 @@ def test_a_jpeg_whose_end_marker_comes_early_is_truncated(
     assert reason(ended(data, share) + b"after the end") == "truncated"
 
 
+@pytest.mark.parametrize("side", [64, 2000])
+def test_a_dark_jpeg_whose_end_marker_comes_early_is_truncated_at_every_scale(side: int) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(buffer, "JPEG")
+    data = bytearray(buffer.getvalue())
+    at = data.index(b"\xff\xc0") + 5
+    data[at : at + 4] = struct.pack(">HH", 2000, 2000)
+    with pytest.raises(DecodeError) as error:
+        decode_image(bytes(data), InputSpec(side, side, "rgb", jpeg_oversample=1))
+    assert error.value.reason == "truncated"
+
+
 def test_a_jpeg_that_ends_behind_a_restart_marker_is_truncated() -> None:
     data = encoded("JPEG", restart_marker_rows=1)
     at = data.rfind(b"\xff\xd3")
