@@ -10,7 +10,7 @@ _STARTS = (
 _HEIF_BRANDS = {
     b"mif1": "HEIF", b"mif2": "HEIF", b"msf1": "HEIF sequence", b"jpeg": "HEIF of JPEG",
     b"jpgs": "HEIF sequence of JPEG", b"avci": "HEIF of AVC", b"avcs": "HEIF sequence of AVC",
-    b"j2ki": "HEIF of JPEG 2000", b"crx ": "a Canon CR3 raw picture",
+    b"j2ki": "HEIF of JPEG 2000", b"crx ": "a Canon CR3 raw image",
 }  # fmt: skip
 # (offset, the bytes there, what it is): image formats that are known and not decoded.
 _IMAGES = (
@@ -23,8 +23,8 @@ _IMAGES = (
     (0, b"#?RGBE", "Radiance HDR"), (0, b"gimp xcf", "GIMP"), (0, b"SIMPLE  =", "FITS"),
     (128, b"DICM", "DICOM"), (0, b"\x0a\x05\x01", "PCX"), (0, b"\x01\xda\x00", "SGI"),
     (0, b"\x01\xda\x01", "SGI"), (0, b"BPG\xfb", "BPG"), (0, b"FLIF", "FLIF"),
-    (8, b"CR\2", "a Canon CR2 raw picture"), (0, b"FUJIFILMCCD-RAW", "a Fujifilm raw picture"),
-    (0, b"IIRO", "an Olympus raw picture"), (0, b"IIU\0", "a Panasonic raw picture"),
+    (8, b"CR\2", "a Canon CR2 raw image"), (0, b"FUJIFILMCCD-RAW", "a Fujifilm raw image"),
+    (0, b"IIRO", "an Olympus raw image"), (0, b"IIU\0", "a Panasonic raw image"),
     (0, b"\xd7\xcd\xc6\x9a", "WMF"), (40, b" EMF", "EMF"), (0, b"\x8aMNG", "MNG"),
     (0, b"\x8bJNG", "JNG"), (12, b"CgBI", "a PNG of Apple's own kind (CgBI)"),
     (0, b"SDPX", "DPX"), (0, b"XPDS", "DPX"), (0, b"\x59\xa6\x6a\x95", "Sun raster"),

@@ -1,6 +1,6 @@
-"""From the bytes of an image file to an upright picture of 8-bit samples, grey or RGB.
+"""From the bytes of an image file to an upright image of 8-bit samples, grey or RGB.
 
-What is a picture, which formats are read and what each damaged file is called. Never imports
+What is an image, which formats are read and what each damaged file is called. Never imports
 TensorFlow: a decode worker that loads it costs 500 MB.
 """
 
@@ -19,7 +19,7 @@ from model.errors import DecodeError
 # Raised whenever the same bytes could give other samples; a bundle keeps its own. 2: the scale of
 # deep grey samples is what the file declares, else the range of their type; embedded colour
 # profiles count, which were ignored (docs/benchmarks/profiles.md). 3: TIFF of deep samples whose 0
-# is white, or which lie in planes, or behind a thumbnail; gamma and profiles of grey pictures;
+# is white, or which lie in planes, or behind a thumbnail; gamma and profiles of grey images;
 # around the first frame of a GIF there is nothing; an orientation in XMP alone turns nothing; the
 # fourth byte of a BMP is no alpha where it is 0 throughout.
 PREPROCESSING_VERSION = 3
@@ -34,7 +34,7 @@ DECODE_REASONS = (
 )  # fmt: skip
 
 _EXIF_ORIENTATION = 0x0112
-_TURNS = {  # EXIF orientation -> what makes the picture upright
+_TURNS = {  # EXIF orientation -> what makes the image upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -50,11 +50,11 @@ MinSize = Callable[[int, int], tuple[int, int]]
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """A decoded picture.
+    """A decoded image.
 
     Attributes:
-        image: upright, 8-bit samples of mode L or RGB; maybe smaller than the picture itself.
-        width: of the picture itself, upright, in pixels.
+        image: upright, 8-bit samples of mode L or RGB; maybe smaller than the file's.
+        width: of the file's image, upright, in pixels.
         height: likewise.
     """
 
@@ -64,7 +64,7 @@ class Picture:
 
     @property
     def scale(self) -> float:
-        """Pixels of `image` for one of the picture itself: 1 or 1/2, 1/3 and so on.
+        """Pixels of `image` for one of the file's image: 1 or 1/2, 1/3 and so on.
 
         Not the ratio of the widths: the last column may stand for a part of a pixel.
         """
@@ -84,7 +84,7 @@ def decode_picture(
         data: the whole file.
         color: of the result.
         version: `PREPROCESSING_VERSION`, or an earlier one.
-        min_size: (width, height) of the file's picture -> the size that the decoded one must
+        min_size: (width, height) of the file's image -> the size that the decoded one must
             have at least; a JPEG is decoded at the smallest scale of 1, 1/2, 1/4 and 1/8 that
             keeps it, other formats as they are unless their colours are converted.
 
@@ -147,7 +147,7 @@ def _decode(data: bytes, color: Literal["grey", "rgb"], version: int, min_size: 
             reason = "unsupported"
         if reason == "corrupt" and (known := formats.known(data)) is not None:
             raise known from None
-        what = "the file ends before its picture does" if short else type(error).__name__
+        what = "the file ends before its image does" if short else type(error).__name__
         raise DecodeError(reason, f"{what}: {error}"[:300]) from None
 
 
@@ -257,7 +257,7 @@ def _forget_xmp(image: Image.Image) -> None:
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation; 1 (upright) where the EXIF is damaged, as the picture may be good."""
+    """The EXIF orientation; 1 (upright) where the EXIF is damaged, as the image may be good."""
     if image.format == heif.FORMAT:
         return 1  # libheif has turned it by irot and imir, and EXIF counts for nothing there
     try:
@@ -279,7 +279,7 @@ def _in_eight_bits(image: Image.Image, version: int, data: bytes) -> Image.Image
         DecodeError: as `tiff.declared_bits`.
     """
     samples = np.asarray(image)
-    if version < 2:  # by what is in the picture: a dark one is read as 8-bit
+    if version < 2:  # by what is in the image: a dark one is read as 8-bit
         if samples.max(initial=0) > 255:
             samples = samples >> 8
         return Image.fromarray(samples.clip(0, 255).astype(np.uint8))

@@ -32,13 +32,13 @@ def opened(data: bytes) -> Image.Image:
     """The first page that is not a smaller version of another; of several such the first.
 
     Raises:
-        DecodeError: a raw picture of a camera, of which only thumbnails could be shown.
+        DecodeError: a raw image of a camera, of which only thumbnails could be shown.
         OSError: as `Image.open`.
     """
     image = _open(data)
     tags = _tags(image)
     if tags.get(_DNG_VERSION):
-        raise DecodeError("unsupported", "it is a DNG raw picture, which no decoder here reads")
+        raise DecodeError("unsupported", "it is a DNG raw image, which no decoder here reads")
     try:
         for page in range(1, _MAX_PAGES + 1):
             if not _is_reduced(image):
@@ -47,7 +47,7 @@ def opened(data: bytes) -> Image.Image:
     except Exception:  # there is no such page, or it is damaged
         pass
     if tags.get(_SUB_DIRECTORIES):
-        text = "it is a raw picture of a camera, whose pages are thumbnails"
+        text = "it is a raw image of a camera, whose pages are thumbnails"
         raise DecodeError("unsupported", text)
     return _open(data)
 

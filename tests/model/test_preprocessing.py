@@ -2,7 +2,6 @@
 
 import dataclasses
 import io
-import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ from model.faces.alignment import UTKFACE_CHIPS
 from model.pictures import DECODE_REASONS, MAX_PIXELS, decode_picture
 from model.preprocessing import InputSpec, decode_image
 from pipelines.images.drawn_faces import BREAKAGES, draw_face
+from tests.corpus import XMP, bmp_with_alpha
 
 ROOT = Path(__file__).parents[2]
 RGB = InputSpec(128, 128, "rgb")
@@ -138,11 +138,6 @@ def test_every_exif_orientation_comes_out_upright(orientation: int, kind: str) -
     assert error < (3 if kind == "JPEG" else 0.01)
 
 
-XMP = b"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF
- xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description
- xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>"""
-
-
 def with_xmp(image: Image.Image, kind: str) -> bytes:
     if kind == "PNG":
         info = PngImagePlugin.PngInfo()
@@ -164,11 +159,7 @@ def test_an_orientation_in_xmp_alone_turns_nothing_as_in_browsers(kind: str) -> 
 @pytest.mark.parametrize(("alpha", "shown"), [(0, 60), (128, 157)])
 def test_an_alpha_channel_of_a_bmp_that_is_all_zero_is_none(alpha: int, shown: int) -> None:
     """Windows leaves the fourth byte of a pixel empty, and viewers ignore it."""
-    row = bytes([60, 60, 60, alpha]) * 32
-    masks = struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
-    head = struct.pack("<IiiHHIIiiII", 108, 32, 32, 1, 32, 3, 32 * len(row), 0, 0, 0, 0)
-    head = (head + masks).ljust(108, b"\0")
-    data = b"BM" + struct.pack("<IHHI", 122 + 32 * len(row), 0, 0, 122) + head + row * 32
+    data = bmp_with_alpha(alpha, level=60)
     assert np.abs(decode_image(data, RGB).pixels.astype(int) - shown).max() <= 1
 
 

@@ -68,7 +68,7 @@ def test_a_raw_picture_is_not_its_thumbnail() -> None:
     raw = tiff((THUMBNAIL, {**RGB, **REDUCED, 330: (4, (8,))}))
     assert told(raw) == (
         "unsupported",
-        "it is a raw picture of a camera, whose pages are thumbnails",
+        "it is a raw image of a camera, whose pages are thumbnails",
     )
     negative = tiff((THUMBNAIL, {**RGB, **REDUCED, 50706: (3, (1, 4))}))
     assert told(negative)[0] == "unsupported"
