@@ -25,8 +25,7 @@ _PLAIN = frozenset([0xC0, 0xC1, 0xC2, 0xC4, 0xDB, 0xDD, 0xFE, 0xE0, _SCAN])
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # in a scan: neither stuffed nor a restart
 SCALES = (1, 2, 4, 8)  # each a power of two that libjpeg can shrink by
 _GREY = range(126, 131)  # what libjpeg shows of blocks that were never written, after all rounding
-# The first warning of libjpeg where a scan or a restart interval ends before the image does.
-_LACKS_BLOCKS = re.compile("premature end of data|instead of RST|bad Huffman code")
+_LACKS_BLOCKS = re.compile("[Pp]remature end|instead of RST|bad Huffman code")
 
 
 class Header(NamedTuple):
@@ -147,7 +146,12 @@ def is_truncated(data: bytes, image: Image.Image) -> bool:
     """
     corner = image.getpixel((image.width - 1, image.height - 1))
     is_grey = all(value in _GREY for value in (corner if isinstance(corner, tuple) else (corner,)))
-    return is_grey and _LACKS_BLOCKS.search(_warning(data)) is not None
+    return is_grey and lacks_blocks(data)
+
+
+def lacks_blocks(data: bytes) -> bool:
+    """Whether a scan or a restart interval ends before the image does, by libjpeg's word."""
+    return _LACKS_BLOCKS.search(_warning(data)) is not None
 
 
 def _warning(data: bytes) -> str:
