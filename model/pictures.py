@@ -33,7 +33,7 @@ DECODE_REASONS = (
     "out_of_memory",
 )  # fmt: skip
 
-_EXIF_ORIENTATION = 0x0112
+_EXIF_ORIENTATION, _XMP_KEYS = 0x0112, ("xmp", "XML:com.adobe.xmp")
 _TURNS = {  # EXIF orientation -> what makes the image upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -99,20 +99,15 @@ def decode_picture(
         return plain
     try:
         return _decode(data, color, version, min_size)
-    except DecodeError as error:
-        repaired = _repaired(data, error.reason)
+    except DecodeError as error:  # maybe of less than its pixels, which viewers show
+        repaired = None
+        if error.reason == "truncated":
+            repaired = jpeg.with_end(data)
+        elif error.reason in ("not_an_image", "corrupt") and data.startswith(png.SIGNATURE):
+            repaired = png.repaired(data)
         if repaired is None:
             raise
         return _decode(repaired, color, version, min_size)
-
-
-def _repaired(data: bytes, reason: str) -> bytes | None:
-    """The file as viewers take it where Pillow refuses it for less than its pixels; else None."""
-    if reason == "truncated":
-        return jpeg.with_end(data)
-    if reason in ("not_an_image", "corrupt") and data.startswith(png.SIGNATURE):
-        return png.repaired(data)
-    return None
 
 
 def _plain(data: bytes, color: Literal["grey", "rgb"], min_size: MinSize) -> Picture | None:
@@ -136,7 +131,7 @@ def _decode(data: bytes, color: Literal["grey", "rgb"], version: int, min_size: 
     except Image.UnidentifiedImageError:
         raise formats.unidentified(data) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _too_large(int(next(iter(re.findall(r"\d+", str(error)))))) from None
+        raise _too_large(int(re.findall(r"\d+", str(error))[0])) from None
     except MemoryError:
         raise DecodeError("out_of_memory", "there was not enough memory to decode it") from None
     except Exception as error:  # Pillow's plugins raise nearly anything on damaged files
@@ -177,10 +172,8 @@ def _least(width: int, height: int, data: bytes, min_size: MinSize) -> tuple[int
 
 
 def _too_large(pixels: int) -> DecodeError:
-    text = f"{pixels:,} pixels are more than the {MAX_PIXELS:,} that are decoded at most"
-    return DecodeError(
-        "too_large", f"{text}; only a JPEG of one scan is decoded at a smaller scale"
-    )
+    text = f"{pixels:,} pixels are more than the {MAX_PIXELS:,} that are decoded at most; only a "
+    return DecodeError("too_large", text + "JPEG of one scan is decoded at a smaller scale")
 
 
 def _decode_opened(
@@ -193,8 +186,6 @@ def _decode_opened(
     least = _least(width, height, data, min_size)
     if least is None:
         raise _too_large(width * height)
-    if version >= 3:
-        _forget_xmp(image)
     image.draft(None, least)  # a no-op on anything but a JPEG of at least twice that size
     tiles: Any = getattr(image, "tile", ())
     box = tiles[0][1] if image.format == "GIF" and version >= 3 and tiles else None
@@ -203,7 +194,6 @@ def _decode_opened(
         width, height = image.size  # the pixels' own, where the header says another
     _check_end(image, data)
     if version >= 3:
-        _forget_xmp(image)  # of a PNG it may lie behind the pixels
         if image.format == "TIFF":
             tiff.check_samples(image)
             tiff.repair_palette(image)
@@ -211,7 +201,7 @@ def _decode_opened(
             image = image.convert("RGB")  # Windows leaves that byte empty, and viewers ignore it
     if box is not None and box != (0, 0, width, height):
         image = _only(image, box)
-    orientation = _orientation(image)
+    orientation = _orientation(image, version)
     profile = colours.embedded(image, data, version) if version >= 2 else None
     image = _flatten(image, version, data)
     if orientation in _TURNS:  # from here on `image.format` is None
@@ -250,18 +240,18 @@ def _only(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
     return canvas
 
 
-def _forget_xmp(image: Image.Image) -> None:
-    """So that Pillow turns nothing by an orientation in XMP, which browsers and libtiff ignore."""
-    for key in ("xmp", "XML:com.adobe.xmp"):
-        image.info.pop(key, None)
-
-
-def _orientation(image: Image.Image) -> int:
+def _orientation(image: Image.Image, version: int) -> int:
     """The EXIF orientation; 1 (upright) where the EXIF is damaged, as the image may be good."""
     if image.format == heif.FORMAT:
         return 1  # libheif has turned it by irot and imir, and EXIF counts for nothing there
+    bare = image
+    if (
+        version >= 3
+    ):  # Pillow takes one from XMP, which browsers ignore; it has turned a TIFF itself
+        bare = Image.Image()
+        bare.info = {key: value for key, value in image.info.items() if key not in _XMP_KEYS}
     try:
-        return image.getexif().get(_EXIF_ORIENTATION, 1)
+        return bare.getexif().get(_EXIF_ORIENTATION, 1)
     except Exception:  # the EXIF reader raises nearly anything
         return 1
 

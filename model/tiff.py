@@ -31,10 +31,18 @@ _reading = threading.Lock()  # `READ_LIBTIFF` is Pillow's, for the whole process
 def opened(data: bytes) -> Image.Image:
     """The first page that is not a smaller version of another; of several such the first.
 
+    Without its XMP, by whose orientation Pillow would turn the pixels and not their size.
+
     Raises:
         DecodeError: a raw image of a camera, of which only thumbnails could be shown.
         OSError: as `Image.open`.
     """
+    image = _page(data)
+    image.info.pop("xmp", None)
+    return image
+
+
+def _page(data: bytes) -> Image.Image:
     image = _open(data)
     tags = _tags(image)
     if tags.get(_DNG_VERSION):

@@ -145,7 +145,9 @@ def with_xmp(image: Image.Image, kind: str) -> bytes:
         return encoded(image, kind, pnginfo=info)
     if kind == "TIFF":
         return encoded(image, kind, tiffinfo={700: XMP})
-    return encoded(image, kind, xmp=XMP, **({"quality": 95} if kind == "JPEG" else {}))
+    exif = Image.Exif()
+    exif[0x010F] = "a camera"
+    return encoded(image, kind, xmp=XMP, exif=exif, **({"quality": 95} if kind == "JPEG" else {}))
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
