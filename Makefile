@@ -9,7 +9,9 @@ COMPILE := --universal --no-emit-index-url --generate-hashes --no-annotate -q
 # A file of tests stays on one worker, which has a Ray and a store of its own.
 SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 # What starts several nodes wants both cores: beside other work a cluster starves.
-CLUSTERS := tests/cluster tests/hosts tests/pipelines/scoring/test_chaos.py
+CLUSTERS := tests/cluster tests/hosts tests/robustness/test_chaos.py
+
+BENCHMARKS := cost engines faces folds memory scoring sources startup training training_step
 
 MAKE_VENV = test -x .venv/bin/python || { $(PYTHON) -c 'import sys; (3, 11) <= sys.version_info[:2] <= (3, 13) or sys.exit( \
     "facemill needs Python 3.11 to 3.13, as TensorFlow does: make PYTHON=python3.13 ...")' && $(PYTHON) -m venv .venv; }
@@ -47,18 +49,18 @@ cluster-test: setup  ## only the tests of a cluster: several Ray nodes, cluster.
 coverage: setup  ## as test, and how much of model/ and pipelines/ it runs, by branches
 	@$(BIN)/python -m pytest -m "not slow" $(SIDE_BY_SIDE) --cov --cov-report=term:skip-covered
 
-check: setup  ## format, lint, types, floors, known holes (tests/test_house.py counts lines)
+check: setup  ## format, lint, types, floors, known holes, what no linter knows
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.check_house
 	@$(BIN)/python -m tests.audit
 
-bench: setup  ## every benchmark in benchmarks/ but search, which trains for hours
-	@set -e; for file in benchmarks/[a-z]*.py benchmarks/faces; do \
-	    name=$${file##*/}; test $$name != search.py || continue; echo "== benchmarks.$${name%.py}"; \
-	    $(BIN)/python -m benchmarks.$${name%.py}; \
-	done
+bench: setup  ## every benchmark at a small size, 20 minutes; FULL=--full: as documented, hours
+	@failed=; for name in $(BENCHMARKS); do echo "== benchmarks.$$name"; \
+	    $(BIN)/python -m benchmarks.$$name $(FULL) || failed="$$failed $$name"; \
+	done; test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
 
 sbom: setup  ## sbom.json: what requirements.lock installs, as a bill of materials (CycloneDX)
 	@$(UV) tool run --quiet --from cyclonedx-bom==7.5.0 cyclonedx-py requirements requirements.lock -o sbom.json

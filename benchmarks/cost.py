@@ -1,12 +1,13 @@
 """What a scoring run costs on cluster.yaml's machines: `python -m benchmarks.cost`.
 
 A calculation, no measurement: rates come from docs/benchmarks/scoring.md, prices are list prices,
-and what is neither is named an assumption. Prints the table of docs/scale.md (tested).
+and what is neither is named an assumption. Writes the table of docs/scale.md.
 """
 
 import dataclasses
 import math
 
+from benchmarks import harness
 from pipelines.predictions.frozen_inputs import shard_rows
 
 # Measured, 2026-11-26: 2,373 images/s on 2 cores, the shipped bundle in int8, chips scored whole,
@@ -68,28 +69,27 @@ class Run:
 RUNS = (Run(10**6, 1, 1), Run(10**8, 1, 1), Run(10**8, 3, 8), Run(10**9, 3, 8))
 
 
-def table() -> str:
+def table() -> list[str]:
     """Markdown."""
-    head = (
-        "| images | CPU nodes | prefixes | images/s | hours | machines, list USD "
-        "| machines, spot USD | S3 requests USD | in all, spot USD | USD a million |\n"
-        "|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n"
-    )
-    rows = ""
+    head = ("images:", "CPU nodes:", "prefixes:", "images/s:", "hours:", "machines, list USD:",
+            "machines, spot USD:", "S3 requests USD:", "in all, spot USD:",
+            "USD a million:")  # fmt: skip
+    rows = list[list[str]]()
     for run in RUNS:
         spot = run.machines_usd(SPOT)
         total = spot + run.requests_usd
-        rows += (
-            f"| {run.images:,} | {run.nodes} | {run.prefixes} | {run.images_per_s:,.0f} "
-            f"| {run.hours:,.2f} | {run.machines_usd():,.2f} | {spot:,.2f} "
-            f"| {run.requests_usd:,.2f} | {total:,.2f} | {total / run.images * 1e6:,.2f} |\n"
-        )
-    return head + rows
+        usd = (run.machines_usd(), spot, run.requests_usd, total, total / run.images * 1e6)
+        rows.append(
+            [f"{run.images:,}", f"{run.nodes}", f"{run.prefixes}", f"{run.images_per_s:,.0f}",
+             f"{run.hours:,.2f}", *(f"{value:,.2f}" for value in usd)]
+        )  # fmt: skip
+    return harness.table(head, rows)
 
 
 def main() -> None:
-    """Print it."""
-    print(table())
+    """Put it into the page."""
+    given = harness.parsed(harness.arguments(__doc__, "scale.md"))
+    given.page.write_text(harness.with_part(given.page.read_text(), "cost", table()))
 
 
 if __name__ == "__main__":

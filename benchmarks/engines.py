@@ -1,35 +1,32 @@
-"""What engines and precisions cost in truth: `python -m benchmarks.engines --manifest URI`.
+"""What engines and precisions cost in truth: `python -m benchmarks.engines`.
 
-Each labelled picture of val and test is answered in float32, bfloat16 and int8, and compared with
+Each labelled image of val and test is predicted in float32, bfloat16 and int8, and compared with
 itself: paired differences with 95 % intervals, by split, age decade and gender. Then the speed of
-the network alone on one thread, the ways taking turns, and int8 on CPUs without VNNI, which oneDNN
-pretends to be. Writes docs/benchmarks/engines.md.
+the network alone on one thread, in turns, and int8 on CPUs without VNNI, which oneDNN pretends to
+be. Writes docs/benchmarks/engines.md.
 """
 
-import argparse
-import datetime
+import functools
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks._contenders import ROOT, command_line, is_missing
+from benchmarks import harness
 from model import calibration, labels
 from model.bundle import Bundle
 from model.calibration import Reading
 from model.engines.choosing import INT8, REFERENCE, Compute
 from model.engines.gate import compare
 from model.predictor import Predictor
-from model.runtime import machine
 
-DOCUMENT = ROOT / "docs" / "benchmarks" / "engines.md"
+SMALL, FULL = (500, 1), (18_975, 5)  # images, turns
 WAYS = (
     REFERENCE,
     Compute("tensorflow", "bfloat16"),
@@ -37,14 +34,12 @@ WAYS = (
     Compute("openvino", "bfloat16"),
     INT8,
 )
-TURNS, TURN_IMAGES, BATCH = 5, 512, 64
-LEAST = 50  # images of a group of people that is told of
+TURN_IMAGES, BATCH = 512, 64
+MIN_GROUP = 50  # images of a group of people that is reported
 INSTRUCTION_SETS = ("AVX512_CORE_AMX", "AVX2_VNNI", "AVX512_CORE", "AVX2")
 
 
-def pixels_of(
-    manifest_uri: str, bundle: Bundle, wanted: Sequence[str] = ("val", "test")
-) -> dict[str, tuple[Any, Any, Any]]:
+def pixels_of(manifest_uri: str, bundle: Bundle) -> dict[str, tuple[Any, Any, Any]]:
     """Pixels, ages and genders of each split."""
     from pipelines.cluster.session import start_ray
     from pipelines.images.decoding import decode_in_parts
@@ -53,7 +48,7 @@ def pixels_of(
     start_ray()
     table = manifest.read_manifest(manifest_uri)
     splits: dict[str, tuple[Any, Any, Any]] = {}
-    for split in wanted:
+    for split in ("val", "test"):
         parts = list(decode_in_parts(manifest.labelled(table, split), bundle.input, split))
         ages, genders = (
             np.concatenate([manifest.codes(rows, name) for rows, _ in parts])
@@ -63,7 +58,7 @@ def pixels_of(
     return splits
 
 
-def _told(change: dict[str, float], scale: float, digits: int) -> str:
+def _signed(change: dict[str, float], scale: float, digits: int) -> str:
     value, low, high = (f"{scale * change[k]:+.{digits}f}" for k in ("value", "low", "high"))
     return f"{value} ({low} to {high})"
 
@@ -76,9 +71,11 @@ def errors(bundle: Bundle, splits: dict[str, tuple[Any, Any, Any]]) -> list[str]
         "|---|---|---:|---|---:|---:|---:|---:|---:|",
     ]
     for split, (pixels, ages, genders) in splits.items():
-        said = {way: _answers(bundle, way, pixels) for way in WAYS}
+        predicted = {way: _answers(bundle, way, pixels) for way in WAYS}
         for people, chosen in _groups(ages, genders).items():
-            picked = {w: {k: v[chosen] for k, v in columns.items()} for w, columns in said.items()}
+            picked = {
+                w: {k: v[chosen] for k, v in columns.items()} for w, columns in predicted.items()
+            }
             truth = ages[chosen], genders[chosen]
             mae = np.nanmean(np.abs(picked[REFERENCE]["age_years"] - truth[0]))
             right = np.nanmean((picked[REFERENCE]["p_female"] >= 0.5) == (truth[1] > 0.5))
@@ -91,8 +88,8 @@ def errors(bundle: Bundle, splits: dict[str, tuple[Any, Any, Any]]) -> list[str]
                     continue
                 change = compare(picked[REFERENCE], picked[way], *truth)
                 lines.append(
-                    f"| | | | {way.words} | {_told(change['age_mae'], 1, 3)} | "
-                    f"{_told(change['gender_accuracy'], 100, 2)} | {change['flips']} | "
+                    f"| | | | {way.words} | {_signed(change['age_mae'], 1, 3)} | "
+                    f"{_signed(change['gender_accuracy'], 100, 2)} | {change['flips']} | "
                     f"{change['age_shift']:+.3f} | {100 * change['coverage']:+.2f} |"
                 )
     return lines
@@ -109,34 +106,35 @@ def _groups(ages: Any, genders: Any) -> dict[str, Any]:
     groups = {"all": np.ones(len(ages), bool), "female": genders == 1, "male": genders == 0}
     names = labels.bin_names(labels.DECADES)
     groups |= {f"aged {names[i]}": decade == i for i in range(len(names))}
-    return {name: chosen for name, chosen in groups.items() if chosen.sum() >= LEAST}
+    return {name: chosen for name, chosen in groups.items() if chosen.sum() >= MIN_GROUP}
 
 
-def speeds(bundle: Bundle, pixels: Any) -> list[str]:
-    """Markdown of images/s of the network alone, one thread, the ways taking turns."""
-    predictors = {way: Predictor(bundle, way, BATCH, threads=1) for way in WAYS}
-    times: dict[Compute, list[float]] = {way: [] for way in WAYS}
-    for _ in range(TURNS):
-        for way, predictor in predictors.items():
-            started = time.process_time()
-            predictor.predict(pixels[:TURN_IMAGES])
-            times[way].append(TURN_IMAGES / (time.process_time() - started))
-    lines = ["| way | images/s, one thread | all turns |", "|---|---:|---|"]
-    for way, rates in times.items():
-        every = ", ".join(f"{rate:,.0f}" for rate in rates)
-        lines.append(f"| {way.words} | {statistics.median(rates):,.0f} | {every} |")
-    return lines
+def speeds(bundle: Bundle, pixels: Any, rounds: int) -> list[str]:
+    """Markdown of images/s of the network alone, one thread, in turns."""
+
+    def rate(predictor: Predictor) -> float:
+        some = pixels[:TURN_IMAGES]
+        return len(some) / harness.seconds(lambda: predictor.predict(some), time.process_time)
+
+    ways = {
+        way.words: functools.partial(rate, Predictor(bundle, way, BATCH, threads=1)) for way in WAYS
+    }
+    rows = [
+        (name, f"{statistics.median(rates):,.0f}", ", ".join(f"{one:,.0f}" for one in rates))
+        for name, rates in harness.turns(ways, rounds).items()
+    ]
+    return harness.table(["way", "images/s, one thread:", "all turns"], rows)
 
 
 def instruction_sets(bundle: Bundle, pixels: Any) -> list[str]:
-    """Markdown of what int8 answers on CPUs that lack something."""
+    """Markdown of what int8 predicts on CPUs that lack something."""
     with tempfile.TemporaryDirectory() as folder:
         np.save(f"{folder}/pixels.npy", pixels[:1024])
         for name in INSTRUCTION_SETS:
             asked = (str(bundle.folder), folder, name)
             code = f"from benchmarks.engines import answer; answer(*{asked!r})"
             subprocess.run(
-                [sys.executable, "-c", code], check=True, cwd=ROOT,
+                [sys.executable, "-c", code], check=True, cwd=harness.ROOT,
                 env={**os.environ, "ONEDNN_MAX_CPU_ISA": name},
             )  # fmt: skip
         found = {name: np.load(f"{folder}/{name}.npz") for name in INSTRUCTION_SETS}
@@ -157,7 +155,7 @@ def instruction_sets(bundle: Bundle, pixels: Any) -> list[str]:
 
 
 def answer(bundle_folder: str, folder: str, name: str) -> None:
-    """Answer the pictures in int8 and float32, for `instruction_sets`."""
+    """Predict the images in int8 and float32, for `instruction_sets`."""
     from model.bundle import read_bundle
 
     bundle, pixels = read_bundle(bundle_folder), np.load(f"{folder}/pixels.npy")
@@ -170,41 +168,32 @@ def answer(bundle_folder: str, folder: str, name: str) -> None:
 
 
 def main() -> None:
-    """Measure and write the table."""
+    """Measure and write the tables."""
     from pipelines.bundles.opening import open_bundle
 
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--manifest", default=str(ROOT / "runs" / "manifest"))
-    parser.add_argument("--bundle", default=None)
-    parser.add_argument("--output", type=Path, default=DOCUMENT)
-    arguments = parser.parse_args()
-    if is_missing(arguments.manifest):
-        return
-    bundle = open_bundle(arguments.bundle)
-    splits = pixels_of(arguments.manifest, bundle)
-    told = errors(bundle, splits)
+    parser = harness.arguments(__doc__, "benchmarks/engines.md")
+    parser.add_argument("--bundle", help="default: the shipped one")
+    given = harness.parsed(parser)
+    count, rounds = FULL if given.full else SMALL
+    bundle = open_bundle(given.bundle)
+    with tempfile.TemporaryDirectory(prefix="facemill-bench-") as folder:
+        splits = pixels_of(harness.manifest(Path(folder), given.images, count), bundle)
+    changes = errors(bundle, splits)
     sets = instruction_sets(bundle, splits["val"][0])
-    rates = speeds(bundle, splits["val"][0])
-    now = datetime.datetime.now(datetime.UTC).date()
-    lines = [
-        "# Engines and precisions", "",
-        f"`{command_line()}`, bundle {bundle.name} ({bundle.id}), {now}, {machine()}, load at the "
-        f"end {os.getloadavg()[0]:.1f}.", "",
-        "## Speed of the network alone", "", *rates, "",
-        "## What they change", "",
-        "Each picture against itself in float32 by TensorFlow; 95 % intervals of the paired", 
+    rates = speeds(bundle, splits["val"][0], rounds)
+    harness.write(given, [
+        f"Bundle {bundle.name} ({bundle.id}).", "",
+        "### Speed of the network alone", "", *rates, "",
+        "### What they change", "",
+        "Each image against itself in float32 by TensorFlow; 95 % intervals of the paired",
         "differences. Rows of the reference show its own error, and how often its gender is right.",
-        "", *told, "",
-        "## On other CPUs", "",
-        "The same int8 network and the same pictures, with oneDNN told to use no more than some",
+        "", *changes, "",
+        "### On other CPUs", "",
+        "The same int8 network and the same images, with oneDNN told to use no more than some",
         "instructions. Where bytes are multiplied by VNNI, rows agree to the last digits that are",
         "printed; elsewhere they do not, so int8 is for CPUs with VNNI alone.",
         "", *sets,
-    ]  # fmt: skip
-    arguments.output.write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
+    ])  # fmt: skip
 
 
 if __name__ == "__main__":

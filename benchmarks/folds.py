@@ -1,23 +1,22 @@
-"""What runs with folds say of every label, side by side, as the Markdown table of docs/results.md.
+"""Figures of runs with folds side by side: `python -m benchmarks.folds runs/first runs/second`.
 
-`python -m benchmarks.folds runs/first runs/second` reads the metrics.json that each has left; a run
-whose manifest has rows of pictures whole and of faces found in them has columns for both.
+Reads the metrics.json that each run has left and writes the table of docs/results.md; a run whose
+manifest has rows of images as they are and of faces detected in them has columns for both.
 """
 
-import argparse
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from benchmarks import harness
 from model.metrics import Estimate
 from pipelines import storage
 from pipelines.storage import tables
 from pipelines.training import layout
 
-_RUNS = ["runs/first", "runs/second"]
 _PERCENT = ("gender_accuracy", "coverage", "age_coverage")
 
 
-def told(figures: Mapping[str, Any], name: str) -> str:
+def figure(figures: Mapping[str, Any], name: str) -> str:
     """A figure with its 95 % interval."""
     value = figures.get(name)
     return Estimate(**value).text(1 if name in _PERCENT else 2, name in _PERCENT) if value else "–"
@@ -41,7 +40,7 @@ def rows(record: Mapping[str, Any]) -> Iterator[tuple[str, int, str]]:
 
 def _cells(figures: Mapping[str, Any], coverage: str) -> str:
     names = ("age_mae", "gender_accuracy", coverage)
-    return " | ".join(told(figures, name) for name in names)
+    return " | ".join(figure(figures, name) for name in names)
 
 
 def _order(name: str) -> tuple[int, str]:
@@ -50,10 +49,11 @@ def _order(name: str) -> tuple[int, str]:
 
 
 def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("runs", nargs="*", default=_RUNS)
-    runs = [storage.normalize(run) for run in parser.parse_args().runs]
+    """Put the table into the page."""
+    parser = harness.arguments(__doc__, "results.md")
+    parser.add_argument("runs", nargs="*", default=["runs/second"])
+    given = harness.parsed(parser)
+    runs = [storage.normalize(run) for run in given.runs]
     for run in runs:
         if not storage.exists(storage.join(run, layout.METRICS)):
             print(f"skipped: {run} has no {layout.METRICS}; benchmarks/shipped.sh makes such runs")
@@ -65,11 +65,16 @@ def main() -> None:
         columns.append((name, record))
         if "found" in record:
             columns.append((f"{name}, found", record["found"]))
-    heads = " | ".join(f"{name}: age MAE, years | gender | 90 % holds" for name, _ in columns)
-    print(f"| images | count | {heads} |\n|---|---:|" + "---|---|---|" * len(columns))
-    for lines in zip(*(rows(record) for _, record in columns), strict=True):
-        title, count, _ = lines[0]
-        print(f"| {title} | {count:,} | " + " | ".join(cells for *_, cells in lines) + " |")
+    heads = [f"{name}: age MAE, years | gender | 90 % holds" for name, _ in columns]
+    lines = [
+        f"| images | count | {' | '.join(heads)} |",
+        "|---|---:|" + "---|---|---|" * len(columns),
+    ]
+    for cells in zip(*(rows(record) for _, record in columns), strict=True):
+        title, count, _ = cells[0]
+        lines.append(f"| {title} | {count:,} | {' | '.join(one for *_, one in cells)} |")
+    given.page.write_text(harness.with_part(given.page.read_text(), "folds", lines))
+    print("\n".join(lines))
 
 
 if __name__ == "__main__":

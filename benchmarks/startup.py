@@ -1,19 +1,14 @@
-"""How soon it answers: `python -m benchmarks.startup --images FOLDER --picture FILE`.
+"""How soon it answers: `python -m benchmarks.startup`.
 
-A single picture, the first image of a local run, the private memory of a worker and every job's
+A single image, the first image of a local run, the private memory of a worker and every job's
 `--help`, beside Ray's own floor: `ray.init` and one actor of Ray Data that does nothing. All take
-turns with an earlier commit (`--before FOLDER`, a checkout of it); medians. Writes
+turns with another checkout (`--before FOLDER`), if there is one; medians. Writes
 docs/benchmarks/startup.md.
 """
 
-import argparse
 import contextlib
-import datetime
 import json
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -21,12 +16,10 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks._contenders import ROOT, command_line
-from model.runtime import machine
+from benchmarks import harness
 
-DOCUMENT = ROOT / "docs" / "benchmarks" / "startup.md"
-JOBS = ("score", "train", "ingest", "evaluate", "report", "calibrate", "verify", "export", "demo")
-IMAGES = 4000
+JOBS = sorted(p.stem for p in (harness.ROOT / "jobs").glob("[a-z]*.py") if p.stem != "cli")
+SMALL, FULL = (200, 1), (4000, 3)  # images, turns
 
 
 def floor() -> None:
@@ -44,7 +37,7 @@ def floor() -> None:
     rows = ray.data.from_items([{"id": 0}, {"id": 1}], override_num_blocks=2).map_batches(
         Nothing, batch_size=1, compute=ray.data.ActorPoolStrategy(min_size=2, max_size=2)
     )
-    print(json.dumps(min(row["at"] for row in rows.iter_rows()) - started))
+    print(json.dumps({"s": min(row["at"] for row in rows.iter_rows()) - started}))
 
 
 def _settle() -> None:
@@ -52,21 +45,7 @@ def _settle() -> None:
     time.sleep(6)
 
 
-def _seconds(command: list[str], root: Path) -> float:
-    started = time.monotonic()
-    subprocess.run(command, check=True, cwd=root, capture_output=True)
-    return time.monotonic() - started
-
-
-def _floor(_: Path) -> float:
-    code = "from benchmarks.startup import floor; floor()"
-    done = subprocess.run(
-        [sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True, text=True
-    )
-    return float(done.stdout.strip().splitlines()[-1])
-
-
-def _run(root: Path, images: str) -> dict[str, float]:
+def local_run(root: Path, images: Path) -> dict[str, float]:
     """Seconds from the command to the first shard and to the end; a worker's private memory."""
     most, first = 0.0, 0.0
     done = threading.Event()
@@ -85,83 +64,70 @@ def _run(root: Path, images: str) -> dict[str, float]:
                             most = max(most, process.memory_full_info().uss / 2**20)
 
         watcher = threading.Thread(target=watch)
-        _settle()
         watcher.start()
         started = time.time()
-        command = [sys.executable, "-m", "jobs.score", "--images", images, "--faces", "whole",
-                   "--output", f"{folder}/out"]  # fmt: skip
-        subprocess.run(command, check=True, cwd=root, capture_output=True)
+        words = ["--images", images, "--faces", "crop", "--output", f"{folder}/out"]
+        harness.run("jobs.score", *words, root=root)
         ended = time.time()
         done.set()
         watcher.join()
     return {"first shard of a local run is begun, s": first - started,
-            "whole run, s": ended - started,
+            "the run, s": ended - started,
             "private memory of a worker, MB": most}  # fmt: skip
 
 
-def turn(root: Path, images: str, picture: str) -> dict[str, float]:
+def turn(root: Path, images: Path, image: Path) -> dict[str, float]:
     """All figures of one checkout, once."""
-    score = [sys.executable, "-m", "jobs.score", "--images", picture]
-    helps = [_seconds([sys.executable, "-m", f"jobs.{job}", "--help"], root) for job in JOBS]
+    _settle()
+    single = harness.seconds(lambda: harness.run("jobs.score", "--images", image, root=root))
+    helps = [
+        harness.seconds(lambda job=job: harness.run(f"jobs.{job}", "--help", root=root))
+        for job in JOBS
+    ]
+    _settle()
     return {
-        "a single picture, s": _seconds(score, root),
-        **_run(root, images),
+        "a single image, s": single,
+        **local_run(root, images),
         "slowest --help of a job, s": max(helps),
     }
 
 
+def ray_floor() -> dict[str, float]:
+    """Seconds of `floor`."""
+    _settle()
+    return {"Ray's floor to a first row, s": harness.apart("benchmarks.startup", "--floor")["s"]}
+
+
 def main() -> None:
     """Take turns, then write the table."""
-    shared = ROOT.parent / "shared" / "data"
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--images", type=Path, default=shared / "utkface")
-    parser.add_argument("--picture", type=Path, default=shared / "photos" / "2008_001322.jpg")
-    parser.add_argument("--before", type=Path, help="checkout of an earlier commit, if any")
-    parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--output", type=Path, default=DOCUMENT)
-    arguments = parser.parse_args()
-    if not arguments.images.is_dir() or not arguments.picture.is_file():
-        print(f"skipped: {arguments.images} or {arguments.picture} is missing")
-        return
-    roots = {"before": arguments.before, "now": ROOT}
-    runs: dict[str, list[dict[str, float]]] = {name: [] for name, root in roots.items() if root}
-    floors: list[float] = []
+    parser = harness.arguments(__doc__, "benchmarks/startup.md")
+    parser.add_argument("--image", type=Path, help="a photo; default: the first of --images")
+    parser.add_argument("--before", type=Path, help="another checkout, if any")
+    parser.add_argument("--floor", action="store_true", help="measure Ray's floor here, once")
+    given = harness.parsed(parser)
+    if given.floor:
+        return floor()
+    count, rounds = FULL if given.full else SMALL
+    roots = {"before": given.before, "now": harness.ROOT}
     with tempfile.TemporaryDirectory() as folder:
-        for path in sorted(arguments.images.iterdir())[:IMAGES]:
-            os.symlink(path.resolve(), Path(folder, path.name))
-        for number in range(arguments.turns):
-            _settle()
-            floors.append(_floor(ROOT))
-            _settle()
-            for name in runs:
-                runs[name].append(turn(roots[name], folder, str(arguments.picture)))
-                print(f"turn {number + 1} {name}: {runs[name][-1]}", flush=True)
-    text = table(runs, floors)
-    arguments.output.write_text(text)
-    print(text)
-
-
-def table(runs: dict[str, list[dict[str, float]]], floors: list[float]) -> str:
-    """docs/benchmarks/startup.md."""
-    now = datetime.datetime.now(datetime.UTC).date()
-    names = list(runs)
-    lines = [
-        "# Start-up", "",
-        f"`{command_line()}`, {now}, {machine()}, load at the end {os.getloadavg()[0]:.1f}; "
-        f"medians of {len(floors)} turns. The run has {IMAGES:,} images.", "",
-        "| | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names),
+        images = harness.images(Path(folder), given.images, count)
+        image = given.image or min(images.iterdir())
+        contenders = {
+            name: lambda root=root: turn(root, images, image)
+            for name, root in roots.items()
+            if root
+        }
+        runs = harness.turns({"floor": ray_floor, **contenders}, rounds)
+    floors = runs.pop("floor")
+    rows = [
+        (figure, *(f"{statistics.median(one[figure] for one in taken):,.2f}"
+                   for taken in (runs.values() if figure in runs["now"][0] else [floors])))
+        for figure in [*runs["now"][0], *floors[0]]
     ]  # fmt: skip
-    for figure in runs[names[0]][0]:
-        medians = [statistics.median(turn[figure] for turn in runs[name]) for name in names]
-        lines.append(f"| {figure} | " + " | ".join(f"{value:,.2f}" for value in medians) + " |")
-    lines.append(
-        "| Ray's floor to a first row, s | "
-        + " | ".join(f"{statistics.median(floors):,.2f}" for _ in names)
-        + " |"
-    )
-    return "\n".join(lines) + "\n"
+    harness.write(given, [
+        f"Medians of {rounds} turns. The run has {count:,} images.", "",
+        *harness.table(["", *(f"{name}:" for name in runs)], rows),
+    ])  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -10,17 +10,21 @@ import dataclasses
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar, Literal
 
 from jobs import cli
 from model.bundle import RECORD_FILE
 from model.errors import UsageError
 from pipelines import storage
 from pipelines.cluster.session import start_ray
+from pipelines.training.options import QUANTIZATION_RENAMED
 
 
 @dataclasses.dataclass(frozen=True)
 class CalibrateOptions:
     """What to calibrate, on what, where."""
+
+    RENAMED: ClassVar = (QUANTIZATION_RENAMED,)
 
     manifest: str
     """The manifest that the bundle was trained on; only its val split is fitted."""
@@ -30,9 +34,9 @@ class CalibrateOptions:
     """Folder or prefix of a bundle; default: the newest shipped one."""
     other_manifest: bool = False
     """Allow another manifest than the one that the bundle was trained on."""
-    int8: bool = True
-    """Make an int8 network too, which scores twice as fast on CPUs with VNNI; it is kept if val
-    shows that it answers as well."""
+    quantization: Literal["int8", "none"] = "int8"
+    """int8: also make an int8 network, which scores twice as fast on CPUs with VNNI; it is kept if
+    its predictions on val are as good."""
 
 
 def job(options: CalibrateOptions) -> None:
@@ -54,7 +58,8 @@ def job(options: CalibrateOptions) -> None:
     start_ray()
     with tempfile.TemporaryDirectory() as folder:
         images = calibrating.LabelledImages(table, bundle.input)
-        calibrated = calibrating.complete(bundle, images, Path(folder), options.int8)
+        int8 = options.quantization == "int8"
+        calibrated = calibrating.complete(bundle, images, Path(folder), int8)
         if not any(calibrated.record["calibration"].get(name) for name in ("gender", "age")):
             raise UsageError(
                 f"`manifest` {source} has too few labelled val images to fit anything: give one "

@@ -5,6 +5,7 @@ field becomes a flag, a group a heading of --help, and `` `field` `` in an error
 """
 
 import dataclasses
+import importlib
 import json
 import re
 import sys
@@ -25,11 +26,12 @@ from tyro.constructors import (
 from model.errors import FacemillError, UsageError
 from pipelines import configuration, storage
 from pipelines.cluster.session import quiet_libraries
-from pipelines.configuration import HIDDEN
+from pipelines.configuration import ADVANCED, HIDDEN
 from pipelines.telemetry import log
 from pipelines.telemetry.phases import begin_run, phase
 
 Options = TypeVar("Options")
+HELP_ALL = "--help-all"
 _WORDS = {int: "N", float: "NUMBER", str: "TEXT"}
 
 
@@ -70,6 +72,26 @@ def run(
         raise SystemExit(130) from None
 
 
+def moved(argv: Sequence[str] | None, option: str, job: str) -> bool:
+    """Run the job that an option of the version before has become.
+
+    Args:
+        argv: of this job.
+        option: that is a job of its own now; as a switch it is dropped, with a value it stays.
+        job: its name.
+
+    Returns:
+        Whether the option was there, and the other job has run.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not any(word.partition("=")[0] == option for word in words):
+        return False
+    log.note(f"note: {option} is now `python -m jobs.{job}`; the old name works until 0.3.0")
+    module = importlib.import_module(f"jobs.{job}")
+    module.main([word for word in words if word != "--card"])
+    return True
+
+
 def rendered(text: str, options_type: Any) -> str:
     """The text with each `` `field` `` of the options as its flag."""
     return re.sub(
@@ -91,11 +113,20 @@ def parse(
 
     Raises:
         UsageError: the file of --config cannot be read.
-        SystemExit: an argument is not legal; tyro has said so. Also after --help.
+        SystemExit: an argument is not legal; tyro has said so. Also after --help and --help-all.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if {"-h", "--help"} & {*arguments}:
+    # Advanced options are always parsed, and left out of the plain help alone.
+    wants_help = {"-h", "--help", HELP_ALL} & {*arguments}
+    everything = not wants_help or HELP_ALL in wants_help
+    arguments = ["--help" if word == HELP_ALL else word for word in arguments]
+    if wants_help:
         print(f"{_wrapped(text)}\n")
+    arguments, old = _without_old_names(arguments, options_type)
+    given, sentences = configuration.upgraded(options_type, old)
+    for sentence in sentences:
+        log.note(f"note: {sentence}")
+    arguments = [*_words_of(given, arguments), *arguments]
     saved = _saved(options_type, arguments)
     return tyro.cli(
         options_type,
@@ -103,8 +134,42 @@ def parse(
         prog=f"python -m {program}",
         description="",
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
-        registry=_registry(options_type, saved),
+        registry=_registry(options_type, saved, everything),
     )
+
+
+def _without_old_names(argv: Sequence[str], options_type: Any) -> tuple[list[str], dict[str, Any]]:
+    """The command line without options of the version before, and these by name."""
+    rules = {name: rule for rule in configuration.renamed(options_type) for name in rule.old}
+    left, old = list[str](), dict[str, Any]()
+    words = list(argv)
+    while words:
+        word = words.pop(0)
+        name, _, value = word.partition("=")
+        name = name.removeprefix("--").replace("-", "_")
+        rule = rules.get(name) if word.startswith("--") else None
+        if rule is not None and name in rule.switches:
+            old[name] = True
+            continue
+        value = value or (words[0] if words else "")
+        if rule is None or (rule.only and value not in rule.only):
+            left.append(word)
+            continue
+        old[name] = value
+        if "=" not in word and words:
+            words.pop(0)
+    return left, old
+
+
+def _words_of(values: dict[str, Any], argv: Sequence[str]) -> list[str]:
+    """Values by name as words of a command line, but those that it gives anyway."""
+    given = {word.partition("=")[0] for word in argv}
+    words = list[str]()
+    for name, value in values.items():
+        if flag(name) not in given and value is not False:
+            values_of = value if isinstance(value, list | tuple) else [value]
+            words += [flag(name), *([] if value is True else map(str, values_of))]  # type: ignore[arg-type]
+    return words
 
 
 def _wrapped(text: str) -> str:
@@ -120,7 +185,7 @@ def _saved(options_type: type[Options], argv: list[str]) -> dict[str, Any]:
     uri = argv[at].partition("=")[2] or (argv[at + 1] if at + 1 < len(argv) else "")
     try:
         record: Any = json.loads(storage.read_bytes(storage.normalize(uri)))
-        values = record["options"]
+        values, _ = configuration.upgraded(options_type, record["options"])
         configuration.build(options_type, **values)
     except FileNotFoundError:
         raise UsageError(f"--config {uri} does not exist: check the path") from None
@@ -154,7 +219,7 @@ def _hints(options_type: Any) -> list[tuple[str, Any]]:
     return options
 
 
-def _registry(root: Any, saved: dict[str, Any]) -> ConstructorRegistry:
+def _registry(root: Any, saved: dict[str, Any], everything: bool) -> ConstructorRegistry:
     """How tyro reads our options: units, defaults and texts from their declaration."""
     registry = ConstructorRegistry()
 
@@ -167,17 +232,27 @@ def _registry(root: Any, saved: dict[str, Any]) -> ConstructorRegistry:
         texts = {p.arg_name: " ".join((p.description or "").split()) for p in doc.params}
         hints = typing.get_type_hints(kind, include_extras=True)
         fields = [
-            _field(field, hints[field.name], rendered(texts.get(field.name, ""), root), saved)
+            _field(
+                field,
+                hints[field.name],
+                rendered(texts.get(field.name, ""), root),
+                saved,
+                everything,
+            )
             for field in dataclasses.fields(kind)
         ]
+        if kind is root:
+            fields.append(_help_all(root))
         file = getattr(kind, "SAVED_IN", None)
         if file is None:
-            return StructConstructorSpec(instantiate=kind, fields=tuple(fields))
+            return StructConstructorSpec(
+                instantiate=lambda help_all=False, **values: kind(**values), fields=tuple(fields)
+            )
         text = f"An earlier run's {file}: its options hold where no flag says otherwise."
         hint: Any = Annotated[str | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")]
         fields.append(StructFieldSpec("config", hint, None, helptext=text))
 
-        def build(config: str | None = None, **values: Any) -> Any:
+        def build(config: str | None = None, help_all: bool = False, **values: Any) -> Any:
             return kind(**values)
 
         return StructConstructorSpec(instantiate=build, fields=tuple(fields))
@@ -185,8 +260,34 @@ def _registry(root: Any, saved: dict[str, Any]) -> ConstructorRegistry:
     return registry
 
 
+def _help_all(root: Any) -> StructFieldSpec:
+    """--help-all, which `parse` has read already."""
+    more = any(ADVANCED in notes for notes in _notes(root))
+    hint: Any = bool if more else tyro.conf.Suppress[bool]
+    if more:
+        hint = Annotated[bool, tyro.conf.arg(help_behavior_hint="")]
+    return StructFieldSpec("help_all", hint, False, helptext="Show all options and exit.")
+
+
+def _notes(options_type: Any) -> list[tuple[Any, ...]]:
+    """What stands in Annotated beside the type of each option, groups dissolved."""
+    notes = list[tuple[Any, ...]]()
+    hints = typing.get_type_hints(options_type, include_extras=True)
+    for field in dataclasses.fields(options_type):
+        hint = hints[field.name]
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+            notes += _notes(hint)
+        else:
+            notes.append(getattr(hint, "__metadata__", ()))
+    return notes
+
+
 def _field(
-    field: "dataclasses.Field[Any]", hint: Any, text: str, saved: dict[str, Any]
+    field: "dataclasses.Field[Any]",
+    hint: Any,
+    text: str,
+    saved: dict[str, Any],
+    everything: bool,
 ) -> StructFieldSpec:
     """One option or group as tyro shall show it."""
     notes = getattr(hint, "__metadata__", ())
@@ -201,8 +302,9 @@ def _field(
     if isinstance(plain, type) and dataclasses.is_dataclass(plain):
         group: Any = plain
         return StructFieldSpec(field.name, group, default, helptext=group.__doc__)
-    if HIDDEN in notes:
+    if HIDDEN in notes or (ADVANCED in notes and not everything):
         return StructFieldSpec(field.name, tyro.conf.Suppress[plain], default)
+    notes = tuple(note for note in notes if note != ADVANCED)
     words = [_WORDS[kind] for kind in typing.get_args(plain) if kind in _WORDS]
     shown: dict[str, Any] = {}
     if notes or (type(None) in typing.get_args(plain) and words):

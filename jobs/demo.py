@@ -12,10 +12,11 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from jobs import cli
 from model.errors import FacemillError, UsageError
+from pipelines.configuration import ADVANCED, Renamed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,13 +25,15 @@ class DemoOptions:
 
     output: Annotated[str, "FOLDER"] = "demo"
     """Folder that is emptied and filled."""
-    faces: int = 600
+    RENAMED: ClassVar = (Renamed(("faces",), "count"), Renamed(("num_workers",), "workers"))
+
+    count: int = 600
     """Faces to draw."""
-    broken: int = 6
+    broken: Annotated[int, "N", ADVANCED] = 6
     """Files broken on purpose."""
     epochs: int | None = None
     """Passes over the train split; default: the preset's."""
-    num_workers: int = 2
+    workers: int = 2
     """Data-parallel workers, one core each."""
 
 
@@ -39,20 +42,20 @@ def job(options: DemoOptions) -> None:
     from pipelines.images import drawn_faces, public_portrait
 
     root, started = Path(options.output).absolute(), time.monotonic()
-    if options.faces < 100:
-        raise UsageError(f"--faces {options.faces} is too few to learn from: at least 100")
+    if options.count < 100:
+        raise UsageError(f"--count {options.count} is too few to learn from: at least 100")
     if root.exists() and any(root.iterdir()) and not (root / "faces").is_dir():
         raise UsageError(f"--output {root} is not empty and no earlier demo: choose another")
     shutil.rmtree(root, ignore_errors=True)
-    print(f"drawing {options.faces} faces and {options.broken} broken files", flush=True)
-    drawn_faces.draw_faces(root / "faces", options.faces, broken=options.broken)
+    print(f"drawing {options.count} faces and {options.broken} broken files", flush=True)
+    drawn_faces.draw_faces(root / "faces", options.count, broken=options.broken)
     epochs = f" --epochs {options.epochs}" if options.epochs else ""
     train = f"train --manifest manifest --output train --preset demo --cpus-per-worker 1{epochs}"
     for words in (
         "ingest --images faces --output manifest",
-        f"{train} --num-workers {options.num_workers}",
+        f"{train} --workers {options.workers}",
         "evaluate --manifest manifest --bundle train/bundle --output evaluate",
-        "score --images faces --faces whole --bundle train/bundle --output score",
+        "score --images faces --faces crop --bundle train/bundle --output score",
         "report --predictions score --labels manifest --output report.html",
         *["score --images portrait.png --draw portrait-found.jpg"] * public_portrait.copied(root),
     ):

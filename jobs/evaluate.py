@@ -22,7 +22,7 @@ def job(options: EvaluateOptions) -> None:
 
     scoring = options.scoring()
     bundle = open_bundle(options.bundle)
-    require_crop(bundle, options.views)
+    require_crop(bundle, options.tta)
     storage.require_writable(scoring.place, "`output`")
     if options.images:
         storage.require_readable(storage.normalize(options.images), "`images`")

@@ -1,9 +1,7 @@
 """A report to look at: `python -m jobs.report --predictions URI --output report.html`.
 
 Leaves one self-contained HTML file and, if asked for, the same figures as JSON and Parquet. With
---labels it measures quality and subgroups. `--bundle URI --card` writes the bundle's model card
-(MODEL_CARD.md and .html) instead, `--suspects RUN` the labels that may be wrong, as a training with
-folds has found them. No faces are shown unless --show-faces.
+--labels it measures quality and subgroups. No faces are shown unless --show-faces.
 """
 
 import time
@@ -14,12 +12,9 @@ from pipelines.reporting.options import ReportOptions
 
 
 def job(options: ReportOptions) -> None:
-    """Write the report, or the card, and print what stands on top of it."""
-    from pipelines.reporting.run import card, report
+    """Write the report and print what stands on top of it."""
+    from pipelines.reporting.run import report
 
-    if options.card:
-        cli.print_table("wrote the model card", [("file", uri) for uri in card(options)])
-        return
     started = time.monotonic()
     rows = report(options)
     next_step = ("next", f"open {rows[-1][1]} in a browser")
@@ -28,6 +23,8 @@ def job(options: ReportOptions) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point."""
+    if cli.moved(argv, "--card", "card") or cli.moved(argv, "--suspects", "label_issues"):
+        return
     cli.run(ReportOptions, job, argv)
 
 

@@ -23,7 +23,7 @@ def job(options: ScoreOptions) -> None:
         options.data_set.partitioning
     )  # first: a bad one is refused before anything is scored
     bundle = open_bundle(options.bundle)
-    require_crop(bundle, options.answers.views)
+    require_crop(bundle, options.network.tta)
     if options.bundle is None:
         print(f"using the shipped bundle {bundle.name} ({bundle.id})", flush=True)
     if options.output is None:
@@ -31,7 +31,7 @@ def job(options: ScoreOptions) -> None:
         return
     if options.draw is not None:
         raise UsageError("`draw` is for one picture in print: leave `output` out")
-    if options.answers.age_distribution:
+    if options.network.age_distribution:
         require_distribution(bundle.name, bundle.heads)
     # Imported here: a single picture shall not wait for Ray and pandas.
     from pipelines.cluster.session import start_ray
@@ -41,11 +41,11 @@ def job(options: ScoreOptions) -> None:
     from pipelines.scoring.dry_run import plan
     from pipelines.scoring.run import score
 
-    source = open_source(options.images, options.manifest, options.kept)
+    source = open_source(options.images, options.manifest, options.passed_through)
     source.require_readable(options.place)
-    if options.rerun.new_version:
+    if options.on_existing == "new":
         options = claim.new_version(options, bundle, source)
-    if options.rerun.dry_run:
+    if options.dry_run:
         planned = claim.resolve(options, bundle, source)
         cli.print_table(*summaries.of_plan(plan(planned), planned))
         return

@@ -1,54 +1,44 @@
-"""Manifest -> bundle: `python -m jobs.train --manifest URI --output URI --preset seed-final`.
+"""Train a network: `python -m jobs.train --manifest URI --output URI --preset facemill-photo`.
 
 Leaves below --output: bundle/ (what jobs.score loads), history.parquet, curves.png, network.png,
 tensorboard/, weights.npz (what --start-from takes), checkpoints/ (one an epoch, the last two kept)
-and train.json (the options and the resolved recipe).
-With --folds 5 it leaves all that in fold-0/ to fold-4/, each without its fold, and above them
-out_of_fold.parquet, suspects.parquet and metrics.json; with --final, in final/, one network more.
-Killed? The same command resumes from the last checkpoint; a finished run says so and does nothing.
+and train.json (the options and the resolved recipe). Killed? The same command resumes from the
+last checkpoint; a finished run says so and does nothing.
 """
 
 import time
 from collections.abc import Sequence
 
 from jobs import cli
-from pipelines import storage
 from pipelines.training.options import TrainOptions
 
 
 def job(options: TrainOptions) -> None:
     """Train and print a summary."""
-    if options.list_presets:
+    if options.preset == "list":
         list_presets()
         return
     # Imported here: --help shall not wait for Ray.
     from pipelines.cluster.session import start_ray
-    from pipelines.training.claim import resolve
-    from pipelines.training.folds import train_folds
+    from pipelines.training.claim import plan
     from pipelines.training.room import room_for
     from pipelines.training.run import train
-    from pipelines.training.summary import summary, summary_of_folds
+    from pipelines.training.summary import summary
 
-    planned = resolve(options)
-    storage.require_readable(planned.manifest, "`manifest`")
-    storage.require_writable(planned.output, "`output`")
-    if options.run.cache:
-        storage.require_writable(storage.normalize(options.run.cache), "`cache`")
+    planned = plan(options)
     start_ray()
-    cpus, at_once = room_for(options.workers, options.cross_fitting.folds or 1)
+    cpus, _ = room_for(options.workers)
     started = time.monotonic()
-    if options.cross_fitting.folds:
-        fitted = train_folds(planned, cpus, at_once)
-        already, rows = fitted.already_done, summary_of_folds(planned, fitted, cpus)
-        command = f"report --suspects {planned.output} --output runs/suspects.html"
-    else:
-        trained = train(planned, cpus)
-        already, rows = trained.already_done, summary(planned, trained, cpus)
-        where = f"--bundle {trained.bundle_uri} --manifest {planned.manifest}"
-        command = f"evaluate {where} --output runs/evaluate"
-    verb = "already trained" if already else "trained"
-    title = f"{verb} {planned.recipe.name} in {time.monotonic() - started:,.0f} s"
-    cli.print_table(title, [*rows, ("next", f"python -m jobs.{command}")])
+    trained = train(planned, cpus)
+    verb = "already trained" if trained.already_done else "trained"
+    where = f"--bundle {trained.bundle_uri} --manifest {planned.manifest}"
+    cli.print_table(
+        f"{verb} {planned.recipe.name} in {time.monotonic() - started:,.0f} s",
+        [
+            *summary(planned, trained, cpus),
+            ("next", f"python -m jobs.evaluate {where} --output runs/evaluate"),
+        ],
+    )
 
 
 def list_presets() -> None:
@@ -65,6 +55,8 @@ def list_presets() -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point."""
+    if cli.moved(argv, "--folds", "cross_validate"):
+        return
     cli.run(TrainOptions, job, argv)
 
 

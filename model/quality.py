@@ -114,7 +114,10 @@ class Cell:
 
 
 def cells(
-    columns: Mapping[str, Floats], groups: Mapping[str, npt.NDArray[Any]], seed: int = 0
+    columns: Mapping[str, Floats],
+    groups: Mapping[str, npt.NDArray[Any]],
+    seed: int = 0,
+    images: Any = None,
 ) -> list[Cell]:
     """Every non-empty combination of `groups`, the worst mean age error first.
 
@@ -122,6 +125,7 @@ def cells(
         columns: age_error, gender_hit and covered, float (n,), NaN where unknown.
         groups: name -> labels as text, (n,), "" where unknown.
         seed: of the bootstrap.
+        images: what each row shows, (n,): copies are drawn together; None: each its own.
     """
     names = list(groups)
     keys: Any = np.stack([groups[name].astype(str) for name in names], axis=1)
@@ -134,11 +138,12 @@ def cells(
             values[rows & ~np.isnan(values)]
             for values in (columns["age_error"], columns["gender_hit"], columns["covered"])
         )
+        shown = None if images is None else images[rows & ~np.isnan(columns["age_error"])]
         subgroups.append(
             Cell(
                 dict(zip(names, key, strict=True)),
                 int(rows.sum()),
-                estimate_mean(np.abs(error), bootstrap_weights(len(error), seed))
+                estimate_mean(np.abs(error), bootstrap_weights(len(error), seed, shown))
                 if len(error)
                 else None,
                 share(hit > 0.5) if len(hit) else None,

@@ -10,8 +10,63 @@ from typing import Any, TypeVar
 
 from model.errors import UsageError
 
-HIDDEN = "hidden"  # in Annotated: for tests and engines, not offered on the command line
+ADVANCED = "advanced"  # in Annotated: shown by --help-all alone
+HIDDEN = "hidden"  # in Annotated: not offered on the command line, only in a saved configuration
 Options = TypeVar("Options")
+
+
+@dataclasses.dataclass(frozen=True)
+class Renamed:
+    """Options of the version before that have another name or are one option now.
+
+    Attributes:
+        old: their names.
+        new: the option that stands for them.
+        value: old values by name -> the new value; None: the old value stays.
+        switches: those of `old` that are given without a value on the command line.
+        only: where an option keeps its name, the values of it that have another name now.
+    """
+
+    old: tuple[str, ...]
+    new: str
+    value: Callable[..., Any] | None = None
+    switches: tuple[str, ...] = ()
+    only: frozenset[str] = frozenset()
+
+
+def renamed(kind: Any) -> tuple[Renamed, ...]:
+    """What was renamed in options of a kind: its `RENAMED` and those of its groups."""
+    found: list[Renamed] = list(getattr(kind, "RENAMED", ()))
+    for field in dataclasses.fields(kind):
+        if _is_group(field.default_factory):
+            found += renamed(field.default_factory)
+    return tuple(found)
+
+
+def upgraded(kind: Any, values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Values by names of now, where some have names of the version before.
+
+    Args:
+        kind: of the options.
+        values: by name.
+
+    Returns:
+        The values, and a sentence for each name that was replaced.
+    """
+    result, sentences = dict(values), list[str]()
+    for rule in renamed(kind):
+        names = [n for n in rule.old if n in result and (not rule.only or result[n] in rule.only)]
+        old = {name: result.pop(name) for name in names}
+        if old:
+            result.setdefault(rule.new, rule.value(**old) if rule.value else old[names[0]])
+            words = " ".join(f"--{n.replace('_', '-')}" + _shown(v) for n, v in old.items())
+            now = f"`{rule.new}`{_shown(result[rule.new])}"
+            sentences.append(f"{words} is now {now}; the old name works until 0.3.0")
+    return result, sentences
+
+
+def _shown(value: Any) -> str:
+    return "" if value is True else f" {value}"
 
 
 def flat(options: Any) -> dict[str, Any]:

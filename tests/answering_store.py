@@ -3,10 +3,12 @@
 import contextlib
 import ssl
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+
+Answer = tuple[int, dict[str, str], bytes]  # status, headers, body
 
 
 class _Server(HTTPServer):
@@ -35,21 +37,28 @@ def served(
         server.shutdown()
 
 
-def answering(status: int, code: str, message: str = "no") -> type[BaseHTTPRequestHandler]:
-    """A store that answers every request so."""
+def handler(answer: Callable[[BaseHTTPRequestHandler], Answer]) -> type[BaseHTTPRequestHandler]:
+    """Answers each request by a function of it."""
 
-    class Answer(BaseHTTPRequestHandler):
+    class Handler(BaseHTTPRequestHandler):
         def _answer(self) -> None:
-            body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>" if code else ""
+            status, headers, body = answer(self)
             self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
+            for name, value in ({"Content-Length": str(len(body))} | headers).items():
+                self.send_header(name, value)
             self.end_headers()
             if self.command != "HEAD":
-                self.wfile.write(body.encode())
+                self.wfile.write(body)
 
         do_GET = do_HEAD = do_PUT = do_POST = _answer
 
         def log_message(self, *_: object) -> None:
             pass
 
-    return Answer
+    return Handler
+
+
+def answering(status: int, code: str, message: str = "no") -> type[BaseHTTPRequestHandler]:
+    """A store that answers every request so."""
+    body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>" if code else ""
+    return handler(lambda _: (status, {}, body.encode()))

@@ -10,6 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.storage.listing import list_files
+
 
 def parquet_of(
     pictures: Sequence[bytes | None],
@@ -49,6 +51,11 @@ def tar_of(members: Mapping[str, bytes], mode: str = "w:gz") -> bytes:
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
     return sink.getvalue()
+
+
+def rows_of(uri: str) -> list[dict[str, Any]]:
+    """What a listing yields, as `fetch_all` takes it."""
+    return [{"uri": e.uri, "offset": e.offset, "bytes": e.bytes} for e in list_files(uri)]
 
 
 def pictures_of(folder: Path, count: int) -> list[bytes]:

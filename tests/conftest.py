@@ -15,15 +15,27 @@ from tests.s3_server import S3Server, serve_s3
 UTKFACE_DEFAULT = Path(__file__).parents[2] / "shared" / "data" / "utkface"
 # The longest first: at the end of a run on two workers, neither waits long for the other.
 LONGEST_FIRST = (
-    "tests/test_crash_points",
+    "tests/robustness/test_crash_points",
     "tests/pipelines/training/",
     "tests/pipelines/scoring/",
     "tests/test_golden",
     "tests/jobs/",
 )
 # Files of long tests that share next to nothing: of these a test stays on one worker, not the file.
-LOOSE = ("tests/test_crash_points.py", "tests/pipelines/scoring/test_sources.py")
-MARKED_BY_FIXTURE = {"s3": "s3", "bucket": "s3", "utkface_dir": "utkface"}
+LOOSE = ("tests/robustness/test_crash_points.py", "tests/pipelines/scoring/test_sources.py")
+MARKED_BY_FIXTURE = {
+    "ray_session": "ray", "s3": "s3", "bucket": "s3", "utkface_dir": "utkface",
+}  # fmt: skip
+# Files whose tests start a Ray of their own, in processes, or use one that is there.
+STARTS_RAY = (
+    "tests/cluster/",
+    "tests/hosts/",
+    "tests/jobs/test_demo.py",
+    "tests/pipelines/scoring/test_placement.py",
+    "tests/pipelines/scoring/test_sources.py",
+    "tests/pipelines/training/test_resume.py",
+    "tests/robustness/test_chaos.py",
+)
 
 QUIET = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -36,9 +48,11 @@ QUIET = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test that uses a fixture of MARKED_BY_FIXTURE, so that `-m "not s3"` works."""
+    """Mark what uses a fixture of MARKED_BY_FIXTURE or STARTS_RAY: `-m "not ray and not s3"`."""
     items.sort(key=_turn)
     for item in items:
+        if item.nodeid.startswith(STARTS_RAY):
+            item.add_marker("ray")
         for name in getattr(item, "fixturenames", ()):
             if mark := MARKED_BY_FIXTURE.get(name):
                 item.add_marker(mark)
@@ -86,14 +100,9 @@ def s3(s3_address: S3Server) -> Iterator[S3Server]:
 @pytest.fixture
 def bucket(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
     """Return `s3://name` of a new empty bucket, with the AWS variables set for this test."""
-    import pyarrow.fs
-
     for name, value in s3.env().items():
         monkeypatch.setenv(name, value)
-    name = f"test-{uuid.uuid4().hex[:12]}"
-    files = pyarrow.fs.S3FileSystem(endpoint_override=s3.endpoint, allow_bucket_creation=True)
-    files.create_dir(name)
-    return f"s3://{name}"
+    return s3.create_bucket(f"test-{uuid.uuid4().hex[:12]}")
 
 
 @pytest.fixture(scope="session")

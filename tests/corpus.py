@@ -21,8 +21,8 @@ from PIL import Image, TiffImagePlugin
 from model.colours import DISPLAY_P3, SRGB, profile_of
 from model.pictures import MAX_PIXELS, MIN_SIDE_PX
 from pipelines.images.drawn_faces import draw_face
-from tests.deadly import poisoned
 from tests.heic import heic, turned
+from tests.robustness.deadly import poisoned
 from tests.tiffs import Tags, grey, tiff
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "inputs.md"

@@ -1,7 +1,7 @@
 """The schema tables of README.md and docs/formats.md: `python -m tests.document_schemas`.
 
-A table stands between `<!-- schema:predictions -->` and `<!-- end -->`; tests/test_documents.py
-fails where it is not what the code says.
+A table stands between `<!-- schema:predictions -->` and `<!-- end -->`; `make check` fails where it
+is not what the code says.
 """
 
 import re

@@ -49,9 +49,9 @@ def random_faces(seed: int, pictures: int, **columns: Any) -> pa.Table:
     crowds = np.minimum(rng.geometric(0.5, pictures), 12)
     count = int(crowds.sum())
     face = np.concatenate([np.arange(n) for n in crowds])
-    width = (
-        rng.uniform(30, 400, count) * 0.6**face
-    )  # the largest is face 0, as finding numbers them
+    largest, ratio = rng.uniform(30, 400, pictures), rng.uniform(0.4, 0.95, pictures)
+    # Face 0 is the largest, as detection numbers them.
+    width = np.repeat(largest, crowds) * np.repeat(ratio, crowds) ** face
     side = np.repeat(rng.integers(400, 4000, pictures), crowds)
     values: dict[str, Any] = {
         "uri": np.repeat([f"/photos/{'ab'[i % 2]}/{i:06d}.jpg" for i in range(pictures)], crowds),

@@ -1,37 +1,54 @@
 """Runs made up without a network or a group of workers, for tests of what reads or resumes one."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from model.bundle import Bundle
 from model.recipes import Recipe
 from pipelines.bundles.opening import copy_bundle
-from pipelines.configuration import build
+from pipelines.configuration import build, names
 from pipelines.images.batches import Crop
 from pipelines.manifests.sources.images import Images
 from pipelines.predictions import frozen_inputs, layout, schemas
 from pipelines.predictions.run_record import write_run
+from pipelines.scoring import run
 from pipelines.scoring.claim import ScoringJob, claim, resolve
 from pipelines.scoring.options import ScoreOptions
+from pipelines.scoring.placement import Placement
 from pipelines.storage import tables
 from pipelines.training import claim as training
-from pipelines.training.options import TrainOptions
+from pipelines.training.options import CrossValidateOptions, CrossValidation, TrainOptions
 
 
 def training_job(
     recipe: Recipe, manifest: str, output: str, **options: Any
 ) -> training.TrainingJob:
     """A training of a recipe that no preset has; options by their flat names."""
-    chosen = build(TrainOptions, manifest=manifest, output=output, **options)
+    kind = CrossValidateOptions if {*options} & {*names(CrossValidation)} else TrainOptions
+    chosen = build(kind, manifest=manifest, output=output, **options)
     return training.resolve(chosen, recipe)
 
 
 def score_options(**values: Any) -> ScoreOptions:
     """Options by their flat names, for our drawn faces, which fill their pictures."""
-    return build(ScoreOptions, **{"faces": "whole", **values})
+    return build(ScoreOptions, **{"faces": "crop", **values})
+
+
+@dataclasses.dataclass(frozen=True)
+class _WithoutGpu(Placement):
+    @property
+    def resources(self) -> dict[str, int]:
+        return {"num_cpus": 0, "num_gpus": 0}
+
+
+def place_as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let runs have the stages of a GPU's plan, with the network on a core."""
+    monkeypatch.setattr(run, "placed", lambda *_: _WithoutGpu(True, 1, 1, "as on a GPU"))
 
 
 def scoring_job(options: ScoreOptions, bundle: Bundle) -> ScoringJob:
@@ -55,7 +72,7 @@ def finished_run(
 
 def _job(output: str, bundle: Bundle) -> ScoringJob:
     faces = str(Path(output).parent / "faces")
-    options = score_options(images=(faces,), output=output, precision="float32")
+    options = score_options(images=(faces,), output=output, compute="float32")
     return scoring_job(options, bundle)
 
 

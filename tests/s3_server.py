@@ -63,6 +63,17 @@ class S3Server:
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 
+    def create_bucket(self, name: str) -> str:
+        """Make an empty bucket; returns its URI."""
+        import pyarrow.fs
+
+        files = pyarrow.fs.S3FileSystem(
+            access_key=self.access_key, secret_key=self.secret_key, region=self.region,
+            endpoint_override=self.endpoint, allow_bucket_creation=True,
+        )  # fmt: skip
+        files.create_dir(name)
+        return f"s3://{name}"
+
 
 class ServerDidNotStartError(RuntimeError):
     """Swift did not answer in time; the message ends with the tail of its logs."""

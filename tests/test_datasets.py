@@ -51,7 +51,7 @@ def test_every_data_set_has_a_section_from_labels_to_a_network(name: str) -> Non
     first = name.removesuffix("-apparent")
     programs = [command.split()[0] for command in commands(text)]
     assert programs == ["jobs.ingest", "jobs.train"]
-    assert f"--labels-as {first} " in commands(text)[0]
+    assert f"--label-format {first} " in commands(text)[0]
     assert "Traps:" in text
     assert f"`{name}`" in PAGE.read_text().partition("## UTKFace")[0]
 

@@ -1,9 +1,8 @@
-"""benchmarks/faces: its pictures hold what it says, and a part replaces no other's section."""
+"""benchmarks/faces: its images hold what it says."""
 
 import numpy as np
 import pytest
 
-from benchmarks.faces.document import with_section
 from benchmarks.faces.labelled import labels_of
 from benchmarks.faces.scenes import background, canvas, jpeg, photograph
 from model.faces.crops import FaceSearch, crops_of
@@ -11,18 +10,6 @@ from model.preprocessing import InputSpec
 from tests.photographs import HEAD, portrait
 
 SPEC = InputSpec(96, 96, "rgb")
-ORDER = ["canvases", "speed", "peers"]
-
-
-def test_a_section_is_added_in_order_and_replaced_by_itself() -> None:
-    text = with_section("", ORDER, "speed", "Speed", ["by whom", "| a |"])
-    text = with_section(text, ORDER, "canvases", "Canvases", ["by him", "| b |"])
-    assert text.index("## Canvases") < text.index("## Speed")
-    again = with_section(text, ORDER, "speed", "Speed", ["by her", "| c |"])
-    assert "by whom" not in again
-    assert again.count("## ") == 2
-    assert "| b |" in again
-    assert with_section(again, ORDER, "speed", "Speed", ["by her", "| c |"]) == again
 
 
 @pytest.mark.parametrize("side", [150, 300])

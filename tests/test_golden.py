@@ -49,7 +49,7 @@ def place() -> Iterator[Path]:
 def scoring(place: Path, output: str) -> ScoreOptions:
     return build(
         ScoreOptions, images=(str(place / "faces"),), bundle=str(place / "train" / "bundle"),
-        output=str(place / output), precision="float32", shard_rows=8,
+        output=str(place / output), compute="float32", shard_rows=8,
     )  # fmt: skip
 
 
@@ -88,7 +88,7 @@ def test_a_half_done_output_is_continued_to_the_rows_of_the_finished_one(
 def test_a_grown_source_is_added_to_a_finished_output(place: Path, ray_session: None) -> None:
     one = next((place / "faces").glob("*.jpg"))
     shutil.copy(one, one.with_name("new.jpg"))
-    options = changed(scoring(place, "score"), incremental=True)
+    options = changed(scoring(place, "score"), on_existing="update")
     scored = score(options, read_bundle(place / "train" / "bundle"))
     assert scored.growth is not None
     assert (scored.growth.added, scored.growth.changed, scored.growth.deleted) == (1, 0, 0)

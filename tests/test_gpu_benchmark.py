@@ -21,7 +21,7 @@ from pipelines import storage
 from pipelines.manifests import manifest
 from pipelines.training import layout
 from pipelines.training.checkpoints import unpacked
-from pipelines.training.options import CrossFitting
+from pipelines.training.options import CrossValidation
 from pipelines.training.parts import parts_of
 from pipelines.training.starting import open_start
 from tests.runs import training_job
@@ -54,7 +54,9 @@ def test_what_is_packed_is_what_each_fold_would_learn_and_the_files_bytes(
     folder, rows = packed
     table = manifest.labelled(manifest.read_manifest(faces_manifest), None)
     recipe = dataclasses.replace(preset("demo"), global_batch_size=8)
-    job = training_job(recipe, faces_manifest, str(tmp_path), folds=FOLDS, conflicts="mean")
+    job = training_job(
+        recipe, faces_manifest, str(tmp_path), folds=FOLDS, conflicting_duplicates="mean"
+    )
     for part in parts_of(job, table):
         name = layout.fold(part.index)
         assert rows[f"{name}_split"].tolist() == part.table["split"].to_pylist()
@@ -116,7 +118,7 @@ def test_weights_come_home_as_what_a_training_with_folds_begins_with(
     record |= {name: {"learned": 1} for name in names}
     (made / "record.json").write_text(json.dumps(record))
     unpack(packed[0], made, tmp_path / "home")
-    start = open_start(str(tmp_path / "home"), recipe, CrossFitting(folds=FOLDS, final=True))
+    start = open_start(str(tmp_path / "home"), recipe, CrossValidation(folds=FOLDS, final=True))
     seen = json.loads((packed[0] / "seen.json").read_text())
     for number, name in enumerate(names):
         part = start.of(name)

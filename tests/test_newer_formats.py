@@ -53,7 +53,5 @@ def test_a_newer_format_is_refused(name: str, tmp_path: Path) -> None:
     (path,) = tmp_path.glob(pattern)
     record = {**json.loads(path.read_text()), key: value}
     path.write_bytes(sealed(record) if name == "bundle.json" else json.dumps(record).encode())
-    refused = r"was written by a newer facemill.*update this"
-    with pytest.raises(FacemillError, match=refused) as told:
+    with pytest.raises(FacemillError, match=rf"{path.parent}.* newer "):
         read(path.parent if name == "checkpoint" else tmp_path)
-    assert str(path.parent) in str(told.value)

@@ -77,12 +77,10 @@ def whole(chips: Chips, network: Network) -> dict[str, np.ndarray]:
     return network.read(np.concatenate([crops_of(data, spec).pixels for data in chips.files]))
 
 
-def canvases(settings: Settings) -> list[str] | None:
+def canvases(settings: Settings) -> list[str]:
     """Every side and roll, at the defaults, on test."""
-    if settings.lacks_chips:
-        return None
     network = Network(open_bundle(settings.bundle))
-    chips = Chips.of(settings.manifest, "test", settings.images or _CHIPS_A_CELL)
+    chips = Chips.of(settings.manifest, "test", settings.chips or _CHIPS_A_CELL)
     age, right = errors(whole(chips, network), chips.age, chips.female)
     lines = [
         f"{len(chips.files):,} chips of test in each row, {ACROSS}x{DOWN} a canvas of noise, "
@@ -118,15 +116,13 @@ def _row(
     )
 
 
-def thresholds(settings: Settings) -> list[str] | None:
+def thresholds(settings: Settings) -> list[str]:
     """Recall and false faces on canvases of val at each least score: how the default was chosen."""
-    if settings.lacks_chips:
-        return None
     network = Network(open_bundle(settings.bundle))
-    chips = Chips.of(settings.manifest, "val", settings.images or _CHIPS_A_THRESHOLD)
+    chips = Chips.of(settings.manifest, "val", settings.chips or _CHIPS_A_THRESHOLD)
     lines = [
         f"{len(chips.files):,} chips of val in each cell, sides {SIDES[1]} to {SIDES[-1]}, turned "
-        f"by 0 and 20 degrees. `FaceSearch.least_score` is {FaceSearch().least_score}.", "",
+        f"by 0 and 20 degrees. `FaceSearch.min_score` is {FaceSearch().min_score}.", "",
         "| least score | recall, 48 px | recall, 64 px up | false faces of all chips pasted |",
         "|---:|---:|---:|---:|",
     ]  # fmt: skip
@@ -147,12 +143,10 @@ def thresholds(settings: Settings) -> list[str] | None:
     return lines
 
 
-def as_they_are(settings: Settings) -> list[str] | None:
+def as_they_are(settings: Settings) -> list[str]:
     """Test chips under find and under whole."""
-    if settings.lacks_chips:
-        return None
     network = Network(open_bundle(settings.bundle))
-    chips = Chips.of(settings.manifest, "test", settings.images)
+    chips = Chips.of(settings.manifest, "test", settings.chips)
     spec = network.bundle.input
     counts, largest = np.zeros(len(chips.files), int), list[np.ndarray]()
     for number, data in enumerate(chips.files):

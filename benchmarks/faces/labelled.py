@@ -34,7 +34,7 @@ def labelled(settings: Settings) -> list[str] | None:
     lines = [
         "dlib's example photographs. A labelled face is found where a face overlaps it by "
         f"{_SAME} or more (intersection over union). The defaults: "
-        f"least score {FaceSearch().least_score}.", "",
+        f"least score {FaceSearch().min_score}.", "",
         "| photograph | size | labelled | found | others |", "|---|---|---:|---:|---|",
     ]  # fmt: skip
     total = found_in_all = false = 0

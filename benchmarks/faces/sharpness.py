@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from benchmarks.faces.readings import Chips, Network, errors
-from benchmarks.faces.scenes import jpeg
+from benchmarks.faces.scenes import jpeg, png
 from benchmarks.faces.settings import Settings
 from model.faces.crops import FaceSearch, crops_of
 from model.preprocessing import InputSpec
@@ -46,18 +46,10 @@ TREATMENTS: dict[str, Act] = {
 }
 
 
-def _png(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
-
-
-def sharpness(settings: Settings) -> list[str] | None:
+def sharpness(settings: Settings) -> list[str]:
     """Chips of test and faces of photographs, as they are and treated."""
-    if settings.lacks_chips:
-        return None
     network = Network(open_bundle(settings.bundle))
-    chips = Chips.of(settings.manifest, "test", settings.images or _CHIPS)
+    chips = Chips.of(settings.manifest, "test", settings.chips or _CHIPS)
     images = [chips.image(i).resize((_CHIP_PX, _CHIP_PX)) for i in range(len(chips.files))]
     lines = [
         f"{len(images):,} chips of test and the faces of the photographs, aligned to chips of "
@@ -91,7 +83,7 @@ def _rows(
 
 def _read(images: list[Image.Image], network: Network) -> dict[str, np.ndarray]:
     spec = network.bundle.input
-    return network.read(np.concatenate([crops_of(_png(i), spec).pixels for i in images]))
+    return network.read(np.concatenate([crops_of(png(i), spec).pixels for i in images]))
 
 
 def _row(

@@ -7,17 +7,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import numpy as np
 
-from benchmarks._contenders import ROOT
 from benchmarks.faces.readings import Chips, Network
 from benchmarks.faces.scenes import jpeg, photograph
 from benchmarks.faces.settings import Settings
+from benchmarks.harness import ROOT, peak_mib, seconds
 from model.faces import crops, looks
 from model.faces.crops import FaceSearch, crops_of
 from model.faces.detector import shared_detector
@@ -32,13 +31,11 @@ _MOST_CHIPS = 400
 _TARGET = 0.85
 
 
-def speed(settings: Settings) -> list[str] | None:
+def speed(settings: Settings) -> list[str]:
     """Every size and number of faces, the whole way and the bound in turns."""
-    if settings.lacks_chips:
-        return None
     network = Network(open_bundle(settings.bundle))
     chips = Chips.of(settings.manifest, "test", _MOST_CHIPS)
-    count = settings.images or _PHOTOGRAPHS
+    count = settings.chips or _PHOTOGRAPHS
     lines = [
         f"One core, {network.bundle.name} ({network.bundle.id}), float32; {count} different "
         f"photographs of each kind, made of enlarged chips, JPEG quality {_QUALITY}; medians of "
@@ -114,10 +111,10 @@ def alone(paths: list[Path], network: Network) -> tuple[float, float, float]:
             mock.patch.object(crops, "shared_detector", functools.partial(_Spy, shown)),
         ):
             pixels.append(crops_of(data, spec, FaceSearch()).pixels)
-        decode_s += _seconds(lambda seen=decodes: [decode_picture(*wanted) for wanted in seen])
-        detector_s += _seconds(lambda seen=shown: [shared_detector().find(p, 0.4) for p in seen])
+        decode_s += seconds(lambda seen=decodes: [decode_picture(*wanted) for wanted in seen])
+        detector_s += seconds(lambda seen=shown: [shared_detector().find(p, 0.4) for p in seen])
     together = np.concatenate(pixels)
-    return decode_s, detector_s, _seconds(lambda: network.read(together))
+    return decode_s, detector_s, seconds(lambda: network.read(together))
 
 
 class _Spy:
@@ -126,16 +123,10 @@ class _Spy:
     def __init__(self, shown: list[np.ndarray]) -> None:
         self._shown = shown
 
-    def find(self, rgb: np.ndarray, least_score: float) -> np.ndarray:
+    def find(self, rgb: np.ndarray, min_score: float) -> np.ndarray:
         """See `Detector`."""
         self._shown.append(rgb)
-        return shared_detector().find(rgb, least_score)
-
-
-def _seconds(act: Callable[[], Any]) -> float:
-    began = time.perf_counter()
-    act()
-    return time.perf_counter() - began
+        return shared_detector().find(rgb, min_score)
 
 
 def _memory(chips: Chips, settings: Settings, folder: Path) -> list[str]:
@@ -146,28 +137,20 @@ def _memory(chips: Chips, settings: Settings, folder: Path) -> list[str]:
     ]  # fmt: skip
     for faces in (1, 20):
         (path,) = _photographs(chips, _LARGE_MEGAPIXELS, faces, 1, folder)
-        code = "from benchmarks.faces.speed import print_peak; print_peak()"
-        asked = json.dumps({"path": str(path), "bundle": settings.bundle})
+        asked = (str(path), settings.bundle)
+        code = f"from benchmarks.faces.speed import print_peak; print_peak{asked}"
         done = subprocess.run(
-            [sys.executable, "-c", code], input=asked, cwd=ROOT, text=True, capture_output=True,
-            check=True,
-        )  # fmt: skip
+            [sys.executable, "-c", code], cwd=ROOT, text=True, capture_output=True, check=True
+        )
         told = json.loads(done.stdout.splitlines()[-1])
         lines.append(f"| {faces} | {told['found']} | {told['before']:,} | {told['peak']:,} |")
         path.unlink()
     return lines
 
 
-def print_peak() -> None:
-    """In a process of its own: what it takes to score one photograph."""
-
-    def megabytes() -> int:
-        """VmHWM: the kernel's other figure, ru_maxrss, counts what the parent had."""
-        status = Path("/proc/self/status").read_text()
-        return int(status.partition("VmHWM:")[2].split()[0]) >> 10
-
-    asked = json.loads(sys.stdin.read())
-    network = Network(open_bundle(asked["bundle"]))
-    before = megabytes()
-    _, found = whole_way([Path(asked["path"])], network)
-    print(json.dumps({"before": before, "peak": megabytes(), "found": found}))
+def print_peak(path: str, bundle: str | None) -> None:
+    """In a process of its own: what it takes to score one photo."""
+    network = Network(open_bundle(bundle))
+    before = peak_mib()
+    _, found = whole_way([Path(path)], network)
+    print(json.dumps({"before": round(before), "peak": round(peak_mib()), "found": found}))

@@ -14,12 +14,10 @@ _MIRRORED = [1, 0, 2, 4, 3]  # which point each of `POINTS` is in the mirror
 _CHIPS = 2_263
 
 
-def template(settings: Settings) -> list[str] | None:
+def template(settings: Settings) -> list[str]:
     """Medians over chips of train, averaged with their mirror image, beside the constant."""
-    if settings.lacks_chips:
-        return None
     rows = manifest.labelled(manifest.read_manifest(settings.manifest), "train")
-    step = max(1, rows.num_rows // (settings.images or _CHIPS))
+    step = max(1, rows.num_rows // (settings.chips or _CHIPS))
     points = []
     for uri in rows["uri"].to_pylist()[::step]:
         crops = crops_of(storage.read_bytes(uri), InputSpec(96, 96, "rgb"), FaceSearch())

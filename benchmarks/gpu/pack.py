@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from benchmarks._contenders import is_missing
 from pipelines import storage
 from pipelines.manifests import manifest, seen
 from pipelines.manifests.conflicts import kept_rows, with_conflicts_resolved
@@ -77,8 +76,6 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--parts", type=int, default=2)
     given = parser.parse_args()
-    if is_missing(given.manifest):
-        return
     rows = pack(given.manifest, given.output, given.folds, given.parts)
     print(f"{len(rows):,} rows of {rows['part'].max() + 1} files in {given.output}")
 

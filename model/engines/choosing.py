@@ -7,7 +7,7 @@ import dataclasses
 import importlib.util
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from model.bundle import FLOAT_FILES, INT8_FILES, Bundle
 from model.errors import UsageError
@@ -58,6 +58,31 @@ _BY_SPEED = (
 )
 
 
+def parsed(text: str) -> tuple[Literal["auto"] | EngineName, Literal["auto"] | Precision]:
+    """Backend and precision of the option `compute`; what it does not name is auto.
+
+    Args:
+        text: auto, a precision, a backend, or both: `int8`, `openvino`, `tensorflow-float32`.
+
+    Raises:
+        UsageError: it is none of them.
+    """
+    engine: Any = "auto"
+    precision: Any = "auto"
+    for part in text.split("-"):
+        if part in get_args(EngineName) and engine == precision == "auto":
+            engine = part
+        elif part in get_args(Precision) and precision == "auto":
+            precision = part
+        elif text != "auto":
+            ways = ", ".join(f"{way.engine}-{way.precision}" for way in _BY_SPEED)
+            raise UsageError(
+                f"`compute` {text}: give auto, a precision ({', '.join(get_args(Precision))}), a "
+                f"backend ({', '.join(get_args(EngineName))}) or both ({ways})"
+            )
+    return engine, precision
+
+
 def abilities() -> frozenset[str]:
     """What this machine has of `openvino`, the package, and of `int8` and `bfloat16`, in hardware.
 
@@ -99,16 +124,16 @@ def choose(
     ]
     if not asked:
         legal = sorted(way.precision for way in _BY_SPEED if way.engine == engine)
-        raise UsageError(f"`precision` {precision} is not one of {engine}: {', '.join(legal)}")
+        raise UsageError(f"`compute` {engine}-{precision}: {engine} computes in {', '.join(legal)}")
     missing = list[str]()
     for way in asked:
         lack = lacks(way, bundle, able, emulated=precision != "auto")
         if lack is None:
             return way
         missing.append(lack)
-    what = f"`engine` {engine}" if precision == "auto" else f"`precision` {precision}"
+    what = "-".join(part for part in (engine, precision) if part != "auto")
     raise UsageError(
-        f"{what} cannot be had: {missing[0]}; `engine` and `precision` auto take what there is"
+        f"`compute` {what} cannot be had: {missing[0]}; `compute` auto takes what there is"
     )
 
 

@@ -25,14 +25,14 @@ class FaceSearch:
     """Which faces of a picture count.
 
     Attributes:
-        least_score: of the detector, 0-1.
-        least_eye_px: pixels from eye to eye, in the picture itself.
-        most_faces: of a picture; the largest are kept.
+        min_score: of the detector, 0-1.
+        min_eye_distance_px: pixels from eye to eye, in the picture itself.
+        max_faces: of a picture; the largest are kept.
     """
 
-    least_score: float = 0.85
-    least_eye_px: float = 8.0
-    most_faces: int = 500
+    min_score: float = 0.85
+    min_eye_distance_px: float = 8.0
+    max_faces: int = 500
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,11 +87,11 @@ def finding_id(spec: InputSpec) -> str:
 def _found(data: bytes, spec: InputSpec, search: FaceSearch) -> Crops:
     picture = decode_picture(data, "rgb", spec.version, first_look)
     found, picture = look_for_faces(
-        data, picture, spec.version, search.least_score, search.least_eye_px, shared_detector()
+        data, picture, spec.version, search.min_score, search.min_eye_distance_px, shared_detector()
     )
-    large = [face for face in found if face.eye_distance_px >= search.least_eye_px]
+    large = [face for face in found if face.eye_distance_px >= search.min_eye_distance_px]
     large.sort(key=lambda face: face.area, reverse=True)
-    faces = tuple(large[: search.most_faces])
+    faces = tuple(large[: search.max_faces])
     pixels = _aligned(data, picture, faces, spec)
     return Crops(pixels, faces, picture.width, picture.height, len(found) - len(faces))
 

@@ -29,12 +29,12 @@ _WITHIN = 0.7
 class Detector(Protocol):
     """Finds faces in a picture."""
 
-    def find(self, rgb: npt.NDArray[np.uint8], least_score: float) -> npt.NDArray[np.float64]:
-        """Find all places that score at least `least_score`; a face has many: see `merged`.
+    def find(self, rgb: npt.NDArray[np.uint8], min_score: float) -> npt.NDArray[np.float64]:
+        """Find all places that score at least `min_score`; a face has many: see `merged`.
 
         Args:
             rgb: uint8 (height, width, 3).
-            least_score: 0-1.
+            min_score: 0-1.
 
         Returns:
             (n, 15): left, top, width, height, x and y of the five points of
@@ -56,7 +56,7 @@ class YuNet:
             str(WEIGHTS), options, providers=["CPUExecutionProvider"]
         )
 
-    def find(self, rgb: npt.NDArray[np.uint8], least_score: float) -> npt.NDArray[np.float64]:
+    def find(self, rgb: npt.NDArray[np.uint8], min_score: float) -> npt.NDArray[np.float64]:
         """See `Detector`."""
         height, width, _ = rgb.shape
         side = _STRIDES[-1]
@@ -65,7 +65,7 @@ class YuNet:
         outputs: list[Any] = self._session.run(_OUTPUTS, {"input": padded})
         columns = padded.shape[3]
         found = [
-            _read_out(outputs[4 * i : 4 * i + 4], stride, columns // stride, least_score)
+            _read_out(outputs[4 * i : 4 * i + 4], stride, columns // stride, min_score)
             for i, stride in enumerate(_STRIDES)
         ]
         return np.concatenate(found)

@@ -60,8 +60,8 @@ def look_for_faces(
     data: bytes,
     picture: Picture,
     version: int,
-    least_score: float,
-    least_eye_px: float,
+    min_score: float,
+    min_eye_distance_px: float,
     detector: Detector,
 ) -> tuple[list[Face], Picture]:
     """All faces of a picture that score enough.
@@ -70,8 +70,8 @@ def look_for_faces(
         data: the whole file.
         picture: the file, decoded for a first look.
         version: of the pixels.
-        least_score: 0-1.
-        least_eye_px: no closer look than one that shows such a face well.
+        min_score: 0-1.
+        min_eye_distance_px: no closer look than one that shows such a face well.
         detector: who looks.
 
     Returns:
@@ -79,13 +79,13 @@ def look_for_faces(
     """
     width, height = picture.width, picture.height
     scale = _first_scale(width, height)
-    most = max(scale, min(_MOST_SCALE, 2 * _TINY_EYES_PX / least_eye_px))
+    most = max(scale, min(_MOST_SCALE, 2 * _TINY_EYES_PX / min_eye_distance_px))
     most = min(most, math.sqrt(_MOST_PX / (width * height)))
-    doubtful = min(_DOUBTFUL_SCORE, least_score)
+    doubtful = min(_DOUBTFUL_SCORE, min_score)
     seen = list(_smaller_looks(_scaled(picture, scale), (width, height), doubtful, detector))
     while True:
         found = merged(np.concatenate(seen))
-        is_small = _eyes(found) < _NEARLY * least_eye_px
+        is_small = _eyes(found) < _NEARLY * min_eye_distance_px
         maybe, small = found[~is_small], found[is_small]
         tiny = maybe[_eyes(maybe) * scale < _TINY_EYES_PX]
         if scale >= most or not (len(tiny) or (not len(maybe) and scale < _FAINT_SCALE)):
@@ -98,18 +98,18 @@ def look_for_faces(
         zoom, near = max(1.0, scale / picture.scale), tiny if len(maybe) else None
         seen.append(_look(closer, (width, height), doubtful, detector, near, zoom))
     # Those too small to count are not looked into: they are only counted.
-    small = small[small[:, 14] >= least_score]
-    sure = np.concatenate([_sure(maybe, picture, least_score, detector), small])
+    small = small[small[:, 14] >= min_score]
+    sure = np.concatenate([_sure(maybe, picture, min_score, detector), small])
     if not len(sure):
-        turned = _turned_looks(picture, least_score, detector)
-        sure = _sure(turned, picture, least_score, detector)
+        turned = _turned_looks(picture, min_score, detector)
+        sure = _sure(turned, picture, min_score, detector)
     return faces_of(sure), picture
 
 
-def _sure(maybe: Rows, picture: Picture, least_score: float, detector: Detector) -> Rows:
+def _sure(maybe: Rows, picture: Picture, min_score: float, detector: Detector) -> Rows:
     """Of what may be faces those that are, after each has been looked at by itself."""
     rows = straightened(maybe, picture.image, picture.scale, detector)
-    return merged(rows[rows[:, 14] >= least_score])
+    return merged(rows[rows[:, 14] >= min_score])
 
 
 def _eyes(rows: Rows) -> npt.NDArray[np.float64]:
@@ -128,17 +128,17 @@ def _scaled(picture: Picture, scale: float) -> Image.Image:
 
 
 def _smaller_looks(
-    image: Image.Image, full: tuple[int, int], least_score: float, detector: Detector
+    image: Image.Image, full: tuple[int, int], min_score: float, detector: Detector
 ) -> Iterator[Rows]:
     """Looks at an image, at half of it, at a quarter …: a close-up is too large for the first."""
     while True:
-        yield _look(image, full, least_score, detector)
+        yield _look(image, full, min_score, detector)
         if max(image.size) < 2 * _SMALLEST_PX:
             return
         image = image.reduce(2)
 
 
-def _turned_looks(picture: Picture, least_score: float, detector: Detector) -> Rows:
+def _turned_looks(picture: Picture, min_score: float, detector: Detector) -> Rows:
     """What is seen in the picture on its side or upside down: the turn that shows most."""
     full = (picture.width, picture.height)
     image = _scaled(picture, _first_scale(*full))
@@ -146,7 +146,7 @@ def _turned_looks(picture: Picture, least_score: float, detector: Detector) -> R
     for quarter_turns in _TURNS:
         turned = image.rotate(90 * quarter_turns, expand=True)
         around = full if quarter_turns == 2 else (full[1], full[0])
-        parts = list(_smaller_looks(turned, around, least_score, detector))
+        parts = list(_smaller_looks(turned, around, min_score, detector))
         found = _turned_back(merged(np.concatenate(parts)), quarter_turns, *full)
         if found[:, 14].sum() > best[:, 14].sum():
             best = found
@@ -156,7 +156,7 @@ def _turned_looks(picture: Picture, least_score: float, detector: Detector) -> R
 def _look(
     image: Image.Image,
     full: tuple[int, int],
-    least_score: float,
+    min_score: float,
     detector: Detector,
     near: Rows | None = None,
     zoom: float = 1.0,
@@ -183,7 +183,7 @@ def _look(
         else:  # a rounded box must not end beyond the image
             box = (*(corner / zoom).tolist(), *np.minimum(end / zoom, image.size).tolist())
             tile = image.resize((width, height), Image.Resampling.BILINEAR, box)
-        found = detector.find(np.asarray(tile), least_score)
+        found = detector.find(np.asarray(tile), min_score)
         found[:, 0:2] += corner
         found[:, 4:14] += np.tile(corner, 5)
         parts.append(found)

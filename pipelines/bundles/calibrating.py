@@ -9,21 +9,21 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from model import age_ranges, baselines, calibration, statistics
-from model.baselines import Constants
+from model import calibration, statistics
 from model.bundle import Bundle, with_details
 from model.calibration import AGE_BINS, Reading
-from model.errors import ManifestError
 from model.engines.choosing import INT8
 from model.engines.gate import LEAST_IMAGES, compare, refusal
 from model.engines.making import PICTURES
-from model.metrics import Estimate, measure
+from model.errors import ManifestError
 from model.predictor import Predictor
 from model.preprocessing import InputSpec
 from pipelines.bundles.networks import NOT_ASKED, Networks, make_networks
 from pipelines.images.decoding import DecodedImages, decode_in_parts
 from pipelines.images.pixel_cache import CachedPixels
 from pipelines.manifests import manifest, splits
+from pipelines.predictions import figures
+from pipelines.predictions.figures import LabelledRows
 from pipelines.telemetry.log import note
 from pipelines.telemetry.phases import phase
 
@@ -179,7 +179,9 @@ def walk(
         columns = _joined(statistics_of)
         facts["images"] = len(columns["width"])
     joined = {name: _joined([part[name] for part in answers]) for name in predictors}
-    return Walked(pa.concat_tables(rows), columns, joined, np.concatenate(kept)[:sample] if kept else None)
+    return Walked(
+        pa.concat_tables(rows), columns, joined, np.concatenate(kept)[:sample] if kept else None
+    )
 
 
 def _joined(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -214,18 +216,18 @@ def _figures(
     bundle: Bundle, splits: Mapping[str, Walked], fitted: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Calibration, profile, metrics and constants of the reference, for bundle.json."""
-    figures: dict[str, dict[str, Any]] = {"profile": {}, "metrics": {}, "constants": {}}
+    details: dict[str, dict[str, Any]] = {"profile": {}, "metrics": {}, "constants": {}}
     for name, split in splits.items():
         answers = split.answers.get("float32", {})
         if name != "test":
             calibrated = calibration.apply(answers, fitted, Reading()) if answers else {}
             counts = statistics.profile(split.statistics | answers | calibrated)
-            figures["profile"][name] = {"images": split.rows.num_rows, **counts}
+            details["profile"][name] = {"images": split.rows.num_rows, **counts}
         if name != "train" and split.rows.num_rows:
-            estimates, constant = _measure(bundle, split.once, fitted)
-            figures["constants"][name] = dataclasses.asdict(constant)
-            figures["metrics"][name] = {k: dataclasses.asdict(e) for k, e in estimates.items()}
-    return {"calibration": dict(fitted), **figures}
+            known = _labelled(bundle, split.once, fitted)
+            details["constants"][name] = dataclasses.asdict(figures.constants(known))
+            details["metrics"][name] = figures.plain(figures.estimates(known))
+    return {"calibration": dict(fitted), **details}
 
 
 def _judged(
@@ -247,19 +249,9 @@ def _judged(
     return {"changes": changes, **verdict}
 
 
-def _measure(
-    bundle: Bundle, split: Walked, fitted: Mapping[str, Any]
-) -> tuple[dict[str, Estimate], Constants]:
-    """Metrics of the reference under its calibration, and what constants would score."""
+def _labelled(bundle: Bundle, split: Walked, fitted: Mapping[str, Any]) -> LabelledRows:
+    """The reference's answers under its calibration, beside the labels."""
     bins = calibration.own_bins(bundle.heads)
     reading = Reading(age_bins=bins or "decades")
     calibrated = calibration.apply(split.answers["float32"], fitted, reading, bundle.heads)
-    ages, genders = split.labels()
-    measured_bins = AGE_BINS[bins] if bins else None
-    shown = splits.pictures_shown(split.rows)
-    estimates = measure(calibrated, ages, genders, measured_bins, shown)
-    ranges = manifest.age_ranges(split.rows)
-    if "age_years" in calibrated:
-        estimates |= age_ranges.measure(calibrated["age_years"], *ranges)
-    constant = baselines.constants(ages, genders, measured_bins)
-    return estimates, baselines.with_ranges(constant, *ranges)
+    return figures.of_answers(calibrated, split.rows, AGE_BINS[bins] if bins else None)

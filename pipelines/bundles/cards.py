@@ -40,9 +40,10 @@ def seal(bundle: Bundle, uri: str) -> None:
 def is_at(bundle: Bundle, uri: str) -> bool:
     """Whether `uri` is the folder that a bundle was read from."""
     try:
-        return storage.read_bytes(storage.join(uri, RECORD_FILE)) == (
-            bundle.folder / RECORD_FILE
-        ).read_bytes()
+        return (
+            storage.read_bytes(storage.join(uri, RECORD_FILE))
+            == (bundle.folder / RECORD_FILE).read_bytes()
+        )
     except FileNotFoundError:
         return False
 

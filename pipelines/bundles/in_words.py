@@ -27,7 +27,8 @@ def calibration(record: dict[str, Any]) -> list[tuple[str, str]]:
         for method, figures in age["measured"].items():
             text = (
                 f"covers {figures['coverage']:.1%}, {figures['least_decade']:.1%} to "
-                f"{figures['most_decade']:.1%} by true decade, {figures['width_years']:.1f} years wide"
+                f"{figures['most_decade']:.1%} by true decade, "
+                f"{figures['width_years']:.1f} years wide"
             )
             halves = "the out-of-fold rows" if fitted.get("split") == "out_of_fold" else "val"
             lines.append((f"  {method}", f"{text} (halves of {halves})"))

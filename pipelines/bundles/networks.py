@@ -36,9 +36,7 @@ class Networks:
     refused: str = ""
 
 
-def make_networks(
-    bundle: Bundle, sample: npt.NDArray[np.uint8] | None, folder: Path
-) -> Networks:
+def make_networks(bundle: Bundle, sample: npt.NDArray[np.uint8] | None, folder: Path) -> Networks:
     """Write a bundle's network for OpenVINO below `folder`, in float and maybe in int8.
 
     Args:

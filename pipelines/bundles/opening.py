@@ -1,4 +1,4 @@
-"""Where bundles come from: a local folder, a prefix of a store, or those shipped with the checkout."""
+"""Where bundles come from: a folder, a prefix of a store, or those shipped with the checkout."""
 
 import atexit
 import contextlib
@@ -54,7 +54,7 @@ def open_bundle(uri: str | None) -> Bundle:
 
 
 def copy_bundle(bundle: Bundle, uri: str) -> None:
-    """Write a bundle's files below `uri`, with its card, its record last; nothing happens if they are there."""
+    """Write a bundle's files below `uri`, with its card, its record last, unless they are there."""
     record_uri = storage.join(uri, RECORD_FILE)
     if storage.exists(record_uri):
         return

@@ -41,9 +41,9 @@ def require_unseen(
     if share := share_seen(bundle.record, table.filter(pa.array(is_val))):
         final = " It is a final network: its calibration comes from its folds."
         raise UsageError(
-            f"the bundle has learned from {told(share)} of the val images of `manifest` {source}, so "
-            "probabilities and intervals fitted there would be too sure: give images that it never "
-            f"saw.{final if bundle.record.get('cross_fitting') else ''}"
+            f"the bundle has learned from {told(share)} of the val images of `manifest` {source}, "
+            "so probabilities and intervals fitted there would be too sure: give images that it "
+            f"never saw.{final if bundle.record.get('cross_fitting') else ''}"
         )
     trained_on, fingerprint = bundle.record.get("manifest_fingerprint"), manifest.fingerprint(table)
     if trained_on != fingerprint and not other_manifest:
@@ -60,7 +60,7 @@ def complete_with(
     """Write a copy of a bundle that saw all images, with its folds' figures and its own networks.
 
     Its int8 network is kept where those of the folds may be used and it moves its answers, on
-    pictures that it saw, by at most twice as much as they do on theirs: no label is needed for that.
+    pictures that it saw, by at most twice as much as they do on theirs: that needs no label.
 
     Args:
         bundle: to complete.
@@ -80,7 +80,8 @@ def complete_with(
                 own = float(np.abs(said[1][name] - said[0][name]).mean())
                 if own > _MOST_MOVE * move:
                     made = dataclasses.replace(
-                        made, refused=f"it moves {name} by {own:.3g}, those of its folds by {move:.3g}"
+                        made,
+                        refused=f"it moves {name} by {own:.3g}, those of its folds by {move:.3g}",
                     )
             int8["pictures"] = made.pictures
         if made.refused and wanted:

@@ -111,7 +111,7 @@ def decode_entries(
         batch.left_out += crops.left_out
         if crops.faces == ():
             entry = entry | _size(data)
-            batch.rejected.append(rejection(entry, "find", NO_FACE, _why_none(crops)))
+            batch.rejected.append(rejection(entry, "detect", NO_FACE, _why_none(crops)))
             continue
         described = _described(entry["uri"], crops)
         for pixels, crop in zip(crops.pixels, described, strict=True):

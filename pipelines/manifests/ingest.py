@@ -153,9 +153,9 @@ def ingest(options: IngestOptions) -> Ingested:
         batch_format="pyarrow",
         fn_kwargs={
             "with_hash": options.hash == "content",
-            "beside": options.labels in ("auto", "beside"),
+            "beside": options.labels is None and options.label_format in ("auto", "sidecar"),
             "by_name": not listing.is_list(options.place),
-            "search": None if options.faces == "whole" else options.finding.search,
+            "search": None if options.faces == "crop" else options.finding.search,
         },
     )
     progress = Progress("ingest", None, "files")
@@ -188,7 +188,7 @@ def assemble(parts: list[pa.Table], options: IngestOptions) -> Ingested:
         raise no_images(options.place, len(rows), packed)
     rows, told = apply_labels(rows, options)
     rows = rows.drop(columns="beside")
-    if options.faces == "whole":
+    if options.faces == "crop":
         rows = rows.drop(columns="found")
     else:
         rows = faces.assign(rows, keep_whole=options.faces == "both")

@@ -90,7 +90,7 @@ REJECTS_SCHEMA = pa.schema(
     [
         tables.field("uri", pa.string(), "the file"),
         tables.field("bytes", pa.int64(), "size of the file", "bytes"),
-        tables.field("stage", pa.string(), "where it failed: list, read, decode, find or label"),
+        tables.field("stage", pa.string(), "where it failed: list, read, decode, detect or label"),
         tables.field("reason", pa.string(), "why, as a sentence"),
     ]
 )
@@ -139,10 +139,10 @@ def labelled_already(table: pa.Table) -> npt.NDArray[np.bool_]:
     return again.to_numpy()
 
 
-def of_kind(table: pa.Table, faces: Literal["find", "whole"]) -> pa.Table:
+def of_kind(table: pa.Table, faces: Literal["detect", "crop"]) -> pa.Table:
     """The rows that are faces, or those that are pictures; all rows where there is one kind."""
     is_face: Any = pc.is_valid(table["face_points"])
-    chosen = table.filter(is_face if faces == "find" else pc.invert(is_face))
+    chosen = table.filter(is_face if faces == "detect" else pc.invert(is_face))
     return chosen if chosen.num_rows else table
 
 

@@ -1,10 +1,12 @@
 """The options of an ingest, declared once."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+import re
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 from model.errors import UsageError
 from pipelines import storage
+from pipelines.configuration import ADVANCED, Renamed
 from pipelines.images.face_options import FaceLimits
 from pipelines.manifests.labels.datasets import Name as DatasetName
 
@@ -12,9 +14,32 @@ if TYPE_CHECKING:  # pandas, which a help text shall not wait for
     from pipelines.manifests.splits import SplitRule
 
 
+# `table` is a CSV file or its kin, or Parquet; the last are data sets, as their publishers label.
+LabelFormat = Literal["auto", "none", "utkface", "sidecar", "table"] | DatasetName
+# Names of the version before; `labels` named a file or one of these formats.
+LABELS_RENAMED = (
+    Renamed(
+        ("labels",), "label_format",
+        lambda labels: "sidecar" if labels == "beside" else labels,
+        only=frozenset({"auto", "none", "utkface", "beside"}),
+    ),
+    Renamed(("labels_as",), "label_format"),
+)  # fmt: skip
+
+
 @dataclasses.dataclass(frozen=True)
 class IngestOptions:
     """What to ingest and how."""
+
+    RENAMED: ClassVar = (
+        *LABELS_RENAMED,
+        Renamed(("split_column",), "split"),
+        Renamed(("split_seed",), "seed"),
+        Renamed(
+            ("faces",), "faces", lambda faces: {"find": "detect", "whole": "crop"}[faces],
+            only=frozenset({"find", "whole"}),
+        ),
+    )  # fmt: skip
 
     images: Annotated[str, "URI"]
     """Folder or prefix (s3://, gs://, az://) of images, of archives of images (.tar, .tar.gz, .zip)
@@ -22,33 +47,58 @@ class IngestOptions:
     that lists images by uri (https:// too)."""
     output: Annotated[str, "URI"] = ""
     """Folder or prefix (s3://, gs://, az://) for the manifest."""
-    labels: str = "auto"
-    """auto (UTKFace names if most files have them, else what lies beside at least half of them,
-    else as a data set has it that is unmistakable), utkface, beside (columns age, gender, race of
-    Parquet with images; .json, .txt or .cls of the same name, as WebDataset has them), none, or a
-    .csv, .tsv, .txt or .parquet with columns path, age (years or ranges such as 50-59), gender
-    (words; codes need `gender_codes`) and optionally race."""
-    labels_as: DatasetName | None = None
-    """Read labels as this data set's publishers write them: in the names of the pictures (afad,
-    agedb, cacd, fg-net, morph), or in files, which lie among the pictures or at `labels` (a file,
-    or the folder of several). See docs/datasets.md."""
+    labels: Annotated[str | None, "FILE"] = None
+    """File of labels: .csv, .tsv, .txt or .parquet with columns path, age (years or ranges such as
+    50-59), gender (words; codes need `gender_codes`) and optionally race and the box of a face; or
+    a data set's own file of labels, or the folder of several."""
+    label_format: LabelFormat = "auto"
+    """How labels are written. utkface: in the names of the files. sidecar: in columns age, gender,
+    race of Parquet with images, or in a .json, .txt or .cls of the image's name (WebDataset).
+    table: in the file that `labels` names. adience, fairface, ...: as that data set's publishers
+    write them (docs/datasets.md). none: there are no labels. auto: what the files look like."""
     gender_codes: Annotated[str | None, "CODE=GENDER,..."] = None
-    """What codes in the labels file's gender column mean, such as 0=male,1=female (as UTKFace has
-    it) or 0=female,1=male (as IMDB-WIKI has it)."""
-    hash: Literal["content", "etag"] = "content"
-    """content reads every byte and finds duplicates; etag reads none."""
-    split: Annotated[str, "TRAIN,VAL,TEST"] = "0.6,0.2,0.2"
-    """Shares of train, val and test; an image's content decides which of them it falls into."""
-    split_seed: int = 0
+    """What codes in the labels file's gender column mean, such as 0=male,1=female (UTKFace) or
+    0=female,1=male (IMDB-WIKI)."""
+    split: Annotated[str, "SHARES|COLUMN"] = "0.6,0.2,0.2"
+    """Shares of train, val and test (the content of an image decides where it falls), or the column
+    of the labels file that says train, val or test; split: the published parts of adience,
+    appa-real and fairface."""
+    seed: Annotated[int, "N", ADVANCED] = 0
     """Random seed of the splits; another one gives other splits."""
-    split_column: str | None = None
-    """Column of the labels file that already says train, val or test; split: the parts in which
-    adience, appa-real, fairface are published."""
-    faces: Literal["whole", "find", "both"] = "whole"
-    """whole: each picture as it is; find: the labelled face of each picture, aligned (the one that
-    a box in the labels file names, else the largest, if it is at least twice as large as the
-    next); both: a row for each, where the picture shows one person."""
+    hash: Annotated[Literal["content", "etag"], ADVANCED] = "content"
+    """content reads every byte and finds duplicates; etag reads none."""
+    faces: Literal["crop", "detect", "both"] = "crop"
+    """crop: each image is one face crop. detect: the labelled face of each image, aligned (the one
+    in the label's box, else the largest, if it is at least twice as large as the next). both: a row
+    for each, where the image shows one person."""
     finding: FaceLimits = dataclasses.field(default_factory=FaceLimits)
+
+    def __post_init__(self) -> None:
+        """Check that the options on labels fit together.
+
+        Raises:
+            UsageError: they do not.
+        """
+        form = self.label_format
+        if self.labels is not None and form in ("none", "utkface", "sidecar"):
+            raise UsageError(
+                f"`label_format` {form} reads no file, and `labels` is {self.labels}: leave "
+                "`labels` out, or give `label_format` table or the name of a data set"
+            )
+        if self.labels is None and form == "table":
+            raise UsageError("`label_format` table reads a file: give it as `labels`")
+        if self.gender_codes is not None and form in get_args(DatasetName):
+            raise UsageError(
+                f"`label_format` {form} knows what its codes of gender mean: leave `gender_codes` "
+                "out"
+            )
+        if self.gender_codes is not None and self.labels is None and form != "sidecar":
+            raise UsageError("`gender_codes` is about a file of labels: give it as `labels`")
+
+    @property
+    def split_column(self) -> str | None:
+        """The column of the labels file that names the split, if `split` is one."""
+        return self.split if re.fullmatch(r"[^\W\d][^,]*", self.split) else None
 
     @property
     def place(self) -> str:
@@ -64,13 +114,15 @@ class IngestOptions:
         """
         from pipelines.manifests.splits import SplitRule
 
+        if self.split_column is not None:
+            return SplitRule(seed=self.seed)
         try:
             train, val, test = (float(part) for part in self.split.split(","))
         except ValueError:
             raise UsageError(
                 f"`split` {self.split}: give three shares such as 0.6,0.2,0.2"
             ) from None
-        return SplitRule((train, val, test), self.split_seed)
+        return SplitRule((train, val, test), self.seed)
 
     @property
     def codes(self) -> dict[str, str]:
@@ -84,19 +136,22 @@ class IngestOptions:
         return parse_codes(self.gender_codes) if self.gender_codes is not None else {}
 
     def identity(self) -> dict[str, Any]:
-        """All that decides the manifest, as manifest.json holds it."""
+        """All that decides the manifest, as manifest.json has held it since 0.1.0."""
+        form = self.label_format
+        is_data_set = form in get_args(DatasetName)
+        plain = {"sidecar": "beside"}.get(form, "auto" if is_data_set else form)
         return {
             "images": self.place,
-            "labels": self.labels,
+            "labels": self.labels or plain,
             "hash": self.hash,
             "split": dataclasses.asdict(self.rule),
             "split_column": self.split_column,
-            **self._finding(),
+            **self._detection(),
             **({"gender_codes": self.codes} if self.gender_codes is not None else {}),
-            **({"labels_as": self.labels_as} if self.labels_as is not None else {}),
+            **({"labels_as": form} if is_data_set else {}),
         }
 
-    def _finding(self) -> dict[str, Any]:
-        if self.faces == "whole":  # as before there were others
+    def _detection(self) -> dict[str, Any]:
+        if self.faces == "crop":  # as before there were others
             return {}
         return {"faces": self.faces, "finding": {**dataclasses.asdict(self.finding)}}

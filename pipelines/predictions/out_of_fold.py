@@ -12,6 +12,7 @@ from model.calibration import AGE_BINS, Reading
 from model.heads import Head
 from pipelines.manifests import manifest, splits
 from pipelines.manifests.manifest import BOX
+from pipelines.predictions.figures import codes
 from pipelines.storage import tables
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -210,12 +211,6 @@ def truth(table: pa.Table, label: str) -> npt.NDArray[np.float64]:
     if label == "age_years":
         return table["true_age_years"].to_numpy().astype(np.float64)
     return codes(table["true_gender"], labels.GENDERS)
-
-
-def codes(column: Any, names: Sequence[str]) -> npt.NDArray[np.float64]:
-    """The place of each value in `names`, NaN where null."""
-    code = {name: float(index) for index, name in enumerate(names)}
-    return np.array([code.get(value, np.nan) for value in column.to_pylist()])
 
 
 def bins_of(heads: Sequence[Head]) -> labels.Bins | None:

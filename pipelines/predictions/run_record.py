@@ -22,7 +22,7 @@ from pipelines.storage.fetching import read_ahead
 
 # Reasons of the quarantine, as `reasons_of` writes them, that are no failures: pictures of nobody,
 # files beside pictures.
-WITHOUT_A_FACE, OTHER_FILE = f"find: {NO_FACE}", f"list: {NO_IMAGE_NAME}"
+WITHOUT_A_FACE, OTHER_FILE = f"detect: {NO_FACE}", f"list: {NO_IMAGE_NAME}"
 NO_FAILURES = (WITHOUT_A_FACE, OTHER_FILE)
 RUN_FORMAT = 2  # of run.json
 _NOTE_LEFT_OUT = "facemill.faces_left_out"

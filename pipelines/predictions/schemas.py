@@ -98,7 +98,7 @@ COLUMNS_BEFORE_FACES = tuple(name for name in COLUMNS if name not in FACE_COLUMN
 QUARANTINE_SCHEMA = pa.schema(
     [
         tables.field("uri", pa.string(), "the input that could not be scored"),
-        tables.field("stage", pa.string(), "where it ended: list, read, decode or find"),
+        tables.field("stage", pa.string(), "where it ended: list, read, decode or detect"),
         tables.field("error", pa.string(), "class of the error, to group by"),
         tables.field("message", pa.string(), "what happened, as a sentence"),
         tables.field("bytes", pa.int64(), "size of the file", "bytes"),
@@ -116,10 +116,10 @@ def require_free_names(names: Sequence[str]) -> None:
     for name in names:
         if name in taken:
             raise UsageError(
-                f"`keep_columns` {name}: facemill writes a column of this name; rename yours"
+                f"`passthrough` {name}: facemill writes a column of this name; rename yours"
             )
         if names.count(name) > 1:
-            raise UsageError(f"`keep_columns` {','.join(names)} names {name} twice")
+            raise UsageError(f"`passthrough` {','.join(names)} names {name} twice")
 
 
 def with_kept(predictions: pa.Table, inputs: pa.Table) -> pa.Table:

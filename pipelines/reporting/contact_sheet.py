@@ -56,11 +56,11 @@ def sheets(source: PredictionFiles, labels: str | None, split: str | None) -> li
             made.append(Sheet(heading, _by_confidence(source, order)))
     if labels is not None:
         joined = label_join.join_labels(source, storage.normalize(labels), split).rows
-        joined["error"] = joined["age_years"] - joined["true_age"]
+        joined["error"] = joined["age_years"] - joined["true_age_years"]
         worst = joined.loc[joined["error"].abs().nlargest(_SHOWN).index]
         rows: list[dict[str, Any]] = worst.to_dict("records")  # type: ignore[assignment]
         shown = [
-            face(row, f"{row['age_years']:.0f} years, labelled {row['true_age']:.0f}")
+            face(row, f"{row['age_years']:.0f} years, labelled {row['true_age_years']:.0f}")
             for row in rows
         ]
         made.append(Sheet("Furthest from the labelled age", [one for one in shown if one]))

@@ -84,7 +84,7 @@ def warnings(figures: Figures) -> list[str]:
             f"Quality is measured on {quality['measured_on']:,} of {quality['labelled']:,} "
             f"labelled {quality['unit']}, picked by a hash of their uri."
         )
-    if quality and (figures["run"].get("finding") or {}).get("most_faces") == 1:
+    if quality and (figures["run"].get("finding") or {}).get("max_faces") == 1:
         texts.append(
             "Only the largest face of each picture was kept, so nobody knows whether it is clearly "
             "the largest: a label without a box may be another person's."

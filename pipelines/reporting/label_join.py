@@ -5,25 +5,26 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
+import pyarrow as pa
 
 from model.errors import UsageError
 from pipelines.manifests import manifest
-from pipelines.manifests.labels.ages import RANGE
 from pipelines.manifests.labels.table import read_labels_file
 from pipelines.manifests.manifest import BOX
-from pipelines.predictions import layout, prediction_files
+from pipelines.manifests.matching import NO_FACE, match_labels
+from pipelines.predictions import labelling, layout, prediction_files
 from pipelines.predictions.prediction_files import PredictionFiles
 from pipelines.predictions.run_record import WITHOUT_A_FACE
-from pipelines.reporting import face_bins, labelled_faces, summary
+from pipelines.reporting import face_bins, summary
 from pipelines.storage import tables
 from pipelines.storage.uris import BEFORE_NAME
 from pipelines.telemetry.log import note
 
 MOST_ROWS = 200_000  # beyond it a sample by uri hash: its intervals are under 0.02 years wide
-NO_FACE_IN_PICTURE = "no face was found in the picture"
 _BASE_NAME = f"regexp_replace({{}}, '{BEFORE_NAME}', '')"
 _RELATIVE = "substr({{}}, {})"  # from behind the folder and its slash
-_ANSWERS = ("age_years", "p_female", "age_low_years", "age_high_years")
+_PREDICTED = ("age_years", "p_female", "age_low_years", "age_high_years")
+_TRUTH = (*labelling.TRUTH.values(), "split", "duplicate_group")
 _OF_FACES = ("face", "faces", *BOX, *(bins.column for bins in face_bins.OF_FACES))
 
 
@@ -32,8 +33,7 @@ class Labelled:
     """Predictions beside their labels.
 
     Attributes:
-        rows: one for each image or face: uri, `_ANSWERS`, true_age, true_gender, race, split; of
-            faces also `_OF_FACES`.
+        rows: one for each image or face: uri, `_PREDICTED`, `_TRUTH`; of faces also `_OF_FACES`.
         matched: predictions that have a label, before sampling; of faces estimated from the sample.
         one_in: `rows` are those of one uri in so many, picked by its hash.
         of_faces: whether faces were found, so that a picture may have several rows.
@@ -46,12 +46,20 @@ class Labelled:
     of_faces: bool = False
     without_face: Mapping[str, int] = dataclasses.field(default_factory=dict[str, int])
 
+    @property
+    def table(self) -> pa.Table:
+        """The rows without those of faces' columns, as `figures.of_table` takes them."""
+        kept = self.rows[["uri", *_PREDICTED, *_TRUTH]].astype(
+            dict.fromkeys([*_PREDICTED, *(n for n in _TRUTH if n.endswith("years"))], float)
+        )
+        return pa.Table.from_pandas(kept, preserve_index=False)
+
 
 def join_labels(source: PredictionFiles, uri: str, split: str | None = None) -> Labelled:
     """Predictions that have a label: by uri, else by path below the run's images, else by name.
 
     A base name must be unique on both sides: a label of `1.jpg` says nothing of `a/1.jpg` where
-    there is a `b/1.jpg`. Where faces were found, `labelled_faces` says whose the label is.
+    there is a `b/1.jpg`. Where faces were detected, `matching` says whose the label is.
 
     Args:
         source: the predictions.
@@ -83,28 +91,27 @@ def _read_labels(uri: str, split: str | None) -> pd.DataFrame:
     """Labels with an age or a gender.
 
     Returns:
-        uri, true_age, true_gender, race, split, and the columns of `BOX` if there are boxes.
+        uri, `_TRUTH`, and the columns of `BOX`, null where a label has no box.
     """
     if uri.endswith(".csv"):
         boxes = {f"label_{name}": name for name in BOX}
         known = read_labels_file(uri).rename(columns={"path": "uri", **boxes})
     else:
-        columns = ["uri", "age_years", "gender", "race", "split", RANGE[0]]
-        read = manifest.read_manifest(uri, columns[:3])
-        boxes = BOX if set(BOX) <= set(read.column_names) else ()
-        known = read.select([*columns, *boxes]).to_pandas()
-    known = known.rename(columns={"age_years": "true_age", "gender": "true_gender"})
-    is_range = known[RANGE[0]].notna()
-    known = known.drop(columns=[name for name in RANGE if name in known])
+        read = manifest.read_manifest(uri, ["uri", "age_years", "gender"])
+        names = {"uri", *labelling.TRUTH, "split", "duplicate_group", *BOX}
+        known = read.select([name for name in read.column_names if name in names]).to_pandas()
+    known = known.rename(columns=labelling.TRUTH).reindex(columns=["uri", *_TRUTH, *BOX])
+    is_range = known["true_age_low_years"].notna()
     if is_range.any():
         words = "labels are ranges of ages, of which the report has no errors in years"
         note(f"note: {is_range.sum():,} {words}")
-        known["true_age"] = known["true_age"].mask(is_range)
-    if split is not None and "split" in known:
+        known["true_age_years"] = known["true_age_years"].mask(is_range)
+    if split is not None and known["split"].notna().any():
         known = known[known["split"] == split]
-    for name in ("true_gender", "race", "split"):
-        known[name] = known[name].astype(object) if name in known else None
-    return known[known["true_age"].notna() | known["true_gender"].notna()]
+    for name in ("true_gender", "race", "split", "duplicate_group"):
+        known[name] = known[name].astype(object).where(known[name].notna(), None)
+    has_label = [n for n in _TRUTH if n.startswith("true_")]
+    return known[known[has_label].notna().any(axis=1)]
 
 
 def _has_faces(source: PredictionFiles) -> bool:
@@ -124,8 +131,8 @@ def _join(
         labels_by_key["key"] = known["uri"].str.replace(BEFORE_NAME, "", regex=True)
         one_uri = labels_by_key.groupby("key")["uri"].transform("nunique") == 1
         labels_by_key = labels_by_key[one_uri]
-    choose = labelled_faces.labels_of_faces if of_faces else labelled_faces.labels_of_pictures
-    labels_by_key = choose(labels_by_key)
+    if not of_faces:
+        labels_by_key = labelling.labels_of_crops(labels_by_key, "key")
     keys = labels_by_key[["key"]].drop_duplicates()
     join = f"FROM rows r JOIN labels l ON {key.format('r.uri')} = l.key"
     rows, pictures = _matches(source, keys, join)
@@ -141,11 +148,29 @@ def _join(
         return Labelled(joined, rows.total(), one_in)
     keys = labels_by_key[["key"]].drop_duplicates()
     faces = _faces(source, keys, join, one_in)
-    joined, without = labelled_faces.assign(faces, labels_by_key)
+    joined, without = _matched(faces, labels_by_key)
     without_face = {reason: count * one_in for reason, count in without.items()}
     if faceless := _without_a_face(source, labels_by_key, join):
-        without_face[NO_FACE_IN_PICTURE] = faceless
+        without_face[NO_FACE] = faceless
     return Labelled(joined, len(joined) * one_in, one_in, True, without_face)
+
+
+def _matched(faces: pd.DataFrame, labels: pd.DataFrame) -> tuple[pd.DataFrame, Counter[str]]:
+    """Faces that have a label, beside it; and how many labels have no face, by reason.
+
+    Args:
+        faces: all faces of the labelled images, with the labels' `key`.
+        labels: with `key`, `_TRUTH` and `BOX`.
+    """
+    faces = faces.drop_duplicates(["uri", "face"]).reset_index(drop=True)
+    labels = labels[labels["key"].isin(faces["key"])]
+    image = {"key": "image"}
+    matched = match_labels(faces.rename(columns=image), labels.rename(columns=image))
+    has_face = matched["face"] >= 0
+    rows = faces.iloc[matched.loc[has_face, "face"]].drop(columns="key").reset_index(drop=True)
+    truth = labels.loc[has_face, list(_TRUTH)].reset_index(drop=True)
+    joined = pd.concat([rows, truth], axis=1).sort_values(["uri", "face"], ignore_index=True)
+    return joined, Counter(matched.loc[~has_face, "reason"])
 
 
 def _matches(
@@ -167,17 +192,18 @@ def _rows(
     source: PredictionFiles, labels_by_key: pd.DataFrame, join: str, one_in: int
 ) -> pd.DataFrame:
     """Predictions beside their labels, of one uri in `one_in`."""
-    labels = "l.true_age::DOUBLE AS true_age, l.true_gender, l.race, l.split"
+    labels = ", ".join(f"l.{name}" for name in _TRUTH)
     query = (
-        f"SELECT r.uri, {_predicted(source, _ANSWERS)}, {labels} {join} "
+        f"SELECT r.uri, {_predicted(source, _PREDICTED)}, {labels} {join} "
         f"WHERE hash(r.uri) % {one_in} = 0"
     )
-    return _collected(source, ["uri", *_ANSWERS], labels_by_key, query)
+    rows = _collected(source, ["uri", *_PREDICTED], labels_by_key, query)
+    return rows.sort_values("uri", ignore_index=True)  # intervals are drawn in this order
 
 
 def _faces(source: PredictionFiles, keys: pd.DataFrame, join: str, one_in: int) -> pd.DataFrame:
     """All faces of the labelled pictures, of one uri in `one_in`, with the labels' key."""
-    columns = (*_ANSWERS, *_OF_FACES)
+    columns = (*_PREDICTED, *_OF_FACES)
     query = (
         f"SELECT r.uri, l.key, {_predicted(source, columns)} {join} WHERE face IS NOT NULL "
         f"AND hash(r.uri) % {one_in} = 0"

@@ -1,26 +1,30 @@
-"""The options of a report, declared once."""
+"""The options of reports, model cards and pages of label issues, declared once."""
 
 import dataclasses
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from model.errors import UsageError
+from pipelines.configuration import ADVANCED, Renamed
 
 
 @dataclasses.dataclass(frozen=True)
 class ReportOptions:
     """What to report on, and where to."""
 
+    RENAMED: ClassVar = (
+        Renamed(
+            ("json", "parquet"),
+            "data",
+            lambda json=None, parquet=None: [uri for uri in (json, parquet) if uri],
+        ),
+    )
+
     predictions: Annotated[str | None, "URI"] = None
     """Output of jobs.score or jobs.evaluate, or any of its prediction files."""
     labels: Annotated[str | None, "URI"] = None
     """Manifest, or a .csv with path, age, gender and maybe race; both maybe with boxes of faces."""
     output: Annotated[str, "URI"] = "report.html"
-    """The HTML file, or a folder for report.html, local or s3://; with `card` the folder for
-    MODEL_CARD.md and .html."""
-    card: bool = False
-    """Write the bundle's model card instead; with `predictions` and `labels` it shows subgroups."""
-    suspects: Annotated[str | None, "URI"] = None
-    """Output of a training with folds: report the labels that may be wrong instead."""
+    """The HTML file, or a folder for report.html, local or s3://."""
     split: str | None = None
     """Use only the labels of this split of the manifest; default: of all splits."""
     reference: Annotated[str | None, "URI"] = None
@@ -28,16 +32,22 @@ class ReportOptions:
     by: Annotated[str | None, "REGEX"] = None
     """Regular expression whose first group, matched in each uri, names the rows of one more table;
     by folder: '/([^/]+)/[^/]+$'."""
-    allow_mixed: bool = False
-    """Report on rows of several bundles together, and say so."""
     show_faces: bool = False
     """Add a contact sheet of faces, which are personal data: mind who gets the file."""
-    json: Annotated[str | None, "URI"] = None
-    """Also write the figures as JSON here."""
-    parquet: Annotated[str | None, "URI"] = None
-    """Also write every number shown as Parquet here."""
-    bundle: Annotated[str | None, "URI"] = None
-    """For `card`: bundle folder or s3:// prefix; default: the newest shipped one."""
+    data: Annotated[tuple[str, ...], "URI ..."] = ()
+    """Also write the figures here: to a .json, every number shown to a .parquet."""
+    allow_mixed: Annotated[bool, ADVANCED] = False
+    """Report on rows of several bundles together, and say so."""
+
+    def __post_init__(self) -> None:
+        """Check the files for figures.
+
+        Raises:
+            UsageError: one is neither JSON nor Parquet.
+        """
+        for uri in self.data:
+            if not uri.endswith((".json", ".parquet")):
+                raise UsageError(f"`data` {uri}: give a file that ends in .json or .parquet")
 
     def require_predictions(self) -> str:
         """The predictions.
@@ -46,7 +56,35 @@ class ReportOptions:
             UsageError: they are missing.
         """
         if self.predictions is None:
-            raise UsageError(
-                "`predictions` is missing: give the `output` of jobs.score (or `card`)"
-            )
+            raise UsageError("`predictions` is missing: give the `output` of jobs.score")
         return self.predictions
+
+
+@dataclasses.dataclass(frozen=True)
+class CardOptions:
+    """Whose card to write, and where to."""
+
+    bundle: Annotated[str | None, "URI"] = None
+    """Folder or prefix of a bundle; default: the newest shipped one."""
+    output: Annotated[str, "URI"] = "."
+    """Folder or prefix for MODEL_CARD.md and MODEL_CARD.html."""
+    predictions: Annotated[str | None, "URI"] = None
+    """Output of jobs.score with this bundle: with `labels`, the card shows subgroups."""
+    labels: Annotated[str | None, "URI"] = None
+    """Labels of these predictions, as jobs.report takes them."""
+    split: str | None = None
+    """Use only the labels of this split of the manifest; default: of all splits."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelIssuesOptions:
+    """Whose labels to look at, and where to list them."""
+
+    RENAMED: ClassVar = (Renamed(("suspects",), "run"),)
+
+    run: Annotated[str, "URI"]
+    """Output of jobs.cross_validate."""
+    output: Annotated[str, "URI"] = "label_issues.html"
+    """The HTML file, or a folder for it, local or s3://."""
+    show_faces: bool = False
+    """Show the faces of the first labels, which are personal data: mind who gets the file."""

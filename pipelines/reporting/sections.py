@@ -242,9 +242,9 @@ def _finding(run: Figures) -> list[tuple[object, ...]]:
         return []
     names = {
         "by": "faces found and aligned by",
-        "least_score": "least score of a face",
-        "least_eye_px": "least distance of the eyes, pixels",
-        "most_faces": "most faces a picture",
+        "min_score": "least score of a face",
+        "min_eye_distance_px": "least distance of the eyes, pixels",
+        "max_faces": "most faces a picture",
     }
     return [(title, finding[name]) for name, title in names.items() if name in finding]
 

@@ -49,8 +49,8 @@ def write_page(run: str, output: str, show_faces: bool) -> list[tuple[str, objec
     uri = place if place.endswith(".parquet") else storage.join(place, layout.SUSPECTS)
     if not storage.exists(uri):
         raise UsageError(
-            f"`suspects` {place} has no {layout.SUSPECTS}: give the `output` of jobs.train with "
-            "`folds`, once all folds are done"
+            f"`run` {place} has no {layout.SUSPECTS}: give the `output` of jobs.cross_validate, "
+            "once all folds are done"
         )
     table = tables.read_table(uri)
     first: Sequence[Row] = table.slice(0, _SHOWN).to_pylist()

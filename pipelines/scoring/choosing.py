@@ -38,7 +38,7 @@ Shard = TypeVar("Shard")
 class Choice:
     """What `auto` became, and why."""
 
-    faces: Literal["find", "whole"]
+    faces: Literal["detect", "crop"]
     because: str
 
 
@@ -90,7 +90,7 @@ def choose(job: ScoringJob, shards: Iterable[pa.Table]) -> Choice:
     those = "picture is one" if looked_at == 1 else "pictures are each one"
     because = f"{aligned} of {looked_at} sampled {those} aligned face that fills it"
     whole = looked_at > 0 and aligned >= _NEARLY_ALL * looked_at
-    return Choice("whole" if whole else "find", because if whole else f"only {because}")
+    return Choice("crop" if whole else "detect", because if whole else f"only {because}")
 
 
 def sample(shards: Iterable[pa.Table], by_name: bool) -> list[dict[str, Any]]:

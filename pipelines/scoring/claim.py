@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from model.bundle import Bundle
 from model.calibration import Reading, chosen_bins
-from model.engines.choosing import Compute, choose, lacks
+from model.engines.choosing import Compute, choose, lacks, parsed
 from model.errors import UsageError
 from model.faces.crops import FaceSearch, finding_id
 from model.heads import require_distribution
@@ -15,17 +15,17 @@ from pipelines import configuration, storage
 from pipelines.cluster.abilities import of_workers
 from pipelines.manifests.sources import Source
 from pipelines.predictions import layout, schemas
-from pipelines.scoring.options import ScoreOptions
+from pipelines.scoring.options import Faces, ScoreOptions
 from pipelines.scoring.placement import on_gpus
 from pipelines.storage import tables
 from pipelines.storage.claims import Claim
 from pipelines.telemetry.phases import run_id
 
 # What a record has at a key that it lacks: each kind of source writes keys of its own, and a
-# record without `views` took one view, one without `faces` scored pictures whole.
+# record without `views` took one view, one without `faces` scored face crops.
 _BEFORE = {
     "views": 1, "images": None, "manifest": None, "table": None, "fingerprint": None,
-    "faces": "whole", "finding": None, "engine": "tensorflow", "keep_columns": None,
+    "faces": "crop", "finding": None, "engine": "tensorflow", "passthrough": None,
     "age_distribution": False,
 }  # fmt: skip
 _MOST_VERSIONS = 1000
@@ -52,14 +52,14 @@ class Settings:
     compute: Compute
     reading: Reading
     by_name: bool
-    faces: Literal["auto", "find", "whole"]
+    faces: Faces
     run_id: str = ""
     columns: tuple[str, ...] = schemas.COLUMNS
 
     @property
     def wanted(self) -> FaceSearch | None:
         """What of each picture goes to the network: which faces, or None, the whole."""
-        return self.options.finding.search if self.faces == "find" else None
+        return self.options.finding.search if self.faces == "detect" else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,9 +79,9 @@ class ScoringJob:
             "finding": self._finding(),
             "bundle_id": self.bundle.id,
             **dataclasses.asdict(settings.compute),
-            "views": settings.options.answers.views,
+            "views": settings.options.network.tta,
             **dataclasses.asdict(settings.reading),
-            **({"age_distribution": True} if settings.options.answers.age_distribution else {}),
+            **({"age_distribution": True} if settings.options.network.age_distribution else {}),
         }
 
     def _finding(self) -> dict[str, Any] | None:
@@ -103,18 +103,18 @@ def resolve(options: ScoreOptions, bundle: Bundle, source: Source) -> ScoringJob
     Raises:
         UsageError: a value is not legal.
     """
-    answers = options.answers
+    network = options.network
     output = options.place
-    if answers.age_distribution:
+    if network.age_distribution:
         require_distribution(bundle.name, bundle.heads)
-    reading = Reading(answers.coverage, chosen_bins(answers.age_bins, bundle.heads))
+    reading = Reading(network.coverage, chosen_bins(network.age_bins, bundle.heads))
     before = _record(output)
     compute = _compute(options, bundle, before)
     faces: Any = options.faces
     if faces == "auto" and before:
         faces = before.get("faces", _BEFORE["faces"])
     columns = schemas.COLUMNS
-    if answers.age_distribution:
+    if network.age_distribution:
         columns += (schemas.AGE_DISTRIBUTION,)
     settings = Settings(options, output, compute, reading, source.by_name, faces, columns=columns)
     return ScoringJob(settings, source, bundle)
@@ -126,10 +126,12 @@ def _compute(options: ScoreOptions, bundle: Bundle, before: Mapping[str, Any]) -
     Raises:
         UsageError: that cannot be had.
     """
-    asked = options.answers
-    if options.resources.use_gpu and asked.engine == "openvino":
-        raise UsageError("`engine` openvino computes on cores: leave `use_gpu` out, or the engine")
-    engine, precision = asked.engine, asked.precision
+    engine, precision = parsed(options.network.compute)
+    if options.resources.device == "gpu" and engine == "openvino":
+        raise UsageError(
+            f"`compute` {options.network.compute} runs on cores: give `device` cpu, or `compute` "
+            "tensorflow"
+        )
     if before:
         with tables.record_read(layout.path(options.place, layout.JOB)):
             earlier = Compute.of(before)
@@ -167,7 +169,7 @@ def _record(output: str) -> dict[str, Any]:
 
 
 def _claim(job: ScoringJob) -> Claim:
-    advice = "repeat the arguments of that run to resume it; `new_version` writes beside it"
+    advice = "repeat the arguments of that run to resume it; `on_existing` new writes beside it"
     output = job.settings.output
     return Claim(output, layout.JOB, "run", job.identity(), _BEFORE, advice=advice)
 
@@ -207,7 +209,7 @@ def claim(job: ScoringJob) -> ScoringJob:
     return dataclasses.replace(job, settings=settings)
 
 
-def with_faces(job: ScoringJob, faces: Literal["find", "whole"]) -> ScoringJob:
+def with_faces(job: ScoringJob, faces: Literal["detect", "crop"]) -> ScoringJob:
     """The job with `auto` decided."""
     return dataclasses.replace(job, settings=dataclasses.replace(job.settings, faces=faces))
 

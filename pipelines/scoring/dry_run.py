@@ -4,6 +4,7 @@ import dataclasses
 
 import pyarrow as pa
 
+from model.engines.choosing import parsed
 from model.errors import ManifestError
 from pipelines import storage
 from pipelines.predictions import frozen_inputs, layout
@@ -49,10 +50,10 @@ def plan(job: ScoringJob) -> Plan:
     state = "an interrupted run, continued"
     if not left and storage.exists(layout.path(output, layout.RUN)):
         state = "a finished run: nothing is left to do"
-    if options.rerun.incremental:
+    if options.updates:
         return _grown(job, frozen, done)
-    if options.rerun.retry_quarantined:
-        failed = retrying.failed_inputs(output, options.rerun.retry_no_face)
+    if options.retries:
+        failed = retrying.failed_inputs(output, options.on_existing == "retry-no-face")
         left = [
             rows for index, rows in enumerate(frozen.rows) if index in failed or index not in done
         ]
@@ -81,8 +82,7 @@ def _fresh(job: ScoringJob) -> Plan:
 
 
 def _computed(job: ScoringJob) -> str:
-    asked = job.settings.options.answers
-    by = ", by this machine" if "auto" in (asked.engine, asked.precision) else ""
+    by = ", by this machine" if "auto" in parsed(job.settings.options.network.compute) else ""
     return job.settings.compute.words + by
 
 

@@ -1,51 +1,29 @@
 """Evaluation: score a labelled split and measure it, with bootstrap intervals."""
 
 import dataclasses
-import functools
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from model import age_ranges, baselines, labels, metrics
+from model import baselines
 from model.bundle import Bundle
-from model.calibration import AGE_BINS, Reading
+from model.calibration import AGE_BINS
 from model.errors import ManifestError, UsageError
-from model.faces.face import Face
+from model.metrics import Estimate
 from pipelines import storage
 from pipelines.manifests import manifest
-from pipelines.manifests.faces import main_face, overlapping
 from pipelines.manifests.ingest import ingest
 from pipelines.manifests.options import IngestOptions
 from pipelines.manifests.seen import share_seen
 from pipelines.manifests.sources.rows import Rows
 from pipelines.manifests.splits import pictures_shown
-from pipelines.predictions import layout, schemas
+from pipelines.predictions import figures, labelling, layout, schemas
 from pipelines.scoring import run
 from pipelines.scoring.claim import resolve
 from pipelines.scoring.options import EvaluateOptions, ScoreOptions
 from pipelines.scoring.run import Scored
 from pipelines.storage import tables
 from pipelines.telemetry.phases import phase, run_id
-
-EVALUATION_SCHEMA = pa.schema(
-    [
-        *schemas.PREDICTIONS_SCHEMA,
-        tables.field("true_age_years", pa.float32(), "labelled age; null of a range", "years"),
-        tables.field("true_age_low_years", pa.float32(), "lowest age of a range", "years"),
-        tables.field("true_age_high_years", pa.float32(), "highest age of a range", "years"),
-        tables.field("true_gender", pa.dictionary(pa.int8(), pa.string()), "labelled gender"),
-        tables.field("race", pa.dictionary(pa.int8(), pa.string()), "labelled race"),
-        tables.field("age_error_years", pa.float32(), "predicted minus labelled age", "years"),
-        tables.field("gender_correct", pa.bool_(), "predicted gender is the labelled one"),
-    ]
-)
-
-
-_RANGE = {"age_low_years": "true_age_low_years", "age_high_years": "true_age_high_years"}
-_TRUTH = {"age_years": "true_age_years", **_RANGE, "gender": "true_gender", "race": "race"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +40,7 @@ class Evaluation:
         ranges: labels among the measured whose age is a range: they are in no error in years.
     """
 
-    metrics: dict[str, metrics.Estimate]
+    metrics: dict[str, Estimate]
     scored: Scored
     labels: int
     measured: int
@@ -84,7 +62,7 @@ def labelled_rows(options: EvaluateOptions) -> Rows:
         split = None if options.split == "all" else options.split
         return Rows(uri, manifest.labelled(table, split))
     uri = storage.normalize(str(options.images))
-    ingested = ingest(IngestOptions(uri, labels=options.labels, labels_as=options.labels_as))
+    ingested = ingest(IngestOptions(uri, labels=options.labels, label_format=options.label_format))
     return Rows(uri, manifest.labelled(ingested.table, None))
 
 
@@ -111,12 +89,14 @@ def evaluate(options: ScoreOptions, bundle: Bundle, labelled: Rows) -> Evaluatio
     if not predicted.num_rows:
         raise ManifestError(f"none of the {rows.num_rows} images could be scored: see {output}")
     with phase("measure") as facts:
-        table = _joined(predicted, rows) if kind == "whole" else _joined_faces(predicted, rows)
+        table = labelling.with_labels(predicted, rows)
         tables.write_table(layout.path(output, layout.EVALUATION), table)
-        measured = table.filter(_has_label(table))
+        measured = table.filter(labelling.has_label(table))
         shown = dict(zip(rows["uri"].to_pylist(), pictures_shown(rows), strict=True))
-        pictures = [shown[uri] for uri in measured["uri"].to_pylist()]
-        estimates, constant = _measure(measured, reading, pictures)
+        images = np.array([shown[uri] for uri in measured["uri"].to_pylist()])
+        known = figures.of_table(measured, AGE_BINS[reading.age_bins], images)
+        estimates = figures.estimates(known) | figures.coverage(known)
+        constant = figures.constants(known)
         facts["images"] = measured.num_rows
     seen = share_seen(bundle.record, rows)
     ranges = measured.num_rows - measured["true_age_low_years"].null_count
@@ -137,10 +117,10 @@ def evaluate(options: ScoreOptions, bundle: Bundle, labelled: Rows) -> Evaluatio
             "quarantined": scored.record["quarantined"],
             "engine": scored.record["engine"],
             "precision": scored.record["precision"],
-            "views": options.answers.views,
+            "views": options.network.tta,
             "age_bins": reading.age_bins,
             "interval": "bootstrap 95 %, percentile",
-            "metrics": {name: dataclasses.asdict(value) for name, value in estimates.items()},
+            "metrics": figures.plain(estimates),
             "constants": dataclasses.asdict(constant),
         },
     )
@@ -156,85 +136,13 @@ def _of_one_kind(options: ScoreOptions, labelled: Rows) -> tuple[ScoreOptions, R
     """
     if options.faces == "auto":
         found = manifest.has_faces(labelled.table)
-        options = dataclasses.replace(options, faces="find" if found else "whole")
+        options = dataclasses.replace(options, faces="detect" if found else "crop")
     kind: Any = options.faces
     labelled = dataclasses.replace(labelled, table=manifest.of_kind(labelled.table, kind))
     names = labelled.table["uri"]
-    if kind == "whole" and (more := len(names) - len(names.unique())):
+    if kind == "crop" and (more := len(names) - len(names.unique())):
         raise UsageError(
-            "`faces` whole reads a picture as one face, but the labels in "
-            f"{labelled.uri} outnumber its pictures by {more:,}: give `faces` find"
+            "`faces` crop reads an image as one face, but the labels in "
+            f"{labelled.uri} outnumber its images by {more:,}: give `faces` detect"
         )
     return options, labelled
-
-
-def _joined(predicted: pa.Table, rows: pa.Table) -> pa.Table:
-    """Predictions beside labels, a row a picture: rows of `EVALUATION_SCHEMA`."""
-    truth: Any = rows.select(["uri", *_TRUTH]).to_pandas().rename(columns=_TRUTH)
-    joined: Any = predicted.to_pandas().merge(truth, on="uri", how="left", validate="one_to_one")
-    return _with_errors(joined)
-
-
-def _joined_faces(predicted: pa.Table, rows: pa.Table) -> pa.Table:
-    """Predictions beside labels, a row a face; null beside bystanders, whom no label means.
-
-    A label with a box belongs to the face that overlaps it best, one of a whole picture to its
-    largest face if that is clearly the largest: see pipelines/manifests/faces.py.
-    """
-    joined: Any = predicted.to_pandas()
-    faces = [
-        Face(*box, points=(0.0,) * 10, score=1.0) for box in joined[list(manifest.BOX)].to_numpy()
-    ]
-    places = joined.groupby("uri", sort=False).indices
-    joined[list(_TRUTH.values())] = None
-    for label in rows.select(["uri", *manifest.BOX, *_TRUTH]).to_pylist():
-        at = places.get(label["uri"], np.array([], dtype=int))
-        box = [label[name] for name in manifest.BOX]
-        of_picture = [faces[i] for i in at]
-        face = main_face(of_picture) if None in box else overlapping(of_picture, box)
-        if isinstance(face, Face):
-            row = joined.index[at[of_picture.index(face)]]
-            for name, column in _TRUTH.items():
-                joined.at[row, column] = label[name]
-    for name in ("true_age_years", *_RANGE.values()):
-        joined[name] = joined[name].astype(float)
-    return _with_errors(joined)
-
-
-def _with_errors(joined: Any) -> pa.Table:
-    is_range = joined["true_age_low_years"].notna()
-    joined["true_age_years"] = joined["true_age_years"].mask(is_range)  # its middle is no label
-    joined["age_error_years"] = joined["age_years"] - joined["true_age_years"]
-    agree = joined["gender"].astype(object) == joined["true_gender"].astype(object)
-    joined["gender_correct"] = agree.where(joined["gender"].notna() & joined["true_gender"].notna())
-    return pa.Table.from_pandas(joined, schema=EVALUATION_SCHEMA, preserve_index=False)
-
-
-def _has_label(table: pa.Table) -> Any:
-    names = ("true_age_years", "true_age_low_years", "true_gender")
-    return functools.reduce(pc.or_, [pc.is_valid(table[name]) for name in names])
-
-
-def _measure(
-    table: pa.Table, reading: Reading, pictures: Sequence[str] | None = None
-) -> tuple[dict[str, metrics.Estimate], baselines.Constants]:
-    """All metrics of an evaluation's rows, and what constants would score on them."""
-    bins = AGE_BINS[reading.age_bins]
-    columns = {
-        "age_years": table["age_years"].to_numpy(),
-        "p_female": table["p_female"].to_numpy(),
-        "age_group": _codes(table["age_group"], labels.bin_names(bins)),
-    }
-    true_gender = _codes(table["true_gender"], labels.GENDERS)
-    true_age = table["true_age_years"].to_numpy()
-    estimates = metrics.measure(columns, true_age, true_gender, bins, pictures)
-    low, high = (table[name].to_numpy() for name in _RANGE.values())
-    estimates |= age_ranges.measure(columns["age_years"], low, high)
-    constant = baselines.constants(true_age, true_gender, bins)
-    return estimates, baselines.with_ranges(constant, low, high)
-
-
-def _codes(column: Any, names: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """The place of each value in `names`, NaN where null."""
-    code = {name: float(index) for index, name in enumerate(names)}
-    return np.array([code.get(value, np.nan) for value in column.to_pylist()])

@@ -4,58 +4,103 @@ import dataclasses
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from model.calibration import DEFAULT_COVERAGE
-from model.engines.choosing import EngineName, Precision
+from model.engines.choosing import parsed
 from model.errors import UsageError
 from model.views import Views
 from pipelines import storage
-from pipelines.configuration import HIDDEN
+from pipelines.configuration import ADVANCED, HIDDEN, Renamed
 from pipelines.images.face_options import FaceLimits
 from pipelines.images.guarded_decoder import DECODER, TIMEOUT_S
-from pipelines.manifests.labels.datasets import Name as DatasetName
+from pipelines.manifests.options import LABELS_RENAMED, LabelFormat
 from pipelines.predictions import layout
 
 if TYPE_CHECKING:  # pandas and the like, which a help text shall not wait for
     from pipelines.predictions.dataset import Partitioning
 
 
+Faces = Literal["auto", "detect", "crop"]
+OnExisting = Literal["continue", "update", "mirror", "retry", "retry-no-face", "new"]
+
+# Names of the version before, as the command line and job.json of that version have them.
+FACES_RENAMED = Renamed(
+    ("faces",), "faces", lambda faces: {"find": "detect", "whole": "crop"}[faces],
+    only=frozenset({"find", "whole"}),
+)  # fmt: skip
+COMPUTE_RENAMED = Renamed(
+    ("engine", "precision"), "compute",
+    lambda engine="auto", precision="auto": (
+        "-".join(part for part in (engine, precision) if part != "auto") or "auto"
+    ),
+)  # fmt: skip
+TTA_RENAMED = Renamed(("views",), "tta")
+
+
+def _device(plan: str = "auto", use_gpu: bool = False) -> str:
+    return "gpu" if use_gpu else {"fused": "cpu", "separate": "gpu"}.get(plan, "auto")
+
+
+def _on_existing(
+    incremental: bool = False,
+    drop_deleted: bool = False,
+    retry_quarantined: bool = False,
+    retry_no_face: bool = False,
+    new_version: bool = False,
+) -> str:
+    for value, chosen in (
+        ("new", new_version), ("retry-no-face", retry_no_face), ("retry", retry_quarantined),
+        ("mirror", drop_deleted), ("update", incremental),
+    ):  # fmt: skip
+        if chosen:
+            return value
+    return "continue"
+
+
 @dataclasses.dataclass(frozen=True)
-class Answers:
+class Network:
     """How the network computes, and how its outputs become columns."""
 
-    engine: Literal["auto"] | EngineName = "auto"
-    """tensorflow, the reference; openvino, faster on CPUs; auto: the fastest that the bundle
-    carries and all workers can run, tensorflow beside GPUs, and in a resumed run what that run
-    took."""
-    precision: Literal["auto"] | Precision = "auto"
-    """Precision of the network's body; auto: the fastest that the bundle carries and the CPUs of
-    all workers have in hardware, int8 before bfloat16 before float32."""
-    coverage: Annotated[float, "SHARE"] = DEFAULT_COVERAGE
+    RENAMED: ClassVar = (COMPUTE_RENAMED, TTA_RENAMED)
+
+    compute: str = "auto"
+    """Precision (int8, bfloat16, float32), backend (openvino, tensorflow) or both, such as
+    tensorflow-float32, which is the reference; auto: the fastest that the bundle has and that all
+    workers compute in hardware, or what an earlier run in the output used."""
+    coverage: Annotated[float, "SHARE", ADVANCED] = DEFAULT_COVERAGE
     """Share of people whose true age the interval is to hold, 0.5 to 0.99."""
-    age_bins: Literal["auto", "decades", "adience"] = "auto"
-    """Age groups 0-10, 11-20, … or the eight Adience classes; auto: those of the network's own
+    age_bins: Annotated[Literal["auto", "decades", "adience"], ADVANCED] = "auto"
+    """Age groups 0-10, 11-20, ... or the eight Adience classes; auto: those of the network's own
     age-group head, else decades."""
-    views: Views = 1
-    """Views of each image whose outputs are averaged: 1, the image; 2, with its mirror image, at
-    half the speed; 10, five crops and their mirror images, only for networks that crop."""
-    age_distribution: bool = False
-    """Write the column `age_distribution` too: the probability of each age from 0 to 116 years, 117
-    numbers of two bytes; only for networks that say it. A picture answered in print has none."""
+    tta: Annotated[Views, ADVANCED] = 1
+    """Test-time augmentation: average the outputs of 1 view (the image), 2 (and its mirror image,
+    at half the speed) or 10 (five crops and their mirror images, only for networks that crop)."""
+    age_distribution: Annotated[bool, ADVANCED] = False
+    """Also write the probability of each age from 0 to 116 years: a column of 117 numbers of two
+    bytes, only for networks that predict it."""
+
+    def __post_init__(self) -> None:
+        """Check `compute`.
+
+        Raises:
+            UsageError: it is no backend and no precision.
+        """
+        parsed(self.compute)
 
 
 @dataclasses.dataclass(frozen=True)
 class Resources:
     """Where the run computes, and how it is divided."""
 
+    RENAMED: ClassVar = (Renamed(("plan", "use_gpu"), "device", _device, switches=("use_gpu",)),)
+
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """cpu: one worker on each core does all stages of a shard; gpu: CPUs decode and each GPU runs
+    the network, even if an autoscaling cluster has no GPU yet; auto: gpu where the cluster has
+    one, else cpu."""
     workers: int | None = None
-    """Most workers to run, each on one core or one GPU; default: as many as the cluster holds."""
-    plan: Literal["auto", "fused", "separate"] = "auto"
-    """fused: one process on each core does all stages of a shard; separate: CPUs decode and other
-    workers run the network; auto: separate where the cluster has GPUs, else fused."""
-    use_gpu: bool = False
-    """Run the network on GPUs, one for each worker, even if an autoscaling cluster has none yet."""
-    shard_rows: int | None = None
-    """Pictures in each output file, which is also what a killed run repeats; default: 512 in the
-    first files, up to 50,000 or 1 GiB of pictures in the last."""
+    """Run at most this many workers, each on one core or one GPU; default: as many as fit."""
+    shard_rows: Annotated[int | None, "N", ADVANCED] = None
+    """Images in each output file, which is also what a killed run repeats; default: 512 in the
+    first files, up to 50,000 or 1 GiB of images in the last."""
 
     def __post_init__(self) -> None:
         """Check the counts.
@@ -75,12 +120,11 @@ class Limits:
 
     max_quarantine: Annotated[str | None, "SHARE"] = None
     """Stop the run, which can be continued, once more than this share of inputs is in quarantine,
-    for example 5%; pictures without a face and files that are no pictures by their names do not
-    count; default: never."""
-    image_timeout_s: Annotated[float, "SECONDS"] = TIMEOUT_S
-    """Seconds that decoding one image and finding its faces may take; one that takes longer goes
-    to quarantine."""
-    patience_s: Annotated[float, HIDDEN] = 180.0
+    for example 5%; images without a face and files without an image's suffix do not count;
+    default: never."""
+    image_timeout_s: Annotated[float, "SECONDS", ADVANCED] = TIMEOUT_S
+    """Quarantine an image whose decoding and face detection take longer than this."""
+    store_timeout_s: Annotated[float, HIDDEN] = 180.0
     """Seconds that a worker repeats what fails in the store, beyond each request's own retries."""
     decoder: Annotated[str, HIDDEN] = DECODER
     """`module:function` with which workers decode."""
@@ -111,46 +155,18 @@ class Limits:
 
 
 @dataclasses.dataclass(frozen=True)
-class Rerun:
-    """What to do where the output holds a run already."""
-
-    incremental: bool = False
-    """List the source again, score what is new or changed, and report what is gone."""
-    drop_deleted: bool = False
-    """With incremental: remove the rows of what is gone, and its names; their files are scored
-    again."""
-    retry_quarantined: bool = False
-    """Score again what failed in an earlier run of this output, for example after a store was
-    repaired; the files that hold such pictures are scored again as a whole."""
-    retry_no_face: bool = False
-    """With `retry_quarantined`: also pictures in which no face was found."""
-    new_version: bool = False
-    """Where `output` holds another run, write to OUTPUT/v2, OUTPUT/v3, … instead of refusing."""
-    dry_run: bool = False
-    """Print what would be done, and start and write nothing."""
-
-    def __post_init__(self) -> None:
-        """Check that they fit together.
-
-        Raises:
-            UsageError: something shall be dropped that was not looked for, or retried without.
-        """
-        if self.drop_deleted and not self.incremental:
-            raise UsageError("`drop_deleted` needs `incremental`, which finds what is gone")
-        if self.retry_no_face and not self.retry_quarantined:
-            raise UsageError("`retry_no_face` needs `retry_quarantined`, which scores again")
-
-
-@dataclasses.dataclass(frozen=True)
 class DataSet:
     """A second copy of the predictions, for analysts, in OUTPUT/dataset."""
 
-    compact: bool = False
-    """Write it in files of about 128 MB."""
-    partition_by: Annotated[str | None, "COLUMNS"] = None
-    """Write it in Hive folders of these columns: gender, age_group or gender,age_group."""
-    partition_regex: Annotated[str | None, "REGEX"] = None
-    """Write it in Hive folders named by the groups of this expression (RE2) in each uri, for
+    RENAMED: ClassVar = (
+        Renamed(("compact",), "partition_by", lambda compact: "none", switches=("compact",)),
+    )
+
+    partition_by: Annotated[str | None, "COLUMNS", ADVANCED] = None
+    """Write the copy in files of about 128 MB, in Hive folders of these columns: gender, age_group
+    or gender,age_group; none: without folders."""
+    partition_regex: Annotated[str | None, "REGEX", ADVANCED] = None
+    """Write the copy in Hive folders named by the groups of this expression (RE2) in each uri, for
     example '/(?P<camera>[^/]+)/[^/]+$'."""
 
     @property
@@ -160,12 +176,12 @@ class DataSet:
         Raises:
             UsageError: a column cannot be a folder, or the expression is not RE2 with named groups.
         """
-        if not (self.compact or self.partition_by or self.partition_regex):
+        if not (self.partition_by or self.partition_regex):
             return None
         from pipelines.predictions.dataset import Partitioning
 
-        by = tuple(filter(None, (self.partition_by or "").split(",")))
-        return Partitioning(by, self.partition_regex)
+        columns = "" if self.partition_by in (None, "none") else self.partition_by
+        return Partitioning(tuple(filter(None, columns.split(","))), self.partition_regex)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,46 +189,72 @@ class ScoreOptions:
     """What to score, with what, where."""
 
     SAVED_IN: ClassVar[str] = layout.JOB
+    RENAMED: ClassVar = (
+        FACES_RENAMED,
+        Renamed(("keep_columns",), "passthrough"),
+        Renamed(
+            ("incremental", "drop_deleted", "retry_quarantined", "retry_no_face", "new_version"),
+            "on_existing", _on_existing,
+            switches=(
+                "incremental", "drop_deleted", "retry_quarantined", "retry_no_face", "new_version",
+            ),
+        ),
+    )  # fmt: skip
 
     images: Annotated[tuple[str, ...], "URI ..."] = ()
     """Folder or prefix (s3://, gs://, az://) of images, of archives of images (.tar, .tar.gz, .zip)
     or of Parquet files with a column of images; or one of these files; or a .txt, .csv or .parquet
-    that lists images by uri (https:// too); or a few picture files."""
+    that lists images by uri (https:// too); or a few image files."""
     manifest: Annotated[str | None, "URI"] = None
     """Instead of images: output of jobs.ingest, a Parquet with a uri column, or the manifest.json
     of an Amazon S3 Inventory in Parquet."""
-    keep_columns: Annotated[str | None, "COLUMNS"] = None
-    """Columns of the manifest, or beside the pictures in Parquet, that go into the predictions as
-    they are: id or id,camera."""
+    output: Annotated[str | None, "URI"] = None
+    """Folder or prefix (s3://, gs://, az://) for the predictions; without one, the predictions for
+    a few images are printed."""
     bundle: Annotated[str | None, "URI"] = None
     """Folder or prefix of a bundle; default: the newest shipped one."""
-    output: Annotated[str | None, "URI"] = None
-    """Folder or prefix (s3://, gs://, az://) for the predictions; without one, a few pictures are
-    answered in print."""
+    faces: Faces = "auto"
+    """detect: every face of every image, aligned as in training; crop: each image is one aligned
+    face; auto: crop if nearly all of a sample are that (detect, where predictions are printed)."""
+    on_existing: OnExisting = "continue"
+    """What to do where the output holds this run already. continue: score what is left. update:
+    list the source again and score new and changed images. mirror: update, and remove the rows of
+    images that are gone. retry: score images again that failed. retry-no-face: and those without a
+    face. new: write to OUTPUT/v2, OUTPUT/v3, ... if the output holds another run."""
+    dry_run: bool = False
+    """Print the plan, and start and write nothing."""
+    passthrough: Annotated[str | None, "COLUMNS"] = None
+    """Columns of the manifest, or beside the images in Parquet, to copy into the predictions: id
+    or id,camera."""
     draw: Annotated[str | None, "FILE"] = None
-    """Without an output: write the picture with a box around each face, and what was answered, to
-    this .jpg, .png or .webp."""
-    faces: Literal["auto", "find", "whole"] = "auto"
-    """find: every face of every picture, aligned as in training; whole: each picture as one
-    aligned face; auto: looks at a sample and takes whole only if nearly all are that (find, where
-    a few pictures are answered in print)."""
+    """Without an output: write the image with a box around each face and its prediction to this
+    .jpg, .png or .webp."""
     finding: FaceLimits = dataclasses.field(default_factory=FaceLimits)
-    answers: Answers = dataclasses.field(default_factory=Answers)
+    network: Network = dataclasses.field(default_factory=Network)
     resources: Resources = dataclasses.field(default_factory=Resources)
     limits: Limits = dataclasses.field(default_factory=Limits)
-    rerun: Rerun = dataclasses.field(default_factory=Rerun)
     data_set: DataSet = dataclasses.field(default_factory=DataSet)
 
     @property
-    def kept(self) -> tuple[str, ...]:
-        """The names of `keep_columns`.
+    def updates(self) -> bool:
+        """Whether to list the source of an earlier run again."""
+        return self.on_existing in ("update", "mirror")
+
+    @property
+    def retries(self) -> bool:
+        """Whether to score again what failed in an earlier run."""
+        return self.on_existing in ("retry", "retry-no-face")
+
+    @property
+    def passed_through(self) -> tuple[str, ...]:
+        """The names of `passthrough`.
 
         Raises:
             UsageError: one is a name of our own, or stands there twice.
         """
         from pipelines.predictions.schemas import require_free_names
 
-        names = tuple(filter(None, (self.keep_columns or "").split(",")))
+        names = tuple(filter(None, (self.passthrough or "").split(",")))
         require_free_names(names)
         return names
 
@@ -232,35 +274,32 @@ class ScoreOptions:
 class EvaluateOptions:
     """What to measure, with what, where."""
 
+    RENAMED: ClassVar = (FACES_RENAMED, COMPUTE_RENAMED, TTA_RENAMED, *LABELS_RENAMED)
+
     manifest: Annotated[str | None, "URI"] = None
     """Output of jobs.ingest, or a labelled Parquet."""
+    images: Annotated[str | None, "URI"] = None
+    """Instead of a manifest: images as jobs.ingest takes them, all used."""
+    labels: Annotated[str | None, "FILE"] = None
+    """With images: file of their labels, as jobs.ingest takes it."""
+    label_format: LabelFormat = "auto"
+    """With images: how the labels are written, as jobs.ingest takes it."""
+    split: Literal["train", "val", "test", "all"] = "test"
+    """Split of the manifest to measure on."""
     bundle: Annotated[str | None, "URI"] = None
     """Folder or prefix of a bundle; default: the newest shipped one."""
     output: Annotated[str | None, "URI"] = None
     """Folder or prefix (s3://, gs://, az://) for metrics and predictions."""
-    split: Literal["train", "val", "test", "all"] = "test"
-    """Split of the manifest to measure on."""
-    images: Annotated[str | None, "URI"] = None
-    """Instead of a manifest: images as jobs.ingest takes them, with labels in their names, beside
-    them or in `labels`, all used."""
-    labels: str = "auto"
-    """With images: where their labels are, as jobs.ingest has it."""
-    labels_as: DatasetName | None = None
-    """With images: read labels as this data set's publishers write them, as jobs.ingest does."""
-    faces: Literal["auto", "find", "whole"] = "auto"
-    """find: faces are found anew, as scoring does, and labels joined to them by the rule of
-    jobs.ingest; whole: each picture is one aligned face; auto: as the manifest has them."""
+    faces: Faces = "auto"
+    """detect: faces are detected anew, as scoring does, and matched with labels as jobs.ingest
+    does; crop: each image is one aligned face; auto: as the manifest has them."""
+    compute: str = "auto"
+    """Precision, backend or both, as jobs.score takes it; auto: the fastest, as in jobs.score."""
+    age_bins: Annotated[Literal["auto", "decades", "adience"], ADVANCED] = "auto"
+    """Age groups, as jobs.score takes them."""
+    tta: Annotated[Views, ADVANCED] = 1
+    """Views of each image whose outputs are averaged, as jobs.score takes them."""
     finding: FaceLimits = dataclasses.field(default_factory=FaceLimits)
-    engine: Literal["auto"] | EngineName = "auto"
-    """tensorflow, the reference; openvino, faster on CPUs; auto: the faster that there is."""
-    precision: Literal["float32", "bfloat16", "int8"] = "float32"
-    """Precision of the network's body."""
-    age_bins: Literal["auto", "decades", "adience"] = "auto"
-    """Age groups 0-10, 11-20, … or the eight Adience classes; auto: those of the network's own
-    age-group head, else decades."""
-    views: Views = 1
-    """Views of each image whose outputs are averaged: 1, the image; 2, with its mirror image; 10,
-    five crops and their mirror images, only for networks that crop."""
 
     def scoring(self) -> ScoreOptions:
         """The options of the scoring run behind it.
@@ -270,10 +309,10 @@ class EvaluateOptions:
         """
         if (self.manifest is None) == (self.images is None):
             raise UsageError("give either `manifest` or `images`")
-        if self.manifest is not None and (self.labels, self.labels_as) != ("auto", None):
-            raise UsageError("`labels` and `labels_as` go with `images`: a manifest has its labels")
-        answers = Answers(self.engine, self.precision, age_bins=self.age_bins, views=self.views)
+        if self.manifest is not None and (self.labels, self.label_format) != (None, "auto"):
+            raise UsageError("`labels` and `label_format` go with `images`: a manifest has labels")
+        network = Network(self.compute, age_bins=self.age_bins, tta=self.tta)
         options = ScoreOptions(
-            output=self.output, answers=answers, faces=self.faces, finding=self.finding
+            output=self.output, network=network, faces=self.faces, finding=self.finding
         )
         return dataclasses.replace(options, output=options.place)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from model.bundle import Bundle
-from model.engines.choosing import abilities, choose
+from model.engines.choosing import abilities, choose, parsed
 from model.errors import UsageError
 from model.faces.looks import sized
 from model.pictures import decode_picture
@@ -43,9 +43,9 @@ def answer_pictures(options: ScoreOptions, bundle: Bundle) -> Iterator[str]:
     if options.draw is not None:
         _require_drawable(options, paths)
     started = time.monotonic()
-    answers = options.answers
-    compute = choose(answers.engine, answers.precision, bundle, abilities())
-    predictor = Predictor(bundle, compute, min(len(paths), BATCH_IMAGES), views=answers.views)
+    network = options.network
+    compute = choose(*parsed(network.compute), bundle, abilities())
+    predictor = Predictor(bundle, compute, min(len(paths), BATCH_IMAGES), views=network.tta)
     loading_s = time.monotonic() - started
     width = max(len(os.path.basename(path)) for path in paths)
     for path in paths:
@@ -65,8 +65,8 @@ def answer_pictures(options: ScoreOptions, bundle: Bundle) -> Iterator[str]:
 
 def _require_drawable(options: ScoreOptions, paths: list[str]) -> None:
     """Refuse to draw several pictures, a picture taken whole, or a kind of file that we cannot."""
-    if len(paths) != 1 or options.faces == "whole":
-        raise UsageError("`draw` draws the faces found in one picture: give one, not `faces` whole")
+    if len(paths) != 1 or options.faces == "crop":
+        raise UsageError("`draw` draws the faces found in one picture: give one, not `faces` crop")
     if os.path.splitext(str(options.draw))[1].lower() not in _DRAWN_AS:
         raise UsageError(f"`draw` {options.draw} must end in .jpg, .png or .webp")
     folder = storage.normalize(str(options.draw)).rpartition("/")[0]
@@ -78,7 +78,7 @@ def _answers(
 ) -> tuple[Sequence[dict[str, Any]], str]:
     """The rows of a picture, or none and why."""
     entry = {"uri": path, "bytes": None, "offset": None}
-    wanted = None if options.faces == "whole" else options.finding.search
+    wanted = None if options.faces == "crop" else options.finding.search
     decode = decode_entries_with(find_decoder(options.limits.decoder), wanted)
     scored = score_entries([entry], predictor, decode=decode, by_name=False)
     why = [row["message"] for row in scored.quarantine.to_pylist()]

@@ -16,28 +16,28 @@ class Placement:
     """Workers and what each of them reserves.
 
     Attributes:
-        separate: decoding runs on CPUs apart from the network, not in the worker.
-        use_gpu: the network runs on a GPU.
+        use_gpu: decode tasks on cores feed workers that run the network on one GPU each; else each
+            worker does all stages on one core.
         workers: how many to begin with.
-        most: how many at most, where nodes join while it runs.
-        num_cpus: cores of each; decode tasks reserve their own.
-        num_gpus: GPUs of each.
+        max_workers: how many at most, where nodes join while it runs.
         sentence: the plan in words.
     """
 
-    separate: bool
     use_gpu: bool
     workers: int
-    most: int
-    num_cpus: int
-    num_gpus: int
+    max_workers: int
     sentence: str
+
+    @property
+    def resources(self) -> dict[str, int]:
+        """What Ray reserves for each worker; decode tasks reserve their own cores."""
+        return {"num_cpus": int(not self.use_gpu), "num_gpus": int(self.use_gpu)}
 
 
 def on_gpus(options: Resources) -> bool:
     """Whether `auto` engines and plans mean GPUs; none are known of before Ray is started."""
     has = ray.is_initialized() and int(ray.cluster_resources().get("GPU", 0)) > 0
-    return options.use_gpu or (has and options.plan != "fused")
+    return options.device == "gpu" or (has and options.device == "auto")
 
 
 def placed(options: Resources, shards: int, engine: EngineName = "tensorflow") -> Placement:
@@ -54,22 +54,17 @@ def placed(options: Resources, shards: int, engine: EngineName = "tensorflow") -
     resources = ray.cluster_resources()
     cores, gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
     use_gpu = engine == "tensorflow" and on_gpus(options)
-    separate = options.plan == "separate" or (options.plan == "auto" and use_gpu)
-    most = (gpus or 1) if use_gpu else 1 if separate else cores
-    # `use_gpu` on a cluster without one yet asks for as many as `workers`; Ray adds the nodes.
+    # `device` gpu on a cluster without one yet asks for as many as `workers`; Ray adds the nodes.
     if use_gpu:
         require(Ask({"GPU": 1}))
+    most = (gpus or 1) if use_gpu else cores
     wanted = options.workers or most
     workers = min(wanted if use_gpu else min(wanted, most), shards)
-    unit = "a GPU" if use_gpu else "a core"
-    if not separate:
-        pool = f"{workers} workers of {unit} each" if workers > 1 else f"one worker of {unit}"
-        sentence = f"fetch, decode, network and write fused, {pool}"
-    else:
+    if use_gpu:
         decoders = f"{cores} cores" if cores > 1 else "one core"
-        sentence = f"fetch and decode on {decoders}, network and write on {workers} x {unit}"
-    # A separate worker reserves no core: decode tasks need them all, and it waits for these.
-    is_single = separate and not use_gpu
-    grows_to = options.workers or (1 if is_single else UNBOUNDED)
-    most = max(workers, min(grows_to, shards))
-    return Placement(separate, use_gpu, workers, most, int(not separate), int(use_gpu), sentence)
+        sentence = f"fetch and decode on {decoders}, network and write on {workers} x a GPU"
+    else:
+        pool = f"{workers} workers of a core each" if workers > 1 else "one worker of a core"
+        sentence = f"fetch, decode, network and write fused, {pool}"
+    max_workers = max(workers, min(options.workers or UNBOUNDED, shards))
+    return Placement(use_gpu, workers, max_workers, sentence)

@@ -42,7 +42,7 @@ from pipelines.telemetry.phases import adopt_run, phase
 
 _NO_GPU = (
     "note: Ray counts GPUs, but TensorFlow beside them finds none, so the network ran on cores: "
-    "install deploy/requirements-gpu.lock on those nodes, or give `plan` fused"
+    "install deploy/requirements-gpu.lock on those nodes, or give `device` cpu"
 )
 _TRIES = 3  # of the whole pool of workers; see `code_was_missing`
 QUARANTINE_SAMPLE = 400  # inputs before `max_quarantine` is looked at: fewer say little
@@ -73,7 +73,7 @@ def score(options: ScoreOptions, bundle: Bundle, source: Source | None = None) -
             up.
     """
     started = time.monotonic()
-    source = source or open_source(options.images, options.manifest, options.kept)
+    source = source or open_source(options.images, options.manifest, options.passed_through)
     with as_resumable_failure("scored"), Lease(options.place) as lease:
         job = claim(resolve(options, bundle, source))
         adopt_run(job.settings.run_id)
@@ -85,8 +85,8 @@ def _score(job: ScoringJob, lease: Lease, started: float) -> Scored:
     output = job.settings.output
     with phase("freeze") as facts:
         frozen, grown = _freeze(job)
-        if job.settings.options.rerun.retry_quarantined or retrying.is_unfinished(output):
-            retrying.put_back(output, job.settings.options.rerun.retry_no_face)
+        if job.settings.options.retries or retrying.is_unfinished(output):
+            retrying.put_back(output, job.settings.options.on_existing == "retry-no-face")
         facts["inputs"], facts["shards"] = frozen.total, len(frozen.rows)
     _require_shared(job, frozen)
     require_able(job)
@@ -138,8 +138,8 @@ def _freeze(job: ScoringJob) -> tuple[frozen_inputs.FrozenInputs, Growth | None]
     rows = options.resources.shard_rows
     if frozen is None:
         return frozen_inputs.freeze(output, job.source.parts(), rows), None
-    if options.rerun.incremental or increment.is_unfinished(output):
-        drop = options.rerun.drop_deleted
+    if options.updates or increment.is_unfinished(output):
+        drop = options.on_existing == "mirror"
         return increment.grow(output, frozen, job.source.parts(), rows, drop)
     return frozen, None
 
@@ -197,19 +197,18 @@ def _run(
     blocks = ray.data.from_items(items, override_num_blocks=len(items))
     progress = ScoreProgress(left)
     records = dict[int, ShardRecord]()
-    done = 0
+    done, failures = 0, collections.Counter[str]()
     results = blocks.map_batches(
         ShardScorer,
         batch_size=1,
         # A node that joins while it runs is used: the pool grows as Ray finds room.
         compute=ray.data.ActorPoolStrategy(
             min_size=placement.workers,
-            max_size=placement.most,
+            max_size=placement.max_workers,
             max_tasks_in_flight_per_actor=2,
         ),
         fn_constructor_args=(settings, placement, progress.tally),
-        num_cpus=placement.num_cpus,
-        num_gpus=placement.num_gpus,
+        **placement.resources,
         **nodes.beside(avoided),
     )
     with progress:
@@ -222,13 +221,20 @@ def _run(
             counters.committed(record)
             lease.check()
             done += record.scored + record.quarantined
-            _check_quarantine(settings.options.limits, done, records)
+            failures.update(failures_of(record))
+            _check_quarantine(settings.options.limits, done, failures)
     if placement.use_gpu and any(record.device == "CPU" for record in records.values()):
         note(_NO_GPU)
     return records
 
 
-def _check_quarantine(limits: Limits, done: int, records: Mapping[int, ShardRecord]) -> None:
+def failures_of(record: ShardRecord) -> dict[str, int]:
+    """Inputs of a shard that failed, by reason."""
+    reasons: dict[str, int] = json.loads(record.reasons)
+    return {name: count for name, count in reasons.items() if name not in NO_FAILURES}
+
+
+def _check_quarantine(limits: Limits, done: int, failures: "collections.Counter[str]") -> None:
     """Stop a run that is clearly wrong, e.g. over the wrong bucket.
 
     Raises:
@@ -237,10 +243,6 @@ def _check_quarantine(limits: Limits, done: int, records: Mapping[int, ShardReco
     limit = limits.quarantine_share
     if limit is None or done < QUARANTINE_SAMPLE:
         return
-    reasons = collections.Counter[str]()
-    for record in records.values():
-        reasons.update(json.loads(record.reasons))
-    failures = collections.Counter({k: n for k, n in reasons.items() if k not in NO_FAILURES})
     share = failures.total() / done
     if share > limit:
         raise FacemillError(

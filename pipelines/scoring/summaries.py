@@ -37,7 +37,7 @@ _NAMES = {
 def of_plan(plan: Plan, job: ScoringJob) -> Summary:
     """What `dry_run` found."""
     more = "" if plan.inputs_exact else "more than "
-    placement = job.settings.options.resources.plan
+    device = job.settings.options.resources.device
     return (
         "dry run: nothing was started or written",
         [
@@ -47,7 +47,7 @@ def of_plan(plan: Plan, job: ScoringJob) -> Summary:
             ("bundle", f"{job.bundle.name} ({job.bundle.id})"),
             ("faces", plan.faces),
             ("network", plan.compute),
-            ("plan", placement if placement != "auto" else "fused; separate where there are GPUs"),
+            ("device", device if device != "auto" else "gpu where the cluster has one, else cpu"),
             ("output", job.settings.output),
         ],
     )
@@ -84,7 +84,7 @@ def of_run(scored: Scored, bundle: Bundle, output: str) -> Summary:
 
 def _scored(record: Mapping[str, Any]) -> list[tuple[str, object]]:
     """Pictures, and the faces in them where they were looked for."""
-    if record.get("faces", "whole") == "whole":
+    if record.get("faces", "crop") == "crop":
         return [("scored", f"{record['scored']:,}")]
     left_out = record["faces_left_out"]
     more = f"; {left_out:,} more left out as too small or too many" if left_out else ""
@@ -97,7 +97,7 @@ def _not_scored(record: Mapping[str, Any]) -> list[tuple[str, object]]:
     faceless, others = (reasons.pop(name, 0) for name in NO_FAILURES)
     listed = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
     rows: list[tuple[str, object]] = []
-    if record.get("faces", "whole") == "find":
+    if record.get("faces", "crop") == "detect":
         rows.append(("without a face", f"{faceless:,}"))
     if others:
         rows.append(("other files", f"{others:,}, no pictures by their names"))

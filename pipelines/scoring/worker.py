@@ -90,15 +90,15 @@ class ShardScorer:
         self.predictor = Predictor(
             self.bundle,
             settings.compute,
-            CHUNK_IMAGES if placement.separate else BATCH_IMAGES,
-            threads=None if placement.separate else 1,
-            views=settings.options.answers.views,
+            CHUNK_IMAGES if placement.use_gpu else BATCH_IMAGES,
+            threads=None if placement.use_gpu else 1,
+            views=settings.options.network.tta,
         )
         self.device = "GPU" if placement.use_gpu and has_gpu() else "CPU"
         decoder, timeout_s = self.limits.decoder, self.limits.image_timeout_s
         self.decode: DecodeEntries = (
             DecodeStage(decoder, timeout_s, settings.wanted)
-            if placement.separate
+            if placement.use_gpu
             else self._decode_with(ended_at_once(find_decoder(decoder), timeout_s))
         )
 
@@ -120,24 +120,24 @@ class ShardScorer:
     def _score_shard(self, index: int) -> ShardRecord:
         """Score a shard; one that was begun before killed its worker, so it is decoded apart."""
         attempts = Attempts(self.settings.output, index)
-        patience_s = self.limits.patience_s
-        before = with_retries(attempts.begin, patience_s)
+        timeout_s = self.limits.store_timeout_s
+        before = with_retries(attempts.begin, timeout_s)
         if before >= MAX_ATTEMPTS:
             raise FacemillError(
                 f"shard {index} was begun {before} times and its worker died each time, even with "
                 "its images decoded in a process of their own: is there enough memory?"
             )
         if not before:
-            record = with_retries(lambda: self._commit(index, self.decode), patience_s)
+            record = with_retries(lambda: self._commit(index, self.decode), timeout_s)
         else:
             isolated = IsolatedDecoder(self.limits.decoder, self.limits.image_timeout_s)
             try:
                 record = with_retries(
-                    lambda: self._commit(index, self._decode_with(isolated)), patience_s
+                    lambda: self._commit(index, self._decode_with(isolated)), timeout_s
                 )
             finally:
                 isolated.close()
-        with_retries(attempts.end, patience_s)
+        with_retries(attempts.end, timeout_s)
         return record
 
     def _commit(self, index: int, decode: DecodeEntries) -> ShardRecord:
@@ -176,13 +176,13 @@ class ShardScorer:
         )
 
 
-def with_retries(act: Callable[[], Result], patience_s: float) -> Result:
+def with_retries(act: Callable[[], Result], timeout_s: float) -> Result:
     """Do `act`, again and again with longer waits while the store fails; no row is made of that.
 
     Raises:
-        OSError: it still fails after `patience_s`, or access is denied, which no wait cures.
+        OSError: it still fails after `timeout_s`, or access is denied, which no wait cures.
     """
-    deadline = time.monotonic() + patience_s
+    deadline = time.monotonic() + timeout_s
     wait_s = _FIRST_WAIT_S
     while True:
         try:

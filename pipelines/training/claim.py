@@ -63,8 +63,8 @@ class TrainingJob:
             "balance": learning.balance,
             "teachers": [teacher.id for teacher in self.teachers],
             "start": self.start and self.start.sha256[:16],
-            "folds": self.options.cross_fitting.folds,
-            "folds_of": self.options.cross_fitting.folds_of,
+            "folds": self.options.cross_validation.folds,
+            "folds_of": self.options.cross_validation.fold_splits,
             "part": self.part,
         }
         return tables.plain(
@@ -72,7 +72,7 @@ class TrainingJob:
                 "recipe": recipe,
                 "manifest_fingerprint": fingerprint,
                 "precision": workers.precision,
-                "conflicts": learning.conflicts,
+                "conflicts": learning.conflicting_duplicates,
                 "seed": run.seed,
                 "weights_dtype": run.weights_dtype,
                 **{
@@ -84,7 +84,7 @@ class TrainingJob:
     def repeatable(self) -> dict[str, Any]:
         """The options for repeating it elsewhere: no URIs, bundles and runs by their ids."""
         chosen = configuration.to_json(self.options)
-        for name in ("manifest", "output", "cache", "mlflow_uri", "list_presets", "compare"):
+        for name in ("manifest", "output", "cache", "mlflow_uri", "compare"):
             chosen.pop(name, None)
         if self.teachers:
             chosen["teachers"] = [f"BUNDLE-{teacher.id}" for teacher in self.teachers]
@@ -109,10 +109,24 @@ def resolve(options: TrainOptions, recipe: Recipe | None = None) -> TrainingJob:
     if options.learning.start_from:
         start_uri = storage.normalize(options.learning.start_from)
         storage.require_readable(start_uri, "`start_from`")
-        start = open_start(start_uri, recipe, options.cross_fitting)
+        start = open_start(start_uri, recipe, options.cross_validation)
     teachers = tuple(open_bundle(uri) for uri in options.learning.teachers)
     job = TrainingJob(options, recipe, manifest, output, teachers, start)
     check(job)
+    return job
+
+
+def plan(options: TrainOptions) -> TrainingJob:
+    """The training that options mean, with all its places looked at.
+
+    Raises:
+        UsageError: as `resolve`; a place cannot be read or written.
+    """
+    job = resolve(options)
+    storage.require_readable(job.manifest, "`manifest`")
+    storage.require_writable(job.output, "`output`")
+    if options.run.cache:
+        storage.require_writable(storage.normalize(options.run.cache), "`cache`")
     return job
 
 
@@ -140,14 +154,14 @@ def check(job: TrainingJob) -> None:
     """
     recipe, workers = job.recipe, job.options.workers
     batch = recipe.global_batch_size
-    if batch % workers.num_workers:
+    if batch % workers.workers:
         raise UsageError(
-            f"`global_batch_size` {batch} does not divide by `num_workers` {workers.num_workers}: "
+            f"`global_batch_size` {batch} does not divide by `workers` {workers.workers}: "
             "each worker must take an equal share"
         )
-    if batch % (workers.num_workers * workers.accumulate):
+    if batch % (workers.workers * workers.accumulate):
         raise UsageError(
-            f"`accumulate` {workers.accumulate} does not divide the {batch // workers.num_workers} "
+            f"`accumulate` {workers.accumulate} does not divide the {batch // workers.workers} "
             "images that each worker takes of a batch: choose a divisor of that"
         )
     for teacher in job.teachers:

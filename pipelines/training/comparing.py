@@ -14,7 +14,7 @@ from pipelines import storage
 from pipelines.manifests import manifest
 from pipelines.manifests.manifest import BOX
 from pipelines.manifests.seen import told
-from pipelines.predictions import out_of_fold
+from pipelines.predictions import figures
 from pipelines.storage import tables
 from pipelines.training import layout
 from pipelines.training.claim import TrainingJob
@@ -38,8 +38,8 @@ def require_comparable(job: TrainingJob, measured: pa.Table) -> None:
         UsageError: `compare` names neither a run with folds that is done nor an evaluation, or one
             of other images.
     """
-    if job.options.cross_fitting.compare:
-        place = storage.normalize(job.options.cross_fitting.compare)
+    if job.options.cross_validation.compare:
+        place = storage.normalize(job.options.cross_validation.compare)
         theirs = tables.read_table(answers_in(place), ["uri"])
         if not {*theirs["uri"].to_pylist()} & {*measured["uri"].to_pylist()}:
             raise UsageError(_nothing_alike(place))
@@ -91,7 +91,7 @@ def compared(ours: pa.Table, theirs: pa.Table, place: str) -> dict[str, Any]:
     names = [*_KEY, "true_age_years", "true_gender", "age_years", "p_female"]
     left, right = (table.select(names).to_pandas() for table in (ours, theirs))
     for frame, table in ((left, ours), (right, theirs)):
-        frame["hit"] = gender_hit(table)
+        frame["hit"] = figures.of_table(table).gender_hit
         frame["true_gender"] = frame["true_gender"].astype(object)
     both: Any = left.merge(right, on=[*_KEY, "true_age_years", "true_gender"])
     if both.empty:
@@ -121,9 +121,3 @@ def _differences(columns: Mapping[str, Floats], rows: Bools) -> dict[str, Any]:
             weights = bootstrap_weights(len(known), seed=0)
             result[name] = dataclasses.asdict(estimate_mean(known, weights))
     return result
-
-
-def gender_hit(table: pa.Table) -> Floats:
-    """Whether the gender is the labelled one: 1, 0, or NaN where one of them is missing."""
-    p, female = table["p_female"].to_numpy(), out_of_fold.truth(table, "gender")
-    return np.where(np.isnan(p) | np.isnan(female), np.nan, (p >= 0.5) == (female > 0.5))

@@ -204,14 +204,14 @@ def _from_folds(job: TrainingJob, known: Measured, fingerprint: str) -> dict[str
     calibrated = calibration.apply(columns, fitted, Reading(), heads)
     counts = statistics.profile(pictures | calibrated)
     return {
-        "int8": judged_by_folds(rows, fitted, calibrated, job.options.run.int8),
+        "int8": judged_by_folds(rows, fitted, calibrated, job.options.run.quantization == "int8"),
         "calibration": fitted,
         "profile": {"out_of_fold": {"images": rows.num_rows, **counts}},
         "metrics": {"cross_validated": known.record["metrics"]},
         "constants": {"cross_validated": known.record["constants"]},
         "cross_fitting": {
             "final": True,
-            "folds": job.options.cross_fitting.folds,
+            "folds": job.options.cross_validation.folds,
             "images": known.record["images"],
             "bundles": known.record["bundles"],
             "taught": sorted(_outputs(columns, heads)),

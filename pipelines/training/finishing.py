@@ -69,6 +69,6 @@ def finish(
         if from_folds:
             bundle = complete_with(plain, from_folds, images, place)
         else:
-            bundle = complete(plain, images, place, job.options.run.int8)
+            bundle = complete(plain, images, place, job.options.run.quantization == "int8")
         copy_bundle(bundle, storage.join(output, layout.BUNDLE))
     return bundle

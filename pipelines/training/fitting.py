@@ -40,10 +40,8 @@ def fit(job: TrainingJob, config: WorkerConfig, trackers: Trackers, lease: Lease
     trainer = _trainer(job, config)
     repair_checkpoint_list(storage.join(job.output, layout.CHECKPOINTS))
     workers = job.options.workers
-    guard = Guard(Ask(_resources(config), workers.least), lease)
-    watcher = Watcher(
-        config.board, job.recipe, trackers.epoch, guard, workers.num_workers, job.part
-    )
+    guard = Guard(Ask(_resources(config), workers.required), lease)
+    watcher = Watcher(config.board, job.recipe, trackers.epoch, guard, workers.workers, job.part)
     watcher.start()
     try:
         result = trainer.fit()
@@ -72,7 +70,7 @@ def _resources(config: WorkerConfig) -> dict[str, float]:
 
 def _trainer(job: TrainingJob, config: WorkerConfig) -> Any:
     workers = job.options.workers
-    elastic = workers.least < workers.num_workers
+    elastic = workers.required < workers.workers
     if elastic:
         # Right after a loss Ray still counts on the lost node and asks for as many workers as
         # before: not for the minute that it would wait.
@@ -87,7 +85,7 @@ def _trainer(job: TrainingJob, config: WorkerConfig) -> Any:
         backend_config=TensorFlowGroup(),
         train_loop_config={"config": config},
         scaling_config=ray.train.ScalingConfig(
-            num_workers=(workers.least, workers.num_workers) if elastic else workers.num_workers,
+            num_workers=(workers.required, workers.workers) if elastic else workers.workers,
             elastic_resize_monitor_interval_s=seconds("FACEMILL_RESIZE_S", _RESIZE_S),
             use_gpu=workers.use_gpu,
             resources_per_worker=_resources(config),

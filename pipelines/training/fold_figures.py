@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from model import baselines, labels, metrics, quality
+from model import baselines, labels
 from model.heads import Head
 from model.metrics import Estimate
 from model.recipes import Recipe
 from pipelines import storage
-from pipelines.manifests.splits import pictures_shown
-from pipelines.predictions import out_of_fold
+from pipelines.predictions import figures, out_of_fold
+from pipelines.predictions.figures import LabelledRows
 from pipelines.storage import tables
 from pipelines.telemetry.phases import run_id
 from pipelines.training import layout
@@ -24,10 +24,8 @@ from pipelines.training.comparing import (
     PART_RANGE,
     answers_in,
     compared,
-    gender_hit,
 )
 
-Floats = npt.NDArray[np.floating[Any]]
 Bools = npt.NDArray[np.bool_]
 
 
@@ -52,8 +50,8 @@ def measure_folds(job: TrainingJob, rows: pa.Table, trained: Sequence[Trained]) 
     """
     heads = job.recipe.kept_heads
     once, found = out_of_fold.apart(rows)
-    age, female = (out_of_fold.truth(once, name) for name in ("age_years", "gender"))
-    constant = baselines.constants(age, female, out_of_fold.bins_of(heads) or labels.DECADES)
+    bins = out_of_fold.bins_of(heads) or labels.DECADES
+    constant = figures.constants(figures.of_table(once, bins))
     record: dict[str, Any] = {
         "format": 1,
         "run_id": run_id(),
@@ -63,16 +61,16 @@ def measure_folds(job: TrainingJob, rows: pa.Table, trained: Sequence[Trained]) 
             "best": [one.best_epoch for one in trained],
             "agreed": agreed_epochs([one.history for one in trained], job.recipe),
         },
-        **figures(once, heads),
+        **fold_figures(once, heads),
         "constants": dataclasses.asdict(constant),
     }
     if found.num_rows:
-        record["found"] = figures(found, heads)
+        record["found"] = fold_figures(found, heads)
     uri = storage.join(job.output, layout.METRICS)
     if storage.exists(uri) and (before := tables.read_json(uri).get("compared")):
         record["compared"] = before
-    if job.options.cross_fitting.compare:
-        place = storage.normalize(job.options.cross_fitting.compare)
+    if job.options.cross_validation.compare:
+        place = storage.normalize(job.options.cross_validation.compare)
         record["compared"] = compared(rows, tables.read_table(answers_in(place)), place)
     tables.write_json(uri, record)
     return Measured(rows, record)
@@ -94,7 +92,7 @@ def agreed_epochs(histories: Sequence[Sequence[Mapping[str, float]]], recipe: Re
     return int(np.where(full, mean, np.inf).argmin() if full.any() else mean.argmin()) + 1
 
 
-def figures(table: pa.Table, heads: Sequence[Head]) -> dict[str, Any]:
+def fold_figures(table: pa.Table, heads: Sequence[Head]) -> dict[str, Any]:
     """Everything that metrics.json says of the rows, each figure with its 95 % interval.
 
     Args:
@@ -105,80 +103,34 @@ def figures(table: pa.Table, heads: Sequence[Head]) -> dict[str, Any]:
         `metrics` over all labels; `ages_21_60`; `ages_11_up`, gender alone; `by` age, gender and
         race, cells of `quality.cells`; `folds`, what each holds.
     """
-    age = out_of_fold.truth(table, "age_years")
-    whole = np.ones(table.num_rows, dtype=bool)
+    rows = figures.of_table(table, out_of_fold.bins_of(heads) or labels.DECADES)
+    age = rows["true_age_years"]
     part = (age >= PART_RANGE[0]) & (age <= PART_RANGE[1])
-    old = _measured(table, age >= OLD_ENOUGH, heads)
+    old = _measured(rows, age >= OLD_ENOUGH)
     return {
         "images": table.num_rows,
         "interval": "bootstrap 95 %, percentile; of coverage Wilson's",
-        "metrics": _plain(_measured(table, whole, heads)),
-        "ages_21_60": _plain(_measured(table, part, heads)),
-        "ages_11_up": _plain({n: e for n, e in old.items() if n.startswith("gender")}),
-        "by": _by_group(table),
+        "metrics": _measured(rows, np.ones(len(rows), dtype=bool)),
+        "ages_21_60": _measured(rows, part),
+        "ages_11_up": {name: e for name, e in old.items() if name.startswith("gender")},
+        "by": {
+            name: [figures.as_json(cell) for cell in figures.cells(rows, {name: values})]
+            for name, values in figures.groups(rows).items()
+        },
         "folds": balance(table),
     }
 
 
-def _measured(table: pa.Table, rows: Bools, heads: Sequence[Head]) -> dict[str, Estimate]:
+def _measured(rows: LabelledRows, some: Bools) -> dict[str, Any]:
     """All metrics of some rows, with the coverage of their intervals."""
-    some = table.filter(pa.array(rows))
-    if not some.num_rows:
-        return {}
-    bins = out_of_fold.bins_of(heads) or labels.DECADES
-    columns = {
-        "age_years": some["age_years"].to_numpy(),
-        "p_female": some["p_female"].to_numpy(),
-        "age_group": out_of_fold.codes(some["age_group"], labels.bin_names(bins)),
-    }
-    age, female = (out_of_fold.truth(some, name) for name in ("age_years", "gender"))
-    estimates = metrics.measure(columns, age, female, bins, pictures_shown(some))
-    covered = _covered(some)
-    if (known := ~np.isnan(covered)).any():
-        estimates["age_coverage"] = quality.share(covered[known] > 0.5)
-    return estimates
-
-
-def _covered(table: pa.Table) -> Floats:
-    """Whether each interval holds the labelled age: 1, 0, or NaN where one of them is missing."""
-    age = out_of_fold.truth(table, "age_years")
-    low, high = (table[name].to_numpy() for name in ("age_low_years", "age_high_years"))
-    inside = (low <= age) & (age <= high)
-    return np.where(np.isnan(age) | np.isnan(low), np.nan, inside)
-
-
-def _by_group(table: pa.Table) -> dict[str, list[dict[str, Any]]]:
-    """Cells of each age band, gender and race, the worst first."""
-    columns = {
-        "age_error": table["age_years"].to_numpy() - out_of_fold.truth(table, "age_years"),
-        "gender_hit": gender_hit(table),
-        "covered": _covered(table),
-    }
-    return {
-        name: [
-            {**dataclasses.asdict(cell), "small": cell.small}
-            for cell in quality.cells(columns, {name: values})
-        ]
-        for name, values in _groups(table).items()
-    }
-
-
-def _groups(table: pa.Table) -> dict[str, npt.NDArray[Any]]:
-    """The age band, gender and race of each row as text, '' where unknown."""
-    age = out_of_fold.truth(table, "age_years")
-    bands = np.array(labels.bin_names(labels.DECADES))
-    band = bands[labels.bin_of(np.nan_to_num(age), labels.DECADES)]
-    texts = {
-        name: np.array([value or "" for value in table[column].to_pylist()], dtype=str)
-        for name, column in (("gender", "true_gender"), ("race", "race"))
-    }
-    return {"age": np.where(np.isnan(age), "", band), **texts}
+    part = rows.where(some)
+    return figures.plain(figures.estimates(part) | figures.coverage(part)) if len(part) else {}
 
 
 def balance(table: pa.Table) -> list[dict[str, Any]]:
     """What each fold holds: images, and their shares by age band, gender and race."""
     folds = table["fold"].to_numpy()
-    groups = _groups(table)
+    groups = figures.groups(figures.of_table(table))
     return [
         {
             "fold": int(index),
@@ -208,10 +160,6 @@ def uneven(folds: Sequence[Mapping[str, Any]]) -> str:
             if spread > worst[0]:
                 worst = (spread, f"{group} {name}, {min(shares):.1%} to {max(shares):.1%}")
     return worst[1] or "none"
-
-
-def _plain(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
-    return {name: dataclasses.asdict(value) for name, value in estimates.items()}
 
 
 def note_of(record: Mapping[str, Any]) -> str:

@@ -101,7 +101,7 @@ def train_folds(job: TrainingJob, cpus_per_worker: int = 1, at_once: int = 1) ->
         lease.confirm()
         known = _measured(job, parts, trained)
         final = None
-        if job.options.cross_fitting.final:
+        if job.options.cross_validation.final:
             final = train_final(lease, job, table, cpus_per_worker, pixels, known)
         drop_decoded(job)
     return CrossFitted(tuple(trained), known.record, pixels.rejects if pixels else (), final)
@@ -110,7 +110,7 @@ def train_folds(job: TrainingJob, cpus_per_worker: int = 1, at_once: int = 1) ->
 def _pixels(job: TrainingJob, table: pa.Table, parts: Sequence[Part]) -> CachedPixels | None:
     """All labelled images, decoded; None where no training is left that would look at them."""
     left = [storage.join(part.job.output, layout.OUT_OF_FOLD) for part in parts]
-    if job.options.cross_fitting.final:
+    if job.options.cross_validation.final:
         left.append(storage.join(job.output, layout.FINAL, layout.BUNDLE, RECORD_FILE))
     if all(map(storage.exists, left)):
         return None

@@ -8,6 +8,7 @@ from model.errors import UsageError
 from model.presets import preset
 from model.recipes import Recipe
 from pipelines import storage
+from pipelines.configuration import ADVANCED, Renamed
 from pipelines.training import layout
 
 Balance = Literal["none", "age", "gender"]
@@ -17,9 +18,33 @@ Conflicts = Literal["drop", "median", "mean", "keep"]
 _SPLITS = ("train", "val", "test")  # those of splits.py, whose pandas options must not import
 
 
+_HEADS = ("age", "age-groups", "gender", "race", "race-auxiliary")
+
+
+def _renamed_heads(age_head: str = "", race_head: str = "", gender_head: str = "") -> str:
+    chosen = ["age-groups" if age_head == "groups" else "age"]
+    chosen += [] if gender_head == "none" else ["gender"]
+    return ",".join(
+        [*chosen, *{"auxiliary": ["race-auxiliary"], "kept": ["race"]}.get(race_head, [])]
+    )
+
+
+def _renamed_int8(int8: bool = True, no_int8: bool = False) -> str:
+    return "int8" if int8 and not no_int8 else "none"
+
+
+QUANTIZATION_RENAMED = Renamed(
+    ("int8", "no_int8"), "quantization", _renamed_int8, switches=("int8", "no_int8")
+)
+
+
 @dataclasses.dataclass(frozen=True)
 class Changes:
     """What to change in the preset."""
+
+    RENAMED: ClassVar = (
+        Renamed(("age_head", "race_head", "gender_head"), "heads", _renamed_heads),
+    )
 
     epochs: int | None = None
     """Passes over the train split; default: the preset's."""
@@ -27,17 +52,15 @@ class Changes:
     """Images of each step, over all workers; default: the preset's."""
     learning_rate: float | None = None
     """Peak learning rate; default: the preset's."""
-    clip_norm: float | None = None
+    clip_norm: Annotated[float | None, "NUMBER", ADVANCED] = None
     """Largest norm of the gradient of a whole global batch; default: the preset's, if it has
     one."""
-    age_head: Literal["preset", "groups"] = "preset"
-    """groups: a softmax over the age groups 0-10, 11-20, … in place of the age in years."""
-    race_head: Literal["preset", "auxiliary", "kept"] = "preset"
-    """auxiliary: train a head on UTKFace's five race labels for what they teach the network, and
-    leave it out of the bundle; kept: keep it in the bundle, though predicting race of a person is
-    no supported use and scoring writes no such column (see the model card)."""
-    gender_head: Literal["preset", "none"] = "preset"
-    """none: a network of ages alone, for labels without genders (APPA-REAL, CACD, FG-NET)."""
+    heads: Annotated[str | None, "HEADS"] = None
+    """What the network predicts, such as age,gender; default: the preset's. age-groups: a softmax
+    over the age groups 0-10, 11-20, ... instead of the age in years. Without gender: for labels
+    that have none. race: UTKFace's five race labels, though predicting race of a person is no
+    supported use and scoring writes no such column (see the model card). race-auxiliary: train
+    that head for what it teaches the network, and leave it out of the bundle."""
 
     def __post_init__(self) -> None:
         """Check the numbers.
@@ -46,21 +69,32 @@ class Changes:
             UsageError: one is too small.
         """
         _require_at_least_1(self, "epochs", "global_batch_size")
+        if strange := [part for part in self.wanted_heads if part not in _HEADS]:
+            raise UsageError(
+                f"`heads` {self.heads}: {strange[0]!r} is no head; choose among {', '.join(_HEADS)}"
+            )
         for name in ("learning_rate", "clip_norm"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise UsageError(f"`{name}` {value:g} must be above 0")
+
+    @property
+    def wanted_heads(self) -> tuple[str, ...]:
+        """The parts of `heads`; none: those of the preset."""
+        return tuple(part.strip() for part in (self.heads or "").split(",") if part.strip())
 
 
 @dataclasses.dataclass(frozen=True)
 class Learning:
     """What the network learns from."""
 
-    conflicts: Conflicts = "drop"
-    """Identical train images with contradicting labels: drop leaves them out (about 2 % of
+    RENAMED: ClassVar = (Renamed(("conflicts",), "conflicting_duplicates"),)
+
+    conflicting_duplicates: Annotated[Conflicts, ADVANCED] = "drop"
+    """Identical train images with different labels: drop leaves them out (about 2 % of
     UTKFace), median gives them the group's median age and most frequent gender, mean its mean age
     and no gender where as many say one as the other, keep keeps them."""
-    balance: Balance = "none"
+    balance: Annotated[Balance, ADVANCED] = "none"
     """Weigh train examples by the rarity of their decade of age or of their gender, at most
     10:1."""
     teachers: Annotated[tuple[str, ...], "URI ..."] = ()
@@ -76,22 +110,30 @@ class Learning:
 class Workers:
     """Where the run computes."""
 
-    num_workers: int = 1
+    RENAMED: ClassVar = (
+        Renamed(("num_workers",), "workers"),
+        Renamed(
+            ("use_gpu",), "device", lambda use_gpu: "gpu" if use_gpu else "cpu",
+            switches=("use_gpu",),
+        ),
+    )  # fmt: skip
+
+    workers: int = 1
     """Data-parallel workers, which share each global batch equally."""
-    min_workers: int | None = None
+    device: Literal["cpu", "gpu"] = "cpu"
+    """gpu: give each worker one GPU."""
+    min_workers: Annotated[int | None, "N", ADVANCED] = None
     """Go on with as few workers as this when the cluster shrinks, and with more when it grows
-    again; default: `num_workers`."""
-    cpus_per_worker: int = 0
+    again; default: `workers`."""
+    cpus_per_worker: Annotated[int, "N", ADVANCED] = 0
     """Cores of each worker; 0 shares out all cores of the machine or the cluster."""
-    use_gpu: bool = False
-    """Give each worker one GPU."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Precision of the network's body, whose heads stay in float32; float16, for GPUs without
     bfloat16, scales the loss and skips steps that overflow."""
-    accumulate: int = 1
+    accumulate: Annotated[int, "N", ADVANCED] = 1
     """Micro-batches into which each worker cuts its part of a step, to save memory; a step stays
     one of `global_batch_size` images, and batch norm sees the micro-batches."""
-    max_failures: int = 3
+    max_failures: Annotated[int, "N", ADVANCED] = 3
     """Restarts of the worker group before the run gives up."""
 
     def __post_init__(self) -> None:
@@ -100,45 +142,52 @@ class Workers:
         Raises:
             UsageError: one is too small.
         """
-        _require_at_least_1(self, "num_workers", "min_workers", "accumulate")
+        _require_at_least_1(self, "workers", "min_workers", "accumulate")
         if self.cpus_per_worker < 0:
             raise UsageError(
                 f"`cpus_per_worker` {self.cpus_per_worker} must be at least 1, or 0 to share out "
                 "what there is"
             )
-        if self.least > self.num_workers:
+        if self.required > self.workers:
             raise UsageError(
-                f"`min_workers` {self.min_workers} is more than `num_workers` {self.num_workers}"
+                f"`min_workers` {self.min_workers} is more than `workers` {self.workers}"
             )
 
     @property
-    def least(self) -> int:
+    def required(self) -> int:
         """Workers that the run cannot do without."""
-        return self.min_workers or self.num_workers
+        return self.min_workers or self.workers
+
+    @property
+    def use_gpu(self) -> bool:
+        """Whether each worker has a GPU."""
+        return self.device == "gpu"
 
 
 @dataclasses.dataclass(frozen=True)
 class RunSettings:
     """The run's random seed, when it ends and what it leaves."""
 
+    RENAMED: ClassVar = (QUANTIZATION_RENAMED,)
+
     seed: int = 0
     """Random seed of initialisation, order and augmentation, 0 to 4294967295."""
-    early_stopping: int | None = None
+    early_stopping: Annotated[int | None, "N", ADVANCED] = None
     """End after this many epochs without a better validation loss; default: never."""
-    checkpoint_every_steps: int | None = None
+    checkpoint_every_steps: Annotated[int | None, "N", ADVANCED] = None
     """Steps between checkpoints within an epoch, beside the one at its end; default: none."""
-    keep_best: int | None = None
+    keep_best: Annotated[int | None, "N", ADVANCED] = None
     """Checkpoints to keep by lowest validation loss, beside the last; default: the last two
     alone."""
-    weights_dtype: Literal["float32", "float16"] = "float32"
+    weights_dtype: Annotated[Literal["float32", "float16"], ADVANCED] = "float32"
     """Type of the bundle's weights on disk; float16 halves them."""
-    int8: bool = True
-    """Make an int8 network too, which scores twice as fast on CPUs with VNNI; it is kept if val
-    shows that it answers as well."""
-    cache: Annotated[str | None, "URI"] = None
+    quantization: Literal["int8", "none"] = "int8"
+    """int8: also make an int8 network, which scores twice as fast on CPUs with VNNI; it is kept if
+    its predictions on val are as good."""
+    cache: Annotated[str | None, "URI", ADVANCED] = None
     """Folder or prefix (s3://, gs://, az://) for decoded images, which later runs with the same
     images and input size reuse; default: below the output, removed at the end."""
-    mlflow_uri: Annotated[str | None, "URI"] = None
+    mlflow_uri: Annotated[str | None, "URI", ADVANCED] = None
     """MLflow tracking server or folder to log to (needs the package mlflow-skinny)."""
 
     def __post_init__(self) -> None:
@@ -153,17 +202,19 @@ class RunSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class CrossFitting:
-    """Figures from every label, and a network that has seen all of them."""
+class CrossValidation:
+    """Figures from every label, and a network trained on all of them."""
+
+    RENAMED: ClassVar = (Renamed(("folds_of",), "fold_splits"),)
 
     folds: int | None = None
-    """Train so many networks, each without one part of all labelled images, whatever their split;
-    an image's content decides its part. Leaves answers for every image by the network that did not
-    see it, and figures over all of them."""
-    folds_of: Annotated[str, "SPLITS"] = ""
-    """Divide only the images of these splits of the manifest, for example val,test: those of the
-    others are learned from in every fold. For networks to begin with, or to be taught by, that have
-    seen the others and not these."""
+    """Train so many networks, each without one part of all labelled images, whatever their split
+    (the content of an image decides its part); default: 5. Leaves predictions for every image by
+    the network that did not see it, and figures over all of them."""
+    fold_splits: Annotated[str, "SPLITS", ADVANCED] = ""
+    """Divide only the images of these splits of the manifest, for example val,test: the others are
+    trained on in every fold. For teachers, or networks to start from, that have seen the others
+    and not these."""
     final: bool = False
     """After the folds train one more network on every labelled image, for as many epochs as the
     folds agree on; its calibration comes from the folds."""
@@ -184,17 +235,17 @@ class CrossFitting:
             )
         if strange := sorted({*self.divided} - {*_SPLITS}):
             raise UsageError(
-                f"`folds_of` {self.folds_of}: {', '.join(strange)} is no split; choose among "
+                f"`fold_splits` {self.fold_splits}: {', '.join(strange)} is no split; choose among "
                 f"{', '.join(_SPLITS)}, for example val,test"
             )
-        for name in ("final", "compare", "folds_of"):
+        for name in ("final", "compare", "fold_splits"):
             if getattr(self, name) and self.folds is None:
                 raise UsageError(f"`{name}` needs `folds`, for example 5")
 
     @property
     def divided(self) -> tuple[str, ...]:
         """The splits whose images are divided into folds; none: all images are."""
-        return tuple(part.strip() for part in self.folds_of.split(",") if part.strip())
+        return tuple(part.strip() for part in self.fold_splits.split(",") if part.strip())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,20 +253,23 @@ class TrainOptions:
     """What to train, on what, where."""
 
     SAVED_IN: ClassVar[str] = layout.RECORD
+    RENAMED: ClassVar = (
+        Renamed(
+            ("list_presets",), "preset", lambda list_presets: "list", switches=("list_presets",)
+        ),
+    )
+    cross_validation: ClassVar[CrossValidation]  # its values, or those of no cross-validation
 
     manifest: Annotated[str, "URI"] = ""
     """Output of jobs.ingest, or a labelled Parquet."""
     output: Annotated[str, "URI"] = ""
     """Folder or prefix (s3://, gs://, az://) for the bundle, checkpoints, history and curves."""
-    preset: Annotated[str, "NAME"] = "seed-final"
-    """Recipe to train, one of those that `list_presets` prints."""
-    list_presets: bool = False
-    """Print every preset with its weights, GFLOP an image and expected accuracy, and stop."""
+    preset: Annotated[str, "NAME"] = "facemill-photo"
+    """Recipe to train; list: print every recipe with its weights, GFLOP an image and source."""
     changes: Changes = dataclasses.field(default_factory=Changes)
     learning: Learning = dataclasses.field(default_factory=Learning)
     workers: Workers = dataclasses.field(default_factory=Workers)
     run: RunSettings = dataclasses.field(default_factory=RunSettings)
-    cross_fitting: CrossFitting = dataclasses.field(default_factory=CrossFitting)
 
     def uri(self, name: Literal["manifest", "output"]) -> str:
         """A normalized URI.
@@ -237,7 +291,6 @@ class TrainOptions:
         """
         changes, start = self.changes, self.learning.start_from
         base = preset(self.preset)
-        auxiliary = {"preset": base.auxiliary, "auxiliary": ("race",), "kept": ()}
         rates = {"learning_rate": changes.learning_rate, "clip_norm": changes.clip_norm}
         chosen = {name: value for name, value in rates.items() if value is not None}
         return dataclasses.replace(
@@ -246,31 +299,52 @@ class TrainOptions:
             global_batch_size=changes.global_batch_size or base.global_batch_size,
             optimizer=dataclasses.replace(base.optimizer, **chosen),
             heads=_heads(self.preset, changes, base.heads),
-            auxiliary=auxiliary[changes.race_head],
+            auxiliary=_auxiliary(changes, base.auxiliary),
             sides=() if start else base.sides,
         )
 
 
+TrainOptions.cross_validation = CrossValidation()
+
+
+@dataclasses.dataclass(frozen=True)
+class CrossValidateOptions(TrainOptions):
+    """What to cross-validate, on what, where."""
+
+    cross_validation: CrossValidation = dataclasses.field(default_factory=CrossValidation)  # pyright: ignore[reportIncompatibleVariableOverride]
+
+
 def _heads(name: str, changes: Changes, base: tuple[heads.Head, ...]) -> tuple[heads.Head, ...]:
-    """The preset's heads with `age_head`, `race_head` and `gender_head` applied."""
-    chosen = list(base)
-    if changes.age_head == "groups":
-        if not any(head.label == "age_years" for head in base):
-            raise UsageError(
-                f"`age_head` groups: {name} has no age head that it could replace; choose a preset "
-                "that reads ages, for example seed-final"
-            )
+    """The preset's heads, or those of `heads` in its order.
+
+    Raises:
+        UsageError: `heads` wants one that the preset lacks and that cannot be added.
+    """
+    wanted = changes.wanted_heads
+    if not wanted:
+        return base
+    labels = {{"age": "age_years", "race-auxiliary": "race"}.get(part, part) for part in wanted}
+    if "age-groups" in labels:
+        labels = labels - {"age-groups"} | {"age_years"}
+    known = {head.label for head in base}
+    for label in sorted(labels - known - {"race"}):
+        raise UsageError(
+            f"`heads` {changes.heads}: {name} has no head for {label}; choose another preset, for "
+            "example facemill-photo"
+        )
+    chosen = [head for head in base if head.label in labels]
+    if "age-groups" in wanted:
         chosen = [heads.AGE_GROUPS if head.label == "age_years" else head for head in chosen]
-    if changes.race_head != "preset" and not any(head.label == "race" for head in chosen):
+    if "race" in labels and "race" not in known:
         chosen.append(heads.RACE)
-    if changes.gender_head == "none":
-        chosen = [head for head in chosen if head.label != "gender"]
-        if not any(head.label == "age_years" for head in chosen):
-            raise UsageError(
-                f"`gender_head` none: {name} reads nothing but genders; choose a preset that reads "
-                "ages, for example facemill-photo"
-            )
     return tuple(chosen)
+
+
+def _auxiliary(changes: Changes, base: tuple[str, ...]) -> tuple[str, ...]:
+    """The heads that are trained and left out of the bundle."""
+    if not changes.wanted_heads:
+        return base
+    return ("race",) if "race-auxiliary" in changes.wanted_heads else ()
 
 
 def _require_at_least_1(group: object, *names: str) -> None:

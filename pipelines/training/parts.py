@@ -31,7 +31,7 @@ def parts_of(job: TrainingJob, table: pa.Table) -> list[Part]:
         UsageError: a fold, or what its network would learn from or be chosen by, has too little;
             the weights that it begins with have seen what it is to be measured on.
     """
-    count = job.options.cross_fitting.folds or 0
+    count = job.options.cross_validation.folds or 0
     names, divided = identities_of(table), divided_rows(job, table)
     place = table.column_names.index("split")
     parts: list[Part] = []
@@ -63,7 +63,7 @@ def divided_rows(job: TrainingJob, table: pa.Table) -> list[bool]:
     So is a copy of such an image, whatever split it is in itself: no fold learns from a copy of
     what it is measured on.
     """
-    named = job.options.cross_fitting.divided
+    named = job.options.cross_validation.divided
     if not named:
         return [True] * table.num_rows
     rows = list(zip(identities_of(table), table["split"].to_pylist(), strict=True))

@@ -93,7 +93,7 @@ def _split(
     taught: Mapping[str, Any] | None = None,
 ) -> Split:
     """The rows that are learned from or measured on, with targets and weights."""
-    conflicts = job.options.learning.conflicts if is_train else "keep"
+    conflicts = job.options.learning.conflicting_duplicates if is_train else "keep"
     frame: Any = rows.to_pandas()
     usable = np.zeros(rows.num_rows, dtype=bool)
     usable[pixels.rows] = True
@@ -128,7 +128,7 @@ def require_labels(job: TrainingJob, table: pa.Table) -> None:
             there are too few images for one batch.
     """
     for split in ("train", "val") if job.validated else ("train",):
-        conflicts = job.options.learning.conflicts if split == "train" else "keep"
+        conflicts = job.options.learning.conflicting_duplicates if split == "train" else "keep"
         rows = manifest.labelled(table, split, conflicts)
         for head in job.recipe.kept_heads:
             known = encode_target(

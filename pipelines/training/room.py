@@ -22,13 +22,11 @@ def room_for(workers: Workers, trainings: int = 1) -> tuple[int, int]:
         ResourcesError: there is no room for one, and none is coming.
     """
     gpus = int(workers.use_gpu)
-    require(Ask({"CPU": workers.cpus_per_worker or 1, "GPU": gpus}, workers.least))
+    require(Ask({"CPU": workers.cpus_per_worker or 1, "GPU": gpus}, workers.required))
     cores = workers.cpus_per_worker
     if not cores and gpus:
-        counts = (n * workers.num_workers for n in range(trainings, 0, -1))
+        counts = (n * workers.workers for n in range(trainings, 0, -1))
         cores = next(filter(None, (cores_a_worker(count, gpus) for count in counts)), 0)
-    cores = (
-        cores or cores_a_worker(workers.num_workers, gpus) or cores_a_worker(workers.least, gpus)
-    )
-    at_once = supply().room({"CPU": cores, "GPU": gpus}) // workers.num_workers
+    cores = cores or cores_a_worker(workers.workers, gpus) or cores_a_worker(workers.required, gpus)
+    at_once = supply().room({"CPU": cores, "GPU": gpus}) // workers.workers
     return cores, min(trainings, max(1, at_once))

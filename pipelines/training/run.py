@@ -111,7 +111,7 @@ def train_under(
                 best = checkpoints.load_arrays(folder, "best")
             facts["epochs"], facts["best_epoch"] = state.epoch, state.best_epoch
             facts |= {"part": job.part} if job.part else {}
-        learned = manifest.labelled(table, "train", job.options.learning.conflicts)
+        learned = manifest.labelled(table, "train", job.options.learning.conflicting_duplicates)
         details = _details(job, cpus, state, fingerprint, learned)
         with together.alone, phase("finish") as facts:
             written = finish(job, best, details, prepared.images, together.from_folds)
@@ -140,12 +140,12 @@ def _details(
             "options": job.repeatable(),
             "machine": machine(),
             "seconds": round(sum(row["seconds"] for row in state.history), 1),
-            "workers": options.workers.num_workers,
+            "workers": options.workers.workers,
             "cpus_per_worker": cpus,
             "use_gpu": options.workers.use_gpu,
             "precision": options.workers.precision,
             "accumulate": options.workers.accumulate,
-            "conflicts": options.learning.conflicts,
+            "conflicts": options.learning.conflicting_duplicates,
             "balance": options.learning.balance,
             "seed": options.run.seed,
             "early_stopping": options.run.early_stopping,

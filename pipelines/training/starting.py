@@ -17,7 +17,7 @@ from pipelines.storage import tables
 from pipelines.storage.claims import differences
 from pipelines.training import checkpoints, layout
 from pipelines.training.checkpoints import Arrays
-from pipelines.training.options import CrossFitting
+from pipelines.training.options import CrossValidation
 
 SAMPLE = 512  # pictures that give batch norm its statistics
 
@@ -56,7 +56,7 @@ class Start:
         return self.parts[part] if self.parts else self
 
 
-def open_start(place: str, recipe: Recipe, cross_fitting: CrossFitting | None = None) -> Start:
+def open_start(place: str, recipe: Recipe, cross_fitting: CrossValidation | None = None) -> Start:
     """The weights that an earlier run left, or those of a bundle.
 
     Args:
@@ -98,7 +98,7 @@ def open_start(place: str, recipe: Recipe, cross_fitting: CrossFitting | None = 
     return Start(weights, sha256, record["training"], seen=record.get("seen"))
 
 
-def _with_folds(place: str, recipe: Recipe, cross_fitting: CrossFitting) -> Start:
+def _with_folds(place: str, recipe: Recipe, cross_fitting: CrossValidation) -> Start:
     """Each training's own weights of a run with as many folds.
 
     Raises:

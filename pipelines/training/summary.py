@@ -109,7 +109,7 @@ def _cost(job: TrainingJob, trained: Sequence[Trained], cpus: int) -> str:
     workers = job.options.workers
     # An elastic group may shrink; rows without `workers` had all of them.
     worked = sum(
-        row["seconds"] * row.get("workers", workers.num_workers)
+        row["seconds"] * row.get("workers", workers.workers)
         for one in trained
         for row in one.history
     )

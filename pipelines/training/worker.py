@@ -40,8 +40,8 @@ _OVERFLOWED = (
     "float32, or lower `learning_rate`, with another `output`"
 )
 _NO_GPU = (
-    "`use_gpu`: Ray counts a GPU on a worker's node, but TensorFlow there finds none: install "
-    "deploy/requirements-gpu.lock on it (its driver: nvidia-smi), or leave `use_gpu` out"
+    "`device` gpu: Ray counts a GPU on a worker's node, but TensorFlow there finds none: install "
+    "deploy/requirements-gpu.lock on it (its driver: nvidia-smi), or give `device` cpu"
 )
 _DRIFTED = (
     "the workers' weights differ after epoch {}, which must never be: repeat the command to go on "

@@ -32,13 +32,10 @@ def settings(s3: S3Server) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def store(s3: S3Server, faces_dir: Path) -> Iterator[str]:
     """A bucket with sixty faces below `faces/`, open to this process too."""
-    import pyarrow.fs
-
     with pytest.MonkeyPatch.context() as patch:
         for name, value in s3.env().items():
             patch.setenv(name, value)
-        files = pyarrow.fs.S3FileSystem(endpoint_override=s3.endpoint, allow_bucket_creation=True)
-        files.create_dir("cluster-test")
+        bucket = s3.create_bucket("cluster-test")
         for face in faces_dir.iterdir():
-            storage.write_bytes(f"s3://cluster-test/faces/{face.name}", face.read_bytes())
-        yield "s3://cluster-test"
+            storage.write_bytes(f"{bucket}/faces/{face.name}", face.read_bytes())
+        yield bucket

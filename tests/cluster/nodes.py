@@ -21,7 +21,7 @@ from typing import Any
 
 import psutil
 
-from tests.killing import wait_until_dead
+from tests.robustness.killing import wait_until_dead
 from tests.s3_server import free_ports
 
 ROOT = Path(__file__).parents[2]

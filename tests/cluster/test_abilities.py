@@ -12,10 +12,8 @@ import pytest
 
 from model.bundle import Bundle
 from model.engines.choosing import abilities
-from pipelines.bundles.exporting import trial_pictures
 from pipelines.predictions import frozen_inputs
 from pipelines.predictions.verification import verify
-from tests.bundles import with_engines
 from tests.cluster.nodes import local_cluster, may_mount
 
 pytestmark = [
@@ -24,11 +22,6 @@ pytestmark = [
     pytest.mark.skipif(not may_mount(), reason="needs root: a node of its own /proc/cpuinfo"),
     pytest.mark.skipif("int8" not in abilities(), reason="needs a CPU with VNNI"),
 ]
-
-
-@pytest.fixture
-def bundle(untrained: Bundle, tmp_path: Path) -> Bundle:
-    return with_engines(untrained, tmp_path / "bundle", trial_pictures(untrained))
 
 
 @pytest.fixture
@@ -42,21 +35,21 @@ def without_vnni(tmp_path: Path) -> str:
 
 def _command(faces: Path, output: Path, bundle: Bundle, *more: str) -> tuple[str, ...]:
     return (
-        "jobs.score", "--faces", "whole", "--images", str(faces), "--output", str(output),
+        "jobs.score", "--faces", "crop", "--images", str(faces), "--output", str(output),
         "--bundle", str(bundle.folder), *more,
     )  # fmt: skip
 
 
 def test_auto_takes_what_all_machines_have(
-    faces_dir: Path, bundle: Bundle, tmp_path: Path, without_vnni: str
+    faces_dir: Path, untrained: Bundle, tmp_path: Path, without_vnni: str
 ) -> None:
     with local_cluster(1) as cluster:
         cluster.add_node(mounts=without_vnni)
-        job = cluster.submit(*_command(faces_dir, tmp_path / "8", bundle, "--precision", "int8"))
+        job = cluster.submit(*_command(faces_dir, tmp_path / "8", untrained, "--compute", "int8"))
         assert cluster.wait(job)["status"] == "FAILED"
         logs = cluster.logs(job)
-        assert "error: --precision int8 cannot be had: the CPU of a worker has no VNNI" in logs
-        cluster.succeed(cluster.submit(*_command(faces_dir, tmp_path / "auto", bundle)))
+        assert "error: --compute int8 cannot be had: the CPU of a worker has no VNNI" in logs
+        cluster.succeed(cluster.submit(*_command(faces_dir, tmp_path / "auto", untrained)))
         record = json.loads((tmp_path / "auto" / "run.json").read_text())
         assert (record["engine"], record["precision"]) in (
             ("openvino", "bfloat16"), ("openvino", "float32"),
@@ -64,7 +57,7 @@ def test_auto_takes_what_all_machines_have(
 
 
 def test_a_machine_that_joins_later_and_cannot_takes_no_shard(
-    faces_dir: Path, bundle: Bundle, tmp_path: Path, without_vnni: str
+    faces_dir: Path, untrained: Bundle, tmp_path: Path, without_vnni: str
 ) -> None:
     images, output = tmp_path / "faces", tmp_path / "out"
     images.mkdir()
@@ -76,7 +69,7 @@ def test_a_machine_that_joins_later_and_cannot_takes_no_shard(
         return len(frozen_inputs.committed(str(output))) if output.is_dir() else 0
 
     with local_cluster(1) as cluster:
-        job = cluster.submit(*_command(images, output, bundle, "--shard-rows", "10"))
+        job = cluster.submit(*_command(images, output, untrained, "--shard-rows", "10"))
         cluster.while_it_runs(job, lambda: committed() > 1, "two shards")
         (able,) = cluster.workers
         able.suspend("ShardScorer")

@@ -80,7 +80,7 @@ def test_a_job_on_a_cluster_without_workers_waits_for_the_nodes_that_it_has_aske
 ) -> None:
     output = str(tmp_path / "scored")
     done = run(
-        empty, "jobs.score", "--faces", "whole", "--images", str(faces_dir), "--output", output
+        empty, "jobs.score", "--faces", "crop", "--images", str(faces_dir), "--output", output
     )
     assert done.returncode == 0, done.stderr
     waited = r"waiting for a worker of 1 CPU: the cluster's only node has 0 CPU; \w+ more (is|are) "
@@ -94,7 +94,7 @@ def test_what_its_autoscaler_may_not_start_is_refused(
 ) -> None:
     done = run(
         empty, "jobs.train", "--manifest", faces_manifest, "--output", str(tmp_path / "train"),
-        "--preset", "demo", "--use-gpu", "--num-workers", "2", FACEMILL_PATIENCE_S="6",
+        "--preset", "demo", "--device", "gpu", "--workers", "2", FACEMILL_PATIENCE_S="6",
     )  # fmt: skip
     assert done.returncode == 1
     assert "this job asks for 2 workers of 1 CPU and 1 GPU each, but the cluster's " in done.stderr

@@ -1,6 +1,5 @@
 """cluster.yaml and deploy/ hold against Ray's own schema, the locks and EC2's instance types."""
 
-import ast
 import copy
 import gzip
 import json
@@ -15,6 +14,9 @@ from typing import Any
 
 import pytest
 import yaml
+
+from tests.answering_store import Answer, handler
+from tests.check_house import FLOORS, distributions_of, files, imports_of
 
 ROOT = Path(__file__).parents[2]
 CLUSTER = (ROOT / "cluster.yaml").read_text()
@@ -84,30 +86,17 @@ def test_the_gpu_lock_is_the_lock_and_cuda() -> None:
     assert more and all(name.startswith("nvidia-") for name in more)
 
 
-# The import name, where it is not the package's.
-PACKAGES = {"PIL": "pillow", "docstring_parser": "docstring-parser"}
 # Only a developer's machine has these extras: jobs.export's and the MLflow tracker's.
 ELSEWHERE = {"onnx", "onnxruntime", "tf2onnx", "mlflow"}
 
 
-def third_party_imports() -> set[str]:
-    """Names that the three floors import, also inside functions, and that are not Python's own."""
-    found: set[str] = set()
-    for floor in ("jobs", "pipelines", "model"):
-        for path in (ROOT / floor).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text())):
-                if isinstance(node, ast.Import):
-                    found |= {alias.name.partition(".")[0] for alias in node.names}
-                elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                    found.add(node.module.partition(".")[0])
-    return found - sys.stdlib_module_names - {"jobs", "pipelines", "model"}
-
-
 @pytest.mark.parametrize("lock", ["requirements.lock", "deploy/requirements-gpu.lock"])
 def test_a_node_has_every_package_that_a_job_imports(lock: str) -> None:
-    wanted = {PACKAGES.get(name, name.lower()) for name in third_party_imports()}
+    named = {name for path in files(*FLOORS) for _, name in imports_of(path)}
+    tops = {name.partition(".")[0] for name in named} - sys.stdlib_module_names - {*FLOORS}
+    wanted = set().union(*(distributions_of(top) for top in tops - ELSEWHERE))
     assert {"duckdb", "jinja2", "tensorflow", "obstore"} <= wanted
-    assert wanted - set(locked(lock)) - ELSEWHERE == set()
+    assert wanted - set(locked(lock)) == set()
 
 
 def test_the_head_takes_no_task_and_the_job_port_stays_on_loopback() -> None:
@@ -254,24 +243,13 @@ def test_nodes_learn_their_region_from_the_machine_they_are() -> None:
     starts = [config[f"{kind}_start_ray_commands"][-1] for kind in ("head", "worker")]
     (export,) = {start.partition("; ulimit")[0] for start in starts}
 
-    class Metadata(BaseHTTPRequestHandler):
-        def _say(self, text: bytes) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text)
+    def metadata(request: BaseHTTPRequestHandler) -> Answer:
+        if request.command == "PUT":
+            return 200, {}, b"token"
+        assert request.headers["x-aws-ec2-metadata-token"] == "token"  # version 2 only
+        return 200, {}, b"eu-west-1b" if "availability-zone" in request.path else b""
 
-        def do_PUT(self) -> None:
-            self._say(b"token")
-
-        def do_GET(self) -> None:
-            assert self.headers["x-aws-ec2-metadata-token"] == "token"  # version 2 only
-            self._say(b"eu-west-1b" if "availability-zone" in self.path else b"")
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Metadata) as server:
+    with HTTPServer(("127.0.0.1", 0), handler(metadata)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         here = export.replace("F()", f'F(base_url="http://127.0.0.1:{server.server_port}/")')

@@ -68,8 +68,8 @@ def scoring(
     for number in range(2000):
         os.link(faces[number % len(faces)], images / f"{number:05d}.jpg")
     job = cluster.submit(
-        "jobs.score", "--faces", "whole", "--images", str(images), "--output", str(output),
-        "--bundle", str(untrained.folder), "--precision", "float32", "--shard-rows", "256",
+        "jobs.score", "--faces", "crop", "--images", str(images), "--output", str(output),
+        "--bundle", str(untrained.folder), "--compute", "float32", "--shard-rows", "256",
     )  # fmt: skip
     cluster.while_it_runs(job, lambda: counted(cluster, "done_total") > 0, "rows in the metrics")
     return Scoring(cluster.succeed(job), str(output))

@@ -48,7 +48,7 @@ def training(
 ) -> Training:
     job = cluster.submit(
         "jobs.train", "--manifest", manifest, "--output", f"{store}/train", "--preset", "demo",
-        "--epochs", str(EPOCHS), "--num-workers", "2", "--min-workers", "1",
+        "--epochs", str(EPOCHS), "--workers", "2", "--min-workers", "1",
         "--cpus-per-worker", "1", env_vars={**settings, "FACEMILL_RESIZE_S": "1"},
     )  # fmt: skip
 
@@ -94,7 +94,7 @@ def test_evaluate_and_score_and_verify_and_report_run_on_its_bundle(
     bundle = f"{training.output}/bundle"
     jobs = [
         cluster.submit(
-            "jobs.score", "--faces", "whole",
+            "jobs.score", "--faces", "crop",
             "--images", f"{store}/faces", "--output", f"{store}/scored",
             "--bundle", bundle, env_vars=settings,
         ),
@@ -173,7 +173,7 @@ def test_what_the_cluster_lacks_is_exit_code_1_and_says_what_was_asked_and_what_
         "submit", "--working-dir", ".",
         "--runtime-env-json", f'{{"env_vars": {{"FACEMILL_PATIENCE_S": "1", {pairs(settings)}}}}}',
         "--", "python", "-m", "jobs.train", "--manifest", manifest,
-        "--output", f"{store}/other", "--preset", "demo", "--use-gpu", "--num-workers", "2",
+        "--output", f"{store}/other", "--preset", "demo", "--device", "gpu", "--workers", "2",
     )  # fmt: skip
     assert done.returncode == 1
     assert "failed: this job asks for 2 workers of " in done.stdout
@@ -214,9 +214,9 @@ def scoring(faces_dir: Path, tmp_path: Path) -> Callable[[int], Scoring]:
         for number in range(count):
             os.link(faces[number % len(faces)], images / f"{number:05d}.jpg")
         command = (
-            "jobs.score", "--faces", "whole",
+            "jobs.score", "--faces", "crop",
             "--images", str(images), "--output", output, "--bundle",
-            str(ROOT / "bundles" / "seed-final"), "--precision", "float32", "--shard-rows", "10",
+            str(ROOT / "bundles" / "seed-final"), "--compute", "float32", "--shard-rows", "10",
         )  # fmt: skip
         return Scoring(command, output, count)
 

@@ -20,7 +20,7 @@ needs_namespaces = pytest.mark.skipif(
 
 
 def score(cluster: LocalCluster, *arguments: object) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "jobs.score", "--faces", "whole", *map(str, arguments)]
+    command = [sys.executable, "-m", "jobs.score", "--faces", "crop", *map(str, arguments)]
     environment = {**cluster.env, "RAY_ADDRESS": cluster.address, "HOME": os.environ["HOME"]}
     return subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False

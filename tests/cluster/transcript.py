@@ -70,7 +70,7 @@ def train(cluster: LocalCluster, manifest: str, output: str) -> None:
     """Training that loses one node of two, goes on with the other, and grows again."""
     job = submitted(
         cluster, "jobs.train", "--manifest", manifest, "--output", output, "--preset", "demo",
-        "--epochs", "30", "--num-workers", "2", "--min-workers", "1", "--cpus-per-worker", "1",
+        "--epochs", "30", "--workers", "2", "--min-workers", "1", "--cpus-per-worker", "1",
         env_vars={"FACEMILL_RESIZE_S": "5"},
     )  # fmt: skip
     until(lambda: epochs(cluster, job) >= 2)

@@ -1,7 +1,6 @@
 """A scoring run on hosts, disturbed, and what became of it."""
 
 import dataclasses
-import io
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from pipelines.images.drawn_faces import draw_faces
 from pipelines.predictions import frozen_inputs, schemas
 from pipelines.predictions.verification import verify
 from tests.hosts.cluster import HostCluster
+from tests.photographs import encoded
 
 BUCKET = "hosts"
 _SIDE = 2400  # pixels of a flat PNG: some 60 kB, and a core decodes ten of them a second
@@ -42,9 +42,7 @@ def put_pictures(folder: Path, count: int) -> str:
     slow = list[bytes]()
     for face in faces[:8]:
         small = Image.open(face).convert("RGB").resize((48, 48)).quantize(16).convert("RGB")
-        buffer = io.BytesIO()
-        small.resize((_SIDE, _SIDE), Image.Resampling.NEAREST).save(buffer, "PNG")
-        slow.append(buffer.getvalue())
+        slow.append(encoded(small.resize((_SIDE, _SIDE), Image.Resampling.NEAREST)))
     for number in range(count):
         storage.write_bytes(f"s3://{BUCKET}/faces/{number:04d}.png", slow[number % len(slow)])
     return f"s3://{BUCKET}/faces"
@@ -57,7 +55,7 @@ class ScoringRun:
         """Name it; nothing is submitted."""
         self.cluster, self.output = cluster, output
         self.command = (
-            "jobs.score", "--faces", "whole", "--images", pictures, "--output", output,
+            "jobs.score", "--faces", "crop", "--images", pictures, "--output", output,
             "--shard-rows", str(_SHARD_ROWS),
         )  # fmt: skip
         self.job = ""

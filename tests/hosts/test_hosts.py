@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 
-import pyarrow.fs
 import pytest
 
 from tests.hosts.bed import why_not
@@ -23,9 +22,7 @@ def cluster() -> Iterator[HostCluster]:
     with hosts_with_ray(2) as cluster, pytest.MonkeyPatch.context() as patch:
         for name, value in cluster.store.env().items():
             patch.setenv(name, value)
-        pyarrow.fs.S3FileSystem(
-            endpoint_override=cluster.store.endpoint, allow_bucket_creation=True
-        ).create_dir(BUCKET)
+        cluster.store.create_bucket(BUCKET)
         yield cluster
 
 

@@ -6,11 +6,15 @@ That `python -m jobs.NAME` does the same is the part of test_processes.py.
 import dataclasses
 import importlib
 import os
+import typing
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
 from unittest import mock
 
 import pytest
 
+from jobs import cli
 from pipelines.telemetry import log
 
 
@@ -45,3 +49,29 @@ def run_job(capfd: pytest.CaptureFixture[str]) -> RunJob:
         return Ended(code, printed.out, printed.err)
 
     return run
+
+
+JOBS = sorted(path.stem for path in Path(cli.__file__).parent.glob("[a-z]*.py"))
+JOBS.remove("cli")
+
+
+def kind_of(job: str) -> Any:
+    """The class of a job's options."""
+    module = importlib.import_module(f"jobs.{job}")
+    return next(
+        value
+        for name, value in vars(module).items()
+        if name.endswith("Options") and dataclasses.is_dataclass(value)
+    )
+
+
+def options_of(job: str, kind: Any = None) -> dict[str, tuple[Any, ...]]:
+    """A job's options by name, each with what stands beside its type, as ADVANCED."""
+    kind = kind or kind_of(job)
+    found = dict[str, tuple[Any, ...]]()
+    for name, hint in typing.get_type_hints(kind, include_extras=True).items():
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+            found |= options_of(job, hint)
+        elif typing.get_origin(hint) is not ClassVar and hint is not ClassVar:
+            found[name] = getattr(hint, "__metadata__", ())
+    return found

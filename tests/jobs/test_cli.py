@@ -2,24 +2,42 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import pytest
 
 from jobs import cli
 from model.errors import UsageError
-from pipelines.configuration import HIDDEN, build, changed, flat, names, to_json
+from pipelines.configuration import (
+    ADVANCED,
+    HIDDEN,
+    Renamed,
+    build,
+    changed,
+    flat,
+    names,
+    renamed,
+    to_json,
+)
 from pipelines.scoring.options import ScoreOptions
-from pipelines.training.options import TrainOptions
+from tests.jobs.conftest import JOBS, kind_of
 
 
 @dataclasses.dataclass(frozen=True)
 class Group:
     """What is put up with."""
 
-    shard_rows: int | None = None
+    RENAMED: ClassVar = (
+        Renamed(("rows",), "shard_rows"),
+        Renamed(("whole", "only"), "compact", lambda whole=False, only=0: whole, ("whole",)),
+    )
+
+    shard_rows: Annotated[int | None, "N"] = None
     """Images an output file; less than `coverage` says nothing."""
+    rarely: Annotated[int, "N", ADVANCED] = 7
+    """Of use to few."""
     compact: bool = False
     """In few files."""
     seam: Annotated[str, HIDDEN] = "usual"
@@ -32,11 +50,20 @@ class Options:
 
     SAVED_IN: ClassVar[str] = "job.json"
 
+    RENAMED: ClassVar = (
+        Renamed(("colour",), "colour", lambda colour: "grey", only=frozenset({"gray"})),
+    )
+
     images: Annotated[tuple[str, ...], "URI ..."] = ()
     """Folders."""
+    colour: Literal["grey", "rgb"] = "rgb"
+    """What is seen."""
     coverage: Annotated[float, "SHARE"] = 0.9
     """Share of people."""
     group: Group = dataclasses.field(default_factory=Group)
+
+
+KINDS = [kind_of(job) for job in JOBS]
 
 
 def parsed(*argv: str) -> Options:
@@ -47,23 +74,24 @@ def test_options_have_one_flat_name_space_whatever_group_they_are_in() -> None:
     options = build(Options, images=["a"], shard_rows=3)
     assert options == Options(("a",), group=Group(3))
     assert flat(options) == {
-        "images": ("a",), "coverage": 0.9, "shard_rows": 3, "compact": False, "seam": "usual",
+        "images": ("a",), "colour": "rgb", "coverage": 0.9, "shard_rows": 3, "rarely": 7,
+        "compact": False, "seam": "usual",
     }  # fmt: skip
-    assert changed(options, compact=True).group == Group(3, True)
+    assert changed(options, compact=True).group == Group(3, compact=True)
     assert to_json(options) == {"images": ["a"], "shard_rows": 3}
     assert build(Options, **to_json(options)) == options
-    with pytest.raises(UsageError, match=r"^Options has no option shards: it has images, coverage"):
+    with pytest.raises(UsageError, match=r"^Options has no option shards: it has images, colour"):
         build(Options, shards=3)
 
 
-@pytest.mark.parametrize("kind", [ScoreOptions, TrainOptions])
+@pytest.mark.parametrize("kind", KINDS)
 def test_no_name_is_in_two_groups(kind: type) -> None:
     assert len(names(kind)) == len(set(names(kind)))
 
 
 def test_a_flag_has_the_name_of_its_field_without_the_group_s() -> None:
-    assert parsed("--images", "a", "b", "--shard-rows", "3", "--compact") == Options(
-        ("a", "b"), group=Group(3, True)
+    assert parsed("--images", "a", "b", "--shard-rows", "3", "--partition-by", "none") == Options(
+        ("a", "b"), group=Group(3, compact=True)
     )
 
 
@@ -89,7 +117,82 @@ def test_help_fits_80_columns_and_names_units_and_groups(
     for part in ("--images URI ...", "--shard-rows N ", "group options", "What is put up with."):
         assert part in shown
     assert "less than --coverage says nothing" in shown
-    assert "None" not in shown and "--seam" not in shown
+    assert not any(word in shown for word in ("None", "--seam", "--rarely", "--rows"))
+    with pytest.raises(SystemExit):
+        parsed("--help-all")
+    shown = capsys.readouterr().out
+    assert "--rarely N" in shown and "--seam" not in shown
+    assert parsed("--rarely", "3").group.rarely == 3
+
+
+def test_names_of_the_version_before_work_and_say_what_replaces_them(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert parsed("--rows", "3", "--whole").group == Group(3, compact=True)
+    assert parsed("--rows=3", "--shard-rows", "4").group == Group(4)
+    said = capsys.readouterr().err
+    assert "--rows 3 is now `shard_rows` 3" in said and "--whole is now `compact`" in said
+    assert parsed("--colour", "gray").colour == "grey"
+    with pytest.raises(SystemExit):
+        parsed("--colour", "green")
+    file = tmp_path / "job.json"
+    file.write_text(json.dumps({"options": {"rows": 3, "whole": True, "colour": "gray"}}))
+    assert parsed("--config", str(file)) == Options(colour="grey", group=Group(3, compact=True))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_name_of_before_stands_for_an_option_there_is(kind: type) -> None:
+    for rule in renamed(kind):
+        assert rule.new in names(kind)
+        assert rule.only or not {*rule.old} & {*names(kind)}
+
+
+@pytest.mark.parametrize(
+    ("job", "old", "expected"),
+    [
+        ("score", "--faces detect --engine tensorflow --precision float32 --views 2",
+         {"faces": "detect", "compute": "tensorflow-float32", "tta": 2}),
+        ("score", "--incremental --drop-deleted --keep-columns id --use-gpu --least-eyes-px 12",
+         {"on_existing": "mirror", "passthrough": "id", "device": "gpu",
+          "min_eye_distance_px": 12.0}),
+        ("score", "--retry-quarantined --plan fused --compact",
+         {"on_existing": "retry", "device": "cpu", "partition_by": "none"}),
+        ("evaluate", "--precision int8 --label-format fairface --faces crop",
+         {"compute": "int8", "label_format": "fairface", "faces": "crop"}),
+        ("ingest", "--images x --labels beside --split-column fold --split-seed 3",
+         {"label_format": "sidecar", "split": "fold", "seed": 3}),
+        ("train", "--num-workers 2 --use-gpu --no-int8 --age-head groups --conflicts mean",
+         {"workers": 2, "device": "gpu", "quantization": "none", "heads": "age-groups,gender",
+          "conflicting_duplicates": "mean"}),
+        ("train", "--list-presets", {"preset": "list"}),
+        ("cross_validate", "--folds 3 --folds-of val,test --race-head auxiliary",
+         {"folds": 3, "fold_splits": "val,test", "heads": "age,gender,race-auxiliary"}),
+        ("report", "--json a.json --parquet b.parquet", {"data": ("a.json", "b.parquet")}),
+    ],
+)  # fmt: skip
+def test_the_jobs_options_of_before_mean_the_same(
+    job: str, old: str, expected: dict[str, object]
+) -> None:
+    options = flat(cli.parse(kind_of(job), f"jobs.{job}", "", old.split()))
+    assert {name: options[name] for name in expected} == expected
+
+
+def test_the_help_of_scoring_shows_fifteen_options_and_names_columns_as_columns(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def shown(word: str) -> tuple[set[str], str]:
+        with pytest.raises(SystemExit):
+            cli.parse(ScoreOptions, "jobs.score", "", [word])
+        text = capsys.readouterr().out
+        return {*re.findall(r"^. (--[a-z][a-z-]+)", text, re.MULTILINE)}, text
+
+    few, _ = shown("--help")
+    assert len(few - {"--help-all"}) <= 15
+    every, text = shown("--help-all")
+    assert every - few == {cli.flag(name) for name in names(ScoreOptions)} - few - {
+        "--store-timeout-s", "--decoder",
+    }  # fmt: skip
+    assert not re.search(r"columns? +`?--", text)
 
 
 def test_the_options_of_an_earlier_run_hold_where_no_flag_says_otherwise(tmp_path: Path) -> None:
@@ -99,7 +202,7 @@ def test_the_options_of_an_earlier_run_hold_where_no_flag_says_otherwise(tmp_pat
     assert parsed("--config", str(file)) == before
     assert parsed(f"--config={file}", "--shard-rows", "4") == changed(before, shard_rows=4)
     assert parsed("--config", str(file), "--no-compact") == changed(before, compact=False)
-    assert parsed("--config", str(file), "--compact") == before
+    assert parsed("--config", str(file), "--partition-by", "none") == before
 
 
 @pytest.mark.parametrize("text", ["{}", "[1]", "no json", '{"options": {"shards": 1}}'])

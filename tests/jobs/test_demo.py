@@ -27,7 +27,7 @@ def ended(*arguments: object) -> str:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a small demo leaves."""
     folder = tmp_path_factory.mktemp("demo")
-    said = ended("jobs.demo", "--output", folder, "--faces", "220", "--epochs", "2")
+    said = ended("jobs.demo", "--output", folder, "--count", "220", "--epochs", "2")
     for name in ("ingest", "train", "evaluate", "score", "report"):
         assert f"\n$ python -m jobs.{name} " in said
     assert (folder / "report.html").is_file()

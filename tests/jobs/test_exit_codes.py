@@ -42,8 +42,8 @@ from tests.jobs.conftest import RunJob
          "error: --seed -1 must be from 0 to 4294967295"),
         (["train", "--manifest", "{tmp}/empty", "--output", "{tmp}/o", "--cpus-per-worker", "-1"],
          "error: --cpus-per-worker -1 must be at least 1, or 0 to share out what there is"),
-        (["score", "--images", "{tmp}/empty", "--output", "{tmp}/o", "--views", "10"],
-         "error: --views 10 takes five crops, and demo takes whole pictures: choose 1 or 2"),
+        (["score", "--images", "{tmp}/empty", "--output", "{tmp}/o", "--tta", "10"],
+         "error: --tta 10 takes five crops, and demo takes whole pictures: choose 1 or 2"),
         (["evaluate", "--output", "{tmp}/o"], "error: give either --manifest or --images"),
     ],
 )  # fmt: skip

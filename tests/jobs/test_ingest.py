@@ -8,13 +8,6 @@ from pipelines.manifests.manifest import read_manifest
 from tests.jobs.conftest import RunJob
 
 
-def test_help_names_every_option_and_exits_0(run_job: RunJob) -> None:
-    done = run_job("ingest", "--help")
-    assert done.returncode == 0
-    for option in ("--images", "--output", "--labels", "--hash", "--split-seed", "--split-column"):
-        assert option in done.stdout
-
-
 def test_missing_folder_is_one_line_and_exit_code_2(tmp_path: Path, run_job: RunJob) -> None:
     gone = tmp_path / "none"
     done = run_job("ingest", "--images", gone, "--output", tmp_path / "out")

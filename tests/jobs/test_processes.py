@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-JOBS = [
-    "ingest", "train", "evaluate", "score", "verify", "calibrate", "report", "demo", "export",
-]  # fmt: skip
+from jobs import cli
+from pipelines.configuration import HIDDEN
+from tests.jobs.conftest import JOBS, options_of
 
 
 def _run(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -21,9 +21,10 @@ def _run(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("name", JOBS)
 def test_help_names_every_argument(name: str) -> None:
-    result = _run(f"jobs.{name}", "--help")
+    result = _run(f"jobs.{name}", "--help-all")
     assert result.returncode == 0
-    assert "--output" in result.stdout
+    offered = {cli.flag(n) for n, notes in options_of(name).items() if HIDDEN not in notes}
+    assert [flag for flag in offered if f" {flag} " not in result.stdout] == []
 
 
 @pytest.mark.parametrize(
@@ -36,8 +37,8 @@ def test_help_names_every_argument(name: str) -> None:
         (["evaluate", "--output", "{tmp}/o"], "error: give either --manifest or --images\n"),
         (["score", "--images", "{tmp}/none", "--output", "{tmp}/o"],
          "error: --images {tmp}/none does not exist: check the path\n"),
-        (["demo", "--output", "{tmp}", "--faces", "99"],
-         "error: --faces 99 is too few to learn from: at least 100\n"),
+        (["demo", "--output", "{tmp}", "--count", "99"],
+         "error: --count 99 is too few to learn from: at least 100\n"),
     ],
 )  # fmt: skip
 def test_a_bad_argument_is_one_sentence_and_exit_code_2(

@@ -82,7 +82,7 @@ def test_score_and_report_on_pictures_of_several_faces(
     (photos / "notes.txt").write_text("no picture\n")
     output, page = str(tmp_path / "out"), tmp_path / "report.html"
     options = score_options(
-        images=(str(photos),), output=output, faces="find", least_face_score=0.5
+        images=(str(photos),), output=output, faces="detect", min_face_score=0.5
     )
     score(options, untrained)
     labels = tmp_path / "labels.csv"
@@ -111,7 +111,7 @@ def test_score_and_report_on_pictures_of_several_faces(
         (["--predictions", "{tmp}/none"], "error: --predictions {tmp}/none does not exist"),
         (["--predictions", "{tmp}/run", "--labels", "{tmp}/no.csv", "--output", "{tmp}/r.html"],
          "error: --labels {tmp}/no.csv does not exist"),
-        (["--card", "--bundle", "{tmp}/none"], "error: --bundle {tmp}/none does not"),
+        (["--data", "f.csv"], "error: --data f.csv: give a file that ends in .json or .parquet"),
     ],
 )  # fmt: skip
 def test_a_bad_argument_is_one_sentence(

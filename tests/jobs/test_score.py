@@ -24,9 +24,9 @@ def test_a_run_the_same_again_and_a_grown_folder_are_told_in_figures(
     draw_faces(tmp_path / "faces", 9, seed=6, broken=1)
     (tmp_path / "faces" / "notes.txt").write_text("no image")
     command = (
-        "score", "--faces", "whole",
+        "score", "--faces", "crop",
         "--images", tmp_path / "faces", "--output", tmp_path / "out", "--bundle",
-        untrained.folder, "--precision", "float32", "--shard-rows", "6", "--workers", "1",
+        untrained.folder, "--compute", "float32", "--shard-rows", "6", "--workers", "1",
     )  # fmt: skip
     foreseen = run_job(*command, "--dry-run")
     assert foreseen.returncode == 0, foreseen.stderr
@@ -48,7 +48,7 @@ def test_a_run_the_same_again_and_a_grown_folder_are_told_in_figures(
         data = next((tmp_path / "faces").glob("*.jpg")).read_bytes()
         (tmp_path / "faces" / f"zz_{name}.jpg").write_bytes(data)
     (tmp_path / "faces" / "notes.txt").unlink()
-    grown = run_job(*command, "--incremental", "--partition-by", "gender")
+    grown = run_job(*command, "--on-existing", "update", "--partition-by", "gender")
     assert grown.returncode == 0, grown.stderr
     assert row(grown.stdout, "inputs") == "13; 11 were there already"
     assert row(grown.stdout, "since then") == "2 new, 0 changed, 1 gone (deleted.parquet)"
@@ -63,7 +63,7 @@ def test_a_folder_of_files_none_of_which_can_be_scored_points_to_its_quarantine(
 ) -> None:
     draw_faces(tmp_path / "faces", 0, broken=2)
     done = run_job(
-        "score", "--faces", "whole",
+        "score", "--faces", "crop",
         "--images", tmp_path / "faces", "--output", tmp_path / "out", "--bundle",
         untrained.folder,
     )  # fmt: skip

@@ -20,21 +20,21 @@ def test_the_page_shows_labels_and_no_face_unless_it_is_asked_to(
     table = table.set_column(0, table.schema.field(0), pa.array(uris))
     tables.write_table(str(tmp_path / "suspects.parquet"), suspects(table))
     page = tmp_path / "page.html"
-    done = run_job("report", "--suspects", tmp_path, "--output", page)
+    done = run_job("label_issues", "--run", tmp_path, "--output", page)
     assert done.returncode == 0, done.stderr
     assert re.search(r"torn copies +2 +groups of one picture", done.stdout)
     text = page.read_text()
     assert "Labels that may be wrong" in text and "Torn copies" in text
     assert "data:image/jpeg" not in text
-    done = run_job("report", "--suspects", tmp_path, "--output", page, "--show-faces")
+    done = run_job("label_issues", "--run", tmp_path, "--output", page, "--show-faces")
     assert done.returncode == 0, done.stderr
     assert "data:image/jpeg" in page.read_text()
 
 
 def test_a_run_without_folds_has_no_suspects(tmp_path: Path, run_job: RunJob) -> None:
-    refused = run_job("report", "--suspects", tmp_path, "--output", tmp_path / "page.html")
+    refused = run_job("label_issues", "--run", tmp_path, "--output", tmp_path / "page.html")
     assert refused.returncode == 2
     assert refused.stderr == (
-        f"error: --suspects {tmp_path} has no suspects.parquet: give the --output of jobs.train "
-        "with `folds`, once all folds are done\n"
+        f"error: --run {tmp_path} has no suspects.parquet: give the --output of "
+        "jobs.cross_validate, once all folds are done\n"
     )

@@ -17,6 +17,7 @@ from model.pictures import DECODE_REASONS, MAX_PIXELS, decode_picture
 from model.preprocessing import InputSpec, decode_image
 from pipelines.images.drawn_faces import BREAKAGES, draw_face
 from tests.corpus import XMP, bmp_with_alpha
+from tests.photographs import encoded
 
 ROOT = Path(__file__).parents[2]
 RGB = InputSpec(128, 128, "rgb")
@@ -34,12 +35,6 @@ ORIENTATIONS = {  # EXIF value -> what a camera did to the upright picture befor
 
 def face() -> Image.Image:
     return draw_face(seed=1, index=0)[1]
-
-
-def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 def decoded(image: Image.Image, spec: InputSpec = RGB, kind: str = "PNG", **options: Any) -> Any:

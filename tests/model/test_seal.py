@@ -12,7 +12,7 @@ from model.seal import CARD_FILES
 from pipelines.bundles.cards import put_card, seal
 from pipelines.bundles.opening import SHIPPED, copy_bundle, open_bundle
 from pipelines.storage import writes
-from tests.bundle_fuzz import changed_bytes
+from tests.robustness.bundle_fuzz import changed_bytes
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "0.1.0" / "train" / "bundle"
 CARD = {name: f"the card: {name}".encode() for name in CARD_FILES}
@@ -37,7 +37,7 @@ def test_no_byte_of_any_file_can_be_changed_without_being_refused(sealed_bundle:
 def test_metrics_cannot_be_edited_unseen(sealed_bundle: Bundle) -> None:
     path = sealed_bundle.folder / RECORD_FILE
     path.write_text(path.read_text().replace('"note": "x"', '"note": "y"'))
-    with pytest.raises(BundleError, match=f"^{path} was changed after it was written: copy it"):
+    with pytest.raises(BundleError, match=str(path)):
         read_bundle(sealed_bundle.folder)
 
 
@@ -46,7 +46,7 @@ def test_a_record_whose_seal_was_taken_away_is_refused(sealed_bundle: Bundle) ->
     record = json.loads(path.read_text())
     del record["seal"]
     path.write_text(json.dumps(record, indent=2) + "\n")
-    with pytest.raises(BundleError, match="was changed after it was written"):
+    with pytest.raises(BundleError, match=str(path)):
         read_bundle(sealed_bundle.folder)
 
 

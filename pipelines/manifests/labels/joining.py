@@ -2,15 +2,16 @@
 
 import unicodedata
 from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
 
-from model.errors import ManifestError, UsageError
+from model.errors import ManifestError
 from pipelines.manifests.labels.beside import are_beside, read_beside
-from pipelines.manifests.labels.datasets import NAMES, reading
+from pipelines.manifests.labels.datasets import reading
 from pipelines.manifests.labels.table import LabelRows, boxes_of, contradictory, read_labels
 from pipelines.manifests.labels.telling import Told
-from pipelines.manifests.options import IngestOptions
+from pipelines.manifests.options import IngestOptions, LabelFormat
 from pipelines.storage.uris import BEFORE_NAME
 
 _SUFFIX = r"\.[^./]+$"
@@ -29,55 +30,38 @@ def apply_labels(rows: pd.DataFrame, options: IngestOptions) -> tuple[pd.DataFra
 
     Raises:
         ManifestError: the labels file cannot be used, or names no file.
-        UsageError: options contradict one another.
     """
     unnamed = rows["stage"] == "label"
-    choice = _choice(rows, unnamed, options)
+    choice: Any = _format(rows, unnamed, options)
     if choice == "utkface":
         return rows, Told(notes=("labels: UTKFace file names",))
     rows.loc[unnamed, ["stage", "reason"]] = None
     rows[["age_years", "gender", "race", "taken_at"]] = None
     if choice == "none":
         return rows, Told(notes=("labels: none; this manifest is for scoring",))
-    if choice == "beside":
+    if choice == "sidecar":
         read = read_beside(rows, options.split_column, options.codes)
         rows = rows[rows["beside"].isna()].reset_index(drop=True)  # those are no inputs
-    elif choice in NAMES:
-        read = reading.read_as(choice, rows, options.labels, options.place, options.split_column)
-        choice = f"{options.place if options.labels == 'auto' else options.labels} as {choice}"
+        source = choice
+    elif choice == "table":
+        source = str(options.labels)
+        read = read_labels(source, options.split_column, options.codes)
     else:
-        read = read_labels(options.labels, options.split_column, options.codes)
-    return _join(rows, read, choice, options)
+        read = reading.read_as(choice, rows, options.labels, options.place, options.split_column)
+        source = f"{options.labels or options.place} as {choice}"
+    return _join(rows, read, source, options)
 
 
-def _choice(rows: pd.DataFrame, unnamed: pd.Series, options: IngestOptions) -> str:
-    """utkface, beside, none, a data set's name, or the labels file.
-
-    Raises:
-        UsageError: options contradict one another.
-    """
-    choice = options.labels
-    if options.labels_as is not None:
-        if choice in ("utkface", "beside", "none"):
-            raise UsageError(
-                f"`labels_as` {options.labels_as} and `labels` {choice} exclude each other: leave "
-                "one out, or give the data set's file of labels, or its folder, as `labels`"
-            )
-        if options.gender_codes is not None:
-            raise UsageError(
-                f"`labels_as` {options.labels_as} knows what its codes of gender mean: leave "
-                "`gender_codes` out"
-            )
-        return options.labels_as
-    if options.gender_codes is not None and choice in ("auto", "utkface", "none"):
-        raise UsageError(f"`gender_codes` tells of a labels file, and `labels` is {choice}")
-    if choice == "auto":
-        if 2 * unnamed.sum() < len(rows[rows["stage"].isna() | unnamed]):
-            return "utkface"
-        return "beside" if are_beside(rows) else reading.of_listing(rows) or "none"
-    if choice in ("utkface", "beside", "none") or options.gender_codes is not None:
-        return choice
-    return reading.of_file(choice) or choice
+def _format(rows: pd.DataFrame, unnamed: pd.Series, options: IngestOptions) -> LabelFormat:
+    """The format of the labels: `label_format`, or for auto what the files look like."""
+    if options.label_format != "auto":
+        return options.label_format
+    if options.labels is not None:
+        is_plain = options.gender_codes is not None
+        return "table" if is_plain else reading.of_file(options.labels) or "table"
+    if 2 * unnamed.sum() < len(rows[rows["stage"].isna() | unnamed]):
+        return "utkface"
+    return "sidecar" if are_beside(rows) else reading.of_listing(rows) or "none"
 
 
 def _join(
@@ -100,7 +84,7 @@ def _join(
     labelled = rows.iloc[found].reset_index(drop=True)
     for column in label_rows.columns.drop("path"):
         labelled[column] = label_rows.loc[found.index, column].to_numpy()
-    labelled, more = _one_label_each(labelled, options.faces == "whole")
+    labelled, more = _one_label_each(labelled, options.faces == "crop")
     known = labelled[["age_years", "age_low_years", "gender"]].notna().any(axis=1)
     unknown = labelled["stage"].isna() & ~known
     _reject(labelled, unknown, "neither a legal age nor a gender is given")
@@ -183,7 +167,7 @@ _SENTENCES = {
     "files_with_contradictory_labels": "labels: {} files have several labels that contradict one "
     "another, so they are rejects",
     "files_with_several_faces": "labels: {} pictures have several labelled faces; as a whole each "
-    "has the label of the first (`faces` find takes every face)",
+    "has the label of the first (`faces` detect takes every face)",
 }
 
 

@@ -68,8 +68,8 @@ def read_labels(
         frame, separator = text_tables.read_text_table(storage.read_bytes(uri), uri, COLUMNS)
     else:
         raise UsageError(
-            f"`labels` {labels_uri}: give auto, utkface, none, a .csv, .tsv or .txt with a header "
-            "line, or a .parquet; files of a data set, or their folder, need `labels_as`"
+            f"`labels` {labels_uri}: give a .csv, .tsv or .txt with a header "
+            "line, or a .parquet; files of a data set, or their folder, need `label_format`"
         )
     frame = frame.rename(columns=plain_names(frame.columns))
     missing = [name for name in sorted(_REQUIRED) if name not in frame]
@@ -152,11 +152,11 @@ def checked(
         result[f"label_{name}"] = values
     if split_column:
         if split_column not in frame:
-            raise ManifestError(f"`split_column` {split_column}: {uri} has no such column")
+            raise ManifestError(f"`split` {split_column}: {uri} has no such column")
         result["split"] = text_tables.texts_of(frame[split_column])
         illegal = sorted(set(result["split"]) - set(splits.SPLITS))
         if illegal:
-            raise ManifestError(f"`split_column` holds {illegal}: legal are train, val, test")
+            raise ManifestError(f"`split` holds {illegal}: legal are train, val, test")
     return LabelRows(result.reset_index(drop=True), told)
 
 

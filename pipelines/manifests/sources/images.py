@@ -42,7 +42,7 @@ class Images:
 
     def identity(self) -> dict[str, Any]:
         """The URI, and the columns."""
-        return {"images": self.uri, **({"keep_columns": self.keep} if self.keep else {})}
+        return {"images": self.uri, **({"passthrough": self.keep} if self.keep else {})}
 
     def parts(self) -> Iterator[pa.Table]:
         """All files, with progress; in parallel on Ray where there are folders to share out.

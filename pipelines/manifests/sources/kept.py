@@ -1,4 +1,4 @@
-"""Columns of a source that go into the predictions as they are, by name: `keep_columns`."""
+"""Columns of a source that go into the predictions as they are, by name: `passthrough`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +22,7 @@ def kept_schema(uri: str, schema: pa.Schema, names: Sequence[str]) -> pa.Schema:
         if name not in others:
             what = "is that of its pictures" if name == pictures else "is none of its columns"
             raise UsageError(
-                f"`keep_columns` {name}: in {uri} this {what}; it has {', '.join(others) or 'none'}"
+                f"`passthrough` {name}: in {uri} this {what}; it has {', '.join(others) or 'none'}"
             )
     return pa.schema([pa.field(name, schema.field(name).type) for name in names])
 
@@ -46,7 +46,7 @@ def schema_below(uri: str, names: Sequence[str]) -> pa.Schema:
 def no_columns(uri: str, names: Sequence[str]) -> UsageError:
     """What to say of a source without columns."""
     return UsageError(
-        f"`keep_columns` {','.join(names)}: {uri} is no table with columns; give Parquet with a "
+        f"`passthrough` {','.join(names)}: {uri} is no table with columns; give Parquet with a "
         "column of pictures, or a `manifest` in Parquet"
     )
 
@@ -90,5 +90,5 @@ def _columns(uri: str, etag: str | None, schema: pa.Schema) -> pa.Table:
         return columns_of(uri, etag, tuple(schema.names)).cast(schema)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise UsageError(
-            f"`keep_columns`: {uri} has other types than its neighbours ({error})"
+            f"`passthrough`: {uri} has other types than its neighbours ({error})"
         ) from None

@@ -24,7 +24,7 @@ class ManifestRows:
 
     def identity(self) -> dict[str, Any]:
         """The URI, and the columns."""
-        return {"manifest": self.uri, **({"keep_columns": self.keep} if self.keep else {})}
+        return {"manifest": self.uri, **({"passthrough": self.keep} if self.keep else {})}
 
     def parts(self) -> Iterator[pa.Table]:
         """All pictures, in one table."""

@@ -21,11 +21,9 @@ from tests.bundles import untrained_bundle, with_engines
 FLOAT = Compute("openvino", "float32")
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    folder = tmp_path_factory.mktemp("engines")
-    plain = untrained_bundle(folder / "plain")
-    return with_engines(plain, folder / "whole", trial_pictures(plain))
+@pytest.fixture
+def bundle(untrained: Bundle) -> Bundle:
+    return untrained
 
 
 def test_openvino_computes_what_tensorflow_computes(bundle: Bundle) -> None:

@@ -124,10 +124,10 @@ def test_faces_are_numbered_from_the_largest() -> None:
     ("search", "kept", "left_out"),
     [
         (FaceSearch(), 3, 0),
-        (FaceSearch(most_faces=1), 1, 2),
-        (FaceSearch(least_eye_px=30), 2, 1),
-        (FaceSearch(least_eye_px=40, most_faces=1), 1, 2),
-        (FaceSearch(least_eye_px=500), 0, 3),
+        (FaceSearch(max_faces=1), 1, 2),
+        (FaceSearch(min_eye_distance_px=30), 2, 1),
+        (FaceSearch(min_eye_distance_px=40, max_faces=1), 1, 2),
+        (FaceSearch(min_eye_distance_px=500), 0, 3),
     ],
 )
 def test_faces_that_an_option_leaves_out_are_counted(

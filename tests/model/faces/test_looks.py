@@ -124,18 +124,18 @@ def test_50_megapixels_are_searched_within_memory(tmp_path) -> None:
     assert megabytes < 700
 
 
-def _looks(image: Image.Image, least_eye_px: float = 8) -> list[tuple[int, int]]:
+def _looks(image: Image.Image, min_eye_distance_px: float = 8) -> list[tuple[int, int]]:
     """Sizes of all that the detector is shown, largest first."""
     shown = list[tuple[int, int]]()
 
     class Spy:
-        def find(self, rgb: np.ndarray, least_score: float) -> np.ndarray:
+        def find(self, rgb: np.ndarray, min_score: float) -> np.ndarray:
             shown.append(rgb.shape[1::-1])
-            return shared_detector().find(rgb, least_score)
+            return shared_detector().find(rgb, min_score)
 
     data = encoded(image)
     picture = decode_picture(data, "rgb", PREPROCESSING_VERSION, first_look)
-    look_for_faces(data, picture, PREPROCESSING_VERSION, 0.85, least_eye_px, Spy())
+    look_for_faces(data, picture, PREPROCESSING_VERSION, 0.85, min_eye_distance_px, Spy())
     return sorted(shown, reverse=True)
 
 

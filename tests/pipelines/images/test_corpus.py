@@ -17,7 +17,7 @@ from pipelines.images.guarded_decoder import IsolatedDecoder
 from pipelines.scoring import rows
 from pipelines.storage import listing
 from tests.corpus import DOCUMENT, KINDS, document, truncated_everywhere
-from tests.deadly import DECODER
+from tests.robustness.deadly import DECODER
 
 
 @pytest.fixture(scope="module")

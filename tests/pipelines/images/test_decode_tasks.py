@@ -14,8 +14,8 @@ from pipelines.images.drawn_faces import draw_faces
 from pipelines.predictions.schemas import read_predictions, read_quarantine
 from pipelines.scoring.rows import decode_entries
 from pipelines.scoring.run import score
-from tests.deadly import DECODER, poisoned
-from tests.runs import score_options
+from tests.robustness.deadly import DECODER, poisoned
+from tests.runs import place_as_on_a_gpu, score_options
 
 SPEC = InputSpec(32, 32, "rgb")
 
@@ -69,14 +69,17 @@ def _with(**variables: str) -> object:
     return decode_tasks._decode_chunk.options(runtime_env=env)  # pyright: ignore
 
 
-def test_a_run_with_separate_stages_gives_the_rows_of_a_fused_one(
-    entries: list[dict[str, str]], tmp_path: Path, untrained: Bundle, ray_session: None
+def test_a_run_with_stages_as_on_a_gpu_gives_the_rows_of_one_on_cores(
+    entries: list[dict[str, str]],
+    tmp_path: Path,
+    untrained: Bundle,
+    ray_session: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    outputs = {}
-    for plan in ("fused", "separate"):
-        outputs[plan] = storage.join(str(tmp_path), plan)
-        options = score_options(images=(str(tmp_path / "faces"),), output=outputs[plan], plan=plan)
-        score(options, untrained)
+    outputs = [storage.join(str(tmp_path), device) for device in ("cpu", "gpu")]
+    score(score_options(images=(str(tmp_path / "faces"),), output=outputs[0]), untrained)
+    place_as_on_a_gpu(monkeypatch)
+    score(score_options(images=(str(tmp_path / "faces"),), output=outputs[1]), untrained)
     for read in (read_predictions, read_quarantine):
-        assert read(outputs["fused"]).equals(read(outputs["separate"]))
-    assert read_predictions(outputs["fused"]).num_rows == 20
+        assert read(outputs[0]).equals(read(outputs[1]))
+    assert read_predictions(outputs[0]).num_rows == 20

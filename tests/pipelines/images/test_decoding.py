@@ -17,7 +17,7 @@ from pipelines.images.drawn_faces import draw_faces
 from pipelines.manifests import ingest
 from pipelines.manifests.ingest import IngestOptions
 from pipelines.telemetry.progress import Progress
-from tests.deadly import DECODER, poisoned
+from tests.robustness.deadly import DECODER, poisoned
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 SPEC = InputSpec(24, 32, "rgb")

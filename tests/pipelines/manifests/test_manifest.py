@@ -229,7 +229,7 @@ def test_cut_parquet_is_refused(tmp_path: Path) -> None:
     uri = tmp_path / "mine.parquet"
     tables.write_table(str(uri), duplicates())
     uri.write_bytes(uri.read_bytes()[:200])
-    with pytest.raises(StorageError, match=rf"^{re.escape(str(uri))} is not a whole Parquet file"):
+    with pytest.raises(StorageError, match=f"^{uri} is not a whole Parquet file: "):
         manifest.read_manifest(str(uri))
 
 

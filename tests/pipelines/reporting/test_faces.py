@@ -14,9 +14,11 @@ from model.faces.crops import FaceSearch, crops_of
 from model.predictor import Predictor
 from pipelines.images.batches import decode_entries_with
 from pipelines.manifests import manifest
+from pipelines.manifests.matching import NO_FACE, NONE_LARGEST
+from pipelines.predictions.labelling import labels_of_crops
 from pipelines.predictions.prediction_files import find_predictions
 from pipelines.predictions.schemas import COLUMNS_BEFORE_FACES
-from pipelines.reporting import contact_sheet, face_bins, label_join, labelled_faces
+from pipelines.reporting import contact_sheet, face_bins, label_join
 from pipelines.reporting.figures import as_json, collect
 from pipelines.reporting.headline import tiles, title, warnings
 from pipelines.reporting.options import ReportOptions
@@ -28,15 +30,15 @@ from tests import browser
 from tests.predictions import random_faces, random_predictions, write_predictions
 from tests.scenes import scene
 
-REASONS = {"find: no_face": 30, "list: not_an_image_name": 2, "decode: truncated": 5}
+REASONS = {"detect: no_face": 30, "list: not_an_image_name": 2, "decode: truncated": 5}
 
 
 def write_run(folder: Path, *parts: pa.Table, **record: Any) -> str:
     """A finished run's predictions, run.json and job.json."""
     output = write_predictions(folder, *parts)
     run = {
-        "images": "/photos", "faces": "find", "bundle": "b", "bundle_id": "0123456789abcdef",
-        "finding": {"by": "d", "least_score": 0.5, "least_eye_px": 8.0, "most_faces": 500},
+        "images": "/photos", "faces": "detect", "bundle": "b", "bundle_id": "0123456789abcdef",
+        "finding": {"by": "d", "min_score": 0.5, "min_eye_distance_px": 8.0, "max_faces": 500},
         "faces_left_out": 4, "images_per_s": 21.0, "finished_at": "2026-11-26T12:00:00Z",
         "quarantine_reasons": REASONS, **record,
     }  # fmt: skip
@@ -100,7 +102,7 @@ def test_pictures_taken_whole_are_told_as_before_with_and_without_the_columns(
 ) -> None:
     whole = random_predictions(0, 300)
     assert whole["face"].null_count == 300
-    record = {"faces": "whole", "finding": None, "quarantine_reasons": {"decode: empty": 3}}
+    record = {"faces": "crop", "finding": None, "quarantine_reasons": {"decode: empty": 3}}
     told = [
         collect(ReportOptions(write_run(tmp_path / name, rows, **record)))
         for name, rows in (("new", whole), ("old", whole.select(list(COLUMNS_BEFORE_FACES))))
@@ -151,85 +153,20 @@ def test_duckdb_and_numpy_agree_on_bins_at_their_very_edges(bins: face_bins.Bins
     assert len(bins.names) == len(bins.starts)
 
 
-def faces_frame(*pictures: list[tuple[float, float]]) -> pd.DataFrame:
-    """Faces of pictures p0, p1, …: (left, width) of each; as high as wide."""
-    return pd.DataFrame(
-        {
-            "uri": f"p{number}", "key": f"p{number}", "face": float(face), "faces": len(boxes),
-            "face_left": left, "face_top": 0.0, "face_width": width, "face_height": width,
-        }
-        for number, boxes in enumerate(pictures)
-        for face, (left, width) in enumerate(boxes)
-    )  # fmt: skip
-
-
-def known_frame(*labels: tuple[str, tuple[float, float] | None]) -> pd.DataFrame:
-    """A label with age 0, 1, … for each picture, and maybe (left, width) of its box."""
-    rows = [
-        {
-            "uri": name, "key": name, "true_age": age,
-            **dict(zip(labelled_faces.BOX, (box[0], 0.0, box[1], box[1]) if box else [None] * 4,
-                       strict=True)),
-        }
-        for age, (name, box) in enumerate(labels)
-    ]  # fmt: skip
-    frame = pd.DataFrame(rows)
-    frame[list(labelled_faces.BOX)] = frame[list(labelled_faces.BOX)].astype(float)
-    return frame
-
-
-def given(faces: pd.DataFrame, known: pd.DataFrame) -> tuple[dict[Any, Any], dict[str, int]]:
-    """Age of the label by (picture, face), and the labels without one by reason."""
-    rows, without = labelled_faces.assign(faces, labelled_faces.labels_of_faces(known))
-    keys = zip(rows["uri"], rows["face"].astype(int), strict=True)
-    return dict(zip(keys, rows["true_age"].tolist(), strict=True)), dict(without)
-
-
-def test_a_picture_s_label_goes_to_its_largest_face_only_if_that_is_clearly_so() -> None:
-    alone, large, alike = [(0.0, 50.0)], [(0.0, 100.0), (200.0, 70.0)], [(0.0, 80.0), (90.0, 60.0)]
-    faces = faces_frame(alone, large, alike)  # areas 10,000 to 4,900; 6,400 to 3,600
-    for known in (
-        known_frame(("p0", None), ("p1", None), ("p2", None)),
-        known_frame(("p0", None), ("p1", None), ("p2", None))[["uri", "key", "true_age"]],
-    ):
-        labelled, without = given(faces, known)
-        assert labelled == {("p0", 0): 0, ("p1", 0): 1}  # no bystander inherits one
-        assert without == {labelled_faces.NONE_CLEARLY_LARGEST: 1}
-
-
-def test_a_label_with_a_box_goes_to_the_face_that_overlaps_it_most() -> None:
-    faces = faces_frame([(0.0, 80.0), (100.0, 60.0), (300.0, 50.0)])
-    known = known_frame(
-        ("p0", (105.0, 60.0)),  # the second face, hit better than by
-        ("p0", (90.0, 60.0)),  # this one, which then has none
-        ("p0", (310.0, 50.0)),
-        ("p0", (600.0, 50.0)),  # where there is nobody
-        ("p0", None),  # the boxes say more
-    )
-    labelled, without = given(faces, known)
-    assert labelled == {("p0", 1): 0, ("p0", 2): 2}
-    assert without == {labelled_faces.NONE_IN_THE_BOX: 2}
-
-
 def test_where_one_face_a_picture_was_kept_labels_are_told_to_be_doubtful(tmp_path: Path) -> None:
     rows = random_faces(9, 50)
     frame: Any = rows.to_pandas()
     tables.write_table(str(tmp_path / "l.parquet"), labels_table(frame[frame["face"] == 0]))
-    output = write_run(tmp_path, rows, finding={"most_faces": 1})
+    output = write_run(tmp_path, rows, finding={"max_faces": 1})
     [told] = warnings(collect(ReportOptions(output, str(tmp_path / "l.parquet"))))
     assert told.startswith("Only the largest face of each picture was kept")
 
 
-def test_two_labels_of_one_picture_without_boxes_are_none() -> None:
-    labelled, without = given(faces_frame([(0.0, 80.0)]), known_frame(("p0", None), ("p0", None)))
-    assert (labelled, without) == ({}, {})
-
-
-def test_of_pictures_taken_whole_the_label_of_the_whole_counts_once() -> None:
-    known = known_frame(("p0", None), ("p0", (1.0, 2.0)), ("p1", (1.0, 2.0)), ("p2", (1.0, 2.0)),
-                        ("p2", (5.0, 2.0)))  # fmt: skip
-    chosen = labelled_faces.labels_of_pictures(known)
-    assert dict(zip(chosen["key"], chosen["true_age"], strict=True)) == {"p0": 0, "p1": 2}
+def test_of_face_crops_a_label_without_a_box_counts_once() -> None:
+    boxes = [("p0", None), ("p0", 1.0), ("p1", 1.0), ("p2", 1.0), ("p2", 5.0)]
+    known = pd.DataFrame(boxes, columns=["key", "face_left"]).assign(age=range(5))
+    chosen = labels_of_crops(known, "key")
+    assert dict(zip(chosen["key"], chosen["age"], strict=True)) == {"p0": 0, "p1": 2}
 
 
 def test_quality_is_that_of_the_labelled_faces_and_what_has_none_is_told(tmp_path: Path) -> None:
@@ -248,8 +185,8 @@ def test_quality_is_that_of_the_labelled_faces_and_what_has_none_is_told(tmp_pat
     quality = figures["quality"]
     assert quality["labelled"] == is_main.sum() < 900
     assert quality["without_face"] == {
-        labelled_faces.NONE_CLEARLY_LARGEST: 900 - is_main.sum(),
-        label_join.NO_FACE_IN_PICTURE: 2,
+        NONE_LARGEST: 900 - is_main.sum(),
+        NO_FACE: 2,
     }
     main = first[is_main.to_numpy()]
     known = main["age_years"].notna()
@@ -293,26 +230,26 @@ def test_labels_with_boxes_are_read_from_a_manifest_as_ingest_writes_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     schema = manifest.MANIFEST_SCHEMA
-    for name in labelled_faces.BOX:
+    for name in manifest.BOX:
         if name not in schema.names:
             schema = schema.append(pa.field(name, pa.float32()))
     monkeypatch.setattr(manifest, "MANIFEST_SCHEMA", schema)
     part = random_faces(5, 80)
     frame: Any = part.to_pandas()
-    boxes = frame[list(labelled_faces.BOX)]
+    boxes = frame[list(manifest.BOX)]
     boxes = boxes.assign(face_left=boxes["face_left"] + boxes["face_width"] / 8)
     tables.write_table(str(tmp_path / "l.parquet"), labels_table(frame, **boxes))
     joined = label_join.join_labels(
         find_predictions(write_run(tmp_path, part)), str(tmp_path / "l.parquet")
     )
     assert joined.matched == len(frame)
-    error = (joined.rows["true_age"] - joined.rows["age_years"]).dropna()
+    error = (joined.rows["true_age_years"] - joined.rows["age_years"]).dropna()
     assert error.between(0, 1.01).all()
 
 
 def test_drift_compares_sizes_of_pictures_only_with_their_like(tmp_path: Path) -> None:
     faces = write_run(tmp_path / "faces", random_faces(6, 300))
-    whole = write_run(tmp_path / "whole", random_predictions(6, 300), faces="whole")
+    whole = write_run(tmp_path / "whole", random_predictions(6, 300), faces="crop")
     sizes = {"width", "height", "aspect"}
 
     def drift(predictions: str, reference: str) -> tuple[set[str], list[str]]:
@@ -341,7 +278,7 @@ def scored(untrained: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
     entries = [
         {"uri": str(path), "bytes": None, "offset": None} for path in sorted(folder.glob("*.jpg"))
     ]
-    decode = decode_entries_with(crops_of, FaceSearch(least_score=0.5))
+    decode = decode_entries_with(crops_of, FaceSearch(min_score=0.5))
     rows = score_entries(entries, Predictor(untrained, batch_size=4), decode=decode)
     write_run(folder, rows.predictions)
     return folder
@@ -368,7 +305,7 @@ def test_a_face_is_cut_out_of_the_upright_picture_with_a_margin(scored: Path) ->
     for row in turned:
         picture = contact_sheet._decoded(row["uri"], lambda *_: 1.0)
         assert picture is not None
-        box = [row[name] for name in labelled_faces.BOX]
+        box = [row[name] for name in manifest.BOX]
         cut = contact_sheet._cut(picture, box)
         side = max(box[2:]) * 1.6
         assert cut.width <= side + 2

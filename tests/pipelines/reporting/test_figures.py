@@ -77,11 +77,11 @@ def test_figures_are_those_of_the_rows(run: Path, figures: dict[str, Any]) -> No
     rows = label_join.join_labels(
         prediction_files.find_predictions(str(run)), str(run / "labels.parquet")
     ).rows
-    error = (rows["age_years"] - rows["true_age"]).abs()
+    error = (rows["age_years"] - rows["true_age_years"]).abs()
     assert quality["metrics"]["age_mae"]["value"] == pytest.approx(error.mean())
     assert quality["metrics"]["gender_accuracy"]["value"] == pytest.approx(0.9, abs=0.03)
-    inside = rows["true_age"].between(rows["age_low_years"], rows["age_high_years"])
-    inside = inside[rows["age_low_years"].notna() & rows["true_age"].notna()]
+    inside = rows["true_age_years"].between(rows["age_low_years"], rows["age_high_years"])
+    inside = inside[rows["age_low_years"].notna() & rows["true_age_years"].notna()]
     assert quality["metrics"]["age_coverage"]["value"] == pytest.approx(inside.mean())
     assert sum(cell["images"] for cell in quality["subgroups"]) == 1500
     small = [cell["small"] for cell in quality["subgroups"]]
@@ -310,7 +310,10 @@ def test_labels_that_are_ranges_are_in_no_error_in_years(
     )
     source = prediction_files.find_predictions(str(tmp_path))
     rows = label_join.join_labels(source, str(tmp_path / "labels.csv")).rows.set_index("uri")
-    assert rows["true_age"].dropna().to_dict() == {"/faces/1.jpg": 30.0}
-    assert sorted(rows["true_gender"]) == ["female", "male"]
+    assert rows["true_age_years"].dropna().to_dict() == {"/faces/1.jpg": 30.0}
+    assert sorted(rows["true_gender"].dropna()) == ["female", "male"]
+    assert rows["true_age_low_years"].dropna().to_dict() == {
+        "/faces/0.jpg": 20.0, "/faces/2.jpg": 60.0
+    }  # fmt: skip
     expected = "note: 2 labels are ranges of ages, of which the report has no errors in years"
     assert expected in capsys.readouterr().err

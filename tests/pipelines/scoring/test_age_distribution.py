@@ -19,7 +19,7 @@ from pipelines.scoring.rows import score_entries
 from pipelines.scoring.run import score
 from pipelines.storage import tables
 from tests.bundles import untrained_bundle
-from tests.runs import score_options, scoring_job
+from tests.runs import place_as_on_a_gpu, score_options, scoring_job
 
 WITH = (*schemas.COLUMNS, schemas.AGE_DISTRIBUTION)
 
@@ -38,7 +38,7 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def options(faces: Path, output: Path, **values: Any) -> Any:
-    chosen = {"engine": "tensorflow", "precision": "float32", "workers": 1, "shard_rows": 5}
+    chosen = {"compute": "tensorflow-float32", "workers": 1, "shard_rows": 5}
     return score_options(images=(str(faces),), output=str(output), **chosen, **values)
 
 
@@ -99,12 +99,19 @@ def test_no_kept_column_may_be_called_like_it() -> None:
         schemas.require_free_names(["age_distribution"])
 
 
-@pytest.mark.parametrize("plan", ["fused", "separate"])
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
 def test_a_run_has_it_in_every_file_and_in_the_data_set_and_goes_on_with_it(
-    plan: str, faces: Path, distributed: Bundle, tmp_path: Path, ray_session: None
+    device: str,
+    faces: Path,
+    distributed: Bundle,
+    tmp_path: Path,
+    ray_session: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    if device == "gpu":
+        place_as_on_a_gpu(monkeypatch)
     output = tmp_path / "out"
-    asked = options(faces, output, age_distribution=True, plan=plan)
+    asked = options(faces, output, age_distribution=True)
     score(asked, distributed)
     whole = schemas.read_predictions(str(output))
     assert tuple(whole.column_names) == WITH

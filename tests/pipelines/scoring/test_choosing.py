@@ -89,32 +89,32 @@ def test_chips_are_taken_whole_and_job_json_says_why(
     assert not (tmp_path / "out").exists()
     job = _decided(options, untrained)
     because = "20 of 20 sampled pictures are each one aligned face that fills it"
-    assert job.settings.faces == "whole"
+    assert job.settings.faces == "crop"
     assert job.settings.wanted is None
-    assert foreseen.faces == f"whole, as {because}"
-    assert f"faces: whole, as {because}" in capsys.readouterr().err
+    assert foreseen.faces == f"crop, as {because}"
+    assert f"faces: crop, as {because}" in capsys.readouterr().err
     record = _job_json(options)
     assert (record["faces"], record["faces_because"], record["finding"]) == (
-        "whole", because, None,
+        "crop", because, None,
     )  # fmt: skip
 
 
 def test_photographs_are_searched_and_job_json_says_by_whom(
     photographs: Path, untrained: Bundle, tmp_path: Path
 ) -> None:
-    options = _options(photographs, tmp_path / "out", least_eyes_px=12)
+    options = _options(photographs, tmp_path / "out", min_eye_distance_px=12)
     foreseen = plan(scoring_job(options, untrained))
     job = _decided(options, untrained)
     because = "only 0 of 5 sampled pictures are each one aligned face that fills it"
-    assert foreseen.faces == f"find, as {because}"
-    assert job.settings.wanted == FaceSearch(least_eye_px=12)
+    assert foreseen.faces == f"detect, as {because}"
+    assert job.settings.wanted == FaceSearch(min_eye_distance_px=12)
     record = _job_json(options)
-    assert (record["faces"], record["faces_because"]) == ("find", because)
-    assert record["finding"]["least_eye_px"] == 12
+    assert (record["faces"], record["faces_because"]) == ("detect", because)
+    assert record["finding"]["min_eye_distance_px"] == 12
     assert record["finding"]["by"].count(".") == 2
 
 
-@pytest.mark.parametrize(("others", "faces"), [(2, "whole"), (3, "find")])
+@pytest.mark.parametrize(("others", "faces"), [(2, "crop"), (3, "detect")])
 def test_nearly_all_must_be_aligned(
     chips: Path, untrained: Bundle, tmp_path: Path, others: int, faces: str
 ) -> None:
@@ -131,7 +131,7 @@ def test_where_nothing_can_be_looked_at_faces_are_looked_for(
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.jpg").write_bytes(b"")
     options = _options(tmp_path / "in", tmp_path / "out")
-    assert _decided(options, untrained).settings.faces == "find"
+    assert _decided(options, untrained).settings.faces == "detect"
     assert _job_json(options)["faces_because"].startswith("only 0 of 0 sampled pictures are")
 
 
@@ -144,14 +144,14 @@ def test_a_choice_is_held_to_when_the_folder_grows(
     _decided(options, untrained)
     for number in range(60):
         shutil.copy(photographs / "0.jpg", folder / f"photograph{number}.jpg")
-    again = scoring_job(changed(options, incremental=True), untrained)
-    assert again.settings.faces == "whole"
-    assert plan(again).faces == "whole"
-    assert claim(again).settings.faces == "whole"
+    again = scoring_job(changed(options, on_existing="update"), untrained)
+    assert again.settings.faces == "crop"
+    assert plan(again).faces == "crop"
+    assert claim(again).settings.faces == "crop"
 
 
 @pytest.mark.parametrize(
-    ("first", "then"), [("auto", "whole"), ("find", "whole"), ("whole", "find")]
+    ("first", "then"), [("auto", "crop"), ("detect", "crop"), ("crop", "detect")]
 )
 def test_an_output_of_another_choice_is_refused(
     photographs: Path, untrained: Bundle, tmp_path: Path, first: str, then: str
@@ -169,8 +169,8 @@ def test_an_output_searched_with_other_limits_is_refused(
 ) -> None:
     options = _options(photographs, tmp_path / "out")
     _decided(options, untrained)
-    with pytest.raises(UsageError, match=r"holds another run \(finding.least_score was 0.85, is"):
-        claim(scoring_job(changed(options, least_face_score=0.6), untrained))
+    with pytest.raises(UsageError, match=r"holds another run \(finding.min_score was 0.85, is"):
+        claim(scoring_job(changed(options, min_face_score=0.6), untrained))
 
 
 def test_a_sample_depends_on_the_names_and_not_on_their_order() -> None:
@@ -199,7 +199,7 @@ def test_of_many_shards_a_few_are_read() -> None:
 def test_a_picture_that_kills_its_decoder_does_not_stop_the_choice(
     chips: Path, untrained: Bundle, tmp_path: Path
 ) -> None:
-    from tests.deadly import DECODER, poisoned
+    from tests.robustness.deadly import DECODER, poisoned
 
     folder = tmp_path / "in"
     shutil.copytree(chips, folder)

@@ -34,26 +34,26 @@ def test_auto_is_the_fastest_here_and_a_resume_keeps_it(
 ) -> None:
     fastest = choose("auto", "auto", untrained, abilities())
     assert _job(options, untrained).settings.compute == fastest
-    claim(_job(options, untrained, precision="float16"))
+    claim(_job(options, untrained, compute="float16"))
     assert _job(options, untrained).settings.compute == Compute("tensorflow", "float16")
     with pytest.raises(UsageError, match="precision was 'float16', is 'bfloat16'"):
-        claim(_job(options, untrained, precision="bfloat16"))
+        claim(_job(options, untrained, compute="bfloat16"))
 
 
 def test_other_views_are_another_run_and_older_runs_took_one(
     options: ScoreOptions, untrained: Bundle
 ) -> None:
-    options = changed(options, precision="float32")
+    options = changed(options, compute="float32")
     claim(_job(options, untrained))
     with pytest.raises(UsageError, match="views was 1, is 2"):
-        claim(_job(options, untrained, views=2))
+        claim(_job(options, untrained, tta=2))
     marker = f"{options.output}/job.json"
     older = tables.read_json(marker)
     del older["views"]
     tables.write_json(marker, older)
     assert claim(_job(options, untrained)).settings.run_id == older["run_id"]
     with pytest.raises(UsageError, match="views was 1, is 2"):
-        claim(_job(options, untrained, views=2))
+        claim(_job(options, untrained, tta=2))
 
 
 def test_another_kind_of_source_is_another_run(options: ScoreOptions, untrained: Bundle) -> None:
@@ -65,7 +65,7 @@ def test_another_kind_of_source_is_another_run(options: ScoreOptions, untrained:
 def test_the_options_of_a_run_are_saved_and_can_be_given_back(
     options: ScoreOptions, untrained: Bundle
 ) -> None:
-    options = changed(options, views=2, max_quarantine="5%")
+    options = changed(options, tta=2, max_quarantine="5%")
     claim(_job(options, untrained))
     saved = tables.read_json(f"{options.output}/job.json")["options"]
     assert score_options(**saved) == options

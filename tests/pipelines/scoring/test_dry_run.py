@@ -25,7 +25,7 @@ def finished(tmp_path: Path, untrained: Bundle) -> ScoreOptions:
         images=(str(tmp_path / "faces"),),
         output=str(tmp_path / "out"),
         shard_rows=4,
-        precision="float32",
+        compute="float32",
     )
 
 
@@ -40,7 +40,7 @@ def test_an_incremental_run_is_foreseen(finished: ScoreOptions, untrained: Bundl
     Path(names[5]).write_bytes(b"changed")
     for number in range(5):
         shutil.copy(names[1], Path(finished.images[0], f"zz_new_{number}.jpg"))
-    found = plan(scoring_job(changed(finished, incremental=True), untrained))
+    found = plan(scoring_job(changed(finished, on_existing="update"), untrained))
     assert found.state == "a grown source: 5 new, 1 changed, 1 gone"
     assert (found.inputs, found.pending_inputs) == (15, 4 + 5)
     assert (found.shards, found.pending_shards) == (5, 3)

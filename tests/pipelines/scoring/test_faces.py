@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +33,15 @@ from pipelines.scoring.rows import score_entries
 from pipelines.scoring.run import score
 from pipelines.scoring.worker import Attempts, ShardScorer
 from pipelines.storage import tables
-from tests.deadly import DECODER, poisoned
 from tests.photographs import encoded, faceless, portrait, scene
-from tests.runs import score_options, scoring_job
+from tests.robustness.deadly import DECODER, poisoned
+from tests.runs import place_as_on_a_gpu, score_options, scoring_job
 
-FUSED = Placement(False, False, 1, 1, 1, 0, "")
+FUSED = Placement(False, 1, 1, "")
 TWO = [(20, 30, 150), (250, 40, 200)]
 THREE = [(10, 10, 180), (250, 20, 230), (480, 150, 120)]
 FACES = {"a_one.jpg": 1, "b_three.jpg": 3, "d_two.png": 2, "f_three.jpg": 3, "i_two.jpg": 2}
-REASONS = {"decode: truncated": 1, "find: no_face": 1, "list: not_an_image_name": 2}
+REASONS = {"decode: truncated": 1, "detect: no_face": 1, "list: not_an_image_name": 2}
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +63,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _options(folder: Path, output: Path, **options: Any) -> ScoreOptions:
     return score_options(
-        images=(str(folder),), output=str(output), faces="find", precision="float32", **options
+        images=(str(folder),), output=str(output), faces="detect", compute="float32", **options
     )
 
 
@@ -180,7 +181,7 @@ def test_a_shard_of_nobody_is_whole(untrained: Bundle, tmp_path: Path) -> None:
         (tmp_path / "in" / f"{seed}.png").write_bytes(encoded(faceless(300, 200, seed)))
     record = _scored(_options(tmp_path / "in", tmp_path / "out"), untrained, shard_rows=2)
     assert (record["scored"], record["rows"]) == (0, 0)
-    assert record["quarantine_reasons"] == {"find: no_face": 3}
+    assert record["quarantine_reasons"] == {"detect: no_face": 3}
     assert verify(str(tmp_path / "out")).problems == ()
 
 
@@ -244,7 +245,7 @@ def test_a_decoder_that_dies_on_one_photograph_costs_that_one(
 
 
 @pytest.mark.parametrize(
-    "wanted", [FaceSearch(), FaceSearch(most_faces=2), FaceSearch(least_eye_px=900)]
+    "wanted", [FaceSearch(), FaceSearch(max_faces=2), FaceSearch(min_eye_distance_px=900)]
 )
 def test_the_isolated_decoder_finds_the_very_same(
     photographs: Path, untrained: Bundle, wanted: FaceSearch
@@ -272,13 +273,13 @@ def test_the_isolated_decoder_finds_the_very_same(
 def test_faces_left_out_are_counted_and_a_picture_of_nobody_else_is_one_of_nobody(
     photographs: Path, untrained: Bundle, tmp_path: Path
 ) -> None:
-    options = _options(photographs, tmp_path / "out", least_eyes_px=36, most_faces=1)
+    options = _options(photographs, tmp_path / "out", min_eye_distance_px=36, max_faces=1)
     record = _scored(options, untrained)
     rows = _by_name(options.place)
     assert {name: len(faces) for name, faces in rows.items()} == dict.fromkeys(FACES, 1)
     assert (record["rows"], record["faces_left_out"]) == (5, 6)
     assert verify(options.place).problems == ()
-    larger = _options(photographs, tmp_path / "none", least_eyes_px=40)
+    larger = _options(photographs, tmp_path / "none", min_eye_distance_px=40)
     record = _scored(larger, untrained)
     messages = schemas.read_quarantine(larger.place).filter(pc.field("error") == "no_face")
     assert sorted(set(messages["message"].to_pylist())) == [
@@ -298,8 +299,9 @@ def test_finding_apart_from_the_network_gives_the_same_rows_and_nobody_is_no_fai
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(run, "QUARANTINE_SAMPLE", 5)
+    place_as_on_a_gpu(monkeypatch)
     # 1 of 9 has failed; 4 of 9 are in quarantine
-    options = _options(photographs, tmp_path / "out", plan="separate", max_quarantine="20%")
+    options = _options(photographs, tmp_path / "out", max_quarantine="20%")
     result = score(options, untrained)
     assert (result.record["rows"], result.record["quarantine_reasons"]) == (11, REASONS)
     apart, here = (schemas.read_predictions(place) for place in (options.place, finished))
@@ -318,12 +320,17 @@ def _record(reasons: dict[str, int]) -> ShardRecord:
 
 def test_pictures_of_nobody_do_not_count_as_failures() -> None:
     limits = Limits(max_quarantine="10%")
-    nobody = {"find: no_face": 300, "list: not_an_image_name": 100}
-    run._check_quarantine(limits, 500, {0: _record(nobody | {"decode: truncated": 50})})
+    nobody = {"detect: no_face": 300, "list: not_an_image_name": 100}
+
+    def check(truncated: int) -> None:
+        record = _record(nobody | {"decode: truncated": truncated})
+        run._check_quarantine(limits, 500, Counter(run.failures_of(record)))
+
+    check(50)
     with pytest.raises(
         FacemillError, match=r"^12\.0% of the first 500 inputs .*decode: truncated\)"
     ):
-        run._check_quarantine(limits, 500, {0: _record(nobody | {"decode: truncated": 60})})
+        check(60)
 
 
 def test_a_picture_is_answered_face_by_face(
@@ -336,7 +343,7 @@ def test_a_picture_is_answered_face_by_face(
     assert lines[1].startswith("d_two.png     face 2 of 2  ")
     assert lines[2] == "c_nobody.jpg  not scored: no face was found in it"
     assert lines[3].startswith("e_broken.jpg  not scored: ")
-    whole = build(ScoreOptions, images=(str(photographs / "a_one.jpg"),), faces="whole")
+    whole = build(ScoreOptions, images=(str(photographs / "a_one.jpg"),), faces="crop")
     (line,) = answer_pictures(whole, untrained)
     assert "face" not in line
 
@@ -366,16 +373,16 @@ def test_a_picture_of_nobody_is_not_drawn(
     assert not target.exists()
 
 
-ONE = "`draw` draws the faces found in one picture: give one, not `faces` whole"
+ONE = "`draw` draws the faces found in one picture: give one, not `faces` crop"
 
 
 @pytest.mark.parametrize(
     ("names", "draw", "faces", "sentence"),
     [
         (("a_one.jpg", "d_two.png"), "out.jpg", "auto", ONE),
-        (("a_one.jpg",), "out.jpg", "whole", ONE),
+        (("a_one.jpg",), "out.jpg", "crop", ONE),
         (("a_one.jpg",), "out.gif", "auto", "`draw` out.gif must end in .jpg, .png or .webp"),
-        (("a_one.jpg",), "out", "find", "`draw` out must end in .jpg, .png or .webp"),
+        (("a_one.jpg",), "out", "detect", "`draw` out must end in .jpg, .png or .webp"),
     ],
 )
 def test_what_cannot_be_drawn_is_a_sentence(
@@ -391,11 +398,11 @@ def test_what_cannot_be_drawn_is_a_sentence(
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"least_face_score": 0.3}, "`least_face_score` 0.3 must be from 0.4 to 1"),
-        ({"least_face_score": float("nan")}, "`least_face_score` nan must be from 0.4 to 1"),
-        ({"least_eyes_px": 0.5}, "`least_eyes_px` 0.5 must be from 1 to 10,000"),
-        ({"most_faces": 0}, "`most_faces` 0 must be from 1 to 10,000"),
-        ({"most_faces": 20_000}, "`most_faces` 20,000 must be from 1 to 10,000"),
+        ({"min_face_score": 0.3}, "`min_face_score` 0.3 must be from 0.4 to 1"),
+        ({"min_face_score": float("nan")}, "`min_face_score` nan must be from 0.4 to 1"),
+        ({"min_eye_distance_px": 0.5}, "`min_eye_distance_px` 0.5 must be from 1 to 10,000"),
+        ({"max_faces": 0}, "`max_faces` 0 must be from 1 to 10,000"),
+        ({"max_faces": 20_000}, "`max_faces` 20,000 must be from 1 to 10,000"),
     ],
 )
 def test_numbers_out_of_range_are_sentences(values: dict[str, Any], sentence: str) -> None:

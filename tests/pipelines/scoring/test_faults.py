@@ -22,11 +22,11 @@ from pipelines.scoring.placement import Placement
 from pipelines.scoring.worker import ShardRecord, ShardScorer, with_retries
 from pipelines.storage import tables
 from tests.archives import parquet_of, tar_of, zip_of
-from tests.fault_proxy import FAULTS, faulty
+from tests.robustness.fault_proxy import FAULTS, faulty
 from tests.runs import score_options, scoring_job
 from tests.s3_server import S3Server
 
-FUSED = Placement(False, False, 1, 1, 1, 0, "")
+FUSED = Placement(False, 1, 1, "")
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def _put(bucket: str, kind: str, pictures: list[bytes]) -> str:
 
 
 def _prepared(images: str, output: str, bundle: Bundle) -> tuple[ScoringJob, int]:
-    options = score_options(images=(images,), output=output, patience_s=60, precision="float32")
+    options = score_options(images=(images,), output=output, store_timeout_s=60, compute="float32")
     job = claim(scoring_job(options, bundle))
     output = job.settings.output
     copy_bundle(bundle, layout.path(output, layout.BUNDLE))
@@ -162,7 +162,7 @@ def test_an_outage_is_sat_out(s3: S3Server, faces: str, monkeypatch: pytest.Monk
     with faulty(s3.endpoint, every=10**9) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
         proxy.outage_until = time.monotonic() + 3
-        data = with_retries(lambda: storage.read_bytes(f"{faces}/00.jpg"), patience_s=60)
+        data = with_retries(lambda: storage.read_bytes(f"{faces}/00.jpg"), timeout_s=60)
         assert proxy.count["503"] > 3
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3.endpoint)
     assert data == storage.read_bytes(f"{faces}/00.jpg")
@@ -176,7 +176,7 @@ def test_patience_ends_and_denied_access_is_not_waited_for() -> None:
         raise OSError("503")
 
     with pytest.raises(OSError, match="503"):
-        with_retries(fails, patience_s=1.0)
+        with_retries(fails, timeout_s=1.0)
     assert len(calls) > 1
 
     def denied() -> None:
@@ -185,5 +185,5 @@ def test_patience_ends_and_denied_access_is_not_waited_for() -> None:
 
     calls.clear()
     with pytest.raises(PermissionError):
-        with_retries(denied, patience_s=60)
+        with_retries(denied, timeout_s=60)
     assert len(calls) == 1

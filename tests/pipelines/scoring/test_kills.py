@@ -9,7 +9,7 @@ from model.errors import FacemillError
 from pipelines.predictions import schemas
 from pipelines.predictions.verification import verify
 from pipelines.scoring.run import score
-from tests.deadly import DECODER, poisoned
+from tests.robustness.deadly import DECODER, poisoned
 from tests.runs import score_options
 
 

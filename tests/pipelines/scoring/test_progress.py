@@ -12,7 +12,7 @@ from model.bundle import Bundle
 from pipelines.scoring import progress
 from pipelines.scoring.progress import Reporter, ScoreProgress
 from pipelines.scoring.run import score
-from tests.deadly import DECODER, poisoned
+from tests.robustness.deadly import DECODER, poisoned
 from tests.runs import score_options
 
 

@@ -7,7 +7,6 @@ import pyarrow as pa
 import pytest
 
 from model.bundle import Bundle
-from model.errors import UsageError
 from pipelines.predictions import frozen_inputs, layout, schemas
 from pipelines.predictions.verification import verify
 from pipelines.scoring import retrying
@@ -39,7 +38,7 @@ def test_what_failed_is_scored_again_and_nothing_else_is_touched(
     before = {p.name: p.stat().st_mtime_ns for p in Path(output, "predictions").iterdir()}
 
     paths[5].write_bytes(whole)
-    retry = score_options(images=images, output=output, shard_rows=2, retry_quarantined=True)
+    retry = score_options(images=images, output=output, shard_rows=2, on_existing="retry")
     planned = plan(resolve(retry, untrained, scoring_job(retry, untrained).source))
     assert (planned.pending_shards, planned.pending_inputs) == (1, 2)
     assert planned.state == "a retry of 1 failed inputs"
@@ -63,15 +62,13 @@ def output(tmp_path: Path, untrained: Bundle) -> str:
 
 def test_pictures_without_a_face_are_retried_only_if_asked(output: str) -> None:
     rows = [
-        {"uri": "/faces/4.jpg", "stage": "find", "error": "no_face"},
+        {"uri": "/faces/4.jpg", "stage": "detect", "error": "no_face"},
         {"uri": "/faces/notes.txt", "stage": "list", "error": "not_an_image_name"},
     ]
     uri = layout.shard(output, layout.QUARANTINE, 1)
     tables.write_table(uri, pa.Table.from_pylist(rows, schema=schemas.QUARANTINE_SCHEMA))
     assert retrying.failed_inputs(output, no_face=False) == {0: 1, 2: 1}
     assert retrying.failed_inputs(output, no_face=True) == {0: 1, 1: 1, 2: 1}
-    with pytest.raises(UsageError, match=r"^`retry_no_face` needs `retry_quarantined`, which"):
-        score_options(retry_no_face=True)
 
 
 def test_a_retry_that_died_at_any_write_is_gone_on_with(output: str, tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_a_finished_run_scores_nothing_again_and_another_bundle_is_refused(
     assert str(error.value) == (
         f"`output` {tmp_path / 'out'} holds another run (bundle_id was {untrained.id!r}, is "
         f"{other.id!r}): choose another `output`, or repeat the arguments of that run to resume "
-        "it; `new_version` writes beside it"
+        "it; `on_existing` new writes beside it"
     )
 
 
@@ -230,7 +230,7 @@ def test_a_manifest_that_names_an_image_twice_is_refused(untrained: Bundle, tmp_
 def test_a_manifest_can_be_scored(
     mixed_dir: Path, untrained: Bundle, tmp_path: Path, ray_session: None
 ) -> None:
-    table = ingest(IngestOptions(str(mixed_dir), labels="none")).table
+    table = ingest(IngestOptions(str(mixed_dir), label_format="none")).table
     tables.write_table(str(tmp_path / "list.parquet"), table.select(["uri"]))
     source = str(tmp_path / "list.parquet")
     options = score_options(manifest=source, output=str(tmp_path / "out"), workers=1)

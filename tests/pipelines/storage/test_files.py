@@ -11,18 +11,10 @@ import pytest
 from model.errors import StorageError
 from pipelines import storage
 from pipelines.storage import listing, object_listing, objects, writes
-from tests.answering_store import served
-from tests.s3_server import S3Server, free_ports
+from tests.answering_store import Answer, handler, served
+from tests.s3_server import S3Server
 
 ODD_NAMES = ["with space.jpg", "größe 人物.jpg", "100%25.jpg", "a+b=c&d.jpg", "hash#tag?.jpg"]
-
-
-@pytest.fixture(params=["local", "s3"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A new empty folder, on disk and in the S3 server."""
-    if request.param == "local":
-        return str(tmp_path)
-    return request.getfixturevalue("bucket") + "/a prefix"
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
@@ -167,44 +159,27 @@ def test_in_a_submitted_job_a_missing_path_says_what_stays_at_home(
         storage.require_readable(storage.normalize("runs/train/bundle"), "`bundle`")
 
 
-class Public(BaseHTTPRequestHandler):
+AN_OBJECT = {"ETag": "e", "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
+
+
+def public(request: BaseHTTPRequestHandler) -> Answer:
     """A bucket that anybody may read, and that refuses whoever signs."""
-
-    def do_GET(self) -> None:
-        keys = "" if "prefix=%2F" in self.path else ONE_KEY
-        listed = f"<ListBucketResult><IsTruncated>false</IsTruncated>{keys}</ListBucketResult>"
-        body = listed if "list-type=2" in self.path else "jpg"
-        self.send_response(403 if "Authorization" in self.headers else 200)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("ETag", "e")
-        self.send_header("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT")
-        self.end_headers()
-        self.wfile.write(body.encode())
-
-    def log_message(self, *_: object) -> None:
-        pass
+    keys = "" if "prefix=%2F" in request.path else ONE_KEY
+    listed = f"<ListBucketResult><IsTruncated>false</IsTruncated>{keys}</ListBucketResult>"
+    body = listed if "list-type=2" in request.path else "jpg"
+    return 403 if "Authorization" in request.headers else 200, AN_OBJECT, body.encode()
 
 
-class PaidByReader(BaseHTTPRequestHandler):
+def paid_by_reader(request: BaseHTTPRequestHandler) -> Answer:
     """A bucket whose reader must say that he pays."""
-
-    def do_GET(self) -> None:
-        pays = self.headers.get("x-amz-request-payer") == "requester"
-        self.send_response(200 if pays else 403)
-        self.send_header("Content-Length", "3")
-        self.send_header("ETag", "e")
-        self.send_header("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT")
-        self.end_headers()
-        self.wfile.write(b"jpg")
-
-    def log_message(self, *_: object) -> None:
-        pass
+    pays = request.headers.get("x-amz-request-payer") == "requester"
+    return 200 if pays else 403, AN_OBJECT, b"jpg"
 
 
 def test_a_bucket_whose_reader_pays_is_read_where_the_environment_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with served(PaidByReader, monkeypatch):
+    with served(handler(paid_by_reader), monkeypatch):
         with pytest.raises(PermissionError):
             storage.read_bytes("s3://nobody-pays/1.jpg")
         monkeypatch.setenv("AWS_REQUEST_PAYER", "true")
@@ -212,7 +187,7 @@ def test_a_bucket_whose_reader_pays_is_read_where_the_environment_says_so(
 
 
 def test_a_public_bucket_is_listed_and_read_without_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    with served(Public, monkeypatch):
+    with served(handler(public), monkeypatch):
         with pytest.raises(PermissionError):
             storage.read_bytes("s3://signed/1.jpg")
         monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
@@ -339,8 +314,9 @@ def test_writable_place_is_left_as_it_was(place: str) -> None:
     assert list(listing.list_files(place)) == []
 
 
-def test_empty_prefix_is_one_sentence(bucket: str) -> None:
-    fails(f"{bucket}/none", f"`images` {bucket}/none holds nothing: check the prefix")
+def test_an_empty_prefix_is_refused(bucket: str) -> None:
+    with pytest.raises(StorageError, match=f"{bucket}/none"):
+        storage.require_readable(f"{bucket}/none", "`images`")
 
 
 def test_missing_bucket_is_one_sentence(bucket: str, s3: S3Server) -> None:
@@ -349,48 +325,20 @@ def test_missing_bucket_is_one_sentence(bucket: str, s3: S3Server) -> None:
 
 
 @pytest.mark.parametrize("variable", ["AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID"])
-def test_wrong_key_is_one_sentence(
-    bucket: str, s3: S3Server, monkeypatch: pytest.MonkeyPatch, variable: str
-) -> None:
+def test_wrong_key_is_told(bucket: str, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     monkeypatch.setenv(variable, "wrong:wrong")
-    name = bucket.removeprefix("s3://")
-    fails(
-        f"{bucket}/x",
-        f"`images` {bucket}/x: access to bucket '{name}' at {s3.endpoint} is denied: check "
-        "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy; where its owner lets "
-        "requesters pay, set AWS_REQUEST_PAYER=true",
-    )
-
-
-def test_unreachable_endpoint_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    endpoint = f"http://127.0.0.1:{free_ports(1)[0]}"
-    for name, value in S3Server(endpoint).env().items():
-        monkeypatch.setenv(name, value)
-    fails(
-        "s3://b/x",
-        f"`images` s3://b/x: the store at {endpoint} cannot be reached (nothing listens there): "
-        "check AWS_ENDPOINT_URL and the network",
-    )
+    with pytest.raises(StorageError, match=rf"{bucket.removeprefix('s3://')}.*{variable}"):
+        storage.require_readable(f"{bucket}/x", "`images`")
 
 
 def test_a_prefix_that_holds_nothing_is_one_sentence_to_a_role_that_may_not_read_the_prefix_itself(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    class Policy(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # s3:ListBucket is granted
-            body = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    empty = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
 
-        def do_HEAD(self) -> None:  # s3:GetObject on faces/*, not on faces
-            self.send_response(403)
-            self.end_headers()
+    def policy(request: BaseHTTPRequestHandler) -> Answer:
+        """s3:ListBucket is granted, and s3:GetObject on faces/*, not on faces."""
+        return 403 if request.command == "HEAD" else 200, {}, empty
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with served(Policy, monkeypatch), pytest.raises(StorageError) as error:
-        storage.require_readable("s3://bucket/faces", "`images`")
-    assert str(error.value) == "`images` s3://bucket/faces holds nothing: check the prefix"
+    with served(handler(policy), monkeypatch):
+        fails("s3://bucket/faces", "`images` s3://bucket/faces holds nothing: check the prefix")

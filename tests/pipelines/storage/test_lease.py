@@ -83,7 +83,7 @@ def test_a_driver_that_slept_does_not_take_back_a_lease_that_its_successor_gave_
     with Lease(str(tmp_path), expires_s=60) as lease:
         lease.confirm()
         (tmp_path / "lease.json").unlink()  # taken over, and given back at that driver's end
-        with pytest.raises(FacemillError, match=r"^another driver has taken over `output`"):
+        with pytest.raises(FacemillError, match=str(tmp_path)):
             lease.confirm()
     with Lease(str(tmp_path), expires_s=0.2) as lease:
         (tmp_path / "lease.json").unlink()
@@ -109,7 +109,7 @@ def test_a_driver_whose_own_file_was_already_there_is_not_refused(
 
 
 def test_a_lease_in_a_bucket_is_held_by_one(bucket: str) -> None:
-    with Lease(f"{bucket}/out"), pytest.raises(UsageError, match="is being written by process"):
+    with Lease(f"{bucket}/out"), pytest.raises(UsageError, match=f"{bucket}/out"):
         Lease(f"{bucket}/out").__enter__()
     assert not storage.exists(f"{bucket}/out/lease.json")
 

@@ -48,7 +48,6 @@ def _tar(path: Path, *names: str) -> bytes:
     return path.read_bytes()
 
 
-@pytest.mark.parametrize("place", ["local", "s3"])
 @pytest.mark.parametrize(
     ("cut", "what"),
     [
@@ -57,14 +56,11 @@ def _tar(path: Path, *names: str) -> bytes:
         (1536 + 600, r"is cut off \(unexpected end of data\)"),  # within the second member
     ],
 )
-def test_a_tar_without_its_end_is_refused(
-    tmp_path: Path, request: pytest.FixtureRequest, place: str, cut: int, what: str
-) -> None:
-    folder = str(tmp_path) if place == "local" else request.getfixturevalue("bucket")
+def test_a_tar_without_its_end_is_refused(tmp_path: Path, place: str, cut: int, what: str) -> None:
     data = _tar(tmp_path / "whole.tar", "a.jpg", "b.jpg", "c.jpg")
-    storage.write_bytes(f"{folder}/cut.tar", data[:cut])
-    with pytest.raises(StorageError, match=f"^{folder}/cut.tar {what}, and what comes after"):
-        list(list_files(f"{folder}/cut.tar"))
+    storage.write_bytes(f"{place}/cut.tar", data[:cut])
+    with pytest.raises(StorageError, match=f"^{place}/cut.tar {what}, and what comes after"):
+        list(list_files(f"{place}/cut.tar"))
 
 
 @pytest.mark.parametrize("damage", ["checksum", "zeros", "two in one"])
@@ -179,20 +175,16 @@ def test_an_output_that_would_be_listed_as_images_is_refused(root: str) -> None:
         require_apart(root, beside)
 
 
-@pytest.mark.parametrize("place", ["local", "s3"])
-def test_tars_below_a_folder_are_read_as_their_members(
-    tmp_path: Path, request: pytest.FixtureRequest, place: str
-) -> None:
+def test_tars_below_a_folder_are_read_as_their_members(tmp_path: Path, place: str) -> None:
     data = _tar(tmp_path / "x.tar", "000.jpg", "000.json", "deep/001.jpg")
-    folder = str(tmp_path / "f") if place == "local" else request.getfixturevalue("bucket")
     for key in ("train-0.tar", "train-1.tar", "more/val-0.tar"):
-        storage.write_bytes(f"{folder}/{key}", data)
-    storage.write_bytes(f"{folder}/single.jpg", b"face")
+        storage.write_bytes(f"{place}/{key}", data)
+    storage.write_bytes(f"{place}/single.jpg", b"face")
     members = ("000.jpg", "000.json", "deep/001.jpg")
     tars = ("more/val-0.tar", "train-0.tar", "train-1.tar")
-    found = _listed(folder)
+    found = _listed(place)
     assert sorted(found) == sorted(["single.jpg", *(f"{t}#{m}" for t in tars for m in members)])
-    entry = next(e for e in list_files(folder) if e.uri.endswith("train-1.tar#deep/001.jpg"))
+    entry = next(e for e in list_files(place) if e.uri.endswith("train-1.tar#deep/001.jpg"))
     assert read_member(entry.uri, entry.offset, entry.bytes) == bytes([2]) * 700
 
 
@@ -203,7 +195,6 @@ def test_a_cut_tar_below_a_folder_ends_the_listing(tmp_path: Path) -> None:
         list(list_files(str(tmp_path)))
 
 
-@pytest.mark.parametrize("place", ["local", "s3"])
 @pytest.mark.parametrize(
     ("name", "command", "made"),
     [
@@ -222,14 +213,13 @@ def test_a_cut_tar_below_a_folder_ends_the_listing(tmp_path: Path) -> None:
     ],
 )
 def test_a_compressed_archive_is_a_sentence_that_says_what_to_do(
-    tmp_path: Path, request: pytest.FixtureRequest, place: str, name: str, command: str, made: str
+    place: str, name: str, command: str, made: str
 ) -> None:
-    folder = str(tmp_path) if place == "local" else request.getfixturevalue("bucket")
-    storage.write_bytes(f"{folder}/{name}", b"PK\3\4")
+    storage.write_bytes(f"{place}/{name}", b"PK\3\4")
     with pytest.raises(StorageError) as error:
-        list(list_files(f"{folder}/{name}"))
+        list(list_files(f"{place}/{name}"))
     assert str(error.value) == (
-        f"{folder}/{name} is an archive of a kind that is not read here: "
+        f"{place}/{name} is an archive of a kind that is not read here: "
         f"unpack it, for example with `{command}`, and give {made}"
     )
 

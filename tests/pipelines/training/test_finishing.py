@@ -76,10 +76,10 @@ def test_a_gpu_that_tensorflow_does_not_find_is_a_sentence_and_no_slow_training(
     ray_session: None,
 ) -> None:
     board = open_board()
-    options = build(TrainOptions, use_gpu=True)
+    options = build(TrainOptions, device="gpu")
     train_worker({"config": WorkerConfig(options, RECIPE, None, None, 1, board)})
     assert ray.get(board.failed.remote()).startswith(
-        "`use_gpu`: Ray counts a GPU on a worker's node, but TensorFlow there finds none: install "
+        "`device` gpu: Ray counts a GPU on a worker's node, but TensorFlow there finds none: "
     )
 
 

@@ -45,11 +45,12 @@ from pipelines.training import comparing, fold_figures
 from pipelines.training.claim import TrainingJob
 from pipelines.training.folds import CrossFitted, train_folds
 from pipelines.training.parts import parts_of
-from tests.killing import kill_family
+from tests.pipelines.training.finished import small_recipe
+from tests.robustness.killing import kill_family
 from tests.runs import score_options, training_job
 
 FOLDS = 3
-RECIPE = dataclasses.replace(preset("demo"), epochs=2, global_batch_size=8)
+RECIPE = small_recipe()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -235,7 +236,7 @@ def test_images_that_were_seen_calibrate_nothing_and_are_told_beside_every_figur
     )
     assert str(error.value).endswith("It is a final network: its calibration comes from its folds.")
     rows = manifest.labelled(table, "test", "drop")
-    options = score_options(output=str(tmp_path / "seen"), precision="float32")
+    options = score_options(output=str(tmp_path / "seen"), compute="float32")
     seen = evaluate(options, final, Rows(source, rows))
     assert seen.seen == tables.read_json(str(tmp_path / "seen" / "metrics.json"))["seen"] == 1
     _, lines = summaries.of_evaluation(seen, final, "o")
@@ -309,7 +310,7 @@ def test_no_fold_learns_from_a_copy_of_what_it_is_measured_on(
     place = table.column_names.index("split")
     kind = table.schema.field("split").type
     straddling = table.set_column(place, "split", pa.array(given).dictionary_encode().cast(kind))
-    job = job_of(source, tmp_path / "some", folds_of="test", folds=2)
+    job = job_of(source, tmp_path / "some", fold_splits="test", folds=2)
     tested = 0
     for part in parts_of(job, straddling):
         frame: Any = part.table.to_pandas()
@@ -379,7 +380,7 @@ def test_folds_of_some_splits_divide_those_alone(crossed: Finished, tmp_path: Pa
     source = crossed.job.manifest
     table = manifest.labelled(manifest.read_manifest(source), None)
     given = np.array(table["split"].to_pylist())
-    parts = parts_of(job_of(source, tmp_path / "some", folds_of="val, test", folds=2), table)
+    parts = parts_of(job_of(source, tmp_path / "some", fold_splits="val, test", folds=2), table)
     seen_as = [np.array(part.table["split"].to_pylist()) for part in parts]
     assert all((splits[given == "train"] == "train").all() for splits in seen_as)
     assert ((seen_as[0] == "test") ^ (seen_as[1] == "test") == (given != "train")).all()

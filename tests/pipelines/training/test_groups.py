@@ -5,7 +5,6 @@ import re
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -15,21 +14,15 @@ from model.bundle import Bundle, read_bundle
 from model.errors import UsageError
 from model.preprocessing import InputSpec
 from model.presets import preset
-from model.recipes import Recipe, Residual
+from model.recipes import Residual
 from pipelines.manifests import manifest
 from pipelines.manifests.sources.rows import Rows
 from pipelines.reporting.model_card import write_card
 from pipelines.scoring.evaluation import evaluate
-from pipelines.training.claim import Trained, TrainingJob
 from pipelines.training.run import train
 from pipelines.training.starting import open_start
+from tests.pipelines.training.finished import Finished, small_recipe
 from tests.runs import score_options, training_job
-
-
-def _recipe(epochs: int = 2, **changes: Any) -> Recipe:
-    small = dataclasses.replace(preset("demo"), epochs=epochs, global_batch_size=8)
-    return dataclasses.replace(small, **changes)
-
 
 LARGER = dataclasses.replace(preset("demo").network, branch_units=65)
 # Small pictures in the first two of three epochs; batch norm; trained by Muon.
@@ -39,23 +32,11 @@ GROWING = dataclasses.replace(
 )  # fmt: skip
 
 
-@dataclasses.dataclass(frozen=True)
-class Finished:
-    """A training that several tests look at."""
-
-    options: TrainingJob
-    result: Trained
-
-    @property
-    def bundle(self) -> Bundle:
-        return read_bundle(Path(self.result.bundle_uri))
-
-
 @pytest.fixture(scope="module")
 def by_two(faces_manifest: str, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """Eight undisturbed epochs by two workers."""
     output = str(tmp_path_factory.mktemp("by-two"))
-    options = training_job(_recipe(8), faces_manifest, output, num_workers=2)
+    options = training_job(small_recipe(8), faces_manifest, output, workers=2)
     return Finished(options, train(options))
 
 
@@ -69,7 +50,7 @@ def test_two_workers_train_a_bundle_that_scores_as_it_was_validated(
 def test_so_do_they_if_pictures_grow_and_the_best_epoch_is_of_full_size(
     faces_manifest: str, tmp_path: Path
 ) -> None:
-    options = training_job(GROWING, faces_manifest, str(tmp_path / "run"), num_workers=2)
+    options = training_job(GROWING, faces_manifest, str(tmp_path / "run"), workers=2)
     grown = Finished(options, train(options))
     assert len(grown.result.history) == GROWING.epochs
     assert grown.bundle.record["best_epoch"] == GROWING.epochs
@@ -82,7 +63,7 @@ def scores_as_it_was_validated(run: Finished, folder: Path) -> None:
     assert bundle.id == run.result.bundle_id
     assert Path(run.options.output, "curves.png").read_bytes().startswith(b"\x89PNG")
     rows = manifest.labelled(manifest.read_manifest(table), "val")
-    scoring = score_options(output=str(folder / "eval"), precision="float32")
+    scoring = score_options(output=str(folder / "eval"), compute="float32")
     measured = evaluate(scoring, bundle, Rows(table, rows)).metrics
     stored = bundle.record["metrics"]["val"]
     assert measured["age_mae"].value == pytest.approx(stored["age_mae"]["value"], abs=1e-3)
@@ -128,10 +109,10 @@ def test_a_network_goes_on_from_the_weights_of_an_earlier_run(
     faces_manifest: str, by_two: Finished, tmp_path: Path
 ) -> None:
     first = by_two.options.output
-    start = open_start(first, _recipe(1))
+    start = open_start(first, small_recipe(1))
     slow = dataclasses.replace(preset("demo").optimizer, learning_rate=1e-9)
     options = training_job(
-        _recipe(1, optimizer=slow), faces_manifest, str(tmp_path / "second"),
+        small_recipe(1, optimizer=slow), faces_manifest, str(tmp_path / "second"),
         start_from=first,
     )  # fmt: skip
     assert options.start == start
@@ -153,13 +134,13 @@ def test_a_network_goes_on_from_the_weights_of_an_earlier_run(
     with pytest.raises(UsageError, match=r"\(start was '[0-9a-f]{16}', is None\)"):
         train(dataclasses.replace(options, start=None))
     with pytest.raises(UsageError) as error:
-        open_start(first, dataclasses.replace(_recipe(), network=LARGER))
+        open_start(first, dataclasses.replace(small_recipe(), network=LARGER))
     assert str(error.value) == (
         f"`start_from` {first} trained another network (network.branch_units was 64, "
         "is 65): give a run whose network and heads are those of demo"
     )
     with pytest.raises(UsageError, match=r"^`start_from` .+/none holds neither weights.npz nor "):
-        open_start(str(tmp_path / "none"), _recipe())
+        open_start(str(tmp_path / "none"), small_recipe())
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +151,7 @@ def taught(
     """An epoch that begins with the bundle of two workers, and with a teacher, and hardly moves."""
     slow = dataclasses.replace(preset("demo").optimizer, learning_rate=1e-9)
     alone = training_job(
-        _recipe(1, optimizer=slow), faces_manifest, str(tmp_path_factory.mktemp("taught")),
+        small_recipe(1, optimizer=slow), faces_manifest, str(tmp_path_factory.mktemp("taught")),
         start_from=by_two.result.bundle_uri, seed=1,
     )  # fmt: skip
     job = dataclasses.replace(alone, teachers=(untrained,))

@@ -1,7 +1,6 @@
 """A run that was stopped goes on where it was; a run may stop by itself."""
 
 import contextlib
-import dataclasses
 import json
 import subprocess
 import sys
@@ -12,10 +11,10 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from model.presets import preset
 from model.recipes import Optimizer
 from pipelines.training.run import train
-from tests.killing import kill_family
+from tests.pipelines.training.finished import small_recipe
+from tests.robustness.killing import kill_family
 from tests.runs import training_job
 
 
@@ -34,7 +33,7 @@ def _steps_done(output: Path) -> list[tuple[int, int]]:
 def test_a_killed_driver_resumes_within_the_epoch_to_the_same_network(
     faces_manifest: str, tmp_path: Path
 ) -> None:
-    recipe = dataclasses.replace(preset("demo"), epochs=3, global_batch_size=8)
+    recipe = small_recipe(3)
     whole = train(training_job(recipe, faces_manifest, str(tmp_path / "whole"), balance="age"))
     output = tmp_path / "killed"
     command = [
@@ -70,11 +69,9 @@ def test_a_killed_driver_resumes_within_the_epoch_to_the_same_network(
 def test_a_run_that_learns_nothing_more_stops_and_keeps_the_best(
     faces_manifest: str, tmp_path: Path
 ) -> None:
-    recipe = dataclasses.replace(
-        preset("demo"), epochs=9, global_batch_size=8, optimizer=Optimizer("sgd", 0.0)
-    )
+    recipe = small_recipe(9, optimizer=Optimizer("sgd", 0.0))
     options = training_job(
-        recipe, faces_manifest, str(tmp_path / "run"), num_workers=2, precision="bfloat16",
+        recipe, faces_manifest, str(tmp_path / "run"), workers=2, precision="bfloat16",
         early_stopping=2, keep_best=1, accumulate=2, cache=str(tmp_path / "cache"),
     )  # fmt: skip
     result = train(options)

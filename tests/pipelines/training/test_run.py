@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.bundle import Bundle, read_bundle
+from model.bundle import Bundle
 from model.errors import TrainingError, UsageError
 from model.preprocessing import PREPROCESSING_VERSION
 from model.presets import PRESETS, preset
@@ -28,35 +28,18 @@ from pipelines.manifests.options import IngestOptions
 from pipelines.storage import tables
 from pipelines.training import layout
 from pipelines.training.checkpoints import load_arrays
-from pipelines.training.claim import Trained, TrainingJob, check, claim, resolve
+from pipelines.training.claim import TrainingJob, check, claim, resolve
 from pipelines.training.feeding import epoch_order
 from pipelines.training.options import TrainOptions
 from pipelines.training.run import train
+from tests.pipelines.training.finished import Finished, small_recipe
 from tests.runs import training_job
-
-
-def _recipe(epochs: int = 2, **changes: Any) -> Recipe:
-    small = dataclasses.replace(preset("demo"), epochs=epochs, global_batch_size=8)
-    return dataclasses.replace(small, **changes)
-
-
-@dataclasses.dataclass(frozen=True)
-class Finished:
-    """A training that several tests look at, and what it said on stderr."""
-
-    options: TrainingJob
-    result: Trained
-    said: str
-
-    @property
-    def bundle(self) -> Bundle:
-        return read_bundle(Path(self.result.bundle_uri))
 
 
 @pytest.fixture(scope="module")
 def by_one(faces_manifest: str, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """Two epochs by one worker, of the run id 5f0c, its phases told as JSON."""
-    options = training_job(_recipe(), faces_manifest, str(tmp_path_factory.mktemp("by-one")))
+    options = training_job(small_recipe(), faces_manifest, str(tmp_path_factory.mktemp("by-one")))
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(io.StringIO()) as said:
         patch.setenv("FACEMILL_LOG", "json")
         patch.setenv("FACEMILL_RUN_ID", "5f0c")
@@ -67,12 +50,12 @@ def test_a_finished_run_does_nothing_and_other_arguments_are_refused(
     by_one: Finished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options, first = by_one.options, by_one.result
-    lines = [json.loads(line) for line in by_one.said.splitlines() if line[:1] == "{"]
+    lines = [json.loads(line) for line in by_one.stderr.splitlines() if line[:1] == "{"]
     assert [line["phase"] for line in lines] == [
         "decode", "train", "measure_train", "measure_val", "measure_test", "finish",
     ]  # fmt: skip
     assert {line["run_id"] for line in lines} == {"5f0c"}
-    after = by_one.said.partition('"phase": "train"')[2]
+    after = by_one.stderr.partition('"phase": "train"')[2]
     assert "decode test: " in after  # what was learned from and validated on is decoded already
     assert "decode train: " not in after and "decode val: " not in after
     assert by_one.bundle.record["training"]["run_id"] == "5f0c"
@@ -82,7 +65,7 @@ def test_a_finished_run_does_nothing_and_other_arguments_are_refused(
     assert again.already_done
     assert again.bundle_id == first.bundle_id
     with pytest.raises(UsageError) as error:
-        train(dataclasses.replace(options, recipe=_recipe(3)))
+        train(dataclasses.replace(options, recipe=small_recipe(3)))
     assert str(error.value) == (
         f"`output` {options.output} holds another training run (recipe.epochs was 2, is 3): "
         "choose another `output`, or repeat the arguments of that run to resume it"
@@ -113,7 +96,7 @@ def test_nan_loss_ends_with_a_sentence_and_leaves_only_good_checkpoints(
 ) -> None:
     # Grows step by step until it overflows, so that there are good checkpoints and then bad steps.
     optimizer = dataclasses.replace(preset("demo").optimizer, name="sgd", learning_rate=3.0)
-    recipe = _recipe(4, optimizer=optimizer)
+    recipe = small_recipe(4, optimizer=optimizer)
     options = training_job(recipe, faces_manifest, str(tmp_path), checkpoint_every_steps=1)
     sentence = (
         r"^(the (validation )?loss became (nan|inf)|weights became infinite) in epoch \d: lower"
@@ -130,7 +113,7 @@ def test_float16_that_can_take_no_step_at_any_loss_scale_ends_with_a_sentence(
     faces_manifest: str, tmp_path: Path
 ) -> None:
     gender, age = preset("demo").heads
-    recipe = _recipe(1, heads=(gender, dataclasses.replace(age, weight=1e30)))
+    recipe = small_recipe(1, heads=(gender, dataclasses.replace(age, weight=1e30)))
     options = training_job(recipe, faces_manifest, str(tmp_path), precision="float16")
     with pytest.raises(TrainingError, match=r"^no step of epoch 1 could be taken in float16, at a"):
         train(options)
@@ -148,29 +131,27 @@ def test_a_silent_worker_exits_so_that_its_group_starts_again() -> None:
 
 
 def test_too_few_images_for_a_batch_is_an_error(faces_manifest: str, tmp_path: Path) -> None:
-    recipe = dataclasses.replace(_recipe(), global_batch_size=512)
+    recipe = dataclasses.replace(small_recipe(), global_batch_size=512)
     with pytest.raises(UsageError, match=r"^the train split has \d+ usable images, fewer than one"):
         train(training_job(recipe, faces_manifest, str(tmp_path)))
-    with pytest.raises(
-        UsageError, match=r"^`global_batch_size` 8 does not divide by `num_workers`"
-    ):
-        train(training_job(_recipe(), faces_manifest, str(tmp_path / "b"), num_workers=3))
+    with pytest.raises(UsageError, match=r"^`global_batch_size` 8 does not divide by `workers`"):
+        train(training_job(small_recipe(), faces_manifest, str(tmp_path / "b"), workers=3))
 
 
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"num_workers": 2, "accumulate": 3},
+        ({"workers": 2, "accumulate": 3},
          "`accumulate` 3 does not divide the 4 images that each worker takes of a batch: choose a "
          "divisor of that"),
-        ({"num_workers": 2, "min_workers": 4}, "`min_workers` 4 is more than `num_workers` 2"),
+        ({"workers": 2, "min_workers": 4}, "`min_workers` 4 is more than `workers` 2"),
     ],
 )  # fmt: skip
 def test_a_batch_that_cannot_be_shared_out_is_an_error(
     changes: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(UsageError, match=f"^{re.escape(sentence)}$"):
-        training_job(_recipe(), "m", "o", **changes)
+        training_job(small_recipe(), "m", "o", **changes)
 
 
 def test_a_network_that_goes_on_sees_pictures_of_full_size() -> None:
@@ -186,7 +167,7 @@ def _taught(recipe: Recipe, teacher: Bundle) -> TrainingJob:
 def test_a_teacher_that_cannot_teach_this_network_is_an_error() -> None:
     shipped = open_bundle(None)
     with pytest.raises(UsageError) as error:
-        check(_taught(_recipe(), shipped))
+        check(_taught(small_recipe(), shipped))
     assert str(error.value) == (
         f"`teachers` {shipped.name} ({shipped.id}) takes rgb pictures, demo takes grey ones: a "
         "teacher must see the same picture, of whatever size"
@@ -207,12 +188,12 @@ def test_a_setting_that_was_there_before_and_is_gone_is_a_difference(tmp_path: P
 def test_the_card_of_a_run_holds_all_that_differs_from_its_preset_and_can_be_given_back() -> None:
     options = build(
         TrainOptions, preset="seed-final", manifest="m", output="o", global_batch_size=64,
-        learning_rate=3e-4, clip_norm=1.0, age_head="groups", race_head="auxiliary",
+        learning_rate=3e-4, clip_norm=1.0, heads="age-groups,gender,race-auxiliary",
     )  # fmt: skip
     repeated = resolve(options).repeatable()
     assert repeated == {
         "preset": "seed-final", "global_batch_size": 64, "learning_rate": 0.0003, "clip_norm": 1.0,
-        "age_head": "groups", "race_head": "auxiliary",
+        "heads": "age-groups,gender,race-auxiliary",
     }  # fmt: skip
     assert build(TrainOptions, manifest="m", output="o", **repeated) == options
     for name in PRESETS:
@@ -221,28 +202,28 @@ def test_the_card_of_a_run_holds_all_that_differs_from_its_preset_and_can_be_giv
 
 
 def test_heads_are_replaced_added_and_kept_as_asked() -> None:
-    groups = build(TrainOptions, age_head="groups").recipe()
-    assert [head.name for head in groups.heads] == ["gender", "age_group"]
-    race = build(TrainOptions, race_head="auxiliary").recipe()
-    assert [head.name for head in race.heads] == ["gender", "age", "race"]
-    assert [head.name for head in race.kept_heads] == ["gender", "age"]
-    kept = build(TrainOptions, preset="facemill", race_head="kept").recipe()
-    assert [head.name for head in kept.kept_heads] == ["gender", "age", "race"]
-    with pytest.raises(UsageError, match=r"^`age_head` groups: dhomne-gender has no age head that"):
-        build(TrainOptions, preset="dhomne-gender", age_head="groups").recipe()
-    alone = build(TrainOptions, preset="facemill-photo", gender_head="none").recipe()
-    assert [head.name for head in alone.heads] == ["age", "race"]
-    with pytest.raises(UsageError, match=r"^`gender_head` none: dhomne-gender reads nothing but"):
-        build(TrainOptions, preset="dhomne-gender", gender_head="none").recipe()
+    def heads(text: str, preset: str = "seed-final") -> tuple[list[str], list[str]]:
+        recipe = build(TrainOptions, preset=preset, heads=text).recipe()
+        return [head.name for head in recipe.heads], [head.name for head in recipe.kept_heads]
+
+    assert heads("age-groups,gender")[0] == ["gender", "age_group"]
+    assert heads("age,gender,race-auxiliary") == (["gender", "age", "race"], ["gender", "age"])
+    assert heads("age,gender,race", "facemill")[1] == ["gender", "age", "race"]
+    assert heads("age,race-auxiliary", "facemill-photo") == (["age", "race"], ["age"])
+    for text in ("age-groups", "age"):
+        with pytest.raises(UsageError, match=rf"^`heads` {text}: dhomne-gender has no head for"):
+            heads(text, "dhomne-gender")
+    with pytest.raises(UsageError, match=r"^`heads` age,name: 'name' is no head; choose among age"):
+        heads("age,name")
     with pytest.raises(UsageError, match=r"^`clip_norm` -1 must be above 0$"):
         build(TrainOptions, clip_norm=-1.0)
 
 
 def test_options_at_their_defaults_leave_the_identity_as_it_was() -> None:
-    usual = training_job(_recipe(), "m", "o").identity("f")
+    usual = training_job(small_recipe(), "m", "o").identity("f")
     assert not {"accumulate", "early_stopping", "balance"} & set(usual)
     other = training_job(
-        _recipe(), "m", "o", balance="age", early_stopping=3, keep_best=2, num_workers=4
+        small_recipe(), "m", "o", balance="age", early_stopping=3, keep_best=2, workers=4
     )
     assert set(other.identity("f")) - set(usual) == {"balance", "early_stopping"}
 
@@ -263,7 +244,7 @@ def test_ingest_train_evaluate_on_s3_equals_the_local_run(
         storage.write_bytes(f"{bucket}/faces/{face.name}", face.read_bytes())
     options = IngestOptions(f"{bucket}/faces")
     write_ingested(ingest(options), options, f"{bucket}/manifest")
-    remote = train(training_job(_recipe(), f"{bucket}/manifest", f"{bucket}/run"))
+    remote = train(training_job(small_recipe(), f"{bucket}/manifest", f"{bucket}/run"))
     assert tables.read_json(f"{bucket}/run/bundle/bundle.json")["bundle_id"] == remote.bundle_id
     for epoch, row in zip(by_one.result.history, remote.history, strict=True):
         for name, value in epoch.items():
@@ -276,5 +257,5 @@ def test_a_training_begun_by_a_newer_version_of_the_pixels_is_refused(tmp_path: 
     begun = {"recipe": {"input": {"version": PREPROCESSING_VERSION + 1}}}
     (tmp_path / layout.RECORD).write_text(json.dumps(begun))
     options = build(TrainOptions, manifest=str(tmp_path), output=str(tmp_path), preset="demo")
-    with pytest.raises(UsageError, match="begun by a newer facemill: update this checkout"):
+    with pytest.raises(UsageError, match=" newer "):
         resolve(options)

@@ -15,7 +15,7 @@ def told(*rows: dict[str, float], cpus: int = 4, **options: Any) -> dict[str, ob
     history = tuple({**row, "epoch": n, "val_loss": 1.0 / n} for n, row in enumerate(rows, 1))
     trained = Trained("/o/bundle", "abc", history, ("/a.jpg: truncated",), len(history))
     recipe = dataclasses.replace(preset("demo"), epochs=2)
-    job = training_job(recipe, "/m", "/o", num_workers=2, **options)
+    job = training_job(recipe, "/m", "/o", workers=2, **options)
     assert "note" not in dict(summary(job, trained, cpus))
     collapsed = dataclasses.replace(trained, note="no better than a constant: …")
     assert ("note", collapsed.note) in summary(job, collapsed, cpus)
@@ -36,7 +36,7 @@ def test_the_best_epoch_the_speed_and_the_cost_are_told() -> None:
 
 def test_an_elastic_group_that_had_shrunk_cost_less_and_a_gpu_is_one_whatever_its_cores() -> None:
     assert told(ROW, {**ROW, "workers": 1.0})["cost"] == "6.00 core hours of training steps"
-    assert told(ROW, ROW, use_gpu=True)["cost"] == "2.00 GPU hours of training steps"
+    assert told(ROW, ROW, device="gpu")["cost"] == "2.00 GPU hours of training steps"
 
 
 def test_rows_of_before_there_were_shares_and_sizes_are_told_too() -> None:

@@ -73,7 +73,7 @@ def _fields(file: LabelFile) -> dict[str, Any]:
     from scipy.io import loadmat  # a second; comes with nncf
 
     wrong = f"`labels` {file.uri} is neither imdb.mat nor wiki.mat of IMDB-WIKI"
-    advice = "give one of these, or another `labels_as`"
+    advice = "give one of these, or another `label_format`"
     try:
         content: dict[str, Any] = loadmat(io.BytesIO(file.data))
     except Exception as error:  # of scipy: ValueError, NotImplementedError (version 7.3), …

@@ -93,6 +93,6 @@ def text_table(file: LabelFile, title: str, columns: Sequence[str]) -> pd.DataFr
     if missing:
         raise ManifestError(
             f"`labels` {file.uri} is none of {title}'s: it lacks {', '.join(missing)} and has "
-            f"{', '.join(frame.columns)}: give {title}'s own file, or another `labels_as`"
+            f"{', '.join(frame.columns)}: give {title}'s own file, or another `label_format`"
         )
     return frame

@@ -22,14 +22,14 @@ _SHARE = 0.9  # of the pictures: where fewer have such paths, they are not of th
 
 
 def read_as(
-    name: Name, rows: pd.DataFrame, labels: str, place: str, split_column: str | None
+    name: Name, rows: pd.DataFrame, labels: str | None, place: str, split_column: str | None
 ) -> LabelRows:
     """What a data set's convention says, as `read_labels` gives what a labels file says.
 
     Args:
         name: of the data set.
         rows: listed files.
-        labels: its file, or the folder of its files; auto: those among the listed ones.
+        labels: its file, or the folder of its files; None: those among the listed ones.
         place: of the images, for messages.
         split_column: split, to take its own parts as splits, or None.
 
@@ -41,16 +41,16 @@ def read_as(
     known = convention(name)
     pictures = rows[rows["stage"] != "list"]["uri"]
     if isinstance(known, InNames):
-        if labels != "auto":
+        if labels is not None:
             raise UsageError(
-                f"`labels_as` {name} reads the paths of the pictures, and `labels` {labels} is "
+                f"`label_format` {name} reads the paths of the pictures, and `labels` {labels} is "
                 "beside the point: leave one of the two out"
             )
         frame = known.frame(pictures)
         if frame.empty:
             raise ManifestError(
-                f"`labels_as` {name}: no path is like {known.title}'s {known.form}; the first is "
-                f"{pictures.iloc[0]}: give another `labels_as`, or `labels`"
+                f"`label_format` {name}: no path is like {known.title}'s {known.form}; the first "
+                f"is {pictures.iloc[0]}: give another `label_format`, or `labels`"
             )
         read = _checked(frame, known, known.title, split_column)
         reason = f"the path is not {known.title}'s {known.form}"
@@ -65,8 +65,8 @@ def read_as(
         uri = uri or file.uri
     if not frames:
         raise ManifestError(
-            f"`labels_as` {name}: no file of labels such as {known.example} lies below "
-            f"{place if labels == 'auto' else labels}: give it, or its folder, as `labels`"
+            f"`label_format` {name}: no file of labels such as {known.example} lies below "
+            f"{labels or place}: give it, or its folder, as `labels`"
         )
     read = _checked(pd.concat(frames, ignore_index=True), known, uri, split_column)
     return dataclasses.replace(read, told=told + read.told)
@@ -80,9 +80,9 @@ def _checked(
     return checked(frame, uri, split_column, known.codes, decimal_comma=False)
 
 
-def _label_files(known: InFiles, rows: pd.DataFrame, labels: str) -> Iterator[LabelFile]:
+def _label_files(known: InFiles, rows: pd.DataFrame, labels: str | None) -> Iterator[LabelFile]:
     """The files of labels: that which was given, those of a folder, or the listed ones."""
-    if labels == "auto":
+    if labels is None:
         for row in _listed(known.files, rows).to_dict("records"):
             offset = None if pd.isna(row["offset"]) else int(row["offset"])
             data = fetch({"uri": row["uri"], "offset": offset, "bytes": int(row["bytes"])})

@@ -39,7 +39,7 @@ def test_columns_beside_the_pictures_of_parquet_are_labels(
         ("0", 6.0, "male"), ("1", 20.0, "female"), ("2", 31.0, "male"),
         ("3", 60.0, "female"), ("4", 70.0, "male"), ("5", None, "female"),
     ]  # fmt: skip
-    assert result.notes[0] == "labels: beside, 0 of its 6 rows match no file"
+    assert result.notes[0] == "labels: sidecar, 0 of its 6 rows match no file"
     assert result.counts["files"] == 7 and result.rejects.num_rows == 1
     assert result.table["content_hash"].null_count == 0
 
@@ -54,7 +54,7 @@ def test_codes_that_no_schema_explains_need_the_option(faces_dir: Path, tmp_path
     path.write_bytes(parquet_of(pictures_of(faces_dir, 2), columns))
     with pytest.raises(ManifestError, match=r"^`labels` beside codes gender by numbers such as 0"):
         ingest(IngestOptions(str(path)))
-    codes = IngestOptions(str(path), labels="beside", gender_codes="0=female,1=male")
+    codes = IngestOptions(str(path), label_format="sidecar", gender_codes="0=female,1=male")
     assert [gender for *_, gender in _labels(ingest(codes))] == ["female", "male"]
 
 
@@ -87,12 +87,12 @@ def test_classes_that_nothing_explains_are_refused(faces_dir: Path, tmp_path: Pa
         "`labels` beside: .cls files hold classes such as 1, and nothing says what they mean: give "
         "`gender_codes`, or name them .age.cls or .race.cls"
     )
-    codes = IngestOptions(str(tmp_path), labels="beside", gender_codes="0=male,1=female")
+    codes = IngestOptions(str(tmp_path), label_format="sidecar", gender_codes="0=male,1=female")
     assert _labels(ingest(codes)) == [("1.jpg", None, "female")]
 
 
 def test_nothing_beside_is_a_sentence(faces_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(zip_of({"1.jpg": pictures_of(faces_dir, 1)[0]}))
     with pytest.raises(ManifestError, match=r"^`labels` beside: no column age or gender and no "):
-        ingest(IngestOptions(str(tmp_path), labels="beside"))
+        ingest(IngestOptions(str(tmp_path), label_format="sidecar"))
     assert _labels(ingest(IngestOptions(str(tmp_path)))) == [("1.jpg", None, None)]

@@ -90,7 +90,7 @@ def test_labels_that_stand_in_the_paths(
 ) -> None:
     images = pictures(tmp_path, list(files))
     expected = {path.rpartition("/")[2]: label for path, label in files.items()}
-    assert labels(ingested(images, labels_as=name)) == expected
+    assert labels(ingested(images, label_format=name)) == expected
     found = ingested(images)  # unasked
     if convention(name).certain:  # type: ignore[union-attr]
         assert labels(found) == expected
@@ -104,7 +104,7 @@ def test_labels_that_stand_in_the_paths(
 
 def test_illegal_ages_and_other_names_are_rejects_with_their_reason(tmp_path: Path) -> None:
     names = ["0_A_117_f.jpg", "1_B_116_m.jpg", "2_C_1_f.jpg", "3_C_f.jpg"]
-    result = ingested(pictures(tmp_path, names), labels_as="agedb")
+    result = ingested(pictures(tmp_path, names), label_format="agedb")
     assert labels(result) == {
         "0_A_117_f.jpg": [None, "female"], "1_B_116_m.jpg": [116, "male"],
         "2_C_1_f.jpg": [1, "female"],
@@ -128,10 +128,10 @@ def test_paths_of_another_form_are_refused_in_a_sentence(tmp_path: Path) -> None
     images = pictures(tmp_path, ["x.jpg"])
     says(
         ManifestError,
-        "`labels_as` morph: no path is like MORPH's 009055_1M54.JPG (person, number, M or F, "
-        f"age); the first is {images}/x.jpg: give another `labels_as`, or `labels`",
+        "`label_format` morph: no path is like MORPH's 009055_1M54.JPG (person, number, M or F, "
+        f"age); the first is {images}/x.jpg: give another `label_format`, or `labels`",
         images,
-        labels_as="morph",
+        label_format="morph",
     )
 
 
@@ -156,9 +156,9 @@ def fairface(tmp_path: Path) -> Path:
     return images
 
 
-@pytest.mark.parametrize("choice", [{}, {"labels_as": "fairface"}])
+@pytest.mark.parametrize("choice", [{}, {"label_format": "fairface"}])
 def test_fairface_by_its_files_among_the_pictures(choice: dict[str, Any], fairface: Path) -> None:
-    result = ingested(fairface, **choice, split_column="split")
+    result = ingested(fairface, **choice, split="split")
     rows = {
         row["uri"].removeprefix(f"{fairface}/"): (row["gender"], row["race"], row["split"])
         for row in result.table.to_pylist()
@@ -179,12 +179,12 @@ def test_a_file_or_a_folder_of_files_beside_the_pictures(fairface: Path, tmp_pat
     for path in fairface.glob("*.csv"):
         path.rename(apart / path.name)
     (apart / "readme.csv").write_text("a,b\n")
-    whole = ingested(fairface, labels=str(apart), labels_as="fairface")
+    whole = ingested(fairface, labels=str(apart), label_format="fairface")
     assert whole.counts["manifest"] == 5
     # One level up, where paths below the images begin with the data set's folder:
     one = ingested(fairface, labels=str(apart / "fairface_label_train.csv"))
     assert (one.counts["manifest"], one.counts["rejects"]) == (4, 1)
-    above = IngestOptions(str(tmp_path), labels=str(apart), labels_as="fairface")
+    above = IngestOptions(str(tmp_path), labels=str(apart), label_format="fairface")
     tables = list_entries({"root": [str(tmp_path)], "descend": [True]})
     parts = [hash_and_label(table, with_hash=True) for table in tables]
     assert assemble(parts, above).counts["manifest"] == 5
@@ -209,7 +209,7 @@ def test_adience_by_its_folds(crop: str, tmp_path: Path) -> None:
     ]
     images = pictures(tmp_path, names)
     (images / "fold_3_data.txt").write_text(ADIENCE)
-    result = ingested(images, split_column="split")
+    result = ingested(images, split="split")
     assert result.notes[0] == f"labels: {images} as adience, 0 of its 4 rows match no file"
     rows = labels(result, "age_years", "gender", "split")
     assert rows.pop(names[0].rpartition("/")[2]) == [28.5, "female", "val"]
@@ -230,11 +230,11 @@ def test_adience_s_boxes_mean_its_photographs_and_not_its_crops(tmp_path: Path) 
     name = "30601258@N03/10399646885_67c7d20df9_o.jpg"
     images = pictures(tmp_path / "photographs", [name])
     (images / "fold_0_data.txt").write_text(ADIENCE)
-    read = read_as("adience", listed(images), "auto", str(images), None).frame
+    read = read_as("adience", listed(images), None, str(images), None).frame
     assert read.loc[0, BOX].to_list() == [0, 414, 1086, 1383]
     crops = pictures(tmp_path / "crops", ["u/coarse_tilt_aligned_face.1.a.jpg"])
     (crops / "fold_0_data.txt").write_text(ADIENCE)
-    assert not {*BOX} & {*read_as("adience", listed(crops), "auto", str(crops), None).frame}
+    assert not {*BOX} & {*read_as("adience", listed(crops), None, str(crops), None).frame}
 
 
 def test_lagenda_s_people_by_their_boxes(tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ def test_lagenda_s_people_by_their_boxes(tmp_path: Path) -> None:
         "b2.jpg,-1,F,10,10,30,40,0,0,50,100\n"
         "b2.jpg,40,M,-1,-1,-1,-1,0,0,50,100\n"
     )
-    read = read_as("lagenda", listed(images), "auto", str(images), None)
+    read = read_as("lagenda", listed(images), None, str(images), None)
     values = read.frame[["age_years", "gender", *BOX]].astype(object)
     assert values.where(values.notna(), None).to_numpy().tolist() == [
         [24, "male", 100, 50, 40, 50], [31.5, "female", 200, 50, 50, 60],
@@ -271,7 +271,7 @@ def test_appa_real_s_real_or_apparent_ages(
     header = "file_name,num_ratings,apparent_age_avg,apparent_age_std,real_age\n"
     (images / "gt_avg_train.csv").write_text(header + "000000.jpg,38,5.5,1.2,3\n")
     (images / "gt_avg_valid.csv").write_text(header + "000000.jpg,40,38,4.1,42\n")
-    result = ingested(images, labels_as=name, split_column="split")
+    result = ingested(images, label_format=name, split="split")
     rows = [(r["uri"], r["age_years"], r["split"]) for r in result.table.to_pylist()]
     assert rows == [
         (f"{images}/{path}{end}", age, split)
@@ -332,7 +332,7 @@ def test_imdb_wiki_s_dates_codes_and_scores(tmp_path: Path) -> None:
     values = result.label_values
     assert values["pictures_of_nobody"] == values["pictures_of_several_people"] == 1
     assert values["ages_illegal"] == 2
-    crops = read_as("imdb-wiki", listed(images), "auto", str(images), None).frame
+    crops = read_as("imdb-wiki", listed(images), None, str(images), None).frame
     assert not {*BOX} & {*crops}
 
 
@@ -374,20 +374,20 @@ def test_a_wrong_choice_says_what_was_expected_and_what_was_found(
     says(
         ManifestError,
         f"`labels` {given} is none of Adience's: it lacks user_id, original_image, face_id and has "
-        "file, age, gender, race, service_test: give Adience's own file, or another `labels_as`",
-        fairface, labels=str(given), labels_as="adience",
+        "file, age, gender, race, service_test: give Adience's own file, or another `label_format`",
+        fairface, labels=str(given), label_format="adience",
     )  # fmt: skip
     says(
         ManifestError,
-        f"`labels_as` lagenda: no file of labels such as lagenda_test_annotation.csv lies below "
+        f"`label_format` lagenda: no file of labels such as lagenda_test_annotation.csv lies below "
         f"{fairface}: give it, or its folder, as `labels`",
-        fairface, labels_as="lagenda",
+        fairface, label_format="lagenda",
     )  # fmt: skip
     says(
         ManifestError,
         f"`labels` {given} is neither imdb.mat nor wiki.mat of IMDB-WIKI: Unknown mat file type, "
-        "version 105, 110: give one of these, or another `labels_as`",
-        fairface, labels=str(given), labels_as="imdb-wiki",
+        "version 105, 110: give one of these, or another `label_format`",
+        fairface, labels=str(given), label_format="imdb-wiki",
     )  # fmt: skip
     other = tmp_path / "wiki.mat"
     savemat(other, {"x": np.ones(3)})
@@ -395,38 +395,35 @@ def test_a_wrong_choice_says_what_was_expected_and_what_was_found(
         ManifestError,
         f"`labels` {other} is neither imdb.mat nor wiki.mat of IMDB-WIKI: it lacks dob, "
         "photo_taken, full_path, gender, face_location, face_score, second_face_score and has x: "
-        "give one of these, or another `labels_as`",
-        fairface, labels=str(other), labels_as="imdb-wiki",
+        "give one of these, or another `label_format`",
+        fairface, labels=str(other), label_format="imdb-wiki",
     )  # fmt: skip
 
 
-def test_options_that_contradict_a_data_set_are_refused(fairface: Path) -> None:
-    says(
-        UsageError,
-        "`labels_as` fairface and `labels` beside exclude each other: leave one out, or give the "
-        "data set's file of labels, or its folder, as `labels`",
-        fairface, labels_as="fairface", labels="beside",
-    )  # fmt: skip
-    says(
-        UsageError,
-        "`labels_as` fairface knows what its codes of gender mean: leave `gender_codes` out",
-        fairface, labels_as="fairface", gender_codes="0=male,1=female",
-    )  # fmt: skip
+def test_options_on_labels_that_contradict_are_refused() -> None:
+    for options, message in (
+        ({"label_format": "sidecar", "labels": "l.csv"}, "`label_format` sidecar reads no file"),
+        ({"label_format": "table"}, "`label_format` table reads a file: give it as `labels`"),
+        ({"label_format": "fairface", "gender_codes": "0=male,1=female"},
+         "`label_format` fairface knows what its codes of gender mean"),
+    ):  # fmt: skip
+        with pytest.raises(UsageError, match=f"^{message}"):
+            IngestOptions("/x", **options)  # type: ignore[arg-type]
 
 
 def test_a_file_of_labels_is_refused_where_the_paths_say_them(fairface: Path) -> None:
     given = fairface / "fairface_label_train.csv"
     says(
         UsageError,
-        f"`labels_as` agedb reads the paths of the pictures, and `labels` {given} is beside the "
+        f"`label_format` agedb reads the paths of the pictures, and `labels` {given} is beside the "
         "point: leave one of the two out",
-        fairface, labels_as="agedb", labels=str(given),
+        fairface, label_format="agedb", labels=str(given),
     )  # fmt: skip
 
 
 def test_a_data_set_asked_for_makes_another_manifest() -> None:
-    assert "labels_as" not in IngestOptions("/x").identity()
-    assert IngestOptions("/x", labels_as="cacd").identity()["labels_as"] == "cacd"
+    assert "label_format" not in IngestOptions("/x").identity()
+    assert IngestOptions("/x", label_format="cacd").identity()["label_format"] == "cacd"
 
 
 def test_every_convention_of_names_has_an_age() -> None:

@@ -91,7 +91,7 @@ def test_a_file_that_is_no_table_of_labels_is_one_sentence(
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"give auto, utkface, none, a .csv, .tsv or .txt"):
+    with pytest.raises(UsageError, match=r"give a .csv, .tsv or .txt"):
         read(tmp_path / "labels.xlsx", b"PK")
 
 

@@ -34,7 +34,7 @@ def test_pictures_in_parquet_are_scored_with_the_columns_beside_them(
 ) -> None:
     folder = _folder(tmp_path / "set", faces_dir)
     options = score_options(
-        images=(str(folder),), output=str(tmp_path / "out"), keep_columns="id,camera", shard_rows=2
+        images=(str(folder),), output=str(tmp_path / "out"), passthrough="id,camera", shard_rows=2
     )
     result = score(options, untrained)
     assert (result.record["inputs"], result.record["scored"]) == (9, 8)
@@ -50,14 +50,14 @@ def test_pictures_in_parquet_are_scored_with_the_columns_beside_them(
         assert rows[f"{folder}/data/train-{place}"]["id"] == number
     assert rows[f"{folder}/data/train-1.parquet#0"]["camera"] == "a"
 
-    with pytest.raises(UsageError, match=r"keep_columns was \['id', 'camera'\], is None"):
+    with pytest.raises(UsageError, match=r"passthrough was \['id', 'camera'\], is None"):
         score(score_options(images=(str(folder),), output=options.place), untrained)
     data = parquet_of(pictures_of(faces_dir, 2), {"id": pa.array([70, 71]), "camera": ["c", "d"]})
     (folder / "data" / "train-2.parquet").write_bytes(data)
     grown = score_options(
-        images=(str(folder),), output=options.place, keep_columns="id,camera", incremental=True
+        images=(str(folder),), output=options.place, passthrough="id,camera", on_existing="update"
     )
-    source = open_source(grown.images, None, grown.kept)
+    source = open_source(grown.images, None, grown.passed_through)
     assert "2 new, 0 changed, 0 gone" in plan(resolve(grown, untrained, source)).state
     assert score(grown, untrained).record["scored"] == 10
     assert schemas.read_predictions(options.place)["id"].to_pylist()[-2:] == [70, 71]
@@ -70,8 +70,8 @@ def test_columns_of_a_manifest_are_kept_and_a_changed_one_is_a_changed_input(
     uris = [str(path) for path in sorted(faces_dir.glob("*.jpg"))[:6]]
     pq.write_table(pa.table({"uri": uris, "shop": list("abcdef")}), tmp_path / "list.parquet")
     options = score_options(
-        manifest=str(tmp_path / "list.parquet"), output=str(tmp_path / "out"), keep_columns="shop",
-        shard_rows=2, incremental=True,
+        manifest=str(tmp_path / "list.parquet"), output=str(tmp_path / "out"), passthrough="shop",
+        shard_rows=2, on_existing="update",
     )  # fmt: skip
     score(options, untrained)
     assert schemas.read_predictions(options.place)["shop"].to_pylist() == list("abcdef")
@@ -92,15 +92,15 @@ def test_a_name_that_is_unknown_or_taken_is_refused_before_anything_starts(
     ):
         with pytest.raises(UsageError) as error:
             open_source((str(folder),), None, (name,)).require_readable(output)
-        assert str(error.value) == f"`keep_columns` {name}: {message}"
+        assert str(error.value) == f"`passthrough` {name}: {message}"
     with pytest.raises(
-        UsageError, match=r"^`keep_columns` id: .* is no table with columns; give Par"
+        UsageError, match=r"^`passthrough` id: .* is no table with columns; give Par"
     ):
         open_source((str(faces_dir),), None, ("id",)).require_readable(output)
     for names, message in (
-        ("gender", "`keep_columns` gender: facemill writes a column of this name; rename yours"),
-        ("id,id", "`keep_columns` id,id names id twice"),
+        ("gender", "`passthrough` gender: facemill writes a column of this name; rename yours"),
+        ("id,id", "`passthrough` id,id names id twice"),
     ):
         with pytest.raises(UsageError) as error:
-            _ = score_options(images=(str(folder),), keep_columns=names).kept
+            _ = score_options(images=(str(folder),), passthrough=names).passed_through
         assert str(error.value) == message

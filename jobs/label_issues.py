@@ -1,0 +1,28 @@
+"""Labels that may be wrong: `python -m jobs.label_issues --run URI --output issues.html`.
+
+Leaves a page of the labels that a cross-validation found least plausible, and of copies of an image
+whose labels differ. No faces are shown unless --show-faces.
+"""
+
+from collections.abc import Sequence
+
+from jobs import cli
+from pipelines.reporting.options import LabelIssuesOptions
+
+
+def job(options: LabelIssuesOptions) -> None:
+    """Write the page and print what stands on top of it."""
+    from pipelines.reporting.run import label_issues
+
+    rows = label_issues(options)
+    next_step = ("next", f"open {rows[-1][1]} in a browser")
+    cli.print_table("listed labels that may be wrong", [*rows, next_step])
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point."""
+    cli.run(LabelIssuesOptions, job, argv)
+
+
+if __name__ == "__main__":
+    main()
