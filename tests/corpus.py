@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
-from model.icc import DISPLAY_P3, SRGB, profile_of
+from model.colours import DISPLAY_P3, SRGB, profile_of
+from model.pictures import MAX_PIXELS, MIN_SIDE_PX
 from pipelines.images.drawn_faces import draw_face
 from tests.heic import heic, turned
 from tests.robustness.deadly import poisoned
@@ -34,6 +35,10 @@ aqQu3whPZGinRu3RNU9c9fpfnelI6vgtDkcTgKellVs605s12hgbi1tdms8H7meOCobKvwswMzSShzfR
 SlJuMhk83+bX+XFr5vWCa7wrebT2Uo/wDEuVv0Pi3TZf8AO7GBRsNaS1cujYWs7JieCeDkenp+YsQPnQdvquJ1mzoRkWSvFpNU
 EA0YV5ah+PnbZEnD/Pr/AA6b8P/Z
 """
+XMP = b"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF
+ xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description
+ xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>"""
+SIDES = struct.pack(">HH", 200, 200)  # of `face`, in the header of its JPEG
 _SIZES = {"JPEG": {"quality": 92}, "WEBP": {"quality": 90}}
 
 
@@ -228,6 +233,14 @@ def odd_tiffs() -> Iterator[tuple[str, str, bytes, str]]:
     yield "raw picture of a camera (DNG)", unread, raw, "never its thumbnail"
 
 
+def bmp_with_alpha(alpha: int, level: int = 60, side: int = 32) -> bytes:
+    """A flat BMP of four bytes a pixel, the fourth of which a mask calls alpha (BITMAPV4HEADER)."""
+    body = bytes([level, level, level, alpha]) * side * side
+    masks = struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    head = struct.pack("<IiiHHIIiiII", 108, side, side, 1, 32, 3, len(body), 0, 0, 0, 0) + masks
+    return b"BM" + struct.pack("<IHHI", 122 + len(body), 0, 0, 122) + head.ljust(108, b"\0") + body
+
+
 def link(target: str) -> Any:
     """A maker: a symbolic link."""
     return lambda path: path.symlink_to(target)
@@ -281,11 +294,20 @@ def _good() -> Iterator[Kind]:
     )
     big = saved(of_size(4000, 3000))
     yield Kind("12-megapixel JPEG", "photo.jpg", SCORED, big, "decoded at a reduced scale")
+    huge = saved(lambda image: image.convert("L").resize((10_000, 9_000)))
+    note = "decoded at 1/2, 1/4 or 1/8 of its size"
+    yield Kind("JPEG of 90 megapixels, as telephones of 108 write", "huge.jpg", SCORED, huge, note)
     for value in range(1, 9):
         yield Kind(
             f"EXIF orientation {value}", f"turned-{value}.jpg", SCORED, oriented(value), "upright"
         )
     yield Kind("EXIF orientation 9", "turned-9.jpg", SCORED, oriented(9), "ignored")
+    note = "ignored, as browsers do; EXIF and a TIFF's own tag count"
+    for kind, name, how in (
+        ("JPEG", "xmp.jpg", {"xmp": XMP}), ("TIFF", "xmp.tif", {"tiffinfo": {700: XMP}}),
+    ):  # fmt: skip
+        title = f"{kind} whose orientation stands in XMP alone"
+        yield Kind(title, name, SCORED, saved(same, kind, **how), note)
     for title, name, change in (
         (
             "damaged EXIF",
@@ -335,6 +357,8 @@ def _good() -> Iterator[Kind]:
     ):
         yield Kind(title, name, SCORED, content(data), note)
     yield Kind("BMP", "plain.bmp", SCORED, saved(same, "BMP"))
+    empty = content(bmp_with_alpha(0))
+    yield Kind("BMP whose alpha is all zero", "clear.bmp", SCORED, empty, "opaque, as viewers show")
     yield Kind("TIFF", "plain.tif", SCORED, saved(same, "TIFF"))
     yield Kind("CMYK TIFF", "cmyk.tif", SCORED, saved(as_mode("CMYK"), "TIFF"))
     yield Kind("TIFF of two pages", "pages.tif", SCORED, two_pages, "the first page")
@@ -429,6 +453,10 @@ def _bad() -> Iterator[Kind]:
     yield Kind("1x1", "dot.png", "decode: too_small", saved(of_size(1, 1), "PNG"))
     line = content(png(1, 20_000, 8, 0, b"\0\0" * 20_000))
     yield Kind("1x20000", "line.png", "decode: too_small", line)
+    size = struct.pack(">HH", 9_000, 10_000)
+    many = damaged(lambda data: data.replace(b"\xff\xc0", b"\xff\xc2").replace(SIDES, size))
+    yield Kind("progressive JPEG of 90 megapixels", "huge-progressive.jpg", "decode: too_large",
+               many, "decoders hold all of it, whatever the scale")  # fmt: skip
     bomb = content(png(20_000, 20_000, 1, 0, b"\0" * 100))
     yield Kind("20000x20000", "bomb.png", "decode: too_large", bomb, "told by the header")
     screen = damaged(gif_screen(65_535, 65_535), "GIF")
@@ -486,12 +514,18 @@ KINDS = (*_good(), *_bad(), *_places())
 def document() -> str:
     """docs/inputs.md."""
     lines = [
-        "# What becomes of an input",
+        "# How inputs are handled",
         "",
         "Every input is one row: of predictions, or of quarantine with a stage and an error to",
         "group by, and a sentence for people. Made by `python -m tests.corpus`; its test makes",
         "each of these files, scores it and compares. A JPEG is also cut at each of its markers",
         "and in its scan: every cut is quarantined, as `truncated`, `corrupt` or `not_an_image`.",
+        "",
+        f"At most {MAX_PIXELS:,} pixels of an image are decoded; its sides have at least",
+        f"{MIN_SIDE_PX} pixels. A larger JPEG is decoded at 1/2, 1/4 or 1/8 of its size, unless it",
+        "is progressive; larger images of other formats are `too_large`. An orientation counts",
+        "where EXIF, the tag of a TIFF or the property of a HEIC says it. One in XMP alone is",
+        "ignored, as browsers do.",
         "",
         "Not inputs at all: hidden files (`.name`), and what lies behind a linked folder. An",
         "outage of the store is no row either: workers try again for minutes, then the run stops",

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from model.errors import DecodeError
 from model.faces.alignment import UTKFACE_CHIPS
-from model.pictures import DECODE_REASONS, MAX_PIXELS
+from model.pictures import DECODE_REASONS, MAX_PIXELS, decode_picture
 from model.preprocessing import InputSpec, decode_image
 from pipelines.images.drawn_faces import BREAKAGES, draw_face
+from tests.corpus import XMP, bmp_with_alpha
 from tests.photographs import encoded
 
 ROOT = Path(__file__).parents[2]
@@ -132,6 +133,33 @@ def test_every_exif_orientation_comes_out_upright(orientation: int, kind: str) -
     assert error < (3 if kind == "JPEG" else 0.01)
 
 
+def with_xmp(image: Image.Image, kind: str) -> bytes:
+    if kind == "PNG":
+        info = PngImagePlugin.PngInfo()
+        info.add_itxt("XML:com.adobe.xmp", XMP.decode())
+        return encoded(image, kind, pnginfo=info)
+    if kind == "TIFF":
+        return encoded(image, kind, tiffinfo={700: XMP})
+    exif = Image.Exif()
+    exif[0x010F] = "a camera"
+    return encoded(image, kind, xmp=XMP, exif=exif, **({"quality": 95} if kind == "JPEG" else {}))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_an_orientation_in_xmp_alone_turns_nothing_as_in_browsers(kind: str) -> None:
+    upright = face().crop((0, 0, 200, 150))
+    found = decode_image(with_xmp(upright, kind), RGB)
+    assert (found.width, found.height) == (200, 150)
+    assert np.abs(found.pixels.astype(int) - as_resized(upright)).mean() < 3
+
+
+@pytest.mark.parametrize(("alpha", "shown"), [(0, 60), (128, 157)])
+def test_an_alpha_channel_of_a_bmp_that_is_all_zero_is_none(alpha: int, shown: int) -> None:
+    """Windows leaves the fourth byte of a pixel empty, and viewers ignore it."""
+    data = bmp_with_alpha(alpha, level=60)
+    assert np.abs(decode_image(data, RGB).pixels.astype(int) - shown).max() <= 1
+
+
 @pytest.mark.parametrize(
     ("spec", "size", "scaled"),
     [
@@ -190,7 +218,32 @@ def png_header(width: int, height: int) -> bytes:
 @pytest.mark.parametrize("side", [9_434, 12_000, 20_000])
 def test_huge_picture_is_refused_by_its_header(side: int) -> None:
     assert side**2 > MAX_PIXELS
-    assert reason_of(png_header(side, side)) == "too_large"
+    with pytest.raises(DecodeError, match=f"^{side**2:,} pixels are more than") as caught:
+        decode_image(png_header(side, side), RGB)
+    assert caught.value.reason == "too_large"
+
+
+@pytest.fixture(scope="module")
+def huge() -> Image.Image:
+    """More pixels than are decoded, as telephones of 108 and 200 megapixels make."""
+    return Image.linear_gradient("L").resize((9_500, 9_500), Image.Resampling.NEAREST)
+
+
+@pytest.mark.parametrize("exif", [False, True])
+@pytest.mark.parametrize("least", [96, 9_500])
+def test_a_huge_jpeg_is_decoded_at_a_scale_that_fits(
+    huge: Image.Image, least: int, exif: bool
+) -> None:
+    assert huge.width * huge.height > MAX_PIXELS
+    data = encoded(huge, "JPEG", **({"exif": Image.Exif()} if exif else {}))
+    found = decode_picture(data, "grey", 3, lambda width, height: (least, least))
+    assert (found.width, found.height) == huge.size
+    assert found.image.size == ((1_188, 1_188) if least == 96 else (4_750, 4_750))
+    assert np.abs(np.asarray(found.image.resize((256, 256)))[:, 0] - np.arange(256.0)).max() <= 2
+
+
+def test_a_huge_progressive_jpeg_is_refused_as_decoders_hold_all_of_it(huge: Image.Image) -> None:
+    assert reason_of(encoded(huge, "JPEG", progressive=True)) == "too_large"
 
 
 def test_tiny_picture_is_refused() -> None:
