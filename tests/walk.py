@@ -58,12 +58,12 @@ class Walk:
             self._met.add(code)
             self.functions.append(str(Path(file).relative_to(self.checkout)))
         parameters = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-        carried = [n for n in parameters if self._carries(frame.f_locals.get(n))]
+        carried = [n for n in parameters if self._carries(frame.f_locals.get(n)) and n != "self"]
         if carried and not code.co_name.startswith("__"):
             module = str(Path(file).relative_to(self.checkout))
             if not self.modules or self.modules[-1] != module:
                 self.modules.append(module)
-            self.names |= {name for name in carried if name not in ("self", "cls")}
+            self.names |= {*carried}
 
     def _carries(self, value: Any) -> bool:
         """Whether a value is the options, a group of them, or holds them."""
