@@ -64,11 +64,11 @@ def run(
         raise SystemExit(1) from None
     except OSError as error:
         # A full disk, a store that is gone: no fault of the code, so no traceback.
-        text = "what has been written is whole; once that is mended, give the same command again"
+        text = "what has been written is complete; fix this, then run the same command again"
         print(f"failed: {words(str(error))}: {text}", file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
-        print("interrupted: the same command continues where it stopped", file=sys.stderr)
+        print("interrupted: run the same command again to continue", file=sys.stderr)
         raise SystemExit(130) from None
 
 
@@ -192,8 +192,8 @@ def _saved(options_type: type[Options], argv: list[str]) -> dict[str, Any]:
     except (ValueError, TypeError, KeyError) as error:
         file = getattr(options_type, "SAVED_IN", "file")
         raise UsageError(
-            f"--config {uri} holds no options ({error!r}): give the {file} that a run of this "
-            "version left"
+            f"--config {uri} holds no options ({error!r}): give the {file} of a run "
+            "of 0.2.0 or later"
         ) from None
     return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}  # type: ignore[arg-type]
 

@@ -41,7 +41,7 @@ def job(options: VerifyOptions) -> None:
             ),
             ("uris", "each in exactly one row of its own shard, none twice")
             if proof.rows == proof.scored
-            else ("faces", f"{proof.rows:,}, numbered without a gap in each picture, none twice"),
+            else ("faces", f"{proof.rows:,}, numbered without a gap in each image, none twice"),
             ("files", f"{proof.files:,}, rows and SHA-256 as committed"),
             ("bundle", f"{proof.bundle_id}, in every row"),
         ],

@@ -93,4 +93,4 @@ def test_the_newcomer_s_commands_lead_where_the_page_says(
     assert "labels: beside" in printed and "as fairface" in printed
     assert (tmp_path / "report.html").stat().st_size > 10_000
     assert (tmp_path / "runs" / "train" / "bundle" / "bundle.json").exists()
-    assert "age in its range" in printed and "... or the next one" in printed
+    assert "age in labelled range" in printed and "... or the next one" in printed
