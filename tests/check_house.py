@@ -223,6 +223,21 @@ def defined(path: Path) -> set[str]:
     return found
 
 
+def benchmarks_without_pages() -> Iterator[str]:
+    """Each benchmark writes to a page that is there, and `make bench` runs it."""
+    (line,) = re.findall(r"^BENCHMARKS := (.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    run = set(line.split())
+    for path in files("benchmarks"):
+        for page in re.findall(r'harness\.arguments\(__doc__, "(.+?)"\)', path.read_text()):
+            name = path.parent.name if path.stem == "__main__" else path.stem
+            if not (ROOT / "docs" / page).is_file():
+                yield f"{name_of(path)}: writes docs/{page}, which is not there"
+            if name not in run:
+                yield f"{name_of(path)}: `make bench` does not run it"
+            run.discard(name)
+    yield from (f"Makefile: BENCHMARKS names {name}, which is none" for name in sorted(run))
+
+
 def commands_that_ci_lacks() -> Iterator[str]:
     """The README's test commands are what CI runs."""
     text, steps = (ROOT / "README.md").read_text(), (ROOT / ".ci" / "run").read_text()
@@ -243,6 +258,7 @@ RULES: tuple[Callable[[], Iterable[str]], ...] = (
     stale_tables,
     untested_field_reports,
     broken_walks,
+    benchmarks_without_pages,
     commands_that_ci_lacks,
 )
 
