@@ -17,8 +17,8 @@ from pipelines.images.decoding import guarded_in_task
 from pipelines.images.guarded_decoder import DECODER, TIMEOUT_S
 from pipelines.manifests import faces, layout, manifest, splits
 from pipelines.manifests.labels import utkface
-from pipelines.manifests.labels.beside import is_label_file
 from pipelines.manifests.labels.joining import apply_labels
+from pipelines.manifests.labels.sidecar import is_label_file
 from pipelines.manifests.options import IngestOptions
 from pipelines.manifests.sources.images import LISTED, listed_files, no_images, packed_away
 from pipelines.storage import listing, tables

@@ -28,7 +28,7 @@ from pipelines.storage.fetching import read_ahead
 from pipelines.storage.lease import Lease
 from pipelines.telemetry.progress import Progress
 
-MOST_PARTITIONS = 1000  # more would be thousands of tiny files, which a data set is to avoid
+MAX_PARTITIONS = 1000  # more would be thousands of tiny files, which a data set is to avoid
 ROW_GROUP_ROWS = 250_000  # DuckDB and Polars scan a row group a core; 122,880 or more suit both
 _HELD_BYTES = 256 << 20  # of rows in memory, over all partitions; the rest waits on a disk
 _READERS = 4
@@ -201,9 +201,9 @@ class _Writer:
             self._held.setdefault(folder, []).append(rows)
             self._bytes[folder] = self._bytes.get(folder, 0) + rows.nbytes
             self._gathered[folder] = self._gathered.get(folder, 0) + rows.nbytes
-            if len(self._bytes) > MOST_PARTITIONS:
+            if len(self._bytes) > MAX_PARTITIONS:
                 raise UsageError(
-                    f"there would be more than {MOST_PARTITIONS:,} partitions, such as {folder}: "
+                    f"there would be more than {MAX_PARTITIONS:,} partitions, such as {folder}: "
                     "partition by fewer columns or with a coarser `partition_regex`"
                 )
             if self._gathered[folder] > self._compression_ratio * self._partitioning.file_bytes:

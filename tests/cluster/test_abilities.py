@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from model.backends.selection import abilities
 from model.bundle import Bundle
-from model.engines.choosing import abilities
 from pipelines.predictions import frozen_inputs
 from pipelines.predictions.verification import verify
 from tests.cluster.nodes import local_cluster, may_mount

@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 
 from model import bundle as bundles
 from model.bundle import NETWORK_FILE, RECORD_FILE, read_bundle
+from model.checksums import sealed
 from model.faces.crops import crops_of
 from model.layer_graph import layers_of
 from model.preprocessing import InputSpec
-from model.seal import sealed
 from pipelines.images import decoding
 from pipelines.manifests.ingest import assemble, hash_and_label
 from pipelines.manifests.manifest import read_manifest

@@ -238,7 +238,7 @@ def test_a_bad_layout_is_refused_in_a_sentence(layout: dict[str, Any], message: 
 def test_too_many_partitions_are_refused(
     tmp_path: Path, parts: list[pa.Table], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dataset, "MOST_PARTITIONS", 20)
+    monkeypatch.setattr(dataset, "MAX_PARTITIONS", 20)
     output = run_of(tmp_path, *parts)
     with pytest.raises(UsageError, match=r"more than 20 partitions, such as name=\d+.jpg"):
         write_dataset(output, Partitioning(regex=r"/(?P<name>[^/]+)$"))

@@ -18,7 +18,7 @@ from pipelines.predictions import schemas
 from pipelines.predictions.verification import verify
 from pipelines.scoring import rows, run
 from pipelines.scoring.options import ScoreOptions
-from pipelines.scoring.pictures import answer_pictures
+from pipelines.scoring.printing import predicted_lines
 from pipelines.storage import tables
 from pipelines.storage.lease import Lease
 from tests.bundles import untrained_bundle
@@ -152,7 +152,7 @@ def test_single_pictures_are_lines_for_people(
     broken.write_bytes(b"")
     face = next(iter(sorted(faces_dir.iterdir())))
     options = ScoreOptions(images=(str(face), str(broken)))
-    good, bad = answer_pictures(options, untrained)
+    good, bad = predicted_lines(options, untrained)
     assert good.startswith(face.name)
     assert good.endswith("years")
     assert "male (" in good

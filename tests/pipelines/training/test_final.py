@@ -11,9 +11,9 @@ import pyarrow as pa
 import pytest
 
 from model import calibration
+from model.backends.selection import INT8
 from model.bundle import Bundle
 from model.calibration import Reading
-from model.engines.choosing import INT8
 from model.heads import AGE, GENDER, Head
 from model.predictor import Predictor
 from model.presets import preset

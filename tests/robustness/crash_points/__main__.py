@@ -22,7 +22,14 @@ from typing import Any
 from benchmarks import harness
 from tests.robustness.crash_points import cases, in_process, reader
 from tests.robustness.crash_points.memory_store import MemoryStore, serve_memory
-from tests.robustness.crash_points.trial import DEATHS, Point, Tally, Trial, child, points_of
+from tests.robustness.crash_points.trial import (
+    DEATHS,
+    Point,
+    ProgressCounter,
+    Trial,
+    child,
+    points_of,
+)
 
 _MAX_SHOWN = 5
 _PAGE = harness.ROOT / "docs" / "robustness" / "crash-points.md"
@@ -31,7 +38,7 @@ SHARE = [0, 1]  # which of so many shares of the cases
 
 def tallies(
     stores: tuple[str, ...], every: int, pairs: int, only: str, max_s: float
-) -> Iterator[Tally]:
+) -> Iterator[ProgressCounter]:
     """Run the cases, job by job."""
     in_process.prepare_process()
     with contextlib.ExitStack() as stack:
@@ -56,7 +63,7 @@ def _fast_folder() -> str | None:
 
 def _tally(
     case: cases.Case, place: Path, store: MemoryStore | None, every: int, pairs: int, max_s: float
-) -> Tally:
+) -> ProgressCounter:
     began = time.monotonic()
     if store:
         os.environ.update(store.env())
@@ -65,7 +72,7 @@ def _tally(
     trial = Trial(case, place, store)
     every_point = list(points_of(trial))
     part, parts = SHARE
-    tally = Tally(case.name, "s3" if store else "local", trial.writes, len(every_point))
+    tally = ProgressCounter(case.name, "s3" if store else "local", trial.writes, len(every_point))
     chosen = [(point,) for point in every_point[part * every :: parts * every]]
     drawn = random.Random(f"{case.name}{part or ''}")
     kinds = ("kill_before", "kill_after") if store else DEATHS
