@@ -139,7 +139,7 @@ def _read_labels(rows: list[dict[str, Any]]) -> None:
 def ingest(options: IngestOptions) -> Ingested:
     """List, hash and label all files of `options.place`.
 
-    The driver peaks at 1 kB a file (docs/benchmarks/ingest.md); images never reach it.
+    The driver peaks at 1 kB a file (docs/benchmarks/memory.md); images never reach it.
 
     Raises:
         StorageError: the images or the labels cannot be read.
