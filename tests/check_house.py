@@ -19,7 +19,7 @@ from tests import architecture, document_schemas, licences
 
 ROOT = Path(__file__).parents[1]
 FLOORS = ("model", "pipelines", "jobs")
-CODE = (*FLOORS, "tests", "benchmarks")
+CODE = (*FLOORS, "demo", "tests", "benchmarks")
 OTHER_PROGRAMS = {"--runtime-env-json", "--format", "--muted"}  # Ray's, aws's; a CSS variable
 # What pages name although it is not there any more: releases of before, and what tests were.
 PAST = {"CHANGELOG.md", "docs/decisions/006-test-suite.md", "docs/decisions/007-rooms.md"}
@@ -115,7 +115,7 @@ def undeclared_imports() -> Iterator[str]:
     """What is imported is declared: a package that another one brings may go with it."""
     product, everything = declared()
     for path in files(*CODE):
-        allowed = product if path.relative_to(ROOT).parts[0] in FLOORS else everything
+        allowed = product if path.relative_to(ROOT).parts[0] in (*FLOORS, "demo") else everything
         for line, name in imports_of(path):
             top = name.partition(".")[0]
             if top in sys.stdlib_module_names or top in CODE:

@@ -152,7 +152,7 @@ def _made(
 @pytest.fixture(scope="session")
 def faces_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of 60 drawn faces; read only, as the whole session shares it."""
-    from pipelines.images.drawn_faces import draw_faces
+    from demo.drawn_faces import draw_faces
 
     folder = tmp_path_factory.mktemp("faces")
     draw_faces(folder, count=60, seed=0)

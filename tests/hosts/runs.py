@@ -7,8 +7,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from demo.drawn_faces import draw_faces
 from pipelines import storage
-from pipelines.images.drawn_faces import draw_faces
 from pipelines.predictions import frozen_inputs, schemas
 from pipelines.predictions.verification import verify
 from tests.hosts.cluster import HostCluster

@@ -21,10 +21,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from benchmarks import harness
+from demo.drawn_faces import draw_faces
 from pipelines import storage
 from pipelines.bundles.opening import copy_bundle, open_bundle
 from pipelines.configuration import build
-from pipelines.images.drawn_faces import draw_faces
 from pipelines.manifests.sources.images import Images
 from pipelines.predictions import frozen_inputs, layout, schemas
 from pipelines.predictions.dataset import Partitioning, write_dataset

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from demo.drawn_faces import draw_face
 from model.errors import DecodeError
 from model.faces.alignment import UTKFACE_CHIPS
 from model.faces.crops import Crops, FaceSearch, crops_of, finding_id
 from model.preprocessing import InputSpec, decode_image
-from pipelines.images.drawn_faces import draw_face
 from tests.photographs import encoded, faceless, portrait, scene, turned
 
 SPEC = InputSpec(96, 96, "rgb")

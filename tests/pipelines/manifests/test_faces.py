@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from demo.drawn_faces import draw_face
 from model.preprocessing import InputSpec
 from pipelines.images.decoding import decode_manifest
-from pipelines.images.drawn_faces import draw_face
 from pipelines.images.face_options import FaceLimits
 from pipelines.manifests.ingest import Ingested, ingest
 from pipelines.manifests.manifest import fingerprint, labelled, of_kind

@@ -7,10 +7,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from demo.drawn_faces import draw_faces
 from model.bundle import Bundle
 from model.errors import FacemillError, ManifestError, UsageError
 from pipelines.configuration import changed
-from pipelines.images.drawn_faces import draw_faces
 from pipelines.manifests import manifest
 from pipelines.manifests.ingest import ingest
 from pipelines.manifests.options import IngestOptions

@@ -18,6 +18,7 @@ import psutil
 import pyarrow as pa
 import pytest
 
+from demo.drawn_faces import draw_faces
 from model.bundle import Bundle, read_bundle
 from model.calibration import Reading
 from model.errors import UsageError
@@ -28,7 +29,6 @@ from model.recipes import Recipe
 from pipelines.bundles.opening import SHIPPED, open_bundle
 from pipelines.bundles.unseen import require_unseen
 from pipelines.images.decoding import decode_manifest
-from pipelines.images.drawn_faces import draw_faces
 from pipelines.manifests import manifest
 from pipelines.manifests.ingest import ingest, write_ingested
 from pipelines.manifests.leakage import share_seen

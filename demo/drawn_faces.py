@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pipelines.images.cartoon import DARK, OVERSAMPLING, SIDE_PX, Colour, Look, as_colour, draw, mix
+from demo.cartoon import DARK, OVERSAMPLING, SIDE_PX, Colour, Look, as_colour, draw, mix
 
 OLDEST_YEARS = 100
 SKINS: Sequence[Colour] = (

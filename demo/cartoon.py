@@ -1,7 +1,7 @@
 """Cartoon faces, drawn with Pillow, on which age and gender can be seen.
 
 Age changes proportions, wrinkles, grey and lost hair; gender the length of the hair, jaw, brows,
-lips and beard. pipelines/images/drawn_faces.py chooses the looks.
+lips and beard. demo/drawn_faces.py chooses the looks.
 """
 
 from dataclasses import dataclass
