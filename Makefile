@@ -79,5 +79,5 @@ lock: $(UV)  ## resolve pyproject.toml again into the lock files
 	    || { echo "a lock must not name where packages come from"; exit 1; }
 
 clean:  ## remove caches and what the demo left; .venv stays
-	rm -rf demo .pytest_cache .ruff_cache .import_linter_cache .coverage* *.egg-info
+	rm -rf runs/demo .pytest_cache .ruff_cache .import_linter_cache .coverage* *.egg-info
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -221,7 +221,7 @@ def one_core(precision: Any) -> None:
     """Print the seconds that decoding and the network take an image, on one thread."""
     import numpy as np
 
-    from model.engines.choosing import abilities, choose
+    from model.backends.selection import abilities, choose
     from model.predictor import Predictor
     from model.preprocessing import decode_image
     from pipelines.bundles.opening import open_bundle

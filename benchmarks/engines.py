@@ -20,10 +20,10 @@ import numpy as np
 
 from benchmarks import harness
 from model import calibration, labels
+from model.backends.acceptance import compare
+from model.backends.selection import INT8, REFERENCE, Compute
 from model.bundle import Bundle
 from model.calibration import Reading
-from model.engines.choosing import INT8, REFERENCE, Compute
-from model.engines.gate import compare
 from model.predictor import Predictor
 
 SMALL, FULL = (500, 1), (18_975, 5)  # images, turns

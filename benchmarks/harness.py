@@ -61,7 +61,7 @@ def images(folder: Path, source: Path, count: int) -> Path:
     made.mkdir()
     files = sorted(source.iterdir()) if source.is_dir() else []
     if not files:
-        from pipelines.images.drawn_faces import draw_faces
+        from demo.drawn_faces import draw_faces
 
         draw_faces(made, count=count, seed=0)
     for path in files[:: max(1, len(files) // count)][:count]:

@@ -107,8 +107,8 @@ def bounds(runs: dict[str, list[Measured]]) -> list[str]:
         if name[0] == "e"
     ]  # fmt: skip
     head = ["precision", "decode:", *(f"network, batch {size}:" for size in BATCHES)]
-    said = f"Alone on all {cores} cores, a thread each, images/s:"
-    return ["", said, "", *harness.table(head, rows)] if rows else []
+    alone = f"Alone on all {cores} cores, a thread each, images/s:"
+    return ["", alone, "", *harness.table(head, rows)] if rows else []
 
 
 def main() -> None:

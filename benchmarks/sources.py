@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import harness
+from demo.drawn_faces import draw_faces
 from pipelines import storage
-from pipelines.images.drawn_faces import draw_faces
 from pipelines.storage.failures import ReadFailure
 from pipelines.storage.fetching import fetch_all
 from tests.archives import parquet_of, rows_of, tar_of, zip_of

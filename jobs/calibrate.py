@@ -41,7 +41,7 @@ class CalibrateOptions:
 
 def job(options: CalibrateOptions) -> None:
     """Calibrate and print what was fitted."""
-    from pipelines.bundles import calibrating, in_words
+    from pipelines.bundles import calibrating, describe
     from pipelines.bundles.opening import copy_bundle, open_bundle
     from pipelines.bundles.unseen import require_unseen
     from pipelines.manifests.manifest import read_manifest
@@ -69,7 +69,7 @@ def job(options: CalibrateOptions) -> None:
     cli.print_table(
         f"calibrated {bundle.name} ({bundle.id} is now {calibrated.id})",
         [
-            *in_words.calibration(dict(calibrated.record)),
+            *describe.calibration(dict(calibrated.record)),
             ("bundle", output),
             ("next", f"python -m jobs.score --images FOLDER --bundle {output} --output runs/score"),
         ],

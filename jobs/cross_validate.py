@@ -21,9 +21,9 @@ def job(options: CrossValidateOptions) -> None:
     """Train the folds and print what they measure together."""
     # Imported here: --help shall not wait for Ray.
     from pipelines.cluster.session import start_ray
+    from pipelines.training.capacity import room_for
     from pipelines.training.claim import plan
     from pipelines.training.folds import train_folds
-    from pipelines.training.room import room_for
     from pipelines.training.summary import summary_of_folds
 
     folds = options.cross_validation.folds or _FOLDS

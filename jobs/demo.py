@@ -1,4 +1,4 @@
-"""The whole path, offline: `make demo`, or `python -m jobs.demo --output demo`.
+"""The whole path, offline: `make demo`, or `python -m jobs.demo --output runs/demo`.
 
 Draws labelled faces (some files broken on purpose), runs the jobs on them as a person would type
 them, and finds the face of a photograph. Leaves it all below --output, which is made anew.
@@ -23,7 +23,7 @@ from pipelines.configuration import ADVANCED, Renamed
 class DemoOptions:
     """How large a demo, and where."""
 
-    output: Annotated[str, "FOLDER"] = "demo"
+    output: Annotated[str, "FOLDER"] = "runs/demo"
     """Folder that is emptied and filled."""
     RENAMED: ClassVar = (Renamed(("faces",), "count"), Renamed(("num_workers",), "workers"))
 
@@ -39,7 +39,7 @@ class DemoOptions:
 
 def job(options: DemoOptions) -> None:
     """Draw faces, run the jobs as a person would type them, and print where the results are."""
-    from pipelines.images import drawn_faces, public_portrait
+    from demo import drawn_faces, public_portrait
 
     root, started = Path(options.output).absolute(), time.monotonic()
     if options.count < 100:

@@ -8,7 +8,7 @@ evaluation.parquet (one row an image: prediction, label, error) and the predicti
 from collections.abc import Sequence
 
 from jobs import cli
-from model.views import require_crop
+from model.tta import require_crop
 from pipelines import storage
 from pipelines.bundles.opening import open_bundle
 from pipelines.cluster.session import start_ray

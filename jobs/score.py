@@ -49,14 +49,14 @@ def job(options: ScoreOptions) -> None:
 def print_images(options: ScoreOptions) -> None:
     """Print the predictions for a few images."""
     from pipelines.bundles.opening import open_bundle
-    from pipelines.scoring.pictures import answer_pictures
+    from pipelines.scoring.printing import predicted_lines
 
     if options.manifest is not None or options.data_set.partitioning is not None:
         raise UsageError("`output` is missing: give a folder or a prefix (s3://, gs://, az://)")
     bundle = open_bundle(options.bundle)
     if options.bundle is None:
         print(f"using the shipped bundle {bundle.name} ({bundle.id})", flush=True)
-    for line in answer_pictures(options, bundle):
+    for line in predicted_lines(options, bundle):
         print(line)
 
 

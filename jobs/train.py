@@ -20,8 +20,8 @@ def job(options: TrainOptions) -> None:
         return
     # Imported here: --help shall not wait for Ray.
     from pipelines.cluster.session import start_ray
+    from pipelines.training.capacity import room_for
     from pipelines.training.claim import plan
-    from pipelines.training.room import room_for
     from pipelines.training.run import train
     from pipelines.training.summary import summary
 

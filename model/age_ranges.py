@@ -7,7 +7,7 @@ from model import labels
 from model.metrics import Estimate, Floats, bootstrap_weights, estimate_mean
 
 SPREAD_YEARS = 10  # most years between the ends of a range that one number can stand for
-_LEAST_SHARE = 0.9  # of the ranges: where fewer are of the groups, there are no groups
+_MIN_SHARE = 0.9  # of the ranges: where fewer are of the groups, there are no groups
 
 
 def distance(age: Floats, low: Floats, high: Floats) -> npt.NDArray[np.float64]:
@@ -43,7 +43,7 @@ def groups_of(low: Floats, high: Floats) -> labels.Bins:
         if all(last < other[0] or other[1] < first for other in kept):
             kept.append((first, last))
             covered += int(counts[index])
-    if len(kept) < 2 or covered < _LEAST_SHARE * len(low):
+    if len(kept) < 2 or covered < _MIN_SHARE * len(low):
         return ()
     return tuple(sorted(kept))
 

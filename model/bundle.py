@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from model import labels
+from model.checksums import CARD, is_sealed, require_own_card, require_sealed, sealed
 from model.errors import BundleError
 from model.heads import Head
 from model.pictures import PREPROCESSING_VERSION
 from model.preprocessing import InputSpec
-from model.seal import CARD, is_sealed, require_own_card, require_sealed, sealed
 
 if TYPE_CHECKING:
     import keras
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 BUNDLE_VERSION = 2  # 1, of release 0.1.0, has no seal
 NETWORK_FILE = "network.keras"
 RECORD_FILE = "bundle.json"
-FLOAT_FILES = ("openvino.xml", "openvino.bin")  # for OpenVINO: see model/engines
+FLOAT_FILES = ("openvino.xml", "openvino.bin")  # for OpenVINO: see model/backends
 INT8_FILES = ("openvino-int8.xml", "openvino-int8.bin")
 _SAFE_MODULES = frozenset(
     ["keras", "keras.layers", "keras.initializers", "keras.src.models.functional", "model.layers"]

@@ -1,9 +1,9 @@
 """How implausible a label is, given what a network says that did not learn from it; pure NumPy.
 
-Gender: confident learning (Northcutt, Jiang & Chuang 2021). An image is a suspect where the other
+Gender: confident learning (Northcutt, Jiang & Chuang 2021). A label is an issue where the other
 gender is at least as likely as it is on the average for images labelled so. Age: the conformal
 score, the distance from the predicted age in units of the interval's own half, ranked among all
-images; a suspect lies outside of its interval.
+images; a label issue lies outside of its interval.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ _LEAST_HALF_YEARS = 1.0  # an interval that ends at its own age says nothing of 
 
 
 def gender(p_female: Floats, true_female: Floats) -> tuple[Floats, Bools]:
-    """How plausible each label of gender is, and which are suspects.
+    """How plausible each label of gender is, and which are label_issues.
 
     Args:
         p_female: out of fold and calibrated, 0-1; shape (n,), NaN where unknown.
@@ -29,17 +29,17 @@ def gender(p_female: Floats, true_female: Floats) -> tuple[Floats, Bools]:
     known = ~(np.isnan(p_female) | np.isnan(true_female))
     p = np.asarray(p_female, dtype=np.float64)
     plausible = np.where(known, np.where(true_female > 0.5, p, 1 - p), np.nan)
-    suspect = np.zeros(len(p), dtype=bool)
+    label_issue = np.zeros(len(p), dtype=bool)
     for is_female in (True, False):
         mine, other = (known & ((true_female > 0.5) == side) for side in (is_female, not is_female))
         if other.any():
             # An image of the others is as sure of its label as they are on the average.
-            suspect |= mine & (1 - plausible >= max(plausible[other].mean(), 0.5))
-    return plausible, suspect
+            label_issue |= mine & (1 - plausible >= max(plausible[other].mean(), 0.5))
+    return plausible, label_issue
 
 
 def age(age_years: Floats, low: Floats, high: Floats, true_age: Floats) -> tuple[Floats, Bools]:
-    """How plausible each label of age is, and which are suspects.
+    """How plausible each label of age is, and which are label_issues.
 
     Args:
         age_years: out of fold; shape (n,), NaN where unknown.

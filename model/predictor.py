@@ -4,10 +4,10 @@ import numpy as np
 import numpy.typing as npt
 
 from model import calibration, heads
+from model.backends.selection import REFERENCE, Compute
 from model.bundle import Bundle
 from model.calibration import Reading
-from model.engines.choosing import REFERENCE, Compute
-from model.views import Views
+from model.tta import Views
 
 
 class Predictor:
@@ -34,7 +34,7 @@ class Predictor:
             compute: by which engine, in which precision: see `choosing.choose`.
             batch_size: rows a call.
             threads: of the engine in this process; None for all cores.
-            views: of each picture, whose outputs are averaged: see model/views.py.
+            views: of each picture, whose outputs are averaged: see model/tta.py.
 
         Raises:
             BundleError: the bundle cannot be loaded.
@@ -43,9 +43,9 @@ class Predictor:
         self.bundle, self.compute, self.batch_size = bundle, compute, batch_size
         # Imported here: an engine is loaded only where it computes.
         if compute.engine == "openvino":
-            from model.engines.openvino import load
+            from model.backends.openvino import load
         else:
-            from model.engines.tensorflow import load
+            from model.backends.tensorflow import load
         self._forward = load(bundle, compute.precision, batch_size, threads, views)
 
     def predict(self, pixels: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float32]]:

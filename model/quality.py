@@ -84,10 +84,10 @@ def roc(p: Floats, truth: npt.NDArray[np.bool_], points: int = 100) -> list[tupl
     return [(0.0, 0.0), *zip(misses[keep].tolist(), hits[keep].tolist(), strict=True)]
 
 
-def cumulative_score(error: Floats, most_years: int = 20) -> list[dict[str, float]]:
-    """CS(k): share of images whose age is off by at most k years, for k = 0 … `most_years`."""
+def cumulative_score(error: Floats, max_years: int = 20) -> list[dict[str, float]]:
+    """CS(k): share of images whose age is off by at most k years, for k = 0 … `max_years`."""
     size = np.abs(error)
-    return [{"years": k, "share": float((size <= k).mean())} for k in range(most_years + 1)]
+    return [{"years": k, "share": float((size <= k).mean())} for k in range(max_years + 1)]
 
 
 def confusion(true_age: Floats, age: Floats, bins: labels.Bins) -> list[list[int]]:

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from model.backends.quantization import write_float, write_int8
 from model.bundle import Bundle, load_network, with_details, write_bundle
-from model.engines.making import write_float, write_int8
 from model.presets import preset
 from model.runtime import import_tensorflow
 

@@ -19,7 +19,7 @@ from tests import architecture, document_schemas, licences
 
 ROOT = Path(__file__).parents[1]
 FLOORS = ("model", "pipelines", "jobs")
-CODE = (*FLOORS, "tests", "benchmarks")
+CODE = (*FLOORS, "demo", "tests", "benchmarks")
 OTHER_PROGRAMS = {"--runtime-env-json", "--format", "--muted"}  # Ray's, aws's; a CSS variable
 # What pages name although it is not there any more: releases of before, and what tests were.
 PAST = {"CHANGELOG.md", "docs/decisions/006-test-suite.md", "docs/decisions/007-rooms.md"}
@@ -115,7 +115,7 @@ def undeclared_imports() -> Iterator[str]:
     """What is imported is declared: a package that another one brings may go with it."""
     product, everything = declared()
     for path in files(*CODE):
-        allowed = product if path.relative_to(ROOT).parts[0] in FLOORS else everything
+        allowed = product if path.relative_to(ROOT).parts[0] in (*FLOORS, "demo") else everything
         for line, name in imports_of(path):
             top = name.partition(".")[0]
             if top in sys.stdlib_module_names or top in CODE:
@@ -223,6 +223,21 @@ def defined(path: Path) -> set[str]:
     return found
 
 
+def benchmarks_without_pages() -> Iterator[str]:
+    """Each benchmark writes to a page that is there, and `make bench` runs it."""
+    (line,) = re.findall(r"^BENCHMARKS := (.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    run = set(line.split())
+    for path in files("benchmarks"):
+        for page in re.findall(r'harness\.arguments\(__doc__, "(.+?)"\)', path.read_text()):
+            name = path.parent.name if path.stem == "__main__" else path.stem
+            if not (ROOT / "docs" / page).is_file():
+                yield f"{name_of(path)}: writes docs/{page}, which is not there"
+            if name not in run:
+                yield f"{name_of(path)}: `make bench` does not run it"
+            run.discard(name)
+    yield from (f"Makefile: BENCHMARKS names {name}, which is none" for name in sorted(run))
+
+
 def commands_that_ci_lacks() -> Iterator[str]:
     """The README's test commands are what CI runs."""
     text, steps = (ROOT / "README.md").read_text(), (ROOT / ".ci" / "run").read_text()
@@ -243,6 +258,7 @@ RULES: tuple[Callable[[], Iterable[str]], ...] = (
     stale_tables,
     untested_field_reports,
     broken_walks,
+    benchmarks_without_pages,
     commands_that_ci_lacks,
 )
 

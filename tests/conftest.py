@@ -2,7 +2,7 @@
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -128,27 +128,31 @@ def azure() -> Iterator[dict[str, str]]:
 @pytest.fixture
 def gs_bucket(gcs: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
     """Return `gs://name` of a new empty bucket, with its variables set for this test."""
-    for name, value in gcs.items():
-        monkeypatch.setenv(name, value)
-    name = f"test-{uuid.uuid4().hex[:12]}"
-    clouds.make_gcs_bucket(gcs, name)
-    return f"gs://{name}"
+    return f"gs://{_made(clouds.make_gcs_bucket, gcs, monkeypatch)}"
 
 
 @pytest.fixture
 def az_container(azure: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
     """Return `az://name` of a new empty container, with its variables set for this test."""
-    for name, value in azure.items():
+    return f"az://{_made(clouds.make_azure_container, azure, monkeypatch)}"
+
+
+def _made(
+    make: Callable[[dict[str, str], str], None],
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> str:
+    for name, value in environment.items():
         monkeypatch.setenv(name, value)
     name = f"test-{uuid.uuid4().hex[:12]}"
-    clouds.make_azure_container(azure, name)
-    return f"az://{name}"
+    make(environment, name)
+    return name
 
 
 @pytest.fixture(scope="session")
 def faces_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of 60 drawn faces; read only, as the whole session shares it."""
-    from pipelines.images.drawn_faces import draw_faces
+    from demo.drawn_faces import draw_faces
 
     folder = tmp_path_factory.mktemp("faces")
     draw_faces(folder, count=60, seed=0)

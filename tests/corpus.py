@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
+from demo.drawn_faces import draw_face
 from model.colours import DISPLAY_P3, SRGB, profile_of
 from model.pictures import MAX_PIXELS, MIN_SIDE_PX
-from pipelines.images.drawn_faces import draw_face
 from tests.heic import heic, turned
 from tests.robustness.deadly import poisoned
 from tests.tiffs import Tags, grey, tiff

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipelines.manifests import manifest
-from pipelines.predictions import labelling, out_of_fold, schemas, suspects
+from pipelines.predictions import label_issues, labelling, out_of_fold, schemas
 from pipelines.storage import tables
 
 ROOT = Path(__file__).parents[1]
@@ -23,7 +23,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     "rejects": manifest.REJECTS_SCHEMA,
     "evaluation": labelling.LABELLED_SCHEMA,
     "out_of_fold": out_of_fold.OUT_OF_FOLD_SCHEMA,
-    "suspects": suspects.SUSPECTS_SCHEMA,
+    "label_issues": label_issues.LABEL_ISSUES_SCHEMA,
 }
 _BLOCK = re.compile(r"(<!-- schema:(\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from demo.drawn_faces import draw_face
 from model.labels import GENDERS
-from pipelines.images.drawn_faces import draw_face
 
 _FAIRFACE_AGES = [(0, 2), (3, 9), *((low, low + 9) for low in range(10, 70, 10))]
 _RACES = ("White", "Black", "East Asian", "Indian", "Latino_Hispanic")

@@ -64,7 +64,7 @@ def random_faces(seed: int, pictures: int, **columns: Any) -> pa.Table:
         "face_top": np.full(count, 20.0),
         "face_width": width,
         "face_height": 1.25 * width,
-        "face_points": [[float(x) for x in range(10)]] * count,
+        "face_landmarks": [[float(x) for x in range(10)]] * count,
         "eye_distance_px": 0.45 * width,
         "roll_degrees": rng.normal(0, 25, count).clip(-180, 180),
     }

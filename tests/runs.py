@@ -1,6 +1,7 @@
 """Runs made up without a network or a group of workers, for tests of what reads or resumes one."""
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,15 @@ from pipelines.scoring.plan import Plan, claim, plan
 from pipelines.storage import tables
 from pipelines.training import claim as training
 from pipelines.training.options import CrossValidateOptions, CrossValidation, TrainOptions
+
+
+def linked_faces(faces_dir: Path, folder: Path, count: int) -> Path:
+    """`folder` with so many links to the faces of a folder."""
+    folder.mkdir()
+    faces = sorted(faces_dir.iterdir())
+    for number in range(count):
+        os.link(faces[number % len(faces)], folder / f"{number:05d}.jpg")
+    return folder
 
 
 def training_job(

@@ -2,7 +2,7 @@
 
 from PIL import Image
 
-from pipelines.images.drawn_faces import draw_face
+from demo.drawn_faces import draw_face
 
 
 def scene(*places: tuple[int, int, int, int]) -> Image.Image:

@@ -14,13 +14,16 @@ dev = ["pytest>=8"]
 """
 
 
+WRITES = 'harness.arguments(__doc__, "none.md")'
+
+
 @pytest.fixture
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(check_house, "ROOT", tmp_path)
     for folder in ("model", "pipelines", "jobs", "tests", "benchmarks", "docs"):
         (tmp_path / folder).mkdir()
     (tmp_path / "pyproject.toml").write_text(PROJECT)
-    (tmp_path / "Makefile").write_text("check: setup\n")
+    (tmp_path / "Makefile").write_text("BENCHMARKS := gone\ncheck: setup\n")
     return tmp_path
 
 
@@ -37,6 +40,9 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("dead_links", "docs/a.md", "[x](b.md)", "b.md"),
         ("dead_paths", "docs/a.md", "see model/none.py", "model/none.py"),
         ("dead_paths", "model/a.py", "# docs/none.md says why", "docs/none.md"),
+        ("benchmarks_without_pages", "benchmarks/a.py", WRITES, "docs/none.md"),
+        ("benchmarks_without_pages", "benchmarks/a.py", WRITES, "does not run it"),
+        ("benchmarks_without_pages", "benchmarks/a.py", "", "names gone"),
         ("dead_commands", "docs/a.md", "`make nothing`", "make nothing"),
         ("dead_commands", "docs/a.md", "python -m jobs.nothing", "jobs.nothing"),
     ],

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from model.bundle import read_bundle
+from model.checksums import sealed
 from model.errors import FacemillError
-from model.seal import sealed
 from pipelines.manifests.manifest import read_manifest
 from pipelines.manifests.sources import open_source
 from pipelines.predictions.dataset import Partitioning, write_dataset

@@ -105,7 +105,7 @@ def _run(job: str, folder: Path, walked: Walk) -> None:
     try:
         drawn: Any = importlib.import_module("demo.drawn_faces")
     except ImportError:
-        drawn = importlib.import_module("pipelines.images.drawn_faces")
+        drawn = importlib.import_module("demo.drawn_faces")
     drawn.draw_faces(folder / "faces", 120)
     jobs = {
         name: importlib.import_module(f"jobs.{name}").main for name in ("ingest", "score", "train")

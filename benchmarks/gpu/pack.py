@@ -30,7 +30,7 @@ def pack(place: str, output: Path, folds: int, parts: int, conflicts: Any = "mea
     table = manifest.labelled(manifest.read_manifest(place, names), None)
     output.mkdir(parents=True, exist_ok=True)
     rows = _where([str(uri) for uri in table["uri"]], output, parts)
-    rows["face_points"] = table["face_points"].to_pylist()
+    rows["face_landmarks"] = table["face_landmarks"].to_pylist()
     identities, learned = identities_of(table), dict[str, Any]()
     for part in [*range(folds), None]:
         name = "final" if part is None else f"fold-{part}"

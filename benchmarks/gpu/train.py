@@ -61,7 +61,7 @@ def decode(given: argparse.Namespace) -> None:
     packed, rows = str(given.packed), pq.read_table(given.packed / "rows.parquet")
     given.pixels.mkdir(parents=True, exist_ok=True)
     pq.write_table(rows, given.pixels / "rows.parquet")
-    columns = [rows[name].to_pylist() for name in ("part", "offset", "bytes", "face_points")]
+    columns = [rows[name].to_pylist() for name in ("part", "offset", "bytes", "face_landmarks")]
     for recipe in (student_recipe(given), teacher_recipe(given)):
         began = time.monotonic()
         one = functools.partial(_decoded, packed, recipe.input)
@@ -90,7 +90,7 @@ class _Data:
         import jax.numpy as jnp
 
         self.rows = pq.read_table((given.pixels or given.packed) / "rows.parquet").to_pandas()
-        self.found = self.rows["face_points"].notna().to_numpy()
+        self.found = self.rows["face_landmarks"].notna().to_numpy()
         files = self.rows.groupby(["part", "offset"], sort=False)
         self.pictures = files.ngroup().to_numpy()
         self.pixels = dict[int, Any]()

@@ -81,7 +81,7 @@ def aligned(
     matrix: Floats,
     size: tuple[int, int],
     outside: int,
-    most_samples: int = 2,
+    max_samples: int = 2,
 ) -> Image.Image:
     """Cut a face out.
 
@@ -93,7 +93,7 @@ def aligned(
         matrix: (2, 3), from its pixels to the square's.
         size: (width, height) of the square.
         outside: grey level of what lies outside the image.
-        most_samples: of a pixel, a side; with 1 it is a third of the work, and some lines alias.
+        max_samples: of a pixel, a side; with 1 it is a third of the work, and some lines alias.
 
     Returns:
         An image of that size, in the same mode.
@@ -102,7 +102,7 @@ def aligned(
     back = _inverse(matrix)
     if scale < 0.5:
         image, back = _reduced(image, back, size, int(1 / scale))
-    finer = most_samples if scale < 1 else 1
+    finer = max_samples if scale < 1 else 1
     back = back * np.array([1 / finer, 1 / finer, 1])
     colour: Any = outside if image.mode == "L" else (outside,) * 3
     width, height = size

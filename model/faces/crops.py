@@ -15,7 +15,7 @@ from model.errors import DecodeError
 from model.faces.alignment import UTKFACE_CHIPS, aligned, scale_of, similarity, template_of
 from model.faces.detector import detector_id, shared_detector
 from model.faces.face import Face
-from model.faces.looks import LOOKS_VERSION, first_look, look_for_faces, sized
+from model.faces.pyramid import PYRAMID_VERSION, first_look, look_for_faces, sized
 from model.pictures import Picture, decode_picture
 from model.preprocessing import InputSpec, decode_image
 
@@ -44,14 +44,14 @@ class Crops:
         faces: n of them, largest first, maybe none; None where the picture was taken whole, n = 1.
         width: of the upright picture, in pixels.
         height: likewise.
-        left_out: faces that are too small, or more than are kept.
+        skipped: faces that are too small, or more than are kept.
     """
 
     pixels: npt.NDArray[np.uint8]
     faces: tuple[Face, ...] | None
     width: int
     height: int
-    left_out: int = 0
+    skipped: int = 0
 
 
 # Every face that counts, the one face whose ten numbers are given, or the picture as a whole.
@@ -81,7 +81,7 @@ def crops_of(data: bytes, spec: InputSpec, wanted: Wanted = None) -> Crops:
 def finding_id(spec: InputSpec) -> str:
     """Who finds and aligns, for a job's identity: detector's weights, looks, alignment."""
     alignment = spec.alignment or UTKFACE_CHIPS
-    return f"{detector_id()}.{LOOKS_VERSION}.{alignment.hash}"
+    return f"{detector_id()}.{PYRAMID_VERSION}.{alignment.hash}"
 
 
 def _found(data: bytes, spec: InputSpec, search: FaceSearch) -> Crops:

@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 
 from model import calibration, statistics
+from model.backends.acceptance import MIN_IMAGES, compare, refusal
+from model.backends.quantization import PICTURES
+from model.backends.selection import INT8
 from model.bundle import Bundle, with_details
 from model.calibration import AGE_BINS, Reading
-from model.engines.choosing import INT8
-from model.engines.gate import LEAST_IMAGES, compare, refusal
-from model.engines.making import PICTURES
 from model.errors import ManifestError
 from model.predictor import Predictor
 from model.preprocessing import InputSpec
@@ -80,7 +80,7 @@ def complete(bundle: Bundle, images: LabelledImages, folder: Path, int8: bool = 
     """
     with tempfile.TemporaryDirectory(prefix="facemill-engines-") as made_in:
         labels = (~manifest.labelled_already(images.labelled("val"))).sum()
-        few = int(labels) < LEAST_IMAGES
+        few = int(labels) < MIN_IMAGES
         sample = PICTURES if int8 and not few else 0
         splits = {"train": walk(images, "train", {}, sample)} if images.has("train") else {}
         shown = splits["train"].sample if splits else None
@@ -106,7 +106,7 @@ def _why_none(asked: bool, few: bool, made: Networks) -> str:
     """Why no int8 network was made."""
     if not asked:
         return NOT_ASKED
-    return made.refused or (f"val has fewer than {LEAST_IMAGES} labelled images" if few else "")
+    return made.refused or (f"val has fewer than {MIN_IMAGES} labelled images" if few else "")
 
 
 @dataclasses.dataclass(frozen=True)

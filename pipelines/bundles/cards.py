@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 
 from model.bundle import BUNDLE_VERSION, RECORD_FILE, Bundle
-from model.seal import CARD, CARD_FILES, sealed, with_card
+from model.checksums import CARD, CARD_FILES, sealed, with_card
 from pipelines import storage
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from model.backends.openvino import load
+from model.backends.quantization import write_float, write_int8
 from model.bundle import FLOAT_FILES, INT8_FILES, Bundle, load_network
-from model.engines.making import write_float, write_int8
-from model.engines.openvino import load
 from model.runtime import import_tensorflow
 from pipelines.bundles.exporting import TOLERANCE, trial_pictures
 from pipelines.telemetry.log import note

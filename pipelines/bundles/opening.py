@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from model.bundle import RECORD_FILE, Bundle, read_bundle
+from model.checksums import CARD
 from model.errors import BundleError
-from model.seal import CARD
 from pipelines import storage
 
 SHIPPED = Path(__file__).parents[2] / "bundles"

@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from model.backends.quantization import PICTURES
+from model.backends.selection import INT8
 from model.bundle import Bundle, with_details
-from model.engines.choosing import INT8
-from model.engines.making import PICTURES
 from model.errors import UsageError
 from model.predictor import Predictor
 from pipelines.bundles.calibrating import LabelledImages, walk
 from pipelines.bundles.networks import NOT_ASKED, make_networks
 from pipelines.manifests import manifest
-from pipelines.manifests.seen import share_seen, told
+from pipelines.manifests.leakage import share_seen, told
 from pipelines.telemetry.log import note
 
-_MOST_MOVE = 2.0
+_MAX_MOVE = 2.0
 
 
 def require_unseen(
@@ -78,7 +78,7 @@ def complete_with(
             said = [Predictor(bundle).predict(sample), Predictor(made.int8, INT8).predict(sample)]
             for name, move in int8["moves"].items():
                 own = float(np.abs(said[1][name] - said[0][name]).mean())
-                if own > _MOST_MOVE * move:
+                if own > _MAX_MOVE * move:
                     made = dataclasses.replace(
                         made,
                         refused=f"it changes {name} by {own:.3g}, the folds' by {move:.3g}",

@@ -4,7 +4,7 @@ from typing import Any
 
 import ray
 
-from model.engines.choosing import abilities
+from model.backends.selection import abilities
 from pipelines.cluster.nodes import ask_others
 
 

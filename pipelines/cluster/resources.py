@@ -25,7 +25,7 @@ Resources = Mapping[str, float]
 
 
 @dataclass(frozen=True)
-class Ask:
+class ResourceRequest:
     """`workers` workers, each with `each` on one node; 0 of something asks for none of it."""
 
     each: Resources
@@ -38,7 +38,7 @@ class Ask:
 
 
 @dataclass(frozen=True)
-class Supply:
+class Capacity:
     """What the cluster has and what comes.
 
     Attributes:
@@ -73,15 +73,15 @@ def _words(resources: Resources) -> str:
     return " and ".join(shown) or "0 CPU"
 
 
-def supply() -> Supply:
+def supply() -> Capacity:
     """What the cluster that Ray is connected to has, and what comes."""
     alive = tuple(node["Resources"] for node in ray.nodes() if node["Alive"])
     with contextlib.suppress(Exception):  # no autoscaler runs
-        return Supply(alive, nodes_coming())
-    return Supply(alive)
+        return Capacity(alive, nodes_coming())
+    return Capacity(alive)
 
 
-def cores_a_worker(workers: int, gpus: float, look: Callable[[], Supply] = supply) -> int:
+def cores_a_worker(workers: int, gpus: float, look: Callable[[], Capacity] = supply) -> int:
     """The most cores that each of `workers` workers can have on the nodes; 0 if none holds them."""
     cluster = look()
     most = int(max((node.get("CPU", 0.0) for node in cluster.nodes), default=0.0))
@@ -92,7 +92,7 @@ def cores_a_worker(workers: int, gpus: float, look: Callable[[], Supply] = suppl
 
 
 @contextlib.contextmanager
-def wanted(ask: Ask) -> Generator[None]:
+def wanted(ask: ResourceRequest) -> Generator[None]:
     """Meanwhile the cluster is asked for it, so that an autoscaler starts nodes for it."""
     from ray.util.placement_group import placement_group, remove_placement_group
 
@@ -105,9 +105,9 @@ def wanted(ask: Ask) -> Generator[None]:
 
 
 def require(
-    ask: Ask,
-    look: Callable[[], Supply] = supply,
-    want: Callable[[Ask], AbstractContextManager[None]] = wanted,
+    ask: ResourceRequest,
+    look: Callable[[], Capacity] = supply,
+    want: Callable[[ResourceRequest], AbstractContextManager[None]] = wanted,
 ) -> None:
     """Return once the nodes, were they empty, hold what is asked; an autoscaler may bring them.
 

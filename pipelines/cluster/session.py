@@ -62,7 +62,7 @@ def start_ray() -> None:
     import ray
     from ray.data import DataContext
 
-    from pipelines.cluster.resources import Ask, require
+    from pipelines.cluster.resources import ResourceRequest, require
 
     if not ray.is_initialized():
         # "local": never somebody else's cluster that happens to run on this machine.
@@ -81,7 +81,7 @@ def start_ray() -> None:
     context.raise_original_map_exception = True  # else every failure reads "UDF failed to process"
     # Failures reach us as exceptions, told in a sentence; their traces are in Ray's own logs.
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    require(Ask({"CPU": 1}))
+    require(ResourceRequest({"CPU": 1}))
 
 
 def _runtime_env() -> dict[str, Any]:

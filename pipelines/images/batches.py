@@ -50,14 +50,14 @@ class DecodedBatch:
         crops: n of them.
         rejected: rows of `QUARANTINE_SCHEMA`.
         pictures: of which the last crop is in this batch.
-        left_out: faces of these pictures that do not count.
+        skipped: faces of these pictures that do not count.
     """
 
     pixels: npt.NDArray[np.uint8]
     crops: list[Crop] = dataclasses.field(default_factory=list[Crop])
     rejected: list[dict[str, Any]] = dataclasses.field(default_factory=list[dict[str, Any]])
     pictures: int = 0
-    left_out: int = 0
+    skipped: int = 0
 
     @property
     def inputs(self) -> int:
@@ -108,7 +108,7 @@ def decode_entries(
                 rejection(entry | _size(data), "decode", error.reason, str(error))
             )
             continue
-        batch.left_out += crops.left_out
+        batch.skipped += crops.skipped
         if crops.faces == ():
             entry = entry | _size(data)
             batch.rejected.append(rejection(entry, "detect", NO_FACE, _why_none(crops)))
@@ -131,9 +131,9 @@ def _size(data: bytes | ReadFailure) -> dict[str, int]:
 
 def _why_none(crops: Crops) -> str:
     """What to say of a picture without a face that counts."""
-    if not crops.left_out:
+    if not crops.skipped:
         return "no face was detected"
-    those = "the only face is" if crops.left_out == 1 else f"all {crops.left_out} faces are"
+    those = "the only face is" if crops.skipped == 1 else f"all {crops.skipped} faces are"
     return f"{those} smaller than the minimum size"
 
 

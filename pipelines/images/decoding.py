@@ -33,7 +33,7 @@ from pipelines.storage.fetching import ReadFailure, fetch_all
 from pipelines.telemetry.progress import Progress
 
 _PART_BYTES = 2**30  # UTKFace's train split at 96x96 RGB is a third of it
-_READ = ("uri", "offset", "bytes", "face_points")
+_READ = ("uri", "offset", "bytes", "face_landmarks")
 _QUIET_S = 10  # a cold Ray worker starts in some seconds
 _BLOCK_ROWS = 500  # about 0.2 s of decoding a task; 128x128 grey makes 8 MB
 
@@ -54,7 +54,7 @@ class DecodedImages:
 def decode_batch(
     batch: pa.Table, spec: InputSpec, decoder: str, timeout_s: float
 ) -> dict[str, npt.NDArray[Any]]:
-    """Fetch and decode: columns row, uri, offset, bytes, face_points -> row, pixels, size, error.
+    """Fetch and decode: row, uri, offset, bytes, face_landmarks -> row, pixels, size, error.
 
     Args:
         batch: what to decode.
@@ -88,7 +88,7 @@ def _decoded(batch: pa.Table, spec: InputSpec, decode: Decode) -> dict[str, npt.
         try:
             if isinstance(data, ReadFailure):
                 raise data
-            points = entries[i].get("face_points")
+            points = entries[i].get("face_landmarks")
             crops = decode(data, spec, tuple(points) if points else None)
             pixels[i], sizes[i] = crops.pixels[0], (crops.width, crops.height)
         except (DecodeError, ReadFailure) as error:

@@ -194,7 +194,7 @@ def _asked(header: dict[str, Any]) -> tuple[InputSpec, Wanted]:
 def _answer(crops: Crops) -> dict[str, Any]:
     """What the child says beside the pixels, as JSON: `_crops` reads it."""
     faces = None if crops.faces is None else [dataclasses.astuple(face) for face in crops.faces]
-    known = {"width": crops.width, "height": crops.height, "left_out": crops.left_out}
+    known = {"width": crops.width, "height": crops.height, "skipped": crops.skipped}
     return {**known, "faces": faces}
 
 

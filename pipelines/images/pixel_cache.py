@@ -112,9 +112,9 @@ def key_of(table: pa.Table, spec: InputSpec) -> str:
     """
     digest = hashlib.sha256(spec.hash.encode())
     unsure = False
-    names = ["uri", "offset", "bytes", "content_hash", "etag", "face_points"]
+    names = ["uri", "offset", "bytes", "content_hash", "etag", "face_landmarks"]
     for row in table.select([n for n in names if n in table.column_names]).to_pylist():
-        points = row.pop("face_points", None)
+        points = row.pop("face_landmarks", None)
         unsure |= not (row["content_hash"] or row["etag"])
         digest.update(repr(row["content_hash"] or tuple(row.values())).encode())
         if points is not None:  # the same picture, and another part of it

@@ -56,7 +56,7 @@ def assign(rows: pd.DataFrame, keep_whole: bool) -> pd.DataFrame:
     detected = dict(zip(first["image"], map(of_numbers, first["found"]), strict=True))
     faces = _face_rows(detected)
     matched = match_labels(faces, labels)
-    columns = [*BOX, "face_points", "face_score"]
+    columns = [*BOX, "face_landmarks", "face_score"]
     # Position -1, no face, is the last row, of nulls.
     chosen = faces.reindex([*faces.index, -1])[columns].iloc[matched["face"].to_numpy()]
     plain = rows.drop(columns=["found", *boxes], errors="ignore")
@@ -73,7 +73,7 @@ def assign(rows: pd.DataFrame, keep_whole: bool) -> pd.DataFrame:
         return with_faces
     plain[columns] = None
     # An image that is kept whole and shows no face has no second row.
-    others = with_faces[~alone | with_faces["face_points"].notna()]
+    others = with_faces[~alone | with_faces["face_landmarks"].notna()]
     return pd.concat([plain[alone], others], ignore_index=True)
 
 
@@ -84,4 +84,4 @@ def _face_rows(detected: Mapping[str, Sequence[Face]]) -> pd.DataFrame:
         for uri, faces in detected.items()
         for face in faces
     ]
-    return pd.DataFrame(rows, columns=["image", *BOX, "face_points", "face_score"])
+    return pd.DataFrame(rows, columns=["image", *BOX, "face_landmarks", "face_score"])

@@ -17,8 +17,8 @@ from pipelines.images.decoding import guarded_in_task
 from pipelines.images.guarded_decoder import DECODER, TIMEOUT_S
 from pipelines.manifests import faces, layout, manifest, splits
 from pipelines.manifests.labels import utkface
-from pipelines.manifests.labels.beside import is_label_file
 from pipelines.manifests.labels.joining import apply_labels
+from pipelines.manifests.labels.sidecar import is_label_file
 from pipelines.manifests.options import IngestOptions
 from pipelines.manifests.sources.images import LISTED, listed_files, no_images, packed_away
 from pipelines.storage import listing, tables
@@ -139,7 +139,7 @@ def _read_labels(rows: list[dict[str, Any]]) -> None:
 def ingest(options: IngestOptions) -> Ingested:
     """List, hash and label all files of `options.place`.
 
-    The driver peaks at 1 kB a file (docs/benchmarks/ingest.md); images never reach it.
+    The driver peaks at 1 kB a file (docs/benchmarks/memory.md); images never reach it.
 
     Raises:
         StorageError: the images or the labels cannot be read.

@@ -76,7 +76,7 @@ MANIFEST_SCHEMA = pa.schema(
         tables.field("face_width", pa.float32(), "likewise", "pixels"),
         tables.field("face_height", pa.float32(), "likewise", "pixels"),
         tables.field(
-            "face_points",
+            "face_landmarks",
             pa.list_(pa.float32()),
             "x and y of its left eye, right eye, nose, left "
             "and right corner of the mouth, by which it is aligned",
@@ -113,7 +113,7 @@ def to_table(rows: pd.DataFrame) -> pa.Table:
 
 def has_faces(table: pa.Table) -> bool:
     """Whether rows of a manifest are faces in pictures, and not pictures."""
-    return table["face_points"].null_count < table.num_rows
+    return table["face_landmarks"].null_count < table.num_rows
 
 
 def pictures(table: pa.Table) -> pa.Table:
@@ -141,7 +141,7 @@ def labelled_already(table: pa.Table) -> npt.NDArray[np.bool_]:
 
 def of_kind(table: pa.Table, faces: Literal["detect", "crop"]) -> pa.Table:
     """The rows that are faces, or those that are pictures; all rows where there is one kind."""
-    is_face: Any = pc.is_valid(table["face_points"])
+    is_face: Any = pc.is_valid(table["face_landmarks"])
     chosen = table.filter(is_face if faces == "detect" else pc.invert(is_face))
     return chosen if chosen.num_rows else table
 
@@ -154,8 +154,8 @@ def fingerprint(table: pa.Table) -> str:
     frame: Any = table.select([c for c in columns if c in table.column_names]).to_pandas()
     if "content_hash" in frame and frame["content_hash"].notna().all():
         frame = frame.drop(columns="etag", errors="ignore")  # a local ETag depends on the copy
-    if "face_points" in table.column_names and has_faces(table):
-        frame["face_points"] = [repr(points) for points in table["face_points"].to_pylist()]
+    if "face_landmarks" in table.column_names and has_faces(table):
+        frame["face_landmarks"] = [repr(points) for points in table["face_landmarks"].to_pylist()]
     hashes = pd.util.hash_pandas_object(frame, index=False, categorize=False).to_numpy()
     return hashlib.sha256(np.sort(hashes).tobytes()).hexdigest()[:16]
 

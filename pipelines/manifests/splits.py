@@ -121,9 +121,9 @@ def with_groups(rows: pd.DataFrame, rule: SplitRule) -> pd.DataFrame:
     rows = rows.sort_values("uri", ignore_index=True, kind="stable")
     identity = identities(rows)
     same, groups = identity, identity.str.slice(0, 16)
-    if "face_points" in rows:
+    if "face_landmarks" in rows:
         # Two faces of one picture are no duplicates of one another, but never in two splits.
-        points = rows["face_points"].map(lambda found: "" if found is None else repr(found))
+        points = rows["face_landmarks"].map(lambda found: "" if found is None else repr(found))
         same = identity + points
         groups = groups.where(points == "", same.map(_group_name))
     grouped = rows.groupby(same, sort=False)

@@ -24,9 +24,9 @@ _INPUT_SCHEMA = pa.schema(
     [("uri", pa.string()), ("bytes", pa.int64()), ("offset", pa.int64()), ("etag", pa.string())]
 )
 NOTHING = _INPUT_SCHEMA.empty_table()
-_FIRST_ROWS, _SHARDS_A_SIZE, _MOST_ROWS = 512, 8, 50_000
+_FIRST_ROWS, _SHARDS_A_SIZE, _MAX_ROWS = 512, 8, 50_000
 # Photographs cost time by their bytes: 250 of 4 MB take a core half a minute, as 50,000 chips do.
-_MOST_BYTES = 1 << 30
+_MAX_BYTES = 1 << 30
 _USUAL_BYTES = 100_000  # of a file whose size the list does not say
 
 
@@ -38,7 +38,7 @@ def shard_rows(index: int, fixed: int | None = None) -> int:
     """
     if fixed is not None:
         return fixed
-    return min(_MOST_ROWS, _FIRST_ROWS << min(index // _SHARDS_A_SIZE, 20))
+    return min(_MAX_ROWS, _FIRST_ROWS << min(index // _SHARDS_A_SIZE, 20))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,7 +175,7 @@ class _Shard:
         if self._fixed is not None:
             return rows.num_rows
         sums = np.cumsum(_bytes_of(rows))
-        return int(np.searchsorted(sums, _MOST_BYTES - self._bytes, side="right"))
+        return int(np.searchsorted(sums, _MAX_BYTES - self._bytes, side="right"))
 
 
 def _by_unit(part: pa.Table) -> Iterator[tuple[pa.Table, str | None]]:

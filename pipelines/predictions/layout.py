@@ -16,7 +16,7 @@ OUTPUT/dataset/, OUTPUT/dataset.json      the predictions laid out once more
 OUTPUT/evaluation.parquet, metrics.json   of jobs.evaluate
 
 A training with folds leaves
-OUTPUT/out_of_fold.parquet, suspects.parquet, metrics.json
+OUTPUT/out_of_fold.parquet, label_issues.parquet, metrics.json
 """
 
 from typing import Literal
@@ -31,7 +31,7 @@ RETRYING = "retrying.json"
 DELETED = "deleted.parquet"
 DATASET, DATASET_RECORD = "dataset", "dataset.json"
 EVALUATION, METRICS = "evaluation.parquet", "metrics.json"
-OUT_OF_FOLD, SUSPECTS = "out_of_fold.parquet", "suspects.parquet"
+OUT_OF_FOLD, LABEL_ISSUES = "out_of_fold.parquet", "label_issues.parquet"
 Kind = Literal["inputs", "quarantine", "predictions"]
 INPUTS: Kind = "inputs"
 QUARANTINE: Kind = "quarantine"

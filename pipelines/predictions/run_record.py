@@ -25,7 +25,7 @@ from pipelines.storage.fetching import read_ahead
 WITHOUT_A_FACE, OTHER_FILE = f"detect: {NO_FACE}", f"list: {NO_IMAGE_NAME}"
 NO_FAILURES = (WITHOUT_A_FACE, OTHER_FILE)
 RUN_FORMAT = 2  # of run.json
-_NOTE_LEFT_OUT = "facemill.faces_left_out"
+_NOTE_LEFT_OUT = "facemill.faces_skipped"
 _READERS = 8  # shards read at once to describe what an earlier run committed
 
 
@@ -34,7 +34,7 @@ class ShardRecord:
     """What a committed shard is: rows and SHA-256 of its two files, and why rows were rejected.
 
     `scored` counts inputs; `rows` are those of predictions, one a face where faces were looked for;
-    `left_out` are faces that an option left out. `began` and `ended` are the worker's clock,
+    `skipped` are faces that an option left out. `began` and `ended` are the worker's clock,
     seconds since 1970; 0 where an earlier run did it. `device` is where the network ran, CPU or
     GPU; '' likewise. `unable` is why its worker, on Ray's `node`, could not score it and nothing is
     committed; '' where it could.
@@ -50,7 +50,7 @@ class ShardRecord:
     ended: float = 0.0
     device: str = ""
     rows: int = 0
-    left_out: int = 0
+    skipped: int = 0
     unable: str = ""
     node: str = ""
 
@@ -85,13 +85,13 @@ class ShardRecord:
             sums["quarantine"],
             reasons_of(bad),
             rows=rows,
-            left_out=int(notes.get(_NOTE_LEFT_OUT.encode(), 0)),
+            skipped=int(notes.get(_NOTE_LEFT_OUT.encode(), 0)),
         )
 
 
-def notes_of(left_out: int) -> dict[str, str]:
+def notes_of(skipped: int) -> dict[str, str]:
     """What a predictions file says beside its rows, so that `ShardRecord.read` finds it there."""
-    return {_NOTE_LEFT_OUT: str(left_out)}
+    return {_NOTE_LEFT_OUT: str(skipped)}
 
 
 def reasons_of(quarantine: pa.Table) -> str:
@@ -149,7 +149,7 @@ def _added_up(
         return records.get(index) or ShardRecord.read(output, index)
 
     files, reasons = dict[str, dict[str, Any]](), collections.Counter[str]()
-    scored = rows = quarantined = left_out = 0
+    scored = rows = quarantined = skipped = 0
     for index, record in enumerate(read_ahead(described, range(len(frozen.rows)), _READERS)):
         done = record.scored + record.quarantined
         if done != frozen.rows[index]:
@@ -164,11 +164,11 @@ def _added_up(
             files[layout.shard_name(kind, index)] = {"rows": count, "sha256": sha256}
         reasons.update(json.loads(record.reasons))
         scored, rows = scored + record.scored, rows + record.rows
-        quarantined, left_out = quarantined + record.quarantined, left_out + record.left_out
+        quarantined, skipped = quarantined + record.quarantined, skipped + record.skipped
     totals = {
         "scored": scored,
         "rows": rows,
-        "faces_left_out": left_out,
+        "faces_skipped": skipped,
         "quarantined": quarantined,
         "quarantine_reasons": dict(sorted(reasons.items())),
     }

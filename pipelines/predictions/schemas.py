@@ -64,7 +64,7 @@ PREDICTIONS_SCHEMA = pa.schema(
         tables.field("face_width", pa.float32(), "likewise", "pixels"),
         tables.field("face_height", pa.float32(), "likewise", "pixels"),
         tables.field(
-            "face_points",
+            "face_landmarks",
             pa.list_(pa.float32()),
             "x and y of the left eye, right eye, nose, left "
             "and right corner of the mouth, as seen in the upright picture",
@@ -79,7 +79,7 @@ PREDICTIONS_SCHEMA = pa.schema(
 )
 FACE_COLUMNS = (
     "face", "faces", "face_score", "face_left", "face_top", "face_width", "face_height",
-    "face_points", "eye_distance_px", "roll_degrees",
+    "face_landmarks", "eye_distance_px", "roll_degrees",
 )  # fmt: skip
 COLUMNS = tuple(PREDICTIONS_SCHEMA.names)
 AGE_DISTRIBUTION = "age_distribution"
@@ -122,7 +122,7 @@ def require_free_names(names: Sequence[str]) -> None:
             raise UsageError(f"`passthrough` {','.join(names)} names {name} twice")
 
 
-def with_kept(predictions: pa.Table, inputs: pa.Table) -> pa.Table:
+def with_passthrough(predictions: pa.Table, inputs: pa.Table) -> pa.Table:
     """Predictions with what a shard of the frozen list has beside its own columns, by uri."""
     names = [name for name in inputs.column_names if name not in frozen_inputs.INPUT_COLUMNS]
     if not names:
@@ -212,7 +212,7 @@ def _face_arrays(crops: Sequence[Crop]) -> dict[str, Any]:
     return {
         "face": pa.array([crop.number for crop in crops], pa.int32()),
         "faces": pa.array([crop.count for crop in crops], pa.int32()),
-        "face_points": pa.array([face.points for face in faces], pa.list_(pa.float32())),
+        "face_landmarks": pa.array([face.points for face in faces], pa.list_(pa.float32())),
         **{name: pa.array(values, pa.float32()) for name, values in numbers.items()},
     }
 

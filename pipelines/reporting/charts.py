@@ -5,9 +5,9 @@ from typing import Any
 
 from model.labels import DECADES, LEVI_HASSNER, bin_names
 from model.statistics import EDGES
-from pipelines.figures import marks
-from pipelines.figures.chart import FEMALE, MALE, OTHER, PLAIN, Chart
-from pipelines.figures.marks import number
+from pipelines.charts import marks
+from pipelines.charts.chart import FEMALE, MALE, OTHER, PLAIN, Chart
+from pipelines.charts.marks import number
 
 Figures = Mapping[str, Any]
 Series = tuple[str, str, Sequence[float]]  # name, colour, a count for each bar

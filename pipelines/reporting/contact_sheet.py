@@ -15,10 +15,10 @@ from typing import Any
 from PIL import Image, ImageOps
 
 from model.errors import DecodeError
-from model.faces.looks import sized
+from model.faces.pyramid import sized
 from model.pictures import PREPROCESSING_VERSION, Picture, decode_picture
 from pipelines import storage
-from pipelines.figures.boxed_faces import draw_faces, short_answer
+from pipelines.charts.boxed_faces import draw_faces, short_answer
 from pipelines.manifests.manifest import BOX
 from pipelines.predictions.prediction_files import PredictionFiles
 from pipelines.reporting import label_join, summary
@@ -158,11 +158,11 @@ def _cut(picture: Picture, box: Sequence[float]) -> Image.Image:
 def _decoded(uri: str, scale: Callable[[int, int], float]) -> Picture | None:
     """A picture at no less than a scale; None where it is gone, inside a tar, or broken."""
 
-    def least_size(width: int, height: int) -> tuple[int, int]:
+    def min_size(width: int, height: int) -> tuple[int, int]:
         return sized(width, height, min(1.0, scale(width, height)))
 
     try:
-        return decode_picture(storage.read_bytes(uri), "rgb", PREPROCESSING_VERSION, least_size)
+        return decode_picture(storage.read_bytes(uri), "rgb", PREPROCESSING_VERSION, min_size)
     except (OSError, DecodeError):
         return None
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.figures.chart import Chart
+from pipelines.charts.chart import Chart
 from pipelines.reporting.charts import grouped
 from pipelines.reporting.face_bins import EYE_DISTANCE, ROLL, Bins
 

@@ -96,7 +96,7 @@ def _counts(source: PredictionFiles, totals: Summary, run: Mapping[str, Any]) ->
     return {
         "scored": totals.pictures,
         "faces": totals.faces if totals.faces else None,
-        "faces_left_out": run.get("faces_left_out") if totals.faces else None,
+        "faces_skipped": run.get("faces_skipped") if totals.faces else None,
         "without_a_face": faceless,
         "other_files": others,
         "failed": quarantined - faceless - others,
@@ -211,14 +211,14 @@ def _drift(uri: str | None, totals: Summary, bundle: Mapping[str, Any]) -> dict[
         reference, alike = _reference(profile), not totals.faces
     else:
         return None
-    left_out = () if alike else summary.OF_PICTURES
+    skipped = () if alike else summary.OF_PICTURES
     columns = [
         _column_drift(name, reference[name], totals.histograms[name])
         for name in (*statistics.INPUTS, *statistics.OUTPUTS)
-        if name in reference and name in totals.histograms and name not in left_out
+        if name in reference and name in totals.histograms and name not in skipped
     ]
     rule = statistics.drift_rule()
-    return {"against": against, "rule": rule, "left_out": [*left_out], "columns": columns}
+    return {"against": against, "rule": rule, "skipped": [*skipped], "columns": columns}
 
 
 def _column_drift(name: str, reference: Sequence[int], now: Sequence[int]) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from model.quality import SMALL_CELL
-from pipelines.figures import marks
-from pipelines.figures.chart import BAND, PLAIN, Chart
+from pipelines.charts import marks
+from pipelines.charts.chart import BAND, PLAIN, Chart
 from pipelines.reporting.face_bins import OF_FACES
 
 Figures = Mapping[str, Any]

@@ -46,8 +46,8 @@ def _inputs(counts: Figures, rate: float | None) -> list[tuple[str, str, str]]:
         share = f"{failed / total:.2%} of {total:,} inputs{beside}"
         return [("images scored", f"{scored:,}", speed), ("not scored", f"{failed:,}", share)]
     speed = f"{rate:,.0f} images/s" if rate else ""
-    a_picture, left_out = counts["faces"] / max(1, scored), counts["faces_left_out"]
-    more = f"; {left_out:,} more skipped as too small or too many" if left_out else ""
+    a_picture, skipped = counts["faces"] / max(1, scored), counts["faces_skipped"]
+    more = f"; {skipped:,} more skipped as too small or too many" if skipped else ""
     none, share = counts["without_a_face"], f"{failed / total:.2%} of {total:,} images{beside}"
     return [
         ("images with faces", f"{scored:,}", speed),

@@ -20,7 +20,7 @@ from pipelines.storage import tables
 from pipelines.storage.uris import BEFORE_NAME
 from pipelines.telemetry.log import note
 
-MOST_ROWS = 200_000  # beyond it a sample by uri hash: its intervals are under 0.02 years wide
+MAX_ROWS = 200_000  # beyond it a sample by uri hash: its intervals are under 0.02 years wide
 _BASE_NAME = f"regexp_replace({{}}, '{BEFORE_NAME}', '')"
 _RELATIVE = "substr({{}}, {})"  # from behind the folder and its slash
 _PREDICTED = ("age_years", "p_female", "age_low_years", "age_high_years")
@@ -125,7 +125,7 @@ def _has_faces(source: PredictionFiles) -> bool:
 def _join(
     source: PredictionFiles, known: pd.DataFrame, key: str, of_faces: bool
 ) -> Labelled | None:
-    """Join on `key` applied to both uris; at most about `MOST_ROWS` rows come back."""
+    """Join on `key` applied to both uris; at most about `MAX_ROWS` rows come back."""
     labels_by_key = known.assign(key=known["uri"])
     if key == _BASE_NAME:
         labels_by_key["key"] = known["uri"].str.replace(BEFORE_NAME, "", regex=True)
@@ -142,7 +142,7 @@ def _join(
         rows = Counter({name: count for name, count in rows.items() if name in once})
     if not rows:
         return None
-    one_in = 1 + rows.total() // MOST_ROWS
+    one_in = 1 + rows.total() // MAX_ROWS
     if not of_faces:
         joined = _rows(source, labels_by_key, join, one_in)
         return Labelled(joined, rows.total(), one_in)

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from model.bundle import Bundle
+from model.checksums import CARD_FILES
 from model.layer_graph import Layer, layers_of
-from model.seal import CARD_FILES
 from pipelines import storage
-from pipelines.bundles import in_words
+from pipelines.bundles import describe
 from pipelines.bundles.cards import is_at, put_card
-from pipelines.figures.curves import curves
-from pipelines.figures.network import layer_graph
+from pipelines.charts.curves import curves
+from pipelines.charts.network import layer_graph
 from pipelines.manifests.labels.utkface import UTKFACE
 from pipelines.reporting import page, sections
 from pipelines.reporting.sections import Section, Table
@@ -138,7 +138,7 @@ def _sections(bundle: Bundle, figures: Mapping[str, Any] | None) -> list[Section
         quality = sections.sections(figures)
         measured = ("quality", "subgroups", "by_face")
         card_sections += [part for part in quality if part.key in measured]
-    fitted = [(name, value) for name, value in in_words.calibration(dict(record))]
+    fitted = [(name, value) for name, value in describe.calibration(dict(record))]
     words = "Intervals and probabilities were fitted on the val split alone."
     if crossed := record.get("cross_fitting"):
         words = f"Intervals and probabilities were fitted out of fold. {crossed['assumption']}"

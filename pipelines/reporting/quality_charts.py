@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from model.quality import DENSITY_YEARS
-from pipelines.figures import marks
-from pipelines.figures.chart import CARD, INK, PLAIN, Chart
+from pipelines.charts import marks
+from pipelines.charts.chart import CARD, INK, PLAIN, Chart
 
 Figures = Mapping[str, Any]
 _CELL_TEXT_PX = 11

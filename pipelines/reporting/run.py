@@ -4,10 +4,10 @@ from model.errors import UsageError
 from pipelines import storage
 from pipelines.bundles.opening import open_bundle
 from pipelines.predictions import prediction_files
-from pipelines.reporting import suspects
 from pipelines.reporting.contact_sheet import sheets
 from pipelines.reporting.figures import as_json, collect
 from pipelines.reporting.headline import tiles, warnings
+from pipelines.reporting.label_issues import write_page as write_label_issues
 from pipelines.reporting.model_card import write_card
 from pipelines.reporting.options import CardOptions, LabelIssuesOptions, ReportOptions
 from pipelines.reporting.page import as_table, render
@@ -53,7 +53,7 @@ def label_issues(options: LabelIssuesOptions) -> list[tuple[str, object]]:
         UsageError: the run was no cross-validation, or is not done.
     """
     output = _page(options.output, "label_issues.html")
-    return suspects.write_page(options.run, output, options.show_faces)
+    return write_label_issues(options.run, output, options.show_faces)
 
 
 def _page(uri: str, name: str) -> str:

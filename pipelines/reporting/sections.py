@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from model.engines.choosing import Compute
-from pipelines.figures.chart import Chart
-from pipelines.figures.marks import number
+from model.backends.selection import Compute
+from pipelines.charts.chart import Chart
+from pipelines.charts.marks import number
 from pipelines.reporting import charts, face_charts, group_charts, quality_charts
 
 METRICS = {
@@ -212,9 +212,9 @@ def _drift(figures: Figures) -> Section:
     ]  # fmt: skip
     marks = [f"light-{row['light']}" for row in figures["drift"]["columns"]]
     words = (f"Against {figures['drift']['against']}. {figures['drift']['rule']}.",)
-    if left_out := figures["drift"]["left_out"]:
+    if skipped := figures["drift"]["skipped"]:
         words += (
-            f"Not compared: {', '.join(left_out)}. They describe whole images, and faces were "
+            f"Not compared: {', '.join(skipped)}. They describe whole images, and faces were "
             "detected on one side only.",
         )
     table = Table("Drift", ("column", "kind", "PSI", "KS", "light"), rows, marks)

@@ -13,8 +13,8 @@ from model.metrics import Estimate
 from pipelines import storage
 from pipelines.manifests import manifest
 from pipelines.manifests.ingest import ingest
+from pipelines.manifests.leakage import share_seen
 from pipelines.manifests.options import IngestOptions
-from pipelines.manifests.seen import share_seen
 from pipelines.manifests.sources.rows import Rows
 from pipelines.manifests.splits import pictures_shown
 from pipelines.predictions import figures, labelling, layout, schemas

@@ -23,12 +23,12 @@ from pipelines.storage.fetching import ReadFailure, fetch_all
 from pipelines.telemetry.log import note
 
 SAMPLE = 64  # pictures: half a second, and 90 % of them are told from 70 % in 999 of 1,000 samples
-_MOST_SHARDS = 16  # that are read for it, spread evenly: of a billion inputs too
+_MAX_SHARDS = 16  # that are read for it, spread evenly: of a billion inputs too
 _NEARLY_ALL = 0.9
 # Mean distance of the five points from the template, in shares of the picture's side: 99 % of
 # UTKFace's chips are within 0.07; in a portrait whose head is half as high as the picture it is
 # 0.12.
-_MOST_OFF = 0.08
+_MAX_OFF = 0.08
 
 
 Shard = TypeVar("Shard")
@@ -65,7 +65,7 @@ def choose_by_frozen(planned: Plan, frozen: frozen_inputs.FrozenInputs) -> Choic
 
 def some(shards: Sequence[Shard]) -> Sequence[Shard]:
     """A few of many shards, spread evenly: of a billion inputs not all are read for a sample."""
-    return shards[:: max(1, -(-len(shards) // _MOST_SHARDS))]
+    return shards[:: max(1, -(-len(shards) // _MAX_SHARDS))]
 
 
 def choose(planned: Plan, shards: Iterable[pa.Table]) -> Choice:
@@ -113,8 +113,8 @@ def sample(shards: Iterable[pa.Table], by_name: bool) -> list[dict[str, Any]]:
 
 def is_aligned_face(crops: Crops) -> bool:
     """Whether a picture is one face, where UTKFace's chips have it."""
-    if crops.faces is None or len(crops.faces) != 1 or crops.left_out:
+    if crops.faces is None or len(crops.faces) != 1 or crops.skipped:
         return False
     template = np.array(UTKFACE_CHIPS.points).reshape(5, 2)
     points = crops.faces[0].point_array / (crops.width, crops.height)
-    return float(np.hypot(*(points - template).T).mean()) <= _MOST_OFF
+    return float(np.hypot(*(points - template).T).mean()) <= _MAX_OFF

@@ -3,12 +3,12 @@
 import dataclasses
 from typing import Any
 
+from model.backends.selection import Compute
 from model.bundle import Bundle
 from model.calibration import Reading, chosen_bins
-from model.engines.choosing import Compute
 from model.faces.crops import FaceSearch, finding_id
 from model.heads import require_distribution
-from model.views import require_crop
+from model.tta import require_crop
 from pipelines.bundles.opening import open_bundle
 from pipelines.manifests.sources import Source, open_source
 from pipelines.predictions import schemas

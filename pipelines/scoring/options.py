@@ -3,10 +3,10 @@
 import dataclasses
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
+from model.backends.selection import parsed
 from model.calibration import DEFAULT_COVERAGE
-from model.engines.choosing import parsed
 from model.errors import UsageError
-from model.views import Views
+from model.tta import Views
 from pipelines import storage
 from pipelines.configuration import ADVANCED, HIDDEN, Renamed
 from pipelines.images.face_options import FaceLimits

@@ -4,8 +4,8 @@ import dataclasses
 
 import ray
 
-from model.engines.choosing import EngineName
-from pipelines.cluster.resources import Ask, require
+from model.backends.selection import BackendName
+from pipelines.cluster.resources import ResourceRequest, require
 from pipelines.scoring.options import Resources
 
 UNBOUNDED = 10**6
@@ -40,7 +40,7 @@ def on_gpus(options: Resources) -> bool:
     return options.device == "gpu" or (has and options.device == "auto")
 
 
-def placed(options: Resources, shards: int, engine: EngineName = "tensorflow") -> Placement:
+def placed(options: Resources, shards: int, engine: BackendName = "tensorflow") -> Placement:
     """Decide `auto` plans by what the cluster has.
 
     Args:
@@ -56,7 +56,7 @@ def placed(options: Resources, shards: int, engine: EngineName = "tensorflow") -
     use_gpu = engine == "tensorflow" and on_gpus(options)
     # `device` gpu on a cluster without one yet asks for as many as `workers`; Ray adds the nodes.
     if use_gpu:
-        require(Ask({"GPU": 1}))
+        require(ResourceRequest({"GPU": 1}))
     most = (gpus or 1) if use_gpu else cores
     wanted = options.workers or most
     workers = min(wanted if use_gpu else min(wanted, most), shards)

@@ -9,11 +9,11 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from model.backends.selection import Compute, choose, lacks, parsed
 from model.calibration import Reading
-from model.engines.choosing import Compute, choose, lacks, parsed
 from model.errors import UsageError
 from model.faces.crops import FaceSearch
-from model.views import Views
+from model.tta import Views
 from pipelines import configuration, storage
 from pipelines.cluster.abilities import of_workers
 from pipelines.predictions import frozen_inputs, layout, schemas

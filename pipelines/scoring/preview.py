@@ -4,7 +4,7 @@ import dataclasses
 
 import pyarrow as pa
 
-from model.engines.choosing import parsed
+from model.backends.selection import parsed
 from model.errors import ManifestError
 from pipelines.predictions import frozen_inputs
 from pipelines.predictions.frozen_inputs import FrozenInputs

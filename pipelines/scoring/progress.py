@@ -17,7 +17,7 @@ _LOOK_S = 1.0
 
 
 @ray.remote(num_cpus=0)
-class Tally:
+class ProgressCounter:
     """Rows done so far of the shards that are under way."""
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class ScoreProgress(threading.Thread):
     def __init__(self, rows: int) -> None:
         """Show progress towards so many rows."""
         super().__init__(daemon=True)
-        self.tally: Any = start_on_driver_node(Tally)
+        self.tally: Any = start_on_driver_node(ProgressCounter)
         self._progress, self._lock = Progress("score", rows), threading.Lock()
         self._committed, self._quarantined, self._forget = 0, 0, list[int]()
         self._stopped = threading.Event()

@@ -26,13 +26,13 @@ class ScoredEntries:
         predictions: a row a picture, or a row a face; those of a picture follow one another.
         quarantine: one row an input.
         pictures: inputs with predictions.
-        left_out: faces that an option left out.
+        skipped: faces that an option left out.
     """
 
     predictions: pa.Table
     quarantine: pa.Table
     pictures: int
-    left_out: int
+    skipped: int
 
 
 def score_entries(
@@ -60,7 +60,7 @@ def score_entries(
         OSError: the store fails; no row is made of that.
     """
     rejected, parts = list[dict[str, Any]](), list[pa.Table]()
-    pictures = left_out = 0
+    pictures = skipped = 0
     if by_name:
         rejected += [
             rejection(entry, "list", NO_IMAGE_NAME, "the name has no image suffix")
@@ -70,7 +70,7 @@ def score_entries(
         entries = [entry for entry in entries if listing.has_image_name(entry["uri"])]
     for batch in decode(entries, predictor.bundle.input, predictor.batch_size):
         rejected += batch.rejected
-        pictures, left_out = pictures + batch.pictures, left_out + batch.left_out
+        pictures, skipped = pictures + batch.pictures, skipped + batch.skipped
         if batch.crops:
             answers = predictor.answers(batch.pixels, reading) | image_statistics(batch.pixels)
             named = (predictor.bundle.id, reading.age_bins, columns)
@@ -79,4 +79,4 @@ def score_entries(
             on_batch(batch.inputs)
     quarantine = pa.Table.from_pylist(rejected, schema=schemas.QUARANTINE_SCHEMA)
     scored = tables.concat(parts, schemas.schema_of(columns)).unify_dictionaries()
-    return ScoredEntries(scored, quarantine, pictures, left_out)
+    return ScoredEntries(scored, quarantine, pictures, skipped)

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from model.backends.selection import Compute
 from model.bundle import Bundle
-from model.engines.choosing import Compute
-from pipelines.manifests.seen import told
+from pipelines.manifests.leakage import told
 from pipelines.predictions import layout
 from pipelines.predictions.dataset import Partitioning, describe
 from pipelines.predictions.run_record import NO_FAILURES
@@ -88,8 +88,8 @@ def _scored(record: Mapping[str, Any]) -> list[tuple[str, object]]:
     """Pictures, and the faces in them where they were looked for."""
     if record.get("faces", "crop") == "crop":
         return [("scored", f"{record['scored']:,}")]
-    left_out = record["faces_left_out"]
-    more = f"; {left_out:,} more skipped as too small or too many" if left_out else ""
+    skipped = record["faces_skipped"]
+    more = f"; {skipped:,} more skipped as too small or too many" if skipped else ""
     return [("scored", f"{record['scored']:,}"), ("faces", f"{record['rows']:,}{more}")]
 
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 import ray
 
-from model.engines.choosing import abilities, lacks
+from model.backends.selection import abilities, lacks
 from model.errors import FacemillError, StorageError
 from model.predictor import Predictor
 from model.runtime import has_gpu
@@ -27,7 +27,7 @@ from pipelines.images.guarded_decoder import Decode, IsolatedDecoder, ended_at_o
 from pipelines.predictions import layout
 from pipelines.predictions.frozen_inputs import INPUT_COLUMNS
 from pipelines.predictions.run_record import ShardRecord, notes_of, reasons_of
-from pipelines.predictions.schemas import with_kept
+from pipelines.predictions.schemas import with_passthrough
 from pipelines.scoring.placement import Placement
 from pipelines.scoring.plan import ShardSettings
 from pipelines.scoring.progress import Reporter
@@ -150,7 +150,7 @@ class ShardScorer:
             entries, self.predictor, self.settings.reading, decode, on_batch,
             by_name=self.settings.by_name, columns=self.settings.columns,
         )  # fmt: skip
-        good, bad = with_kept(scored.predictions, inputs), scored.quarantine
+        good, bad = with_passthrough(scored.predictions, inputs), scored.quarantine
         notes = {
             "facemill.bundle_id": self.bundle.id,
             "facemill.run_id": self.settings.run_id,
@@ -159,7 +159,7 @@ class ShardScorer:
         # Quarantine first: the predictions file is the commit and must find all else in place.
         bad_sum = tables.write_table(layout.shard(output, "quarantine", index), bad, notes)
         notes["facemill.quarantine_sha256"] = bad_sum
-        notes |= notes_of(scored.left_out)
+        notes |= notes_of(scored.skipped)
         good_sum = tables.write_table(layout.shard(output, "predictions", index), good, notes)
         return ShardRecord(
             index,
@@ -172,7 +172,7 @@ class ShardScorer:
             time.time(),
             self.device,
             good.num_rows,
-            scored.left_out,
+            scored.skipped,
         )
 
 

@@ -54,12 +54,12 @@ class PrivateAddressError(Exception):
     """A name leads to an address that is not of the public internet."""
 
 
-def get(uri: str, most_bytes: int, others: Sequence[Mapping[str, Any]] = ()) -> bytes | ReadFailure:
+def get(uri: str, max_bytes: int, others: Sequence[Mapping[str, Any]] = ()) -> bytes | ReadFailure:
     """The bytes at an address, or what is wrong with it.
 
     Args:
         uri: http:// or https://.
-        most_bytes: that are read.
+        max_bytes: that are read.
         others: rows by which is told whether a host or the whole network is silent.
 
     Raises:
@@ -82,7 +82,7 @@ def get(uri: str, most_bytes: int, others: Sequence[Mapping[str, Any]] = ()) -> 
         if response.status != 200:
             reason = _REASONS.get(response.status, "unreachable")
             return ReadFailure(reason, f"{uri} was answered with HTTP {response.status}")
-        return _body(uri, response, most_bytes)
+        return _body(uri, response, max_bytes)
     except HTTPError as error:
         return ReadFailure("unreachable", f"{uri} broke off: {_told(error)}")
     finally:
@@ -90,14 +90,14 @@ def get(uri: str, most_bytes: int, others: Sequence[Mapping[str, Any]] = ()) -> 
         response.release_conn()  # of what was not read to its end, else it were lost to the pool
 
 
-def _body(uri: str, response: Any, most_bytes: int) -> bytes | ReadFailure:
+def _body(uri: str, response: Any, max_bytes: int) -> bytes | ReadFailure:
     """What a host sends, as far as it is not too much and does not take too long."""
     parts, size, ends = list[bytes](), 0, time.monotonic() + _WHOLE_S
     while part := response.read(_PART):
         parts.append(part)
         size += len(part)
-        if size > most_bytes:
-            text = f"{uri} has more than {most_bytes:,} bytes, the largest image that is read"
+        if size > max_bytes:
+            text = f"{uri} has more than {max_bytes:,} bytes, the largest image that is read"
             return ReadFailure("file_too_large", text)
         if time.monotonic() > ends:
             return ReadFailure("unreachable", f"{uri} took more than {_WHOLE_S} seconds")

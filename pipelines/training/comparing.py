@@ -12,8 +12,8 @@ from model.errors import UsageError
 from model.metrics import bootstrap_weights, estimate_mean
 from pipelines import storage
 from pipelines.manifests import manifest
+from pipelines.manifests.leakage import told
 from pipelines.manifests.manifest import BOX
-from pipelines.manifests.seen import told
 from pipelines.predictions import figures
 from pipelines.storage import tables
 from pipelines.training import layout

@@ -17,10 +17,10 @@ import numpy as np
 import pyarrow as pa
 
 from model import calibration, statistics
+from model.backends.acceptance import MIN_IMAGES, compare, refusal
+from model.backends.quantization import PICTURES
 from model.bundle import Bundle
 from model.calibration import Reading
-from model.engines.gate import LEAST_IMAGES, compare, refusal
-from model.engines.making import PICTURES
 from model.errors import UsageError
 from model.heads import Head
 from pipelines import storage
@@ -34,7 +34,7 @@ from pipelines.storage.lease import Lease
 from pipelines.training import layout
 from pipelines.training.claim import Trained, TrainingJob
 from pipelines.training.fold_figures import Measured
-from pipelines.training.run import Together, train_under
+from pipelines.training.run import SharedFoldState, train_under
 
 ASSUMPTION = (
     "CV+ (Barber et al. 2021): the errors of the folds' networks on images that they were not "
@@ -83,7 +83,7 @@ def train_final(
             "another `output`"
         )
     from_folds = _from_folds(job, known, manifest.fingerprint(table))
-    together = Together(pixels, from_folds=from_folds, taught=taught)
+    together = SharedFoldState(pixels, from_folds=from_folds, taught=taught)
     return train_under(lease, final, whole, cpus_per_worker, together)
 
 
@@ -145,7 +145,7 @@ def with_int8(bundle: Bundle, images: LabelledImages, folder: Path) -> Bundle | 
     if "calibration" in told:
         return bundle
     labels = np.sum(~manifest.labelled_already(images.table))
-    if told.get("refused") == NOT_ASKED or labels < LEAST_IMAGES:
+    if told.get("refused") == NOT_ASKED or labels < MIN_IMAGES:
         return None
     return make_networks(bundle, walk(images, "train", {}, PICTURES).sample, folder).int8
 

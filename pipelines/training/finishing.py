@@ -15,8 +15,8 @@ from pipelines import storage
 from pipelines.bundles.calibrating import LabelledImages, complete
 from pipelines.bundles.opening import copy_bundle
 from pipelines.bundles.unseen import complete_with
-from pipelines.figures.curves import curves_png
-from pipelines.figures.network import network_png
+from pipelines.charts.curves import curves_png
+from pipelines.charts.network import network_png
 from pipelines.storage import tables
 from pipelines.training import layout
 from pipelines.training.checkpoints import packed

@@ -14,7 +14,7 @@ from pipelines.cluster.private import (
     PREEMPTION_WATCHER,
     data_parallel_trainer,
 )
-from pipelines.cluster.resources import Ask
+from pipelines.cluster.resources import ResourceRequest
 from pipelines.cluster.session import joins_cluster
 from pipelines.environment import seconds
 from pipelines.storage.lease import Lease
@@ -22,9 +22,9 @@ from pipelines.training import layout
 from pipelines.training.checkpoint_list import repair_checkpoint_list
 from pipelines.training.claim import TrainingJob
 from pipelines.training.group import TensorFlowGroup
-from pipelines.training.guard import Guard
 from pipelines.training.progress import Watcher
 from pipelines.training.trackers import Trackers
+from pipelines.training.watchdog import Watchdog
 from pipelines.training.worker import WorkerConfig, train_worker
 
 _RESIZE_S = 60  # an elastic group looks so often for room to grow; growing costs a restart
@@ -40,7 +40,7 @@ def fit(job: TrainingJob, config: WorkerConfig, trackers: Trackers, lease: Lease
     trainer = _trainer(job, config)
     repair_checkpoint_list(storage.join(job.output, layout.CHECKPOINTS))
     workers = job.options.workers
-    guard = Guard(Ask(_resources(config), workers.required), lease)
+    guard = Watchdog(ResourceRequest(_resources(config), workers.required), lease)
     watcher = Watcher(config.board, job.recipe, trackers.epoch, guard, workers.workers, job.part)
     watcher.start()
     try:

@@ -18,8 +18,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from model.backends.selection import INT8
 from model.bundle import RECORD_FILE
-from model.engines.choosing import INT8
 from model.errors import UsageError
 from model.predictor import Predictor
 from pipelines import storage
@@ -29,7 +29,7 @@ from pipelines.cluster.errors import as_resumable_failure
 from pipelines.images.pixel_cache import CachedPixels, decoded
 from pipelines.manifests import manifest
 from pipelines.predictions import out_of_fold
-from pipelines.predictions.suspects import suspects
+from pipelines.predictions.label_issues import label_issues
 from pipelines.storage import tables
 from pipelines.storage.lease import Lease
 from pipelines.telemetry.log import note
@@ -41,7 +41,7 @@ from pipelines.training.final import train_final, with_int8
 from pipelines.training.fold_figures import Measured, measure_folds
 from pipelines.training.parts import Part, divided_rows, parts_of, require_unseen_by
 from pipelines.training.preparing import by_split, cache_of, drop_decoded
-from pipelines.training.run import Together, train_under
+from pipelines.training.run import SharedFoldState, train_under
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +90,7 @@ def train_folds(job: TrainingJob, cpus_per_worker: int = 1, at_once: int = 1) ->
         parts = parts_of(job, table)
         claim(job, manifest.fingerprint(table))
         pixels = _pixels(job, table, parts)
-        together = Together(pixels, threading.Lock())
+        together = SharedFoldState(pixels, threading.Lock())
 
         def one(part: Part) -> Trained:
             trained = train_under(lease, part.job, part.table, cpus_per_worker, together)
@@ -158,7 +158,7 @@ def _at_once(one: Callable[[Part], Trained], parts: Sequence[Part], count: int) 
     return [done[part.index] for part in parts]
 
 
-def _answer(part: Part, trained: Trained, together: Together) -> None:
+def _answer(part: Part, trained: Trained, together: SharedFoldState) -> None:
     """Write what the fold's network says of the images that it did not see, if it is not there."""
     uri = storage.join(part.job.output, layout.OUT_OF_FOLD)
     if together.pixels is None or storage.exists(uri):
@@ -197,5 +197,5 @@ def _measured(job: TrainingJob, parts: Sequence[Part], trained: Sequence[Trained
         rows = out_of_fold.conformed(tables.read_table(uri))
         facts["images"] = rows.num_rows
         once, _ = out_of_fold.apart(rows)
-        tables.write_table(storage.join(job.output, layout.SUSPECTS), suspects(once))
+        tables.write_table(storage.join(job.output, layout.LABEL_ISSUES), label_issues(once))
         return measure_folds(job, rows, trained)

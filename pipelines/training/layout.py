@@ -15,7 +15,7 @@ With folds there are instead
 OUTPUT/train.json, lease.json, decoded/   of the whole run
 OUTPUT/fold-0/, fold-1/, …   a training's output each, and
 OUTPUT/fold-0/out_of_fold.parquet         its answers for the images that it did not see
-OUTPUT/out_of_fold.parquet, suspects.parquet, metrics.json   of all folds
+OUTPUT/out_of_fold.parquet, label_issues.parquet, metrics.json   of all folds
 OUTPUT/final/                a training's output: the network that saw every label
 """
 
@@ -26,7 +26,7 @@ DECODED, TEACHERS, CHECKPOINTS, TENSORBOARD = "decoded", "teachers", "checkpoint
 MLFLOW = "mlflow.json"
 WEIGHTS, HISTORY, CURVES, NETWORK = "weights.npz", "history.parquet", "curves.png", "network.png"
 BUNDLE = "bundle"
-OUT_OF_FOLD, SUSPECTS = layout.OUT_OF_FOLD, layout.SUSPECTS
+OUT_OF_FOLD, LABEL_ISSUES = layout.OUT_OF_FOLD, layout.LABEL_ISSUES
 EVALUATION, METRICS = layout.EVALUATION, layout.METRICS
 FINAL = "final"
 

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from model.errors import UsageError
 from pipelines import storage
-from pipelines.manifests.seen import share_seen, told
+from pipelines.manifests.leakage import share_seen, told
 from pipelines.manifests.splits import Fold, identities_of
 from pipelines.training import layout
 from pipelines.training.claim import TrainingJob

@@ -9,11 +9,11 @@ import ray
 from model.recipes import Recipe
 from pipelines.cluster.actors import start_on_driver_node
 from pipelines.telemetry.progress import Progress
-from pipelines.training.guard import Guard
+from pipelines.training.watchdog import Watchdog
 
 
 @ray.remote(num_cpus=0)
-class Board:
+class ProgressActor:
     """Carries progress from rank 0 to the driver; made by `open_board`."""
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class Board:
 
 def open_board() -> Any:
     """A board on the driver's own node: elsewhere, losing that node would end the run."""
-    return start_on_driver_node(Board)
+    return start_on_driver_node(ProgressActor)
 
 
 class Watcher(threading.Thread):
@@ -57,7 +57,7 @@ class Watcher(threading.Thread):
         board: Any,
         recipe: Recipe,
         on_epoch: Callable[[Mapping[str, float]], None],
-        guard: Guard,
+        guard: Watchdog,
         workers: int = 1,
         part: str = "",
     ) -> None:

@@ -14,7 +14,7 @@ from model.runtime import machine
 from pipelines import storage
 from pipelines.cluster.errors import as_resumable_failure
 from pipelines.images.pixel_cache import CachedPixels
-from pipelines.manifests import manifest, seen
+from pipelines.manifests import leakage, manifest
 from pipelines.manifests.labels.utkface import UTKFACE
 from pipelines.storage.lease import Lease
 from pipelines.telemetry.phases import phase, run_id
@@ -32,7 +32,7 @@ _VERSIONS = ("keras", "tensorflow", "ray", "pillow", "numpy")
 
 
 @dataclasses.dataclass(frozen=True)
-class Together:
+class SharedFoldState:
     """What the trainings of a run with folds share.
 
     Attributes:
@@ -72,7 +72,7 @@ def train_under(
     job: TrainingJob,
     table: pa.Table,
     cpus_per_worker: int,
-    together: Together | None = None,
+    together: SharedFoldState | None = None,
 ) -> Trained:
     """`train` below a lease that the caller holds.
 
@@ -86,7 +86,7 @@ def train_under(
     Raises:
         FacemillError: see `train`.
     """
-    together = together or Together()
+    together = together or SharedFoldState()
     fingerprint = manifest.fingerprint(table)
     cpus = job.options.workers.cpus_per_worker or cpus_per_worker
     with together.alone:
@@ -155,7 +155,7 @@ def _details(
             "start_training": start and dict(start.training),
             "labels": UTKFACE if 2 * taken.null_count < len(taken) else None,
         },
-        "seen": seen.joined(seen.sketch(learned), start and start.seen),
+        "seen": leakage.joined(leakage.sketch(learned), start and start.seen),
         "manifest_fingerprint": fingerprint,
         "versions": {name: version(name) for name in _VERSIONS},
     }

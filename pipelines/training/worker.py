@@ -75,7 +75,7 @@ class WorkerConfig:
     stall_timeout_s: float = 600.0
 
 
-class CannotGoOn(Exception):
+class TrainingAborted(Exception):
     """Training cannot go on; its text says why.
 
     What decides it was merged over the ranks, so that all of them raise it together. None of them
@@ -88,7 +88,7 @@ def train_worker(loop_config: dict[str, Any]) -> None:
     config: WorkerConfig = loop_config["config"]
     try:
         _train(config)
-    except CannotGoOn as reason:
+    except TrainingAborted as reason:
         if config.board is not None:
             ray.get(config.board.fail.remote(str(reason)))
 
@@ -96,7 +96,7 @@ def train_worker(loop_config: dict[str, Any]) -> None:
 def _train(config: WorkerConfig) -> None:
     tf = import_tensorflow(threads=config.cpus)
     if config.options.workers.use_gpu and not tf.config.list_physical_devices("GPU"):
-        raise CannotGoOn(_NO_GPU)
+        raise TrainingAborted(_NO_GPU)
     strategy = tf.distribute.MultiWorkerMirroredStrategy()  # before any other TensorFlow call
     # Before the watchdog: a large file takes its time to come from another node.
     feeds = Feed(ray.get(config.train)), Feed(ray.get(config.val))
@@ -155,14 +155,14 @@ class _Run:
         """Train one epoch, or what an interruption left of it, and put its checkpoint in place.
 
         Raises:
-            CannotGoOn: a loss or a weight is not finite, or the workers have drifted apart.
+            TrainingAborted: a loss or a weight is not finite, or the workers have drifted apart.
         """
         state, replica = self.state, self.replica
         train_sums = replica.merged(self._steps())
         scores = replica.scores(train_sums, "train")
         self._require_finite("loss", scores["train_loss"])
         if replica.workers > 1 and replica.weights_differ():
-            raise CannotGoOn(_DRIFTED.format(state.epoch + 1))
+            raise TrainingAborted(_DRIFTED.format(state.epoch + 1))
         side = self.recipe.side_at(state.epoch)
         val_sums = replica.merged(replica.validate(self.val, self.heartbeat, side))
         # Without a val split each epoch is the best so far: the last one is kept.
@@ -173,7 +173,7 @@ class _Run:
             # The one above was measured before the last step: that may have broken the weights.
             self._require_finite("validation loss", loss)
         if not replica.is_finite():
-            raise CannotGoOn(_BROKEN.format(state.epoch + 1))
+            raise TrainingAborted(_BROKEN.format(state.epoch + 1))
         row = {"epoch": state.epoch + 1, **scores, **self._pace(), **self._loss_scale()}
         state.end_epoch(row)
         if state.is_best(loss, grown=side != self.recipe.side_at(state.epoch - 2)):
@@ -184,7 +184,7 @@ class _Run:
 
     def _require_finite(self, name: str, value: float) -> None:
         if not np.isfinite(value):
-            raise CannotGoOn(_NOT_FINITE.format(name, value, self.state.epoch + 1))
+            raise TrainingAborted(_NOT_FINITE.format(name, value, self.state.epoch + 1))
 
     def _pace(self) -> dict[str, float]:
         """Seconds of the epoch, speed, and the share of the time that waited for data."""
@@ -206,7 +206,7 @@ class _Run:
         given_up = skipped - state.skipped
         state.skipped += int(given_up)
         if given_up >= self.steps:
-            raise CannotGoOn(_OVERFLOWED.format(state.epoch + 1, scale))
+            raise TrainingAborted(_OVERFLOWED.format(state.epoch + 1, scale))
         return {"loss_scale": scale, "skipped_steps": given_up}
 
     def _steps(self) -> Any:

@@ -4,17 +4,17 @@ A machine without VNNI is a node that reads another /proc/cpuinfo.
 """
 
 import json
-import os
 import re
 from pathlib import Path
 
 import pytest
 
+from model.backends.selection import abilities
 from model.bundle import Bundle
-from model.engines.choosing import abilities
 from pipelines.predictions import frozen_inputs
 from pipelines.predictions.verification import verify
 from tests.cluster.nodes import local_cluster, may_mount
+from tests.runs import linked_faces
 
 pytestmark = [
     pytest.mark.slow,
@@ -59,11 +59,7 @@ def test_auto_takes_what_all_machines_have(
 def test_a_machine_that_joins_later_and_cannot_takes_no_shard(
     faces_dir: Path, untrained: Bundle, tmp_path: Path, without_vnni: str
 ) -> None:
-    images, output = tmp_path / "faces", tmp_path / "out"
-    images.mkdir()
-    faces = sorted(faces_dir.iterdir())
-    for number in range(800):
-        os.link(faces[number % len(faces)], images / f"{number:05d}.jpg")
+    images, output = linked_faces(faces_dir, tmp_path / "faces", 800), tmp_path / "out"
 
     def committed() -> int:
         return len(frozen_inputs.committed(str(output))) if output.is_dir() else 0

@@ -6,7 +6,6 @@ The GPU is a number that Ray counts: no card is needed to place what asks for on
 import contextlib
 import dataclasses
 import json
-import os
 import shutil
 import subprocess
 import time
@@ -20,6 +19,7 @@ from model.bundle import Bundle
 from pipelines.predictions.verification import verify
 from pipelines.storage import tables
 from tests.cluster.nodes import ROOT, LocalCluster, Node
+from tests.runs import linked_faces
 from tests.s3_server import free_ports
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -62,11 +62,7 @@ def scoring(
 ) -> Scoring:  # fmt: skip
     """A finished run in shards of 256 images."""
     folder = tmp_path_factory.mktemp("placed")
-    images, output = folder / "faces", folder / "scored"
-    images.mkdir()
-    faces = sorted(faces_dir.iterdir())
-    for number in range(2000):
-        os.link(faces[number % len(faces)], images / f"{number:05d}.jpg")
+    images, output = linked_faces(faces_dir, folder / "faces", 2000), folder / "scored"
     job = cluster.submit(
         "jobs.score", "--faces", "crop", "--images", str(images), "--output", str(output),
         "--bundle", str(untrained.folder), "--compute", "float32", "--shard-rows", "256",

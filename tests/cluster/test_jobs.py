@@ -4,7 +4,6 @@ Each behaviour is one test; the runs they look at are shared.
 """
 
 import dataclasses
-import os
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +17,7 @@ from pipelines.predictions import frozen_inputs
 from pipelines.predictions.verification import verify
 from pipelines.storage import tables
 from tests.cluster.nodes import ROOT, LocalCluster, local_cluster
+from tests.runs import linked_faces
 from tests.s3_server import S3Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.s3, pytest.mark.timeout(600)]
@@ -208,11 +208,8 @@ def scoring(faces_dir: Path, tmp_path: Path) -> Callable[[int], Scoring]:
     """Make a run over so many images; a shard of ten takes a core 0.3 s, a padded batch."""
 
     def make(count: int) -> Scoring:
-        images, output = tmp_path / "faces", str(tmp_path / "scored")
-        images.mkdir()
-        faces = sorted(faces_dir.iterdir())
-        for number in range(count):
-            os.link(faces[number % len(faces)], images / f"{number:05d}.jpg")
+        images = linked_faces(faces_dir, tmp_path / "faces", count)
+        output = str(tmp_path / "scored")
         command = (
             "jobs.score", "--faces", "crop",
             "--images", str(images), "--output", output, "--bundle",

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from demo.drawn_faces import draw_faces
 from pipelines import storage
-from pipelines.images.drawn_faces import draw_faces
 from pipelines.predictions import frozen_inputs, schemas
 from pipelines.predictions.verification import verify
 from tests.hosts.cluster import HostCluster
@@ -26,18 +26,18 @@ class Outcome:
     Attributes:
         submissions: how often the same command was given until it succeeded.
         after_s: seconds from the end of the fault to the end of the run, or of the repeated one.
-        said: what the user saw of it, a line each.
+        printed: what the user saw of it, a line each.
         problems: of the rows, against an undisturbed run's; none is right.
     """
 
     submissions: int
     after_s: float
-    said: tuple[str, ...]
+    printed: tuple[str, ...]
     problems: tuple[str, ...]
 
 
-def put_pictures(folder: Path, count: int) -> str:
-    """Store so many pictures that take their time, and name their prefix."""
+def put_images(folder: Path, count: int) -> str:
+    """Store so many images that take their time, and name their prefix."""
     faces = [path for path in draw_faces(folder, 8, seed=5) if path.suffix == ".jpg"]
     slow = list[bytes]()
     for face in faces[:8]:
@@ -51,11 +51,11 @@ def put_pictures(folder: Path, count: int) -> str:
 class ScoringRun:
     """One output of `jobs.score`, submitted as often as it takes."""
 
-    def __init__(self, cluster: HostCluster, pictures: str, output: str) -> None:
+    def __init__(self, cluster: HostCluster, images: str, output: str) -> None:
         """Name it; nothing is submitted."""
         self.cluster, self.output = cluster, output
         self.command = (
-            "jobs.score", "--faces", "crop", "--images", pictures, "--output", output,
+            "jobs.score", "--faces", "crop", "--images", images, "--output", output,
             "--shard-rows", str(_SHARD_ROWS),
         )  # fmt: skip
         self.job = ""
@@ -84,16 +84,16 @@ class ScoringRun:
             expected: rows of an undisturbed run, if there are any.
             timeout_s: of each submission.
         """
-        said, submissions = list[str](), 1
+        printed, submissions = list[str](), 1
         while True:
             known = self.cluster.info(self.job)  # nothing, on a head that came after the job
             details = self.cluster.wait(self.job, timeout_s) if known else {"status": "LOST"}
             lines = self.cluster.logs(self.job).splitlines()
-            said += [line for line in lines if line.startswith(("note:", "error:", "failed:"))]
+            printed += [line for line in lines if line.startswith(("note:", "error:", "failed:"))]
             if details["status"] == "SUCCEEDED":
                 break
             if submissions == 3:
-                said.append("\n".join(lines[-15:]))
+                printed.append("\n".join(lines[-15:]))
                 break
             submissions += 1
             self.submit()
@@ -102,11 +102,11 @@ class ScoringRun:
         if expected is not None and (rows := rows_of(self.output)) != expected:
             wrong = {uri for uri in {*rows, *expected} if rows.get(uri) != expected.get(uri)}
             problems.append(f"{len(wrong)} rows differ, such as {min(wrong)}")
-        return Outcome(submissions, after_s, tuple(dict.fromkeys(said)), tuple(problems))
+        return Outcome(submissions, after_s, tuple(dict.fromkeys(printed)), tuple(problems))
 
 
 def rows_of(output: str) -> dict[str, object]:
-    """What is said of each picture, without what names the run; doubled rows are an error."""
+    """The rows of each image, without what names the run; doubled rows are an error."""
     rows = schemas.read_predictions(output).to_pylist()
     found = dict[str, object]()
     for row in rows:
@@ -117,21 +117,21 @@ def rows_of(output: str) -> dict[str, object]:
 
 
 def disturbed(
-    cluster: HostCluster, pictures: str, output: str, expected: dict[str, object],
+    cluster: HostCluster, images: str, output: str, expected: dict[str, object],
     fault: Callable[[], None], heal: Callable[[], None], hold_s: float,
 ) -> Outcome:  # fmt: skip
     """A run in the midst of which something happens for a while.
 
     Args:
         cluster: whole.
-        pictures: their prefix.
+        images: their prefix.
         output: of the run.
         expected: rows of an undisturbed run.
         fault: begins it.
         heal: ends it.
         hold_s: how long it lasts.
     """
-    run = ScoringRun(cluster, pictures, output)
+    run = ScoringRun(cluster, images, output)
     run.begin()
     fault()
     time.sleep(hold_s)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.hosts.bed import why_not
 from tests.hosts.cluster import HostCluster, hosts_with_ray
-from tests.hosts.runs import BUCKET, ScoringRun, disturbed, put_pictures, rows_of
+from tests.hosts.runs import BUCKET, ScoringRun, disturbed, put_images, rows_of
 
 pytestmark = [
     pytest.mark.slow,
@@ -27,14 +27,14 @@ def cluster() -> Iterator[HostCluster]:
 
 
 @pytest.fixture(scope="module")
-def pictures(cluster: HostCluster, tmp_path_factory: pytest.TempPathFactory) -> str:
-    return put_pictures(tmp_path_factory.mktemp("faces"), 90)
+def images(cluster: HostCluster, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return put_images(tmp_path_factory.mktemp("faces"), 90)
 
 
 def test_an_output_on_a_disk_that_hosts_do_not_share_is_refused(
-    cluster: HostCluster, pictures: str
+    cluster: HostCluster, images: str
 ) -> None:
-    job = cluster.submit("jobs.score", "--images", pictures, "--output", "/tmp/out")
+    job = cluster.submit("jobs.score", "--images", images, "--output", "/tmp/out")
     details, logs = cluster.wait(job), cluster.logs(job)
     assert details["driver_exit_code"] == 2, logs
     assert re.search(r"error: --output is a local path, and node \S+ does not", logs), logs
@@ -42,16 +42,16 @@ def test_an_output_on_a_disk_that_hosts_do_not_share_is_refused(
 
 
 def test_a_worker_cut_off_and_back_costs_no_row_and_doubles_none(
-    cluster: HostCluster, pictures: str
+    cluster: HostCluster, images: str
 ) -> None:
-    calm = ScoringRun(cluster, pictures, f"s3://{BUCKET}/calm")
+    calm = ScoringRun(cluster, images, f"s3://{BUCKET}/calm")
     calm.begin()
     assert calm.end(0.0, None).problems == ()
     expected = rows_of(calm.output)
     assert len(expected) == 90
     host = cluster.host_of[cluster.workers[0]]
     outcome = disturbed(
-        cluster, pictures, f"s3://{BUCKET}/cut", expected, host.cut, host.heal, hold_s=40
+        cluster, images, f"s3://{BUCKET}/cut", expected, host.cut, host.heal, hold_s=40
     )
     assert outcome.problems == ()
     assert outcome.submissions == 1

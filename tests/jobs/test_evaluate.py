@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from demo.drawn_faces import draw_faces
 from model.bundle import Bundle
-from pipelines.images.drawn_faces import draw_faces
 from pipelines.storage import tables
 from tests.jobs.conftest import RunJob
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from pipelines.images.drawn_faces import draw_faces
+from demo.drawn_faces import draw_faces
 from pipelines.manifests.manifest import read_manifest
 from tests.jobs.conftest import RunJob
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pytest
 
+from demo.drawn_faces import draw_faces
 from model.bundle import Bundle, read_bundle
-from pipelines.images.drawn_faces import draw_faces
 from pipelines.manifests.ingest import ingest, write_ingested
 from pipelines.manifests.manifest import read_manifest
 from pipelines.manifests.options import IngestOptions

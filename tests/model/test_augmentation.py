@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from demo.drawn_faces import draw_face
 from model.augmentation import DRAWS_PER_IMAGE, augment, draw, resized
 from model.recipes import Augmentation
-from pipelines.images.drawn_faces import draw_face
 
 ALL = Augmentation(
     mirror=True, rotate_degrees=12, scale=0.12, shift=0.06, stretch=0.06,

@@ -17,11 +17,11 @@ import pytest
 
 from model import heads
 from model.bundle import Bundle, load_network, read_bundle, write_bundle
+from model.checksums import sealed
 from model.errors import BundleError
 from model.networks import build_network
 from model.preprocessing import InputSpec
 from model.recipes import PlainStack
-from model.seal import sealed
 
 ROOT = Path(__file__).parents[2]
 SPEC = InputSpec(16, 16, "grey")

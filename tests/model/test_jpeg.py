@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from demo.drawn_faces import draw_faces
 from model import pictures
 from model.errors import DecodeError
 from model.pictures import decode_picture
 from model.preprocessing import InputSpec, decode_image
-from pipelines.images.drawn_faces import draw_faces
 
 SPEC = InputSpec(64, 64, "rgb")
 

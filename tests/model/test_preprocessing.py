@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
+from demo.drawn_faces import BREAKAGES, draw_face
 from model.errors import DecodeError
 from model.faces.alignment import UTKFACE_CHIPS
 from model.pictures import DECODE_REASONS, MAX_PIXELS, decode_picture
 from model.preprocessing import InputSpec, decode_image
-from pipelines.images.drawn_faces import BREAKAGES, draw_face
 from tests.corpus import XMP, bmp_with_alpha
 from tests.photographs import encoded
 

@@ -1,7 +1,7 @@
 """Kill drivers, workers and nodes of a scoring run: `python -m tests.robustness.chaos --kills 20`.
 
 Starts several Ray nodes on this machine, scores a folder once undisturbed, then again while
-drivers, workers and whole nodes are killed (SIGKILL) at random instants; a driver that dies is
+drivers, workers and nodes are killed (SIGKILL) at random instants; a driver that dies is
 started again with the same command. Ends well only if jobs.verify's proof holds and every row
 equals the undisturbed run's, value for value.
 """
@@ -152,7 +152,7 @@ def main() -> None:
     parser.add_argument("--shard-rows", type=int, default=128)
     parser.add_argument("--pause-s", type=float, default=0.8, help="at most, before a kill")
     parser.add_argument("--bundle", default=str(ROOT / "bundles" / "seed-final"))
-    parser.add_argument("--faces", default="auto", help="find for photographs")
+    parser.add_argument("--faces", default="auto", help="find for photos")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     rng = random.Random(arguments.seed)

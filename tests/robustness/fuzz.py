@@ -77,8 +77,8 @@ def main() -> None:
     for line in all_cases(options.cases, options.first, options.max_s):
         lines.append(line)
         kinds = collections.Counter(f["what"].strip().splitlines()[-1][:200] for f in line["found"])
-        said = [line["target"], line["cases"], line["seconds"], len(line["found"]), *kinds]
-        print(*([json.dumps(line)] if options.json else said), flush=True)
+        shown = [line["target"], line["cases"], line["seconds"], len(line["found"]), *kinds]
+        print(*([json.dumps(line)] if options.json else shown), flush=True)
     if not options.json:
         PAGE.write_text(harness.with_part(PAGE.read_text(), "result", result(lines)))
 

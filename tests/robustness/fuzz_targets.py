@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 
 from model import bundle as bundles
 from model.bundle import NETWORK_FILE, RECORD_FILE, read_bundle
+from model.checksums import sealed
 from model.faces.crops import crops_of
 from model.layer_graph import layers_of
 from model.preprocessing import InputSpec
-from model.seal import sealed
 from pipelines.images import decoding
 from pipelines.manifests.ingest import assemble, hash_and_label
 from pipelines.manifests.manifest import read_manifest
@@ -35,7 +35,7 @@ from tests.corpus import KINDS, encoded, face
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "0.1.0"
 _SPEC = InputSpec(64, 64, "rgb")
-_MOST_SEED_BYTES = 60_000
+_MAX_SEED_BYTES = 60_000
 
 
 def _nothing(folder: Path) -> None:
@@ -70,7 +70,7 @@ def _pictures(_: Path) -> list[bytes]:
             if kind.make is None:
                 continue
             kind.make(path)
-            if path.is_file() and path.stat().st_size < _MOST_SEED_BYTES:
+            if path.is_file() and path.stat().st_size < _MAX_SEED_BYTES:
                 made.append(path.read_bytes())
     return made
 

@@ -223,11 +223,11 @@ def _no_programs(event: str, arguments: Any) -> None:
 
 def all_cases(count: int, first: int = 0, max_s: float = 1e9) -> Iterator[dict[str, Any]]:
     """Fuzz every target by its share of `count` cases."""
-    whole = sum(target.share for target in TARGETS)
+    total = sum(target.share for target in TARGETS)
     for target in TARGETS:
         began = time.monotonic()
-        wanted = max(1, round(count * target.share / whole))
-        limit = max_s * target.share / whole
+        wanted = max(1, round(count * target.share / total))
+        limit = max_s * target.share / total
         cases, found = fuzz(target, range(first, first + wanted), limit)
         yield {
             "target": target.name, "cases": cases, "seconds": round(time.monotonic() - began, 1),

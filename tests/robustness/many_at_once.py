@@ -21,10 +21,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from benchmarks import harness
+from demo.drawn_faces import draw_faces
 from pipelines import storage
 from pipelines.bundles.opening import copy_bundle, open_bundle
 from pipelines.configuration import build
-from pipelines.images.drawn_faces import draw_faces
 from pipelines.manifests.sources.images import Images
 from pipelines.predictions import frozen_inputs, layout, schemas
 from pipelines.predictions.dataset import Partitioning, write_dataset
@@ -40,19 +40,19 @@ from tests.s3_server import S3Server, serve_s3
 
 PAGE = harness.ROOT / "docs" / "robustness" / "many-at-once.md"
 BUCKET = "many"
-PICTURES, DRIVERS, SHARD_ROWS = 60, 5, 50_000
+IMAGES, DRIVERS, SHARD_ROWS = 60, 5, 50_000
 
 
 class Store:
-    """An S3 server with pictures in a bucket, and what its clients need in their environment."""
+    """An S3 server with images in a bucket, and what its clients need in their environment."""
 
-    def __init__(self, server: S3Server, pictures: int) -> None:
+    def __init__(self, server: S3Server, images: int) -> None:
         """Make the bucket and put them there."""
         self.env = server.env()
         os.environ.update(self.env)
         self.images = f"{server.create_bucket(BUCKET)}/faces"
         with tempfile.TemporaryDirectory() as folder:
-            draw_faces(Path(folder), count=pictures, seed=1)
+            draw_faces(Path(folder), count=images, seed=1)
             for path in sorted(Path(folder).glob("*.jpg")):
                 storage.write_bytes(f"{self.images}/{path.name}", path.read_bytes())
 
@@ -96,7 +96,7 @@ def jobs(store: Store, address: str, count: int) -> Iterator[str]:
     )
     yield "|---:|---:|---:|---:|---:|---:|"
     yield (
-        f"| {count} of {PICTURES} pictures | {codes.count(0)} | {right} | "
+        f"| {count} of {IMAGES} images | {codes.count(0)} | {right} | "
         f"{min(ends.values()):.0f} | {max(ends.values()):.0f} | {alone:.0f} |"
     )
 
@@ -110,7 +110,7 @@ def drivers(store: Store, address: str) -> Iterator[str]:
         started = [store.score(output, address) for _ in range(DRIVERS)]
         ended = [_end(driver) for driver in started]
         well = sum(code == 0 for code, _ in ended)
-        refused = sum(code == 2 and "is being written by" in said for code, said in ended)
+        refused = sum(code == 2 and "is being written by" in printed for code, printed in ended)
         verified = verify(output)
         yield (
             f"| {number + 1} | {well} | {refused} | {DRIVERS - well - refused} | "
@@ -171,7 +171,7 @@ def _measured(output: str, what: str) -> None:
 
 
 def _end(driver: "subprocess.Popen[str]") -> tuple[int, str]:
-    """Its exit code, and what it said."""
+    """Its exit code, and what it printed."""
     out, err = driver.communicate(timeout=3600)
     return driver.returncode, out + err
 
@@ -197,7 +197,7 @@ def main() -> None:
     if {"jobs", "drivers"} & set(wanted):
         server = S3Server.at_free_port()
         with serve_s3(server):
-            store = Store(server, PICTURES)
+            store = Store(server, IMAGES)
             with local_cluster(2, store.env) as cluster:
                 os.environ.update(
                     {k: v for k, v in cluster.env.items() if k.startswith(("RAY_", "AWS_"))}
@@ -209,8 +209,8 @@ def main() -> None:
     if "rows" in wanted:
         made["rows"] = list(rows(arguments.rows))
     for name, lines in made.items():
-        said = [harness.origin(), "", *lines]
-        PAGE.write_text(harness.with_part(PAGE.read_text(), name, said))
+        printed = [harness.origin(), "", *lines]
+        PAGE.write_text(harness.with_part(PAGE.read_text(), name, printed))
         print("\n".join(lines), flush=True)
 
 

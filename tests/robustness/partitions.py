@@ -1,6 +1,6 @@
 """What a scoring run does while hosts and networks fail: one fault after the other, each once.
 
-    python -m tests.robustness.partitions [--only cut,loss] [--pictures 400]
+    python -m tests.robustness.partitions [--only cut,loss] [--images 400]
 
 Writes docs/robustness/partitions.md, or with --only those lines of it. Head, three workers of one
 core and an S3 store are hosts of their own on this machine (tests/hosts/bed.py): network namespaces
@@ -22,7 +22,7 @@ from benchmarks.harness import ROOT
 from model.runtime import machine
 from tests.hosts.bed import Host, why_not
 from tests.hosts.cluster import HostCluster, hosts_with_ray
-from tests.hosts.runs import BUCKET, Outcome, ScoringRun, disturbed, put_pictures, rows_of
+from tests.hosts.runs import BUCKET, Outcome, ScoringRun, disturbed, put_images, rows_of
 
 DOCUMENT = ROOT / "docs" / "robustness" / "partitions.md"
 WORKERS, DISK_BYTES = 3, 800 << 20
@@ -34,13 +34,13 @@ class Fault:
 
     Attributes:
         name: short.
-        told: what happens, for the table.
+        description: what happens, for the table.
         begin: makes it happen.
         hold_s: for how long.
     """
 
     name: str
-    told: str
+    description: str
     begin: Callable[["Trial"], None]
     hold_s: float = 90.0
 
@@ -48,10 +48,10 @@ class Fault:
 class Trial:
     """The cluster, mended after each fault, and an undisturbed run to compare with."""
 
-    def __init__(self, cluster: HostCluster, pictures: str) -> None:
+    def __init__(self, cluster: HostCluster, images: str) -> None:
         """Score undisturbed."""
-        self.cluster, self.pictures = cluster, pictures
-        run = ScoringRun(cluster, pictures, f"s3://{BUCKET}/undisturbed")
+        self.cluster, self.images = cluster, images
+        run = ScoringRun(cluster, images, f"s3://{BUCKET}/undisturbed")
         run.begin()
         began = time.monotonic()
         self.undisturbed = run.end(began, None)
@@ -70,7 +70,7 @@ class Trial:
         output = f"s3://{BUCKET}/{fault.name}"
         try:
             return disturbed(
-                self.cluster, self.pictures, output, self.expected,
+                self.cluster, self.images, output, self.expected,
                 lambda: fault.begin(self), self.heal, fault.hold_s,
             )  # fmt: skip
         finally:
@@ -140,7 +140,7 @@ def main() -> None:
     """Try each and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="names of faults, with commas between")
-    parser.add_argument("--pictures", type=int, default=400)
+    parser.add_argument("--images", type=int, default=400)
     arguments = parser.parse_args()
     if why := why_not():
         raise SystemExit(why)
@@ -153,13 +153,13 @@ def main() -> None:
             patch.setenv(name, value)
         cluster.store.create_bucket(BUCKET)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        trial = Trial(cluster, put_pictures(folder / "faces", arguments.pictures))
+        trial = Trial(cluster, put_images(folder / "faces", arguments.images))
         rows["nothing happens"] = line("nothing happens", trial.undisturbed)
         for fault in FAULTS:
             if not only or fault.name in only:
-                rows[fault.told] = line(fault.told, trial.of(fault))
-                print(rows[fault.told], flush=True)
-                DOCUMENT.write_text(table(rows, arguments.pictures))
+                rows[fault.description] = line(fault.description, trial.of(fault))
+                print(rows[fault.description], flush=True)
+                DOCUMENT.write_text(table(rows, arguments.images))
 
 
 def _measured_before() -> dict[str, str]:
@@ -169,30 +169,30 @@ def _measured_before() -> dict[str, str]:
     return {line.split(" | ")[0].removeprefix("| "): line for line in lines}
 
 
-def line(told: str, outcome: Outcome) -> str:
+def line(description: str, outcome: Outcome) -> str:
     """Of the table."""
     right = "; ".join(outcome.problems) or "all right, none twice"
-    said = "<br>".join(outcome.said).replace("|", "/") or "nothing"
+    printed = "<br>".join(outcome.printed).replace("|", "/") or "nothing"
     times = "once" if outcome.submissions == 1 else f"{outcome.submissions} times"
-    return f"| {told} | {times} | {outcome.after_s:.0f} | {right} | {said} |"
+    return f"| {description} | {times} | {outcome.after_s:.0f} | {right} | {printed} |"
 
 
-def table(rows: Mapping[str, str], pictures: int) -> str:
+def table(rows: Mapping[str, str], images: int) -> str:
     """The document."""
     lines = [
         "# Faults of hosts and networks, in the midst of a scoring run",
         "",
-        f"`python -m tests.robustness.partitions --pictures {pictures}`, {date.today():%Y-%m-%d}, "
-        f"{machine()}, beside other work. {pictures} pictures in an S3 store, a head, three "
+        f"`python -m tests.robustness.partitions --images {images}`, {date.today():%Y-%m-%d}, "
+        f"{machine()}, beside other work. {images} images in an S3 store, a head, three "
         "workers of one core, each a host of its own (network namespaces). Ray's own time-outs. "
         "Rows are compared with those of the undisturbed run, value for value, and the output is "
         "verified. Near 0 seconds: the others had done all of it before the fault was over.",
         "",
-        "| what happens | command given | seconds from its end to the run's | rows | said |",
+        "| what happens | command given | seconds from its end to the run's | rows | printed |",
         "|---|---:|---:|---|---|",
     ]
-    order = ["nothing happens", *(fault.told for fault in FAULTS)]
-    lines += [rows[told] for told in order if told in rows]
+    order = ["nothing happens", *(fault.description for fault in FAULTS)]
+    lines += [rows[description] for description in order if description in rows]
     return "\n".join(lines) + "\n"
 
 

@@ -1,6 +1,5 @@
 """The small form of chaos.py: a driver, a worker and a node are killed, once each."""
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from model.bundle import Bundle
+from tests.runs import linked_faces
 
 ROOT = Path(__file__).parents[2]
 
@@ -17,11 +17,8 @@ ROOT = Path(__file__).parents[2]
 def test_killing_a_driver_a_worker_and_a_node_changes_no_row(
     faces_dir: Path, untrained: Bundle, tmp_path: Path
 ) -> None:
-    faces = tmp_path / "faces"
-    faces.mkdir()
-    for copy in range(25):  # enough shards to be killed between any two of them
-        for face in faces_dir.iterdir():
-            shutil.copy(face, faces / f"{copy:02d}_{face.name}")
+    # Enough shards to be killed between any two of them.
+    faces = linked_faces(faces_dir, tmp_path / "faces", 1500)
     (faces / "broken.jpg").write_text("no image")
     command = [
         sys.executable, "-m", "tests.robustness.chaos", "--kills", "3", "--nodes", "2",

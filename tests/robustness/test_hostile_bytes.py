@@ -14,7 +14,7 @@ import pytest
 from model.bundle import NETWORK_FILE, RECORD_FILE, read_architecture, read_bundle
 from model.errors import BundleError, FacemillError, StorageError
 from model.layer_graph import layers_of
-from pipelines.manifests.labels.beside import _said
+from pipelines.manifests.labels.sidecar import _said
 from pipelines.manifests.sources import open_source
 from pipelines.predictions.dataset import Partitioning, write_dataset
 from pipelines.predictions.frozen_inputs import load_frozen

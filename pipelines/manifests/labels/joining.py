@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from model.errors import ManifestError
-from pipelines.manifests.labels.beside import are_beside, read_beside
 from pipelines.manifests.labels.datasets import reading
+from pipelines.manifests.labels.sidecar import are_beside, read_beside
 from pipelines.manifests.labels.table import LabelRows, boxes_of, contradictory, read_labels
 from pipelines.manifests.labels.telling import Told
 from pipelines.manifests.options import IngestOptions, LabelFormat

@@ -65,8 +65,8 @@ def open_source(
     """
     from pipelines.manifests.sources.images import Images
     from pipelines.manifests.sources.inventory import Inventory, is_inventory
-    from pipelines.manifests.sources.kept import no_columns
     from pipelines.manifests.sources.manifest import ManifestRows
+    from pipelines.manifests.sources.passthrough import no_columns
 
     if bool(images) == (manifest is not None):
         raise UsageError("give either `images` or `manifest`")

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from model.errors import ManifestError
 from pipelines import storage
-from pipelines.manifests.sources.kept import schema_below, with_kept
+from pipelines.manifests.sources.passthrough import schema_below, with_passthrough
 from pipelines.storage import listing
 from pipelines.telemetry.log import note
 from pipelines.telemetry.progress import Progress
@@ -119,9 +119,9 @@ def list_entries(batch: dict[str, Any], kept: pa.Schema = _NOTHING) -> Iterator[
         for entry in listing.list_files(str(root), descend=bool(descend)):
             entries.append(dataclasses.asdict(entry))
             if len(entries) == 10_000:
-                yield with_kept(pa.Table.from_pylist(entries, schema=LISTED), kept)
+                yield with_passthrough(pa.Table.from_pylist(entries, schema=LISTED), kept)
                 entries = []
-        yield with_kept(pa.Table.from_pylist(entries, schema=LISTED), kept)
+        yield with_passthrough(pa.Table.from_pylist(entries, schema=LISTED), kept)
 
 
 def listed_files(images: str, kept: pa.Schema = _NOTHING) -> Any:

@@ -11,7 +11,7 @@ from model.errors import ManifestError
 from pipelines import storage
 from pipelines.manifests.layout import read_parquet
 from pipelines.manifests.manifest import pictures, read_manifest
-from pipelines.manifests.sources.kept import kept_schema
+from pipelines.manifests.sources.passthrough import passthrough_schema
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +52,7 @@ class ManifestRows:
 
     def _kept(self) -> dict[str, Any]:
         _, table = read_parquet(self.uri)
-        schema = kept_schema(self.uri, table.schema, self.keep)
+        schema = passthrough_schema(self.uri, table.schema, self.keep)
         return {name: table[name] for name in schema.names}
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from demo.drawn_faces import draw_face
 from model.errors import DecodeError
 from model.faces.alignment import UTKFACE_CHIPS
 from model.faces.crops import Crops, FaceSearch, crops_of, finding_id
 from model.preprocessing import InputSpec, decode_image
-from pipelines.images.drawn_faces import draw_face
 from tests.photographs import encoded, faceless, portrait, scene, turned
 
 SPEC = InputSpec(96, 96, "rgb")
@@ -121,7 +121,7 @@ def test_faces_are_numbered_from_the_largest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("search", "kept", "left_out"),
+    ("search", "kept", "skipped"),
     [
         (FaceSearch(), 3, 0),
         (FaceSearch(max_faces=1), 1, 2),
@@ -131,11 +131,11 @@ def test_faces_are_numbered_from_the_largest() -> None:
     ],
 )
 def test_faces_that_an_option_leaves_out_are_counted(
-    search: FaceSearch, kept: int, left_out: int
+    search: FaceSearch, kept: int, skipped: int
 ) -> None:
     data = encoded(scene(700, 300, THREE))
     crops, all_of_them = crops_of(data, SPEC, search), crops_of(data, SPEC, FaceSearch())
-    assert (len(crops.faces or ()), crops.left_out) == (kept, left_out)
+    assert (len(crops.faces or ()), crops.skipped) == (kept, skipped)
     assert crops.faces == (all_of_them.faces or ())[:kept]
     np.testing.assert_array_equal(crops.pixels, all_of_them.pixels[:kept])
 
@@ -155,7 +155,7 @@ def test_drawn_faces_are_found_with_less_certainty() -> None:
 @pytest.mark.parametrize("size", [(640, 480), (8, 9), (3000, 40)])
 def test_a_picture_of_nobody_has_no_crop(size: tuple[int, int]) -> None:
     crops = find(faceless(*size))
-    assert (crops.faces, crops.left_out) == ((), 0)
+    assert (crops.faces, crops.skipped) == ((), 0)
     assert crops.pixels.shape == (0, 96, 96, 3)
     assert (crops.width, crops.height) == size
 

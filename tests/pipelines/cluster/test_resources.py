@@ -6,20 +6,20 @@ import time
 import pytest
 
 from model.errors import ResourcesError
-from pipelines.cluster.resources import Ask, Supply, cores_a_worker, require
+from pipelines.cluster.resources import Capacity, ResourceRequest, cores_a_worker, require
 
 HEAD = {"CPU": 0.0}
 CPU_NODE = {"CPU": 16.0, "memory": 1e10}
 GPU_NODE = {"CPU": 16.0, "GPU": 1.0}
 
 
-def unasked(_: Ask) -> "contextlib.nullcontext[None]":
+def unasked(_: ResourceRequest) -> "contextlib.nullcontext[None]":
     """No cluster here that could be asked."""
     return contextlib.nullcontext()
 
 
 def test_a_worker_needs_all_its_resources_on_one_node() -> None:
-    supply = Supply((HEAD, CPU_NODE, GPU_NODE))
+    supply = Capacity((HEAD, CPU_NODE, GPU_NODE))
     assert supply.room({"CPU": 1}) == 32
     assert supply.room({"CPU": 9}) == 2
     assert supply.room({"CPU": 17}) == 0
@@ -33,7 +33,11 @@ def test_what_cannot_come_ends_in_a_sentence_that_says_what_was_asked_and_what_t
 ) -> None:
     monkeypatch.setenv("FACEMILL_PATIENCE_S", "0.1")
     with pytest.raises(ResourcesError) as caught:
-        require(Ask({"CPU": 2, "GPU": 1}, 4), lambda: Supply((HEAD, CPU_NODE, GPU_NODE)), unasked)
+        require(
+            ResourceRequest({"CPU": 2, "GPU": 1}, 4),
+            lambda: Capacity((HEAD, CPU_NODE, GPU_NODE)),
+            unasked,
+        )
     assert str(caught.value) == (
         "this job asks for 4 workers of 2 CPU and 1 GPU each, but the cluster's 3 nodes have 0 CPU,"
         " 16 CPU, 16 CPU and 1 GPU; no more are being started. Waited 0.1 s: add nodes or ask for "
@@ -53,22 +57,22 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_it_waits_thirty_seconds_unless_told_otherwise(clock: list[float]) -> None:
     with pytest.raises(ResourcesError, match="Waited 30 s"):
-        require(Ask({"CPU": 1}), lambda: Supply((HEAD,)), unasked)
+        require(ResourceRequest({"CPU": 1}), lambda: Capacity((HEAD,)), unasked)
     assert clock == [30]
 
 
 def test_a_node_that_joins_meanwhile_is_found() -> None:
-    looks = iter([Supply((HEAD,)), Supply((HEAD,)), Supply((HEAD, CPU_NODE))])
-    require(Ask({"CPU": 1}), lambda: next(looks), unasked)
+    looks = iter([Capacity((HEAD,)), Capacity((HEAD,)), Capacity((HEAD, CPU_NODE))])
+    require(ResourceRequest({"CPU": 1}), lambda: next(looks), unasked)
 
 
 def test_while_nodes_are_being_started_it_waits_and_says_so_each_minute(
     clock: list[float], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def look() -> Supply:
-        return Supply((HEAD, GPU_NODE) if clock[0] > 100 else (HEAD,), coming=2)
+    def look() -> Capacity:
+        return Capacity((HEAD, GPU_NODE) if clock[0] > 100 else (HEAD,), coming=2)
 
-    require(Ask({"CPU": 1, "GPU": 1}), look, unasked)
+    require(ResourceRequest({"CPU": 1, "GPU": 1}), look, unasked)
     said = "the cluster's only node has 0 CPU; 2 more are being started"
     assert capsys.readouterr().err.splitlines() == [
         f"waiting for a worker of 1 CPU and 1 GPU: {said}",
@@ -77,11 +81,11 @@ def test_while_nodes_are_being_started_it_waits_and_says_so_each_minute(
 
 
 def test_what_comes_and_does_not_do_is_refused_thirty_seconds_later(clock: list[float]) -> None:
-    def look() -> Supply:
-        return Supply((HEAD,), coming=1) if clock[0] < 50 else Supply((HEAD, CPU_NODE))
+    def look() -> Capacity:
+        return Capacity((HEAD,), coming=1) if clock[0] < 50 else Capacity((HEAD, CPU_NODE))
 
     with pytest.raises(ResourcesError, match="2 nodes have 0 CPU, 16 CPU; no more"):
-        require(Ask({"GPU": 1}), look, unasked)
+        require(ResourceRequest({"GPU": 1}), look, unasked)
     assert clock == [70]  # the last time that one was coming was at 40
 
 
@@ -93,6 +97,6 @@ def test_a_real_cluster_is_read(ray_session: None) -> None:
 
 
 def test_a_worker_s_cores_are_shared_out_over_the_nodes_not_over_this_machine() -> None:
-    nodes = Supply((HEAD, CPU_NODE, GPU_NODE))
+    nodes = Capacity((HEAD, CPU_NODE, GPU_NODE))
     assert [cores_a_worker(n, 0, lambda: nodes) for n in (1, 2, 3, 4, 99)] == [16, 16, 8, 8, 0]
-    assert cores_a_worker(2, 1, lambda: Supply((HEAD, {"CPU": 15.0, "GPU": 2.0}))) == 7
+    assert cores_a_worker(2, 1, lambda: Capacity((HEAD, {"CPU": 15.0, "GPU": 2.0}))) == 7

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from demo.drawn_faces import draw_faces
 from model.bundle import Bundle
 from model.preprocessing import InputSpec
 from pipelines import storage
 from pipelines.images import decode_tasks, guarded_decoder
 from pipelines.images.decode_tasks import DecodeStage
-from pipelines.images.drawn_faces import draw_faces
 from pipelines.predictions.schemas import read_predictions, read_quarantine
 from pipelines.scoring.rows import decode_entries
 from tests.robustness.deadly import DECODER, poisoned

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import ray
 
+from demo.drawn_faces import draw_faces
 from model.errors import ManifestError, StorageError
 from model.preprocessing import InputSpec, decode_image
 from pipelines import storage
 from pipelines.cluster.errors import plain_errors
 from pipelines.images import decoding
 from pipelines.images.decoding import decode_into, decode_manifest
-from pipelines.images.drawn_faces import draw_faces
 from pipelines.manifests import ingest
 from pipelines.manifests.ingest import IngestOptions
 from pipelines.telemetry.progress import Progress

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.images.drawn_faces import BREAKAGES, draw_face, draw_faces
+from demo.drawn_faces import BREAKAGES, draw_face, draw_faces
 
 NAME = re.compile(r"(\d{1,3})_([01])_([0-4])_(\d{17})\.jpg\.chip\.jpg")
 

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from demo.drawn_faces import draw_face
 from model.preprocessing import InputSpec
 from pipelines.images.decoding import decode_manifest
-from pipelines.images.drawn_faces import draw_face
 from pipelines.images.face_options import FaceLimits
 from pipelines.manifests.ingest import Ingested, ingest
 from pipelines.manifests.manifest import fingerprint, labelled, of_kind
@@ -65,7 +65,7 @@ def test_of_a_labelled_photograph_the_largest_face_is_learned_from(
     rows = {Path(row["uri"]).name: row for row in found.table.to_pylist()}
     assert rows["with_a_child.jpg"]["face_left"] < 400
     assert rows["with_a_child.jpg"]["face_width"] > 120
-    assert len(rows["alone.jpg"]["face_points"]) == 10
+    assert len(rows["alone.jpg"]["face_landmarks"]) == 10
     why = {
         Path(row["uri"]).name: (row["stage"], row["reason"]) for row in found.rejects.to_pylist()
     }
@@ -133,7 +133,7 @@ def test_a_picture_of_several_people_is_nobody_s_as_a_whole(
     })  # fmt: skip
     found = of(photographs, boxes, faces="both")
     assert names(found.table) == ["couple.jpg", "couple.jpg", "with_a_child.jpg"]
-    assert found.table["face_points"].null_count == 0
+    assert found.table["face_landmarks"].null_count == 0
 
 
 def test_decoding_a_row_with_points_gives_its_face_aligned(
@@ -143,7 +143,7 @@ def test_decoding_a_row_with_points_gives_its_face_aligned(
     rows = labelled(of(photographs, labels, faces="both").table, None)
     decoded = decode_manifest(rows, InputSpec(96, 96, "rgb", "bilinear"))
     whole, aligned = decoded.pixels.astype(int)
-    if rows["face_points"][0].as_py() is not None:
+    if rows["face_landmarks"][0].as_py() is not None:
         whole, aligned = aligned, whole
     background = np.array([120, 140, 120])
     assert (abs(whole - background).max(axis=2) < 12).mean() > 0.5  # mostly what is around it

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pipelines.manifests.seen import SAMPLE, joined, share_seen, sketch
+from pipelines.manifests.leakage import SAMPLE, joined, share_seen, sketch
 from pipelines.manifests.splits import Fold, fold_of
 
 NAMES = [f"{n:064x}" for n in range(20_000)]

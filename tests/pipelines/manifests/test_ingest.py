@@ -12,9 +12,9 @@ import pyarrow as pa
 import pytest
 import ray
 
+from demo.drawn_faces import draw_faces
 from model.errors import FacemillError, ManifestError, StorageError, UsageError
 from pipelines import storage
-from pipelines.images.drawn_faces import draw_faces
 from pipelines.manifests import ingest
 from pipelines.manifests.ingest import Ingested, write_ingested
 from pipelines.manifests.manifest import labelled, read_manifest

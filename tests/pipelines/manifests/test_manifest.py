@@ -327,7 +327,7 @@ def test_a_picture_its_faces_and_its_copies_are_one_picture_and_a_label_of_two_r
     points = [None, [1.0] * 10, [2.0] * 10, None, [1.0] * 10, [2.0] * 10, None]
     frame = rows(7, content_hash=["a" * 64] * 6 + ["b" * 64])
     frame["uri"] = ["x.jpg"] * 3 + ["y.jpg"] * 3 + ["z.jpg"]
-    frame["face_points"] = points
+    frame["face_landmarks"] = points
     frame["face_left"] = [None if found is None else found[0] for found in points]
     table = made(frame)
     shown = dict(zip(table["uri"].to_pylist(), splits.pictures_shown(table), strict=True))

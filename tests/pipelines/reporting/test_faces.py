@@ -39,7 +39,7 @@ def write_run(folder: Path, *parts: pa.Table, **record: Any) -> str:
     run = {
         "images": "/photos", "faces": "detect", "bundle": "b", "bundle_id": "0123456789abcdef",
         "detection": {"by": "d", "min_score": 0.5, "min_eye_distance_px": 8.0, "max_faces": 500},
-        "faces_left_out": 4, "images_per_s": 21.0, "finished_at": "2026-11-26T12:00:00Z",
+        "faces_skipped": 4, "images_per_s": 21.0, "finished_at": "2026-11-26T12:00:00Z",
         "quarantine_reasons": REASONS, **record,
     }  # fmt: skip
     tables.write_json(f"{output}/run.json", run)
@@ -69,7 +69,7 @@ def test_pictures_faces_and_what_has_none_are_counted_apart(tmp_path: Path) -> N
     assert (counts["scored"], counts["faces"]) == (270, len(frame))
     assert [counts[name] for name in ("without_a_face", "other_files", "failed")] == [30, 2, 5]
     assert counts["quarantined"] == 37
-    assert counts["faces_left_out"] == 4
+    assert counts["faces_skipped"] == 4
     assert counts["duplicate_uris"] == 0
     assert warnings(figures) == []
     assert title(figures) == f"Ages and genders of {len(frame):,} faces in 270 images"
@@ -219,7 +219,7 @@ def test_a_sample_of_labelled_faces_has_whole_pictures(
     source = find_predictions(write_run(tmp_path, part))
     tables.write_table(str(tmp_path / "l.parquet"), labels_table(frame[frame["face"] == 0]))
     whole = label_join.join_labels(source, str(tmp_path / "l.parquet"))
-    monkeypatch.setattr(label_join, "MOST_ROWS", 400)
+    monkeypatch.setattr(label_join, "MAX_ROWS", 400)
     sampled = label_join.join_labels(source, str(tmp_path / "l.parquet"))
     assert sampled.one_in == 1 + len(frame) // 400
     assert set(sampled.rows["uri"]) < set(whole.rows["uri"])
@@ -256,7 +256,7 @@ def test_drift_compares_sizes_of_pictures_only_with_their_like(tmp_path: Path) -
         figures = collect(ReportOptions(predictions, reference=reference))
         assert render(figures)
         columns = {row["name"] for row in figures["drift"]["columns"]}
-        return columns & sizes, figures["drift"]["left_out"]
+        return columns & sizes, figures["drift"]["skipped"]
 
     assert drift(faces, faces) == (sizes, [])
     assert drift(whole, whole) == (sizes, [])

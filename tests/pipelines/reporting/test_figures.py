@@ -215,7 +215,7 @@ def test_a_resumed_run_is_not_said_to_be_as_fast_as_its_last_part_was_short(
 def test_many_labelled_rows_are_sampled_and_it_says_so(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(label_join, "MOST_ROWS", 500)
+    monkeypatch.setattr(label_join, "MAX_ROWS", 500)
     made = collect(ReportOptions(str(run), str(run / "labels.parquet")))
     assert made["quality"]["labelled"] == 1500
     assert made["quality"]["measured_on"] == pytest.approx(375, rel=0.25)

@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from demo.drawn_faces import draw_faces
 from model.bundle import Bundle
 from model.errors import UsageError
 from model.predictor import Predictor
-from pipelines.images.drawn_faces import draw_faces
 from pipelines.predictions import schemas
 from pipelines.predictions.dataset import Partitioning, write_dataset
 from pipelines.predictions.verification import verify

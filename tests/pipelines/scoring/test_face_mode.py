@@ -192,7 +192,7 @@ def test_files_beside_pictures_are_not_sampled_unless_somebody_chose_them() -> N
 
 def test_of_many_shards_a_few_are_read() -> None:
     assert some(range(5)) == range(5)
-    assert len(some(range(10_000))) <= face_mode._MOST_SHARDS
+    assert len(some(range(10_000))) <= face_mode._MAX_SHARDS
     assert some(range(10_000))[-1] > 9000
 
 

@@ -26,9 +26,9 @@ from pipelines.predictions.run_record import ShardRecord, write_run
 from pipelines.predictions.verification import verify
 from pipelines.scoring import run
 from pipelines.scoring.options import Limits, ScoreOptions
-from pipelines.scoring.pictures import answer_pictures
 from pipelines.scoring.placement import Placement
 from pipelines.scoring.plan import claim
+from pipelines.scoring.printing import predicted_lines
 from pipelines.scoring.rows import score_entries
 from pipelines.scoring.worker import Attempts, ShardScorer
 from pipelines.storage import tables
@@ -109,7 +109,7 @@ def test_every_face_is_a_row_and_every_picture_is_accounted_for(finished: str) -
         assert areas == sorted(areas, reverse=True)
     record = json.loads(Path(finished, "run.json").read_text())
     assert (record["inputs"], record["scored"], record["quarantined"]) == (9, 5, 4)
-    assert (record["rows"], record["faces_left_out"]) == (11, 0)
+    assert (record["rows"], record["faces_skipped"]) == (11, 0)
     assert record["quarantine_reasons"] == REASONS
     quarantine = schemas.read_quarantine(finished).to_pylist()
     assert {Path(row["uri"]).name: row["error"] for row in quarantine} == {
@@ -124,7 +124,7 @@ def test_a_row_says_where_its_face_is(finished: str) -> None:
     assert (row["face_left"], row["face_top"]) == (
         pytest.approx(179, abs=4), pytest.approx(63, abs=4),
     )  # fmt: skip
-    assert row["face_points"][:2] == [pytest.approx(202, abs=3), pytest.approx(103, abs=3)]
+    assert row["face_landmarks"][:2] == [pytest.approx(202, abs=3), pytest.approx(103, abs=3)]
     assert row["eye_distance_px"] == pytest.approx(43, abs=3)
     assert abs(row["roll_degrees"]) < 5
     assert 0.85 <= row["face_score"] <= 1
@@ -239,7 +239,9 @@ def test_a_decoder_that_dies_on_one_photograph_costs_that_one(
     rows, whole = _by_name(str(tmp_path / "out")), _by_name(finished)
     assert sorted(rows) == ["a_one.jpg", "f_three.jpg"]
     for name, faces in rows.items():
-        assert [row["face_points"] for row in faces] == [row["face_points"] for row in whole[name]]
+        assert [row["face_landmarks"] for row in faces] == [
+            row["face_landmarks"] for row in whole[name]
+        ]
     assert verify(options.place).problems == ()
 
 
@@ -257,8 +259,8 @@ def test_the_isolated_decoder_finds_the_very_same(
             there = decoder(data, untrained.input, wanted)
             assert there.faces == here.faces
             np.testing.assert_array_equal(there.pixels, here.pixels)
-            assert (there.width, there.height, there.left_out) == (
-                here.width, here.height, here.left_out,
+            assert (there.width, there.height, there.skipped) == (
+                here.width, here.height, here.skipped,
             )  # fmt: skip
             points = tuple(float(value) for value in range(20, 30))
             given, here = decoder(data, untrained.input, points), crops_of(
@@ -276,7 +278,7 @@ def test_faces_left_out_are_counted_and_a_picture_of_nobody_else_is_one_of_nobod
     record = _scored(options, untrained)
     rows = _by_name(options.place)
     assert {name: len(faces) for name, faces in rows.items()} == dict.fromkeys(FACES, 1)
-    assert (record["rows"], record["faces_left_out"]) == (5, 6)
+    assert (record["rows"], record["faces_skipped"]) == (5, 6)
     assert verify(options.place).problems == ()
     larger = _options(photographs, tmp_path / "none", min_eye_distance_px=40)
     record = _scored(larger, untrained)
@@ -285,7 +287,7 @@ def test_faces_left_out_are_counted_and_a_picture_of_nobody_else_is_one_of_nobod
         "all 2 faces are smaller than the minimum size",
         "no face was detected",
     ]
-    assert record["faces_left_out"] == 4 + 4
+    assert record["faces_skipped"] == 4 + 4
 
 
 @pytest.mark.timeout(240)
@@ -337,13 +339,13 @@ def test_a_picture_is_answered_face_by_face(
 ) -> None:
     names = ("d_two.png", "c_nobody.jpg", "e_broken.jpg")
     options = ScoreOptions(images=tuple(str(photographs / name) for name in names))
-    lines = list(answer_pictures(options, untrained))
+    lines = list(predicted_lines(options, untrained))
     assert re.fullmatch(r"d_two\.png     face 1 of 2  (fe)?male \(\d+ %\)  \d+ years", lines[0])
     assert lines[1].startswith("d_two.png     face 2 of 2  ")
     assert lines[2] == "c_nobody.jpg  not scored: no face was detected"
     assert lines[3].startswith("e_broken.jpg  not scored: ")
     whole = build(ScoreOptions, images=(str(photographs / "a_one.jpg"),), faces="crop")
-    (line,) = answer_pictures(whole, untrained)
+    (line,) = predicted_lines(whole, untrained)
     assert "face" not in line
 
 
@@ -353,7 +355,7 @@ def test_a_picture_is_drawn_with_its_faces(
 ) -> None:
     source = photographs / "d_two.png"
     options = ScoreOptions(images=(str(source),), draw=str(tmp_path / name))
-    assert len(list(answer_pictures(options, untrained))) == 2
+    assert len(list(predicted_lines(options, untrained))) == 2
     before = np.asarray(Image.open(source).convert("RGB"), dtype=int)
     after = np.asarray(Image.open(tmp_path / name).convert("RGB"), dtype=int)
     assert before.shape == after.shape
@@ -368,7 +370,7 @@ def test_a_picture_of_nobody_is_not_drawn(
 ) -> None:
     target = tmp_path / "out.jpg"
     options = ScoreOptions(images=(str(photographs / "c_nobody.jpg"),), draw=str(target))
-    list(answer_pictures(options, untrained))
+    list(predicted_lines(options, untrained))
     assert not target.exists()
 
 
@@ -391,7 +393,7 @@ def test_what_cannot_be_drawn_is_a_sentence(
     images = tuple(str(photographs / name) for name in names)
     options = ScoreOptions(images=images, draw=draw, faces=faces)
     with pytest.raises(UsageError, match=f"^{re.escape(sentence)}$"):
-        list(answer_pictures(options, untrained))
+        list(predicted_lines(options, untrained))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.cluster.resources import Ask
+from pipelines.cluster.resources import ResourceRequest
 from pipelines.scoring import placement
 from pipelines.scoring.options import Resources
 from pipelines.scoring.placement import placed
@@ -25,13 +25,13 @@ def test_there_are_no_more_workers_than_shards(ray_session: None) -> None:
 def test_with_gpus_the_network_goes_there_and_decoding_stays_on_cores(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked = list[Ask]()
+    asked = list[ResourceRequest]()
     monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 64.0, "GPU": 4.0})
     monkeypatch.setattr(placement, "require", asked.append)
     places = placed(Resources(), 99)
     assert (places.use_gpu, places.workers) == (True, 4)
     assert places.resources == {"num_cpus": 0, "num_gpus": 1}
-    assert asked == [Ask({"GPU": 1})]
+    assert asked == [ResourceRequest({"GPU": 1})]
     on_cores = placed(Resources(device="cpu"), 99)
     assert (on_cores.use_gpu, on_cores.workers) == (False, 64)
 
@@ -39,9 +39,9 @@ def test_with_gpus_the_network_goes_there_and_decoding_stays_on_cores(
 def test_gpus_that_an_autoscaler_has_yet_to_add_are_asked_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked = list[Ask]()
+    asked = list[ResourceRequest]()
     monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 8.0})
     monkeypatch.setattr(placement, "require", asked.append)
     options = Resources(device="gpu", workers=3)
     assert placed(options, 99).workers == 3
-    assert asked == [Ask({"GPU": 1})]
+    assert asked == [ResourceRequest({"GPU": 1})]

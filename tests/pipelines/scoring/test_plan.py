@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from model.backends.selection import Compute, abilities, choose
 from model.bundle import Bundle
-from model.engines.choosing import Compute, abilities, choose
 from model.errors import ManifestError, UsageError
 from pipelines.configuration import changed
 from pipelines.manifests.sources import open_source

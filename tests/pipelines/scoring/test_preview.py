@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from demo.drawn_faces import draw_faces
 from model.bundle import Bundle
 from pipelines.configuration import changed
-from pipelines.images.drawn_faces import draw_faces
 from pipelines.manifests.sources.images import list_entries
 from pipelines.scoring.options import ScoreOptions
 from pipelines.scoring.preview import preview

@@ -7,10 +7,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from demo.drawn_faces import draw_faces
 from model.bundle import Bundle
 from model.errors import FacemillError, ManifestError, UsageError
 from pipelines.configuration import changed
-from pipelines.images.drawn_faces import draw_faces
 from pipelines.manifests import manifest
 from pipelines.manifests.ingest import ingest
 from pipelines.manifests.options import IngestOptions
@@ -18,7 +18,7 @@ from pipelines.predictions import schemas
 from pipelines.predictions.verification import verify
 from pipelines.scoring import rows, run
 from pipelines.scoring.options import ScoreOptions
-from pipelines.scoring.pictures import answer_pictures
+from pipelines.scoring.printing import predicted_lines
 from pipelines.storage import tables
 from pipelines.storage.lease import Lease
 from tests.bundles import untrained_bundle
@@ -152,7 +152,7 @@ def test_single_pictures_are_lines_for_people(
     broken.write_bytes(b"")
     face = next(iter(sorted(faces_dir.iterdir())))
     options = ScoreOptions(images=(str(face), str(broken)))
-    good, bad = answer_pictures(options, untrained)
+    good, bad = predicted_lines(options, untrained)
     assert good.startswith(face.name)
     assert good.endswith("years")
     assert "male (" in good

@@ -10,17 +10,17 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from demo.drawn_faces import draw_faces
 from model import calibration
+from model.backends.selection import INT8
 from model.bundle import Bundle
 from model.calibration import Reading
-from model.engines.choosing import INT8
 from model.heads import AGE, GENDER, Head
 from model.predictor import Predictor
 from model.presets import preset
 from pipelines.bundles.calibrating import LabelledImages, Walked
 from pipelines.bundles.networks import NOT_ASKED
 from pipelines.bundles.unseen import complete_with
-from pipelines.images.drawn_faces import draw_faces
 from pipelines.manifests import manifest, splits
 from pipelines.manifests.ingest import ingest, write_ingested
 from pipelines.manifests.options import IngestOptions

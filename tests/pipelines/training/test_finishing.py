@@ -15,17 +15,17 @@ from model import baselines
 from model.errors import UsageError
 from model.presets import preset
 from pipelines.bundles.calibrating import LabelledImages
-from pipelines.cluster.resources import Ask
+from pipelines.cluster.resources import ResourceRequest
 from pipelines.configuration import build
 from pipelines.manifests import manifest
 from pipelines.storage.lease import Lease
 from pipelines.training import guard, progress
 from pipelines.training.checkpoints import TrainState
 from pipelines.training.finishing import finish
-from pipelines.training.guard import Guard
 from pipelines.training.options import TrainOptions
 from pipelines.training.preparing import require_labels
 from pipelines.training.progress import Watcher, open_board
+from pipelines.training.watchdog import Watchdog
 from pipelines.training.worker import WorkerConfig, train_worker
 from tests.runs import training_job
 
@@ -106,8 +106,11 @@ def test_a_group_that_waits_for_room_that_is_gone_says_so(
     monkeypatch.setattr(guard, "_SILENT_S", 0.1)
     shown: list[str] = []
     monkeypatch.setattr(progress.Progress, "interject", lambda _, text: shown.append(text))
-    for ask, missing in ((Ask({"CPU": 1}, 2), False), (Ask({"CPU": 1, "GPU": 1}, 2), True)):
-        with watching(Watcher(open_board(), RECIPE, lambda _: None, Guard(ask))):
+    for ask, missing in (
+        (ResourceRequest({"CPU": 1}, 2), False),
+        (ResourceRequest({"CPU": 1, "GPU": 1}, 2), True),
+    ):
+        with watching(Watcher(open_board(), RECIPE, lambda _: None, Watchdog(ask))):
             soon(lambda: bool(shown), timeout_s=60 if missing else 1.5)
     assert shown
     assert {text.partition(";")[0] for text in shown} == {
@@ -122,7 +125,9 @@ def test_a_driver_that_has_lost_its_output_ends_before_it_writes_there_again(
     codes = list[int]()
     monkeypatch.setattr(guard.os, "_exit", codes.append)
     lease = Lease(str(tmp_path))
-    watcher = Watcher(open_board(), RECIPE, lambda row: None, Guard(Ask({"CPU": 1}, 1), lease))
+    watcher = Watcher(
+        open_board(), RECIPE, lambda row: None, Watchdog(ResourceRequest({"CPU": 1}, 1), lease)
+    )
     with watching(watcher):
         time.sleep(1)
         assert codes == []
@@ -139,7 +144,7 @@ def test_a_group_of_which_one_worker_cannot_go_on_and_the_others_hang_is_ended(
     monkeypatch.setattr(guard.os, "_exit", codes.append)
     monkeypatch.setattr(guard, "_HANGS_S", 1.0)
     board = open_board()
-    watcher = Watcher(board, RECIPE, lambda row: None, Guard(Ask({"CPU": 1}, 1)))
+    watcher = Watcher(board, RECIPE, lambda row: None, Watchdog(ResourceRequest({"CPU": 1}, 1)))
     with watching(watcher):
         time.sleep(1.5)
         assert codes == []

@@ -18,6 +18,7 @@ import psutil
 import pyarrow as pa
 import pytest
 
+from demo.drawn_faces import draw_faces
 from model.bundle import Bundle, read_bundle
 from model.calibration import Reading
 from model.errors import UsageError
@@ -28,15 +29,14 @@ from model.recipes import Recipe
 from pipelines.bundles.opening import SHIPPED, open_bundle
 from pipelines.bundles.unseen import require_unseen
 from pipelines.images.decoding import decode_manifest
-from pipelines.images.drawn_faces import draw_faces
 from pipelines.manifests import manifest
 from pipelines.manifests.ingest import ingest, write_ingested
+from pipelines.manifests.leakage import share_seen
 from pipelines.manifests.options import IngestOptions
-from pipelines.manifests.seen import share_seen
 from pipelines.manifests.sources.rows import Rows
 from pipelines.manifests.splits import fold_of
 from pipelines.predictions import out_of_fold
-from pipelines.predictions.suspects import torn_copies
+from pipelines.predictions.label_issues import conflicting_duplicates_of
 from pipelines.reporting.model_card import write_card
 from pipelines.scoring import summaries
 from pipelines.scoring.evaluation import evaluate
@@ -137,7 +137,9 @@ def test_a_fold_s_output_is_a_training_s_and_lies_below_one_lease(crossed: Finis
     assert not list(output.rglob("lease.json")) and not list(output.rglob("decoded"))
     record = tables.read_json(str(output / "metrics.json"))
     assert record["bundles"] == [crossed.bundle(f"fold-{k}").id for k in range(FOLDS)]
-    assert len(torn_copies(tables.read_table(str(output / "suspects.parquet")))) >= 2
+    assert (
+        len(conflicting_duplicates_of(tables.read_table(str(output / "label_issues.parquet")))) >= 2
+    )
     assert record["images"] == 92 == sum(fold["images"] for fold in record["folds"])
     assert 1 <= record["epochs"]["agreed"] <= RECIPE.epochs
     for group, some in (("age", "21-30"), ("gender", "female"), ("race", "asian")):

@@ -22,16 +22,23 @@ from typing import Any
 from benchmarks import harness
 from tests.robustness.crash_points import cases, in_process, reader
 from tests.robustness.crash_points.memory_store import MemoryStore, serve_memory
-from tests.robustness.crash_points.trial import DEATHS, Point, Tally, Trial, child, points_of
+from tests.robustness.crash_points.trial import (
+    DEATHS,
+    Point,
+    ProgressCounter,
+    Trial,
+    child,
+    points_of,
+)
 
-_MOST_TOLD = 5
+_MAX_SHOWN = 5
 _PAGE = harness.ROOT / "docs" / "robustness" / "crash-points.md"
 SHARE = [0, 1]  # which of so many shares of the cases
 
 
 def tallies(
-    stores: tuple[str, ...], every: int, pairs: int, only: str, most_s: float
-) -> Iterator[Tally]:
+    stores: tuple[str, ...], every: int, pairs: int, only: str, max_s: float
+) -> Iterator[ProgressCounter]:
     """Run the cases, job by job."""
     in_process.prepare_process()
     with contextlib.ExitStack() as stack:
@@ -43,7 +50,7 @@ def tallies(
                 place = Path(tempfile.mkdtemp(prefix="facemill-crash-", dir=_fast_folder()))
                 try:
                     yield _tally(
-                        case, place, memory if store == "s3" else None, every, pairs, most_s
+                        case, place, memory if store == "s3" else None, every, pairs, max_s
                     )
                 finally:
                     shutil.rmtree(place, ignore_errors=True)
@@ -55,8 +62,8 @@ def _fast_folder() -> str | None:
 
 
 def _tally(
-    case: cases.Case, place: Path, store: MemoryStore | None, every: int, pairs: int, most_s: float
-) -> Tally:
+    case: cases.Case, place: Path, store: MemoryStore | None, every: int, pairs: int, max_s: float
+) -> ProgressCounter:
     began = time.monotonic()
     if store:
         os.environ.update(store.env())
@@ -65,7 +72,7 @@ def _tally(
     trial = Trial(case, place, store)
     every_point = list(points_of(trial))
     part, parts = SHARE
-    tally = Tally(case.name, "s3" if store else "local", trial.writes, len(every_point))
+    tally = ProgressCounter(case.name, "s3" if store else "local", trial.writes, len(every_point))
     chosen = [(point,) for point in every_point[part * every :: parts * every]]
     drawn = random.Random(f"{case.name}{part or ''}")
     kinds = ("kill_before", "kill_after") if store else DEATHS
@@ -77,7 +84,7 @@ def _tally(
         for _ in range(part, pairs, parts)
     ]
     for points in chosen:
-        if time.monotonic() - began > most_s:
+        if time.monotonic() - began > max_s:
             break
         tally.cases += 1
         if problem := trial.problem(points):
@@ -119,7 +126,7 @@ def main() -> None:
     parser.add_argument("--only", default="")
     parser.add_argument("--shard-rows", type=int, default=cases.SHARD_ROWS[0])
     parser.add_argument("--share", nargs=2, type=int, default=SHARE, metavar=("0", "2"))
-    parser.add_argument("--most-s", type=float, default=1e9)
+    parser.add_argument("--max-s", type=float, default=1e9)
     parser.add_argument("--write", action="store_true", help="all of it, into the page")
     parser.add_argument("--readers", action="store_true", help="look at every instant instead")
     options = parser.parse_args()
@@ -128,13 +135,13 @@ def main() -> None:
     stores = ("local", "s3") if options.store == "both" else (options.store,)
     if options.readers:
         missed = list(seen_by_readers(options.every, options.only))
-        print("\n".join(missed[:_MOST_TOLD]))
+        print("\n".join(missed[:_MAX_SHOWN]))
         raise SystemExit(int(bool(missed)))
     lines = list[dict[str, Any]]()
     for store in stores:
         every = 1 if options.write and store == "local" else options.every
-        for tally in tallies((store,), every, options.pairs, options.only, options.most_s):
-            problems = {"wrong": len(tally.problems), "problems": tally.problems[:_MOST_TOLD]}
+        for tally in tallies((store,), every, options.pairs, options.only, options.max_s):
+            problems = {"wrong": len(tally.problems), "problems": tally.problems[:_MAX_SHOWN]}
             lines.append(tally.to_json() | problems)
             print(json.dumps(lines[-1]), flush=True)
     if options.write:

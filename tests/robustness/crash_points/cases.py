@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from demo.drawn_faces import draw_faces
 from jobs import cli
 from model.bundle import Bundle, read_bundle
 from model.errors import FacemillError, UsageError
 from pipelines import configuration
-from pipelines.images.drawn_faces import draw_faces
 from pipelines.storage import tables
 from pipelines.training.options import TrainOptions
 

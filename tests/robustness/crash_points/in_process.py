@@ -25,8 +25,8 @@ from model.bundle import Bundle, with_details
 from model.faces.crops import crops_of
 from model.recipes import Recipe
 from pipelines.bundles import calibrating, exporting
+from pipelines.charts.chart import Chart
 from pipelines.cluster import session
-from pipelines.figures.chart import Chart
 from pipelines.images import decoding
 from pipelines.images.batches import decode_entries_with
 from pipelines.manifests import ingest

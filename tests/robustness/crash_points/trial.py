@@ -279,7 +279,7 @@ def points_of(trial: Trial) -> Iterator[Point]:
 
 
 @dataclasses.dataclass
-class Tally:
+class ProgressCounter:
     """What came of a job's cases, of so many that are possible; pairs come on top."""
 
     job: str
