@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 
 from pipelines import storage
-from pipelines.manifests import manifest, seen
+from pipelines.manifests import leakage, manifest
 from pipelines.manifests.conflicts import kept_rows, with_conflicts_resolved
 from pipelines.manifests.splits import Fold, identities_of
 from pipelines.storage import tables
@@ -39,7 +39,7 @@ def pack(place: str, output: Path, folds: int, parts: int, conflicts: Any = "mea
         )
         rows[f"{name}_split"] = split
         own = table.filter(pa.array(split == "train"))
-        learned[name] = seen.sketch(own)
+        learned[name] = leakage.sketch(own)
         frame: Any = own.to_pandas()
         resolved = manifest.from_frame(with_conflicts_resolved(frame, conflicts))
         kept = kept_rows(frame, conflicts).to_numpy()

@@ -22,6 +22,7 @@ from pipelines.configuration import (
     to_json,
 )
 from pipelines.scoring.options import ScoreOptions
+from pipelines.telemetry import log
 from tests.jobs.conftest import JOBS, kind_of
 
 
@@ -128,6 +129,7 @@ def test_help_fits_80_columns_and_names_units_and_groups(
 def test_names_of_the_version_before_work_and_say_what_replaces_them(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
+    log.reword_notes(str)
     assert parsed("--rows", "3", "--whole").group == Group(3, compact=True)
     assert parsed("--rows=3", "--shard-rows", "4").group == Group(4)
     said = capsys.readouterr().err

@@ -8,7 +8,7 @@ import pyarrow as pa
 from pipelines.predictions.label_issues import label_issues
 from pipelines.storage import tables
 from tests.jobs.conftest import RunJob
-from tests.pipelines.predictions.test_suspects import answers
+from tests.pipelines.predictions.test_label_issues import answers
 
 
 def test_the_page_shows_labels_and_no_face_unless_it_is_asked_to(

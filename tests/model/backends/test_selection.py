@@ -47,8 +47,18 @@ def test_what_is_asked_for_is_taken(untrained: Bundle) -> None:
 @pytest.mark.parametrize(
     ("engine", "precision", "able", "told"),
     [
-        ("tensorflow", "int8", ALL, "`precision` int8 is not one of tensorflow: bfloat16, float16"),
-        ("openvino", "float16", ALL, "`precision` float16 is not one of openvino: bfloat16, float"),
+        (
+            "tensorflow",
+            "int8",
+            ALL,
+            "`compute` tensorflow-int8: tensorflow computes in bfloat16, float16",
+        ),
+        (
+            "openvino",
+            "float16",
+            ALL,
+            "`compute` openvino-float16: openvino computes in bfloat16, float",
+        ),
         ("auto", "int8", ALL, r"has no int8 network \(its age error is higher\): jobs.calibrate"),
         ("openvino", "auto", {"openvino", "int8"}, "has no int8 network|has no OpenVINO network"),
         ("auto", "int8", frozenset[str](), "a worker has no package openvino"),
@@ -64,7 +74,7 @@ def test_what_cannot_be_had_is_a_sentence(
 
 def test_int8_wants_a_cpu_with_vnni(untrained: Bundle) -> None:
     bundle = _carrying(untrained, *FLOAT_FILES, *INT8_FILES)
-    with pytest.raises(UsageError, match="the CPU of a worker has no VNNI; `engine` and"):
+    with pytest.raises(UsageError, match="the CPU of a worker has no VNNI; `compute` auto"):
         choose("auto", "int8", bundle, {"openvino", "bfloat16"})
 
 

@@ -161,7 +161,7 @@ def test_the_same_bytes_give_the_same_answer_always() -> None:
     data = encoded(scene(900, 700, [(10, 10, 180), (400, 300, 90), (600, 20, 250)]), "JPEG")
     first, again = _found_again(data), _found_again(data)
     code = (
-        "import sys, hashlib; from tests.model.faces.test_looks import _found_again; "
+        "import sys, hashlib; from tests.model.faces.test_pyramid import _found_again; "
         "c = _found_again(sys.stdin.buffer.read()); "
         "print(repr(c.faces), hashlib.sha256(c.pixels).hexdigest())"
     )

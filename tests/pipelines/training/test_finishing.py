@@ -19,7 +19,7 @@ from pipelines.cluster.resources import ResourceRequest
 from pipelines.configuration import build
 from pipelines.manifests import manifest
 from pipelines.storage.lease import Lease
-from pipelines.training import guard, progress
+from pipelines.training import progress, watchdog
 from pipelines.training.checkpoints import TrainState
 from pipelines.training.finishing import finish
 from pipelines.training.options import TrainOptions
@@ -103,7 +103,7 @@ def soon(is_so: Callable[[], bool], timeout_s: float = 60.0) -> None:
 def test_a_group_that_waits_for_room_that_is_gone_says_so(
     ray_session: None, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(guard, "_SILENT_S", 0.1)
+    monkeypatch.setattr(watchdog, "_SILENT_S", 0.1)
     shown: list[str] = []
     monkeypatch.setattr(progress.Progress, "interject", lambda _, text: shown.append(text))
     for ask, missing in (
@@ -123,7 +123,7 @@ def test_a_driver_that_has_lost_its_output_ends_before_it_writes_there_again(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     codes = list[int]()
-    monkeypatch.setattr(guard.os, "_exit", codes.append)
+    monkeypatch.setattr(watchdog.os, "_exit", codes.append)
     lease = Lease(str(tmp_path))
     watcher = Watcher(
         open_board(), RECIPE, lambda row: None, Watchdog(ResourceRequest({"CPU": 1}, 1), lease)
@@ -141,8 +141,8 @@ def test_a_group_of_which_one_worker_cannot_go_on_and_the_others_hang_is_ended(
     ray_session: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     codes = list[int]()
-    monkeypatch.setattr(guard.os, "_exit", codes.append)
-    monkeypatch.setattr(guard, "_HANGS_S", 1.0)
+    monkeypatch.setattr(watchdog.os, "_exit", codes.append)
+    monkeypatch.setattr(watchdog, "_HANGS_S", 1.0)
     board = open_board()
     watcher = Watcher(board, RECIPE, lambda row: None, Watchdog(ResourceRequest({"CPU": 1}, 1)))
     with watching(watcher):

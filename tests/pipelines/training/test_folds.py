@@ -436,8 +436,11 @@ def test_a_run_that_begins_with_another_s_folds_gives_each_fold_its_own(
         ({"folds": 1}, "`folds` 1 must be at least 2, for example 5: each network leaves one of "),
         ({"folds": None, "final": True}, "`final` needs `folds`, for example 5"),
         ({"folds": None, "compare": "x"}, "`compare` needs `folds`, for example 5"),
-        ({"folds": None, "folds_of": "val"}, "`folds_of` needs `folds`, for example 5"),
-        ({"folds_of": "val,tset"}, "`folds_of` val,tset: tset is no split; choose among train, "),
+        ({"folds": None, "fold_splits": "val"}, "`fold_splits` needs `folds`, for example 5"),
+        (
+            {"fold_splits": "val,tset"},
+            "`fold_splits` val,tset: tset is no split; choose among ",
+        ),
     ],
 )
 def test_options_that_do_not_fit_together_are_refused(

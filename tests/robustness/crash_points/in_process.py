@@ -34,7 +34,7 @@ from pipelines.manifests.sources.images import list_entries
 from pipelines.predictions import dataset, verification  # noqa: F401
 from pipelines.predictions.run_record import ShardRecord
 from pipelines.reporting import run as reporting  # noqa: F401
-from pipelines.scoring import claim, dry_run, run, summaries, worker  # noqa: F401
+from pipelines.scoring import plan, preview, run, summaries, worker  # noqa: F401
 from pipelines.scoring.placement import Placement
 from pipelines.storage import lease, objects
 from pipelines.training import checkpoints, finishing
@@ -106,11 +106,11 @@ class DirectDecoder:
 
 
 def _scored_here(
-    settings: Any, frozen: Any, pending: Sequence[int], held: Any, avoided: Any
+    planned: Any, frozen: Any, pending: Sequence[int], held: Any, avoided: Any
 ) -> dict[int, ShardRecord]:
     """`pipelines.scoring.run._run` with one worker, which is this process."""
     separate = os.environ.get(SEPARATE) == "1"
-    scorer = worker.ShardScorer(settings, Placement(separate, 1, 1, ""))
+    scorer = worker.ShardScorer(planned.settings, Placement(separate, 1, 1, ""))
     records = dict[int, ShardRecord]()
     for index in reversed(pending):
         columns = scorer({"shard": np.array([index])})
@@ -155,7 +155,7 @@ def _prepare_training() -> None:
     training.open_board = training.drop_decoded = nothing  # type: ignore[assignment]
     training.open_trackers = _no_trackers  # type: ignore[assignment]
     training.fit = lambda *_: Checkpoint()  # type: ignore[assignment]
-    training.seen.sketch = lambda _: {}  # type: ignore[assignment]
+    training.leakage.sketch = lambda _: {}  # type: ignore[assignment]
     networks: Any = types.ModuleType("model.networks")
     networks.build_network = lambda *_: types.SimpleNamespace(set_weights=nothing)
     networks.folded = lambda network, *_: network

@@ -422,8 +422,8 @@ def test_a_file_of_labels_is_refused_where_the_paths_say_them(fairface: Path) ->
 
 
 def test_a_data_set_asked_for_makes_another_manifest() -> None:
-    assert "label_format" not in IngestOptions("/x").identity()
-    assert IngestOptions("/x", label_format="cacd").identity()["label_format"] == "cacd"
+    assert "labels_as" not in IngestOptions("/x").identity()
+    assert IngestOptions("/x", label_format="cacd").identity()["labels_as"] == "cacd"
 
 
 def test_every_convention_of_names_has_an_age() -> None:
