@@ -80,7 +80,7 @@ class CardOptions:
 class LabelIssuesOptions:
     """Which labels to check, and where to list them."""
 
-    RENAMED: ClassVar = (Renamed(("label_issues",), "run"),)
+    RENAMED: ClassVar = (Renamed(("suspects",), "run"),)
 
     run: Annotated[str, "URI"]
     """Output of jobs.cross_validate."""
