@@ -228,8 +228,12 @@ def _registry(root: Any, saved: dict[str, Any], everything: bool) -> Constructor
         kind: Any = info.type
         if not isinstance(kind, type) or not dataclasses.is_dataclass(kind):
             return None
-        doc = docstring_parser.parse_from_object(kind)
-        texts = {p.arg_name: " ".join((p.description or "").split()) for p in doc.params}
+        texts = {
+            p.arg_name: " ".join((p.description or "").split())
+            for base in reversed(kind.__mro__)  # a text may stand where the field is inherited from
+            if dataclasses.is_dataclass(base)
+            for p in docstring_parser.parse_from_object(base).params
+        }
         hints = typing.get_type_hints(kind, include_extras=True)
         fields = [
             _field(
