@@ -1,9 +1,9 @@
 """Calibrate a bundle: `python -m jobs.calibrate --bundle URI --manifest URI --output URI`.
 
-Leaves at --output a new bundle (another id) whose gender probabilities and age intervals were
-fitted on the val split of the manifest that it was trained on, with the drift reference of its
-inputs, its metrics under that calibration, and its networks for OpenVINO. jobs.train does the same
-at its end; this job is for bundles without it.
+Writes to --output a new bundle (with another id) whose gender probabilities and age intervals are
+fitted on the val split of the manifest that it was trained on. It also gets the drift reference of
+its inputs, its metrics with that calibration, and its networks for OpenVINO. jobs.train does the
+same at its end; this job is for bundles without it.
 """
 
 import dataclasses

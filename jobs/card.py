@@ -1,6 +1,6 @@
 """The model card of a bundle: `python -m jobs.card --bundle URI --output FOLDER`.
 
-Leaves MODEL_CARD.md and MODEL_CARD.html. With predictions of the bundle and their labels the card
+Writes MODEL_CARD.md and MODEL_CARD.html. With predictions of the bundle and their labels the card
 also shows subgroups.
 """
 

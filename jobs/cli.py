@@ -64,11 +64,11 @@ def run(
         raise SystemExit(1) from None
     except OSError as error:
         # A full disk, a store that is gone: no fault of the code, so no traceback.
-        text = "what has been written is whole; once that is mended, give the same command again"
+        text = "what has been written is complete; fix this, then run the same command again"
         print(f"failed: {words(str(error))}: {text}", file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
-        print("interrupted: the same command continues where it stopped", file=sys.stderr)
+        print("interrupted: run the same command again to continue", file=sys.stderr)
         raise SystemExit(130) from None
 
 
@@ -192,8 +192,8 @@ def _saved(options_type: type[Options], argv: list[str]) -> dict[str, Any]:
     except (ValueError, TypeError, KeyError) as error:
         file = getattr(options_type, "SAVED_IN", "file")
         raise UsageError(
-            f"--config {uri} holds no options ({error!r}): give the {file} that a run of this "
-            "version left"
+            f"--config {uri} holds no options ({error!r}): give the {file} of a run "
+            "of 0.2.0 or later"
         ) from None
     return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}  # type: ignore[arg-type]
 
@@ -228,8 +228,12 @@ def _registry(root: Any, saved: dict[str, Any], everything: bool) -> Constructor
         kind: Any = info.type
         if not isinstance(kind, type) or not dataclasses.is_dataclass(kind):
             return None
-        doc = docstring_parser.parse_from_object(kind)
-        texts = {p.arg_name: " ".join((p.description or "").split()) for p in doc.params}
+        texts = {
+            p.arg_name: " ".join((p.description or "").split())
+            for base in reversed(kind.__mro__)  # a text may stand where the field is inherited from
+            if dataclasses.is_dataclass(base)
+            for p in docstring_parser.parse_from_object(base).params
+        }
         hints = typing.get_type_hints(kind, include_extras=True)
         fields = [
             _field(

@@ -1,10 +1,10 @@
 """Cross-validate a recipe: `python -m jobs.cross_validate --manifest URI --output URI --folds 5`.
 
-Trains a network for each fold, without the images of that fold. Leaves below --output: fold-0/ to
-fold-4/ (each as jobs.train leaves it), out_of_fold.parquet (predictions for every labelled image by
-the network that did not see it), label_issues.parquet (labels that may be wrong) and metrics.json;
-with --final, in final/, one more network that was trained on all of them. Killed? The same command
-resumes each training where it stood.
+Trains one network per fold, without the images of that fold. Writes below --output: fold-0/ to
+fold-4/ (each as jobs.train writes it), out_of_fold.parquet (predictions for every labelled image by
+the network that was not trained on it), label_issues.parquet (labels that may be wrong) and
+metrics.json; with --final also final/, one network that was trained on all of them. If the run is
+killed, the same command continues each training.
 """
 
 import time

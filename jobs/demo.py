@@ -1,7 +1,7 @@
 """The whole path, offline: `make demo`, or `python -m jobs.demo --output runs/demo`.
 
 Draws labelled faces (some files broken on purpose), runs the jobs on them as a person would type
-them, and finds the face of a photograph. Leaves it all below --output, which is made anew.
+them, and detects the face in a photo. Writes all of it below --output, which is made anew.
 """
 
 import dataclasses

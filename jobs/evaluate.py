@@ -1,7 +1,7 @@
 """Metrics of a bundle: `python -m jobs.evaluate --bundle URI --manifest URI --split test …`.
 
-Leaves below --output: metrics.json (each figure with its bootstrap 95 % interval),
-evaluation.parquet (one row an image: prediction, label, error) and the predictions themselves.
+Writes below --output: metrics.json (each figure with its bootstrap 95 % interval),
+evaluation.parquet (one row per label: prediction, label, error) and the predictions themselves.
 `--images FOLDER` with UTKFace names works without a manifest.
 """
 

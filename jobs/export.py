@@ -1,6 +1,6 @@
 """Bundle -> another format: `python -m jobs.export --bundle URI --format onnx --output URI`.
 
-Leaves at --output network.onnx, or a TensorFlow SavedModel (saved_model.pb, variables/), with
+Writes to --output network.onnx, or a TensorFlow SavedModel (saved_model.pb, variables/), with
 bundle.json and export.json, which names the largest difference to the bundle's own outputs. The
 input is uint8 pixels as model/preprocessing.py makes them; scaling is inside the network.
 """

@@ -1,6 +1,6 @@
 """Images -> manifest: `python -m jobs.ingest --images FOLDER|s3://…|X.zip|X.parquet --output URI`.
 
-Leaves below --output: manifest/*.parquet (one row an image, with labels, duplicate group and
+Writes below --output: manifest/*.parquet (one row per image, with labels, duplicate group and
 split), rejects/*.parquet (every file that is not an image with a label, and why) and, last,
 manifest.json (counts, fingerprint). The same command again refreshes it; no image changes split.
 """

@@ -1,7 +1,7 @@
 """Labels that may be wrong: `python -m jobs.label_issues --run URI --output issues.html`.
 
-Leaves a page of the labels that a cross-validation found least plausible, and of copies of an image
-whose labels differ. No faces are shown unless --show-faces.
+Writes a page of the labels that a cross-validation found least plausible, and of conflicting
+duplicates. It shows faces only with --show-faces.
 """
 
 from collections.abc import Sequence

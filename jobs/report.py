@@ -1,7 +1,7 @@
-"""A report to look at: `python -m jobs.report --predictions URI --output report.html`.
+"""An HTML report: `python -m jobs.report --predictions URI --output report.html`.
 
-Leaves one self-contained HTML file and, if asked for, the same figures as JSON and Parquet. With
---labels it measures quality and subgroups. No faces are shown unless --show-faces.
+Writes one self-contained HTML file and, with --data, the same figures as JSON and Parquet. With
+--labels it measures quality and subgroups. It shows faces only with --show-faces.
 """
 
 import time

@@ -1,8 +1,9 @@
 """Images -> Parquet predictions: `python -m jobs.score --images URI --output URI`.
 
-Leaves below --output: predictions/*.parquet (one row a face), quarantine/*.parquet (one row an
-input that has none, and why), inputs/ (the frozen list) and, last, run.json. Killed? The same
-command continues. `--images one.jpg` without --output prints one line a face.
+Writes below --output: predictions/*.parquet (one row per face), quarantine/*.parquet (one row per
+input that could not be scored, and why), inputs/ (the frozen list of inputs) and, last, run.json.
+If the run is killed, the same command continues it. `--images one.jpg` without --output prints one
+line per face.
 """
 
 from collections.abc import Sequence

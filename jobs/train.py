@@ -1,9 +1,9 @@
 """Train a network: `python -m jobs.train --manifest URI --output URI --preset facemill-photo`.
 
-Leaves below --output: bundle/ (what jobs.score loads), history.parquet, curves.png, network.png,
-tensorboard/, weights.npz (what --start-from takes), checkpoints/ (one an epoch, the last two kept)
-and train.json (the options and the resolved recipe). Killed? The same command resumes from the
-last checkpoint; a finished run says so and does nothing.
+Writes below --output: bundle/ (for jobs.score), history.parquet, curves.png, network.png,
+tensorboard/, weights.npz (for --start-from), checkpoints/ (one per epoch, of which the last two are
+kept) and train.json (the options and the resolved recipe). If the run is killed, the same command
+continues from the last checkpoint. If it is finished, the command says so and does nothing.
 """
 
 import time

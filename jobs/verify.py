@@ -1,8 +1,8 @@
-"""Prove that a scoring run is whole: `python -m jobs.verify --output URI`.
+"""Prove that a scoring run is complete: `python -m jobs.verify --output URI`.
 
-Reads every file that `jobs.score` left below --output and changes nothing. Exit code 0: each input
-is one row of predictions or quarantine, none is there twice, every file is as committed, all by
-one bundle. Exit code 1: what is wrong, line by line.
+Reads every file that jobs.score wrote below --output and changes nothing. Exit code 0: each input
+is one row of predictions or quarantine, none is there twice, every file is as committed, and all
+are by one bundle. Exit code 1: lists what is wrong, line by line.
 """
 
 import dataclasses
@@ -41,7 +41,7 @@ def job(options: VerifyOptions) -> None:
             ),
             ("uris", "each in exactly one row of its own shard, none twice")
             if proof.rows == proof.scored
-            else ("faces", f"{proof.rows:,}, numbered without a gap in each picture, none twice"),
+            else ("faces", f"{proof.rows:,}, numbered without a gap in each image, none twice"),
             ("files", f"{proof.files:,}, rows and SHA-256 as committed"),
             ("bundle", f"{proof.bundle_id}, in every row"),
         ],

@@ -1,7 +1,8 @@
 """Heads are data: what each output means, its loss, and how it is read into columns.
 
 A fourth head is one more `Head` in a recipe; a new kind of head is one branch in
-`head_activation`, `encode_target`, `example_losses` (model/losses.py) and `read_out`.
+`output_layer` (model/networks.py), `encode_target`, `example_losses` (model/losses.py) and
+`read_out`.
 """
 
 import dataclasses

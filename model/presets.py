@@ -41,7 +41,7 @@ _NOTEBOOK_HEADS = (heads.GENDER, heads.AGE)
 _MUON = Recipe(
     name="facemill-muon",
     source="ours: val 4.9 years, 93 % in 1.4 core hours; shipped after a second step "
-    "(see docs/results.md): val 4.68 years, 93.4 %",
+    "(docs/log/2026-11-25-facemill-muon.md): val 4.68 years, 93.4 %",
     input=_OUR_INPUT,
     network=Residual(32, (64, 128, 256), (2, 2, 2), dropout=0.4),
     heads=_OUR_HEADS,
@@ -145,7 +145,7 @@ PRESETS: dict[str, Recipe] = {
         ),
         Recipe(
             name="facemill",
-            source="ours (docs/experiments.md): val age MAE 4.78 years, gender 93.6 %",
+            source="ours: val age MAE 4.78 years, 93.6 % (docs/log/2026-11-25-our-network.md)",
             input=_OUR_INPUT,
             network=Residual(32, (64, 128, 256), (2, 2, 2), dropout=0.3),
             heads=_OUR_HEADS,
@@ -162,8 +162,8 @@ PRESETS: dict[str, Recipe] = {
         dataclasses.replace(
             _MUON,
             name="facemill-photo",
-            source="ours, for photographs: facemill-muon that also sees its pictures blurred, "
-            "sharpened, enlarged and noisy (docs/benchmarks/faces.md)",
+            source="ours, for photos: facemill-muon, also trained on blurred, sharpened, enlarged "
+            "and noisy images (docs/benchmarks/faces.md)",
             input=dataclasses.replace(_OUR_INPUT, alignment=UTKFACE_CHIPS),
             augmentation=dataclasses.replace(
                 _MUON.augmentation, blur=1.5, shrink=0.6, noise=0.03

@@ -59,7 +59,7 @@ def test_every_data_set_has_a_section_from_labels_to_a_network(name: str) -> Non
 def test_data_sets_without_genders_learn_ages_alone() -> None:
     for title in ("APPA-REAL", "CACD", "FG-NET"):
         (text,) = (body for name, body in sections().items() if name.startswith(title))
-        assert "--gender-head none" in text
+        assert "--heads age" in text
 
 
 @pytest.mark.slow
@@ -90,7 +90,7 @@ def test_the_newcomer_s_commands_lead_where_the_page_says(
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         printed += done.stdout
-    assert "labels: beside" in printed and "as fairface" in printed
+    assert "labels: sidecar" in printed and "as fairface" in printed
     assert (tmp_path / "report.html").stat().st_size > 10_000
     assert (tmp_path / "runs" / "train" / "bundle" / "bundle.json").exists()
-    assert "age in its range" in printed and "... or the next one" in printed
+    assert "age in labelled range" in printed and "... or the next one" in printed

@@ -200,8 +200,8 @@ def _fitted(
     ranges = int((~np.isnan(manifest.age_ranges(val.rows)[0])).sum()) if val else 0
     if ranges:
         note(
-            f"note: {ranges:,} ages of val are ranges: they are left out of the calibration of "
-            "the age's interval"
+            f"note: {ranges:,} val ages are ranges: they are excluded from the calibration of "
+            "the age interval"
         )
     fits: dict[str, dict[str, Any]] = {}
     for precision in precisions:

@@ -30,7 +30,9 @@ def calibration(record: dict[str, Any]) -> list[tuple[str, str]]:
                 f"{figures['most_decade']:.1%} by true decade, "
                 f"{figures['width_years']:.1f} years wide"
             )
-            halves = "the out-of-fold rows" if fitted.get("split") == "out_of_fold" else "val"
+            halves = (
+                "the out-of-fold predictions" if fitted.get("split") == "out_of_fold" else "val"
+            )
             lines.append((f"  {method}", f"{text} (halves of {halves})"))
     lines += _int8_lines(record.get("int8") or {})
     return lines or [("calibration", "none: too few labelled val images")]

@@ -53,10 +53,10 @@ def make_networks(bundle: Bundle, sample: npt.NDArray[np.uint8] | None, folder: 
     found = load(here, "float32", len(pixels), None, 1)(pixels)
     worst = max(float(np.abs(wanted[name] - found[name]).max()) for name in wanted)
     if not worst <= TOLERANCE:
-        return Networks(refused=f"OpenVINO's answers differ from the network's by {worst:.2g}")
+        return Networks(refused=f"OpenVINO's outputs differ from the network's by {worst:.2g}")
     floats = tuple(folder / name for name in FLOAT_FILES)
     if sample is None or not len(sample):
         return Networks(floats)
-    note(f"making an int8 network, quantized on {len(sample)} pictures: half a minute")
+    note(f"making an int8 network, calibrated on {len(sample)} images: half a minute")
     write_int8(sample, folder)
     return Networks(floats, tuple(folder / name for name in INT8_FILES), here, len(sample))

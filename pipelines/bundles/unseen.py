@@ -41,16 +41,16 @@ def require_unseen(
     if share := share_seen(bundle.record, table.filter(pa.array(is_val))):
         final = " It is a final network: its calibration comes from its folds."
         raise UsageError(
-            f"the bundle has learned from {told(share)} of the val images of `manifest` {source}, "
-            "so probabilities and intervals fitted there would be too sure: give images that it "
-            f"never saw.{final if bundle.record.get('cross_fitting') else ''}"
+            f"the bundle was trained on {told(share)} of the val images of `manifest` {source}, so "
+            "probabilities and intervals fitted there would be overconfident: give images that it "
+            f"was not trained on.{final if bundle.record.get('cross_fitting') else ''}"
         )
     trained_on, fingerprint = bundle.record.get("manifest_fingerprint"), manifest.fingerprint(table)
     if trained_on != fingerprint and not other_manifest:
         raise UsageError(
             f"the bundle was trained on manifest {trained_on}, `manifest` {source} is "
-            f"{fingerprint}: its val split may hold images that were trained on; give the same "
-            "manifest, or `other_manifest` if you know that they are apart"
+            f"{fingerprint}: its val split may hold images that it was trained on; give the same "
+            "manifest, or `other_manifest` if you know that it does not"
         )
 
 
@@ -81,7 +81,7 @@ def complete_with(
                 if own > _MAX_MOVE * move:
                     made = dataclasses.replace(
                         made,
-                        refused=f"it moves {name} by {own:.3g}, those of its folds by {move:.3g}",
+                        refused=f"it changes {name} by {own:.3g}, the folds' by {move:.3g}",
                     )
             int8["pictures"] = made.pictures
         if made.refused and wanted:

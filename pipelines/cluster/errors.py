@@ -68,5 +68,5 @@ def as_resumable_failure(done: str) -> Generator[None]:
         if isinstance(cause := cause_of(error), UsageError):
             raise cause from None
         raise FacemillError(
-            f"{reason_of(error)}; what is {done} is safe: the same command continues from there"
+            f"{reason_of(error)}; what is {done} is safe: run the same command again to continue"
         ) from error

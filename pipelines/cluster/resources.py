@@ -134,7 +134,7 @@ def require(
             elif now >= deadline:
                 raise ResourcesError(
                     f"this job asks for {ask.text()}, but {cluster.text()}. "
-                    f"Waited {patience_s:g} s: add nodes or ask for less; `ray status` says what "
-                    "keeps nodes away"
+                    f"Waited {patience_s:g} s: add nodes or ask for less; `ray status` shows why "
+                    "no node comes"
                 )
             time.sleep(_PAUSE_S)

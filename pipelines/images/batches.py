@@ -132,9 +132,9 @@ def _size(data: bytes | ReadFailure) -> dict[str, int]:
 def _why_none(crops: Crops) -> str:
     """What to say of a picture without a face that counts."""
     if not crops.skipped:
-        return "no face was found in it"
-    those = "the only face in it is" if crops.skipped == 1 else f"all {crops.skipped} faces are"
-    return f"{those} smaller than the least size that was asked for"
+        return "no face was detected"
+    those = "the only face is" if crops.skipped == 1 else f"all {crops.skipped} faces are"
+    return f"{those} smaller than the minimum size"
 
 
 def _described(uri: str, crops: Crops) -> Iterator[Crop]:

@@ -174,7 +174,7 @@ def _noted_if_idle(progress: Progress) -> Generator[None]:
 
     def show_reason() -> None:
         if not progress.done:
-            progress.show("waiting: all cores are in use, or the images' store is slow")
+            progress.show("waiting: all cores are in use, or the storage of the images is slow")
 
     timer = threading.Timer(_QUIET_S, show_reason)
     timer.daemon = True

@@ -77,7 +77,7 @@ def _label_row(row: dict[str, Any], by_name: bool) -> dict[str, Any]:
     """Label one file from its name; what is wrong with it goes into stage and reason."""
     name = re.sub(BEFORE_NAME, "", row["uri"])
     if by_name and not listing.has_image_name(row["uri"]):
-        reason = "not the name of an image"
+        reason = "the name has no image suffix"
         if advice := listing.how_to_unpack(name):
             reason = f"{listing.OTHER_KIND}: {advice}"
         return row | {"stage": "list", "reason": reason}
@@ -261,7 +261,7 @@ def summary(record: dict[str, Any], output: str) -> list[tuple[str, object]]:
         (
             "duplicates",
             f"{record['duplicate_groups']:,} groups of {record['duplicate_files']:,} files, "
-            f"{record['conflicting_groups']:,} groups with contradicting labels",
+            f"{record['conflicting_groups']:,} groups with conflicting labels",
         ),
         *(("note", note) for note in record["notes"]),
         ("output", output),

@@ -27,36 +27,36 @@ MANIFEST_SCHEMA = pa.schema(
         tables.field(
             "uri",
             pa.string(),
-            "where the image is; an archive's member is `a.zip#name`, a row `a.parquet#17`",
+            "the image; a member of an archive is `a.zip#name`, a row of Parquet `a.parquet#17`",
         ),
         tables.field("bytes", pa.int64(), "size of the file", "bytes"),
         tables.field(
             "offset",
             pa.int64(),
-            "place inside an archive in bytes, or the row of Parquet; else null",
+            "position in an archive in bytes, or the row of Parquet; else null",
         ),
         tables.field("etag", pa.string(), "the store's ETag, or time and size of a local file"),
         tables.field(
             "content_hash",
             pa.string(),
-            "SHA-256 of the bytes; null where only ETags were asked for",
+            "SHA-256 of the bytes; null if only ETags were used",
         ),
         tables.field(
             "age_years",
             pa.float32(),
-            "labelled age; of a range of up to ten years its middle, of a wider one null",
+            "labelled age; the middle of a range of up to ten years, null for a wider one",
             "years",
         ),
         tables.field(
             "age_low_years",
             pa.float32(),
-            "lowest age where the label is a range, else null",
+            "lowest age of the range if the label is one, else null",
             "years",
         ),
         tables.field(
             "age_high_years",
             pa.float32(),
-            "highest age of that range; 116 where it is open",
+            "highest age of that range; 116 if it is open",
             "years",
         ),
         tables.field("gender", _DICTIONARY, "labelled gender: male, female"),
@@ -64,25 +64,24 @@ MANIFEST_SCHEMA = pa.schema(
         tables.field("taken_at", pa.timestamp("ms"), "time in the file name, without zone"),
         tables.field("split", _DICTIONARY, "train, val or test, a function of the content"),
         tables.field("duplicate_group", pa.string(), "shared by byte-identical files, else null"),
-        tables.field("label_conflict", pa.bool_(), "its duplicate group has contradicting labels"),
+        tables.field("label_conflict", pa.bool_(), "its duplicate group has conflicting labels"),
         tables.field(
             "face_left",
             pa.float32(),
-            "of the box of the face that the labels belong to; null "
-            "where the picture is taken whole",
+            "left edge of the box of the labelled face; null if the image is one face crop",
             "pixels",
         ),
-        tables.field("face_top", pa.float32(), "likewise", "pixels"),
-        tables.field("face_width", pa.float32(), "likewise", "pixels"),
-        tables.field("face_height", pa.float32(), "likewise", "pixels"),
+        tables.field("face_top", pa.float32(), "top edge of that box", "pixels"),
+        tables.field("face_width", pa.float32(), "width of that box", "pixels"),
+        tables.field("face_height", pa.float32(), "height of that box", "pixels"),
         tables.field(
             "face_landmarks",
             pa.list_(pa.float32()),
             "x and y of its left eye, right eye, nose, left "
-            "and right corner of the mouth, by which it is aligned",
+            "and right corner of the mouth, from which it is aligned",
             "pixels",
         ),
-        tables.field("face_score", pa.float32(), "how sure the detector is of it, 0-1"),
+        tables.field("face_score", pa.float32(), "detector score of the face, 0-1"),
     ]
 )
 BOX = ("face_left", "face_top", "face_width", "face_height")

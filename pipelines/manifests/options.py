@@ -57,20 +57,20 @@ class IngestOptions:
     table: in the file that `labels` names. adience, fairface, ...: as that data set's publishers
     write them (docs/datasets.md). none: there are no labels. auto: what the files look like."""
     gender_codes: Annotated[str | None, "CODE=GENDER,..."] = None
-    """What codes in the labels file's gender column mean, such as 0=male,1=female (UTKFace) or
+    """Meaning of codes in the gender column of the labels, such as 0=male,1=female (UTKFace) or
     0=female,1=male (IMDB-WIKI)."""
     split: Annotated[str, "SHARES|COLUMN"] = "0.6,0.2,0.2"
-    """Shares of train, val and test (the content of an image decides where it falls), or the column
-    of the labels file that says train, val or test; split: the published parts of adience,
-    appa-real and fairface."""
+    """Shares of train, val and test (the content of an image decides its split), or the column of
+    the labels file that names the split. split: the published splits of adience, appa-real and
+    fairface."""
     seed: Annotated[int, "N", ADVANCED] = 0
     """Random seed of the splits; another one gives other splits."""
     hash: Annotated[Literal["content", "etag"], ADVANCED] = "content"
-    """content reads every byte and finds duplicates; etag reads none."""
+    """content: read every byte and find duplicates. etag: do not read the images."""
     faces: Literal["crop", "detect", "both"] = "crop"
-    """crop: each image is one face crop. detect: the labelled face of each image, aligned (the one
-    in the label's box, else the largest, if it is at least twice as large as the next). both: a row
-    for each, where the image shows one person."""
+    """crop: each image is one face crop. detect: detect and align the labelled face of each image
+    (the one in the label's box, else the largest, if it has at least twice the area of the next).
+    both: a row for each of the two, if the image shows one person."""
     detection: FaceLimits = dataclasses.field(default_factory=FaceLimits)
 
     def __post_init__(self) -> None:
@@ -89,11 +89,10 @@ class IngestOptions:
             raise UsageError("`label_format` table reads a file: give it as `labels`")
         if self.gender_codes is not None and form in get_args(DatasetName):
             raise UsageError(
-                f"`label_format` {form} knows what its codes of gender mean: leave `gender_codes` "
-                "out"
+                f"`label_format` {form} defines its own codes of gender: leave `gender_codes` out"
             )
         if self.gender_codes is not None and self.labels is None and form != "sidecar":
-            raise UsageError("`gender_codes` is about a file of labels: give it as `labels`")
+            raise UsageError("`gender_codes` needs a labels file: give it as `labels`")
 
     @property
     def split_column(self) -> str | None:

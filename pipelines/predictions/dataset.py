@@ -119,7 +119,7 @@ def write_dataset(output: str, partitioning: Partitioning) -> dict[str, Any]:
         run = tables.read_json(uri)
     except FileNotFoundError:
         raise UsageError(
-            f"{output} holds no {layout.RUN}: finish the run first, then lay its data set out"
+            f"{output} holds no {layout.RUN}: finish the run first, then write its data set"
         ) from None
     marker = layout.path(output, layout.DATASET_RECORD)
     with tables.record_read(uri):
@@ -145,7 +145,7 @@ def write_dataset(output: str, partitioning: Partitioning) -> dict[str, Any]:
         files = writer.close()
         progress.close()
         if sum(file["rows"] for file in files.values()) != rows:
-            raise FacemillError(f"{output}/dataset has not the {rows:,} rows of {layout.RUN}")
+            raise FacemillError(f"{output}/dataset does not have the {rows:,} rows of {layout.RUN}")
         record = {**wanted, "files": files}
         lease.confirm()  # else it might say of a successor's files that they are whole
         tables.write_json(marker, record)

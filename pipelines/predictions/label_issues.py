@@ -22,19 +22,21 @@ LABEL_ISSUES_SCHEMA = pa.schema(
         tables.field("rank", pa.int32(), "1 for the least plausible label of all"),
         tables.field("uri", pa.string(), "the image"),
         *(OUT_OF_FOLD_SCHEMA.field(name) for name in BOX),
-        tables.field("label", _DICTIONARY, "which label is meant: age or gender"),
-        tables.field("labelled", pa.string(), "what the label says"),
-        tables.field("answered", pa.string(), "what a network says that did not see the image"),
+        tables.field("label", _DICTIONARY, "the label in question: age or gender"),
+        tables.field("labelled", pa.string(), "value of the label"),
+        tables.field(
+            "answered", pa.string(), "prediction of a network that was not trained on the image"
+        ),
         tables.field(
             "plausibility",
             pa.float32(),
-            "of gender the probability of the label; of age the share of all labels that lie as "
-            "far off, in halves of their intervals; 0-1",
+            "gender: probability of the label; age: share of all labels that are as far from their "
+            "prediction, in halves of their intervals; 0-1",
         ),
         tables.field(
             "implausible",
             pa.bool_(),
-            "found by the answer: by confident learning (gender), outside the interval (age)",
+            "flagged by confident learning (gender), or outside the interval (age)",
         ),
         tables.field("copies_say", pa.string(), "labels of byte-identical files, else null"),
         OUT_OF_FOLD_SCHEMA.field("fold"),

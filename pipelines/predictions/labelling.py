@@ -17,9 +17,11 @@ _DICTIONARY = pa.dictionary(pa.int8(), pa.string())
 LABELLED_SCHEMA = pa.schema(
     [
         *PREDICTIONS_SCHEMA,
-        tables.field("true_age_years", pa.float32(), "labelled age; null of a range", "years"),
-        tables.field("true_age_low_years", pa.float32(), "lowest age of a range", "years"),
-        tables.field("true_age_high_years", pa.float32(), "highest age of a range", "years"),
+        tables.field(
+            "true_age_years", pa.float32(), "labelled age; null if the label is a range", "years"
+        ),
+        tables.field("true_age_low_years", pa.float32(), "lowest age of that range", "years"),
+        tables.field("true_age_high_years", pa.float32(), "highest age of that range", "years"),
         tables.field("true_gender", _DICTIONARY, "labelled gender"),
         tables.field("race", _DICTIONARY, "labelled race"),
         tables.field("age_error_years", pa.float32(), "predicted minus labelled age", "years"),

@@ -24,7 +24,11 @@ OUT_OF_FOLD_SCHEMA = pa.schema(
     [
         tables.field("uri", pa.string(), "the image"),
         *(manifest.MANIFEST_SCHEMA.field(name) for name in BOX),
-        tables.field("fold", pa.int32(), "whose network answers: it saw no image of this fold"),
+        tables.field(
+            "fold",
+            pa.int32(),
+            "fold of the image: predicted by the network that was trained without it",
+        ),
         manifest.MANIFEST_SCHEMA.field("duplicate_group"),
         manifest.MANIFEST_SCHEMA.field("label_conflict"),
         tables.field("age_years", pa.float32(), "predicted age, 0-116", "years"),
@@ -35,32 +39,39 @@ OUT_OF_FOLD_SCHEMA = pa.schema(
             "years",
         ),
         tables.field("age_high_years", pa.float32(), "upper end", "years"),
-        tables.field("age_group", _DICTIONARY, "age_years in bins, or a head's likeliest class"),
+        tables.field(
+            "age_group", _DICTIONARY, "age group of age_years, or the most probable class of a head"
+        ),
         tables.field("gender", _DICTIONARY, "female where p_female >= 0.5, else male"),
         tables.field(
             "p_female", pa.float32(), "probability of female, calibrated on the other folds, 0-1"
         ),
-        tables.field("p_female_raw", pa.float32(), "as the network says it, 0-1"),
+        tables.field("p_female_raw", pa.float32(), "the same before calibration"),
         tables.field(
-            "age_years_int8", pa.float32(), "as its int8 network says it; null without one", "years"
+            "age_years_int8",
+            pa.float32(),
+            "predicted age of the fold's int8 network; null without one",
+            "years",
         ),
-        tables.field("p_female_raw_int8", pa.float32(), "likewise, 0-1"),
+        tables.field("p_female_raw_int8", pa.float32(), "probability of that network, 0-1"),
         tables.field(
             "age_distribution_int8",
             pa.list_(pa.float32(), _YEARS),
-            "likewise, probability of each age from 0 to 116 years",
+            "probability of each age from 0 to 116 years, of that network",
         ),
         tables.field(
             "age_distribution",
             pa.list_(pa.float32(), _YEARS),
             "probability of each age from 0 to 116 years; null without such a head",
         ),
-        tables.field("width", pa.int32(), "width of the upright picture", "pixels"),
-        tables.field("height", pa.int32(), "height of the upright picture", "pixels"),
-        tables.field("brightness", pa.float32(), "mean of the pixels as it saw them", "0-255"),
+        tables.field("width", pa.int32(), "width of the upright image", "pixels"),
+        tables.field("height", pa.int32(), "height of the upright image", "pixels"),
+        tables.field("brightness", pa.float32(), "mean of the network's input pixels", "0-255"),
         tables.field("contrast", pa.float32(), "standard deviation of those pixels", "0-255"),
         tables.field("sharpness", pa.float32(), "mean difference of neighbouring pixels", "0-255"),
-        tables.field("bundle_id", pa.dictionary(pa.int8(), pa.string()), "of the fold's network"),
+        tables.field(
+            "bundle_id", pa.dictionary(pa.int8(), pa.string()), "bundle of the fold's network"
+        ),
         tables.field(
             "true_age_years", pa.float32(), "labelled age; null where it is a range", "years"
         ),

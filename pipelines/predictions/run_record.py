@@ -154,7 +154,7 @@ def _added_up(
         done = record.scored + record.quarantined
         if done != frozen.rows[index]:
             raise FacemillError(
-                f"shard {index} has rows of {done} of {frozen.rows[index]} inputs: delete "
+                f"shard {index} has rows for {done} of {frozen.rows[index]} inputs: delete "
                 f"{layout.shard(output, layout.PREDICTIONS, index)} and run "
                 "the same command again"
             )

@@ -23,10 +23,9 @@ PREDICTIONS_SCHEMA = pa.schema(
         tables.field(
             "face",
             pa.int32(),
-            "number of the face in the picture: 0 the largest, 1, …; null where "
-            "the picture was scored whole",
+            "number of the face in the image: 0 the largest, 1, …; null for a face crop",
         ),
-        tables.field("faces", pa.int32(), "faces of the picture that have rows"),
+        tables.field("faces", pa.int32(), "faces of the image that have rows"),
         tables.field(
             "age_years", pa.float32(), "predicted age, 0-116; null without an age head", "years"
         ),
@@ -39,42 +38,44 @@ PREDICTIONS_SCHEMA = pa.schema(
         tables.field(
             "age_high_years",
             pa.float32(),
-            "upper end; the interval holds the age of 90 % of people, or what was asked for",
+            "upper end; the interval holds the true age of 90 % of people, or as requested",
             "years",
         ),
         tables.field(
             "age_group",
             _DICTIONARY,
-            "age_years in bins, or the likeliest class of a head for them",
+            "age group of age_years, or the most probable class of an age-group head",
         ),
         tables.field("gender", _DICTIONARY, "female where p_female >= 0.5, else male"),
         tables.field("p_female", pa.float32(), "probability of female, calibrated, 0-1"),
-        tables.field("width", pa.int32(), "width of the upright picture", "pixels"),
-        tables.field("height", pa.int32(), "height of the upright picture", "pixels"),
-        tables.field(
-            "brightness", pa.float32(), "mean of the pixels as the network sees them", "0-255"
-        ),
+        tables.field("width", pa.int32(), "width of the upright image", "pixels"),
+        tables.field("height", pa.int32(), "height of the upright image", "pixels"),
+        tables.field("brightness", pa.float32(), "mean of the network's input pixels", "0-255"),
         tables.field("contrast", pa.float32(), "standard deviation of those pixels", "0-255"),
         tables.field("sharpness", pa.float32(), "mean difference of neighbouring pixels", "0-255"),
-        tables.field("face_score", pa.float32(), "how sure the detector is of the face, 0-1"),
+        tables.field("face_score", pa.float32(), "detector score of the face, 0-1"),
         tables.field(
-            "face_left", pa.float32(), "of the face's box in the upright picture", "pixels"
+            "face_left", pa.float32(), "left edge of the face box in the upright image", "pixels"
         ),
-        tables.field("face_top", pa.float32(), "likewise", "pixels"),
-        tables.field("face_width", pa.float32(), "likewise", "pixels"),
-        tables.field("face_height", pa.float32(), "likewise", "pixels"),
+        tables.field("face_top", pa.float32(), "top edge of the face box", "pixels"),
+        tables.field("face_width", pa.float32(), "width of the face box", "pixels"),
+        tables.field("face_height", pa.float32(), "height of the face box", "pixels"),
         tables.field(
             "face_landmarks",
             pa.list_(pa.float32()),
             "x and y of the left eye, right eye, nose, left "
-            "and right corner of the mouth, as seen in the upright picture",
+            "and right corner of the mouth, left and right as seen in the upright image",
             "pixels",
         ),
-        tables.field("eye_distance_px", pa.float32(), "from eye to eye", "pixels"),
+        tables.field("eye_distance_px", pa.float32(), "distance of the eyes", "pixels"),
         tables.field(
-            "roll_degrees", pa.float32(), "how far the head leans clockwise, -180 to 180", "degrees"
+            "roll_degrees", pa.float32(), "roll of the head, clockwise, -180 to 180", "degrees"
         ),
-        tables.field("bundle_id", pa.dictionary(pa.int8(), pa.string()), "which network said so"),
+        tables.field(
+            "bundle_id",
+            pa.dictionary(pa.int8(), pa.string()),
+            "id of the bundle that made the prediction",
+        ),
     ]
 )
 FACE_COLUMNS = (
@@ -88,8 +89,8 @@ OPTIONAL_SCHEMA = pa.schema(  # columns that a run has if it is asked for them
         tables.field(
             AGE_DISTRIBUTION,
             pa.list_(pa.float16(), labels.MAX_AGE_YEARS + 1),
-            "probability of each age from 0 to 116 years, as the network says it; their sum is 1 "
-            "within 0.001, their mean age_years",
+            "probability of each age from 0 to 116 years, not calibrated; their sum is 1 within "
+            "0.001, their mean is age_years",
         )
     ]
 )
@@ -98,8 +99,8 @@ COLUMNS_BEFORE_FACES = tuple(name for name in COLUMNS if name not in FACE_COLUMN
 QUARANTINE_SCHEMA = pa.schema(
     [
         tables.field("uri", pa.string(), "the input that could not be scored"),
-        tables.field("stage", pa.string(), "where it ended: list, read, decode or detect"),
-        tables.field("error", pa.string(), "class of the error, to group by"),
+        tables.field("stage", pa.string(), "where it failed: list, read, decode or detect"),
+        tables.field("error", pa.string(), "short code of the error, to group by"),
         tables.field("message", pa.string(), "what happened, as a sentence"),
         tables.field("bytes", pa.int64(), "size of the file", "bytes"),
     ]

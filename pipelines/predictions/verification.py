@@ -67,7 +67,7 @@ def verify(output: str) -> Verified:
     frozen, run = frozen_inputs.load_frozen(output), _read_run(output)
     if frozen is None or run is None:
         missing = layout.FROZEN if frozen is None else layout.RUN
-        text = f"there is no {missing}: the run is not finished, its command continues it"
+        text = f"there is no {missing}: the run is not finished; run its command again to continue"
         return Verified(0, 0, 0, 0, "", (text,))
     problems = [*_listing_problems(output, run), *_job_problems(output, run)]
     progress = Progress("verify", frozen.total)

@@ -52,7 +52,7 @@ def sheets(source: PredictionFiles, labels: str | None, split: str | None) -> li
     """By confidence, by age error where there are labels, and pictures where faces were found."""
     made = list[Sheet]()
     if {"p_female", "gender"} <= source.columns:
-        for heading, order in (("Surest of the gender", "DESC"), ("Least sure of the gender", "")):
+        for heading, order in (("Most certain gender", "DESC"), ("Least certain gender", "")):
             made.append(Sheet(heading, _by_confidence(source, order)))
     if labels is not None:
         joined = label_join.join_labels(source, storage.normalize(labels), split).rows
@@ -64,7 +64,7 @@ def sheets(source: PredictionFiles, labels: str | None, split: str | None) -> li
             for row in rows
         ]
         made.append(Sheet("Furthest from the labelled age", [one for one in shown if one]))
-    made.append(Sheet("A few pictures with their faces", _pictures(source), of_pictures=True))
+    made.append(Sheet("A few images with their faces", _pictures(source), of_pictures=True))
     return [sheet for sheet in made if sheet.shown]
 
 
@@ -108,7 +108,7 @@ def _pictures(source: PredictionFiles) -> list[Thumbnail]:
         drawn = draw_faces(image, image.width / picture.width, faces)
         count = f"{len(faces)} face{'s' if len(faces) > 1 else ''}"
         answers = ", ".join(short_answer(face) for face in faces[:10])
-        shown.append(_thumbnail(drawn, f"picture with {count}: {answers}", count, uri))
+        shown.append(_thumbnail(drawn, f"image with {count}: {answers}", count, uri))
     return shown
 
 
@@ -142,7 +142,7 @@ def face(row: Row, text: str) -> Thumbnail | None:
         return None
     image = _cut(picture, box) if found else picture.image
     image = ImageOps.fit(image, (_SIDE_PX, _SIDE_PX))
-    return _thumbnail(image, f"face read as {text}", text, row["uri"])
+    return _thumbnail(image, f"face predicted as {text}", text, row["uri"])
 
 
 def _cut(picture: Picture, box: Sequence[float]) -> Image.Image:

@@ -67,5 +67,5 @@ ROLL = Bins(
     ("under 5°", "5 to 10°", "10 to 20°", "20 to 30°", "30 to 45°", "45 to 135°", "135° or more"),
     both_sides=True,
 )  # fmt: skip
-SCORE = Bins("face_score", "score of the detector", _SCORES, _ranges(_SCORES))
+SCORE = Bins("face_score", "detector score", _SCORES, _ranges(_SCORES))
 OF_FACES = (EYE_DISTANCE, ROLL, SCORE)  # those of a face, not of its picture

@@ -19,9 +19,9 @@ def faces_a_picture(figures: Figures) -> Chart | None:
     names = ["0", *(row["bin"] for row in rows)]
     counts = [figures["counts"]["without_a_face"], *(row["pictures"] for row in rows)]
     several = sum(counts[2:]) / max(1, sum(counts))
-    words = f"Pictures by the number of faces found in them; {several:.0%} show several."
-    title = "faces in the picture"
-    return grouped("Faces a picture", words, (title, names), ("pictures", counts), title)
+    words = f"Images by the number of detected faces; {several:.0%} show several."
+    title = "faces in the image"
+    return grouped("Faces per image", words, (title, names), ("pictures", counts), title)
 
 
 def sizes(figures: Figures) -> Chart | None:
@@ -40,7 +40,7 @@ def rolls(figures: Figures) -> Chart | None:
     if not sum(counts):
         return None
     turned = sum(counts[ROLL.starts.index(_TURNED_DEGREES) :]) / sum(counts)
-    words = f"Faces by how far they lean to the left or right; {turned:.0%} by {_TURNED_DEGREES}° "
+    words = f"Faces by roll to the left or right; {turned:.0%} by {_TURNED_DEGREES}° "
     return _binned("Roll of faces", f"{words}or more.", ROLL, counts)
 
 

@@ -207,7 +207,7 @@ def _drift(uri: str | None, totals: Summary, bundle: Mapping[str, Any]) -> dict[
     elif profile := bundle.get("profile"):
         against = "the bundle's own train and val images (outputs: val only)"
         if "out_of_fold" in profile:
-            against = "the images that the bundle was made of, as its folds answer for them"
+            against = "the images that the bundle was trained on, as its folds predict them"
         reference, alike = _reference(profile), not totals.faces
     else:
         return None

@@ -12,7 +12,7 @@ Figures = Mapping[str, Any]
 Group = tuple[str, Figures, bool]  # name, an Estimate's fields, whether its images are too few
 _MEASURES = {
     "age_mae": ("Age error", "mean absolute error, years"),
-    "gender_accuracy": ("Gender accuracy", "share that is right"),
+    "gender_accuracy": ("Gender accuracy", "share that is correct"),
 }
 _FAINT = 0.38  # opacity of groups of too few images
 

@@ -19,7 +19,7 @@ def tiles(figures: Figures) -> list[tuple[str, str, str]]:
         shown.append(("female", f"{gender['share_female']:.1%}", words))
     if quality := figures["quality"]:
         for name, title in (
-            ("age_mae", "mean age error, years"), ("gender_accuracy", "gender right"),
+            ("age_mae", "mean age error, years"), ("gender_accuracy", "gender accuracy"),
             ("age_coverage", "interval holds"), ("gender_ece", "calibration error"),
         ):  # fmt: skip
             if name in quality["metrics"]:
@@ -33,27 +33,27 @@ def title(figures: Figures) -> str:
     counts = figures["counts"]
     if counts["faces"] is None:
         return f"Ages and genders of {counts['scored']:,} images"
-    return f"Ages and genders of {counts['faces']:,} faces in {counts['scored']:,} pictures"
+    return f"Ages and genders of {counts['faces']:,} faces in {counts['scored']:,} images"
 
 
 def _inputs(counts: Figures, rate: float | None) -> list[tuple[str, str, str]]:
     """Tiles of what was scored and what was not: pictures, and the faces in them."""
     scored, failed, others = counts["scored"], counts["failed"], counts["other_files"]
     total = scored + counts["without_a_face"] + failed
-    beside = f"; beside them {others:,} files that are no pictures" if others else ""
+    beside = f"; {others:,} other files skipped" if others else ""
     if counts["faces"] is None:
         speed = f"{rate:,.0f} images/s" if rate else ""
         share = f"{failed / total:.2%} of {total:,} inputs{beside}"
-        return [("images scored", f"{scored:,}", speed), ("not scorable", f"{failed:,}", share)]
-    speed = f"{rate:,.0f} pictures/s" if rate else ""
+        return [("images scored", f"{scored:,}", speed), ("not scored", f"{failed:,}", share)]
+    speed = f"{rate:,.0f} images/s" if rate else ""
     a_picture, skipped = counts["faces"] / max(1, scored), counts["faces_skipped"]
-    more = f"; {skipped:,} more left out as too small or too many" if skipped else ""
-    none, share = counts["without_a_face"], f"{failed / total:.2%} of {total:,} pictures{beside}"
+    more = f"; {skipped:,} more skipped as too small or too many" if skipped else ""
+    none, share = counts["without_a_face"], f"{failed / total:.2%} of {total:,} images{beside}"
     return [
-        ("pictures with faces", f"{scored:,}", speed),
-        ("faces", f"{counts['faces']:,}", f"{a_picture:.2f} a picture{more}"),
-        ("without a face", f"{none:,}", f"{none / total:.2%} of {total:,} pictures"),
-        ("not scorable", f"{failed:,}", share),
+        ("images with faces", f"{scored:,}", speed),
+        ("faces", f"{counts['faces']:,}", f"{a_picture:.2f} per image{more}"),
+        ("without a face", f"{none:,}", f"{none / total:.2%} of {total:,} images"),
+        ("not scored", f"{failed:,}", share),
     ]
 
 
@@ -69,26 +69,26 @@ def warnings(figures: Figures) -> list[str]:
     duplicates = counts["duplicate_uris"]
     if duplicates:
         one_in = counts["duplicates_looked_at_one_in"]
-        about = f"about {duplicates:,} (one uri in {one_in} was looked at)"
-        repeated = "uri" if counts["faces"] is None else "face of a picture"
+        about = f"about {duplicates:,} (one uri in {one_in} was checked)"
+        repeated = "uri" if counts["faces"] is None else "face of an image"
         texts.append(f"{about if one_in > 1 else f'{duplicates:,}'} rows repeat a {repeated}.")
     quality = figures["quality"]
     if quality and quality["splits"].get("train"):
         texts.append(
             f"{quality['splits']['train']:,} of the labelled {quality['unit']} are in the train "
-            "split: if the network learned from them, its quality is flattered. Report on the "
-            "test split alone."
+            "split: if the network was trained on them, these figures are too good. Report on "
+            "the test split alone."
         )
     if quality and quality["one_in"] > 1:
         texts.append(
             f"Quality is measured on {quality['measured_on']:,} of {quality['labelled']:,} "
-            f"labelled {quality['unit']}, picked by a hash of their uri."
+            f"labelled {quality['unit']}, chosen by a hash of their uri."
         )
     if quality and (figures["run"].get("detection") or {}).get("max_faces") == 1:
         texts.append(
-            "Only the largest face of each picture was kept, so nobody knows whether it is clearly "
-            "the largest: a label without a box may be another person's."
+            "Only the largest face of each image was kept, so it is unknown whether it is clearly "
+            "the largest: a label without a box may belong to another person."
         )
     if figures["run"] and "finished_at" not in figures["run"]:
-        texts.append("The run has not finished: this is what was there when the report was made.")
+        texts.append("The run has not finished: the report shows the rows so far.")
     return texts

@@ -22,12 +22,12 @@ _FAR_YEARS = 10  # what lies closer, annotators may well disagree about
 Row = Mapping[str, Any]
 
 HOW = (
-    "Each label is held against what a network says that did not see the image. Gender: by "
-    "confident learning (Northcutt 2021), ranked by the probability of the label. Age: a label "
-    "outside its 90 % interval, ranked by the share of all labels that lie as far off, in halves "
-    "of their intervals.",
-    "A label issue is no error: networks err too, most of all on faces that are rare in the data. "
-    "Look before you change a label.",
+    "Each label is compared with the prediction of a network that was not trained on the image. "
+    "Gender: confident learning (Northcutt 2021), ranked by the probability of the label. Age: "
+    "labels outside the 90 % interval, ranked by the share of all labels that are as far from "
+    "their prediction, in halves of their intervals.",
+    "A label issue is not yet an error: networks err too, most of all on faces that are rare in "
+    "the data. Look at the image before you change a label.",
 )
 
 
@@ -76,7 +76,7 @@ def _tiles(table: pa.Table) -> list[tuple[str, str, str]]:
     how = {"age": "outside the interval", "gender": "by confident learning"}
     return [
         *((f"{label} label issues", f"{counts.get(label, 0):,}", how[label]) for label in LABELS),
-        ("torn copies", f"{len(torn):,}", "groups of one picture with several labels"),
+        ("conflicting duplicates", f"{len(torn):,}", "groups of copies with several labels"),
         ("of them found", f"{(torn['rank'] <= 500).sum():,}", "with a label among the first 500"),
     ]
 
@@ -89,7 +89,7 @@ def _ranked(first: Sequence[Row]) -> Section:
         )
         for row in first
     ]  # fmt: skip
-    columns = ("rank", "label", "labelled", "answered", "plausibility", "copies say", "image")
+    columns = ("rank", "label", "labelled", "predicted", "plausibility", "copies' labels", "image")
     table = Table(f"The {len(rows)} least plausible labels", columns, rows)
     return Section("label_issues", "Implausible labels", HOW, tables=(table,))
 
@@ -117,25 +117,24 @@ def _copies(table: pa.Table) -> Section:
         (row.rank, row.label, row.copies_say, row.answered, row.uri)
         for row in torn.head(_MAX_GROUPS).itertuples()
     ]
-    found_table = Table("Groups found", ("label_issues looked at", *kinds), recall)
+    found_table = Table("Groups found", ("label issues checked", *kinds), recall)
     groups_table = Table(
-        "Torn copies",
-        ("rank", "label", "copies say", "answered", "one of them"),
+        "Conflicting duplicates",
+        ("rank", "label", "labels of copies", "predicted", "one of them"),
         listed,
         folded=True,
     )
     words = (
-        "Byte-identical files with different labels surely hold a wrong one. The ranking does not "
-        "know of them, so how many it puts first says how well it finds wrong labels.",
+        "Of byte-identical files with different labels, at least one label is wrong. The "
+        "ranking does not use this, so the share that it ranks first measures how well "
+        "it finds wrong labels.",
     )
-    return Section(
-        "copies", "Copies that contradict each other", words, tables=(found_table, groups_table)
-    )
+    return Section("copies", "Conflicting duplicates", words, tables=(found_table, groups_table))
 
 
 def _sheets(first: Sequence[Row]) -> list[Sheet]:
     shown = [
-        contact_sheet.face(row, f"{row['rank']}: {row['labelled']}, answered {row['answered']}")
+        contact_sheet.face(row, f"{row['rank']}: {row['labelled']}, predicted {row['answered']}")
         for row in first
     ]
     faces = [one for one in shown if one]

@@ -77,7 +77,7 @@ def join_labels(source: PredictionFiles, uri: str, split: str | None = None) -> 
             if joined.matched:
                 return joined
             reasons = "; ".join(f"{n:,}: {reason}" for reason, n in joined.without_face.items())
-            raise UsageError(f"`labels` {uri}: none of them belongs to a face: {reasons}")
+            raise UsageError(f"`labels` {uri}: no label matches a face: {reasons}")
     first = next(summary.parts(source, ["uri"])).execute("SELECT uri FROM rows LIMIT 1").fetchone()
     example = known["uri"].iloc[0] if len(known) else "nothing"
     raise UsageError(
@@ -103,7 +103,7 @@ def _read_labels(uri: str, split: str | None) -> pd.DataFrame:
     known = known.rename(columns=labelling.TRUTH).reindex(columns=["uri", *_TRUTH, *BOX])
     is_range = known["true_age_low_years"].notna()
     if is_range.any():
-        words = "labels are ranges of ages, of which the report has no errors in years"
+        words = "labels are age ranges, excluded from errors in years"
         note(f"note: {is_range.sum():,} {words}")
         known["true_age_years"] = known["true_age_years"].mask(is_range)
     if split is not None and known["split"].notna().any():

@@ -22,7 +22,7 @@ class ReportOptions:
     predictions: Annotated[str | None, "URI"] = None
     """Output of jobs.score or jobs.evaluate, or any of its prediction files."""
     labels: Annotated[str | None, "URI"] = None
-    """Manifest, or a .csv with path, age, gender and maybe race; both maybe with boxes of faces."""
+    """Manifest, or a .csv with path, age, gender and optionally race and face boxes."""
     output: Annotated[str, "URI"] = "report.html"
     """The HTML file, or a folder for report.html, local or s3://."""
     split: str | None = None
@@ -30,14 +30,14 @@ class ReportOptions:
     reference: Annotated[str | None, "URI"] = None
     """Other predictions to measure drift against; default: the bundle's training profile."""
     by: Annotated[str | None, "REGEX"] = None
-    """Regular expression whose first group, matched in each uri, names the rows of one more table;
-    by folder: '/([^/]+)/[^/]+$'."""
+    """Add a table by the first group of this regular expression in each uri; by folder:
+    '/([^/]+)/[^/]+$'."""
     show_faces: bool = False
-    """Add a contact sheet of faces, which are personal data: mind who gets the file."""
+    """Add a contact sheet of faces. They are personal data: mind who gets the file."""
     data: Annotated[tuple[str, ...], "URI ..."] = ()
-    """Also write the figures here: to a .json, every number shown to a .parquet."""
+    """Also write the figures to a .json, or every number shown to a .parquet."""
     allow_mixed: Annotated[bool, ADVANCED] = False
-    """Report on rows of several bundles together, and say so."""
+    """Allow rows of several bundles in one report, which then says so."""
 
     def __post_init__(self) -> None:
         """Check the files for figures.
@@ -78,13 +78,13 @@ class CardOptions:
 
 @dataclasses.dataclass(frozen=True)
 class LabelIssuesOptions:
-    """Whose labels to look at, and where to list them."""
+    """Which labels to check, and where to list them."""
 
-    RENAMED: ClassVar = (Renamed(("label_issues",), "run"),)
+    RENAMED: ClassVar = (Renamed(("suspects",), "run"),)
 
     run: Annotated[str, "URI"]
     """Output of jobs.cross_validate."""
     output: Annotated[str, "URI"] = "label_issues.html"
     """The HTML file, or a folder for it, local or s3://."""
     show_faces: bool = False
-    """Show the faces of the first labels, which are personal data: mind who gets the file."""
+    """Show the faces of the first labels. They are personal data: mind who gets the file."""

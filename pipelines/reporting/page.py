@@ -33,7 +33,7 @@ def render(figures: Mapping[str, Any], sheets: Sequence[Sheet] = ()) -> str:
     bundle = figures["run"].get("bundle") or "predictions"
     return render_page(
         title=headline.title(figures),
-        subtitle=f"Read by {bundle} ({', '.join(figures['bundles'])}). {figures['predictions']}",
+        subtitle=f"Scored by {bundle} ({', '.join(figures['bundles'])}). {figures['predictions']}",
         tiles=headline.tiles(figures),
         warnings=headline.warnings(figures),
         sections=sections.sections(figures),

@@ -111,7 +111,7 @@ def roc(quality: Figures) -> Chart | None:
 
     area = quality["metrics"]["gender_auc"]["value"]
     rows = [(f"{x:.1%}", f"{y:.1%}") for x, y in points[:: len(points) // 20 or 1]]
-    titles = ("males taken for female", "females found")
+    titles = ("males predicted female", "females predicted female")
     return Chart(
         "Gender ROC", f"ROC curve of female against male; area {area:.3f}.", titles, rows, draw,
         x_title=titles[0], y_title=titles[1],

@@ -85,12 +85,12 @@ def _faces(figures: Figures) -> Section:
         face_charts.rolls(figures),
     ]
     words = (
-        f"{counts['faces']:,} faces were found in {counts['scored']:,} pictures. Of "
-        f"{none['pictures']:,} pictures that could be read, {counts['without_a_face']:,} show no "
+        f"{counts['faces']:,} faces were detected in {counts['scored']:,} images. Of "
+        f"{none['pictures']:,} images that could be decoded, {counts['without_a_face']:,} show no "
         f"face: {none['share']:.1%}, 95% interval {none['low']:.1%} to {none['high']:.1%} "
-        "(Wilson). All figures below count faces, so a person in ten pictures counts ten times.",
+        "(Wilson). All figures below count faces, so a person in ten images counts ten times.",
     )
-    return Section("faces", "Faces in the pictures", words, tuple(c for c in drawn if c))
+    return Section("faces", "Faces in the images", words, tuple(c for c in drawn if c))
 
 
 def _people(figures: Figures) -> Section:
@@ -98,19 +98,19 @@ def _people(figures: Figures) -> Section:
     words = ()
     if gender := figures["gender"]:
         words = (
-            f"{gender['female']:,} are read as female and {gender['male']:,} as male: "
+            f"{gender['female']:,} are predicted as female and {gender['male']:,} as male: "
             f"{gender['share_female']:.1%} female, 95% interval {gender['low']:.1%} to "
-            f"{gender['high']:.1%} (Wilson; sampling only, not the network's own errors).",
+            f"{gender['high']:.1%} (Wilson; sampling error only, without errors of the network).",
         )
-    return Section("people", "Who is in the pictures", words, tuple(c for c in drawn if c))
+    return Section("people", "Who is in the images", words, tuple(c for c in drawn if c))
 
 
 def _doubt(figures: Figures) -> Section:
     drawn = [charts.confidence(figures), charts.interval_widths(figures)]
-    words = ("How sure the network says it is. Whether that can be believed shows with labels.",)
+    words = ("The network's own confidence. Labels are needed to check it.",)
     if "interval_years" not in figures["means"]:
         words = (*words, "This bundle has no calibration, so there are no age intervals.")
-    return Section("doubt", "How sure it is", words, tuple(c for c in drawn if c))
+    return Section("doubt", "Confidence", words, tuple(c for c in drawn if c))
 
 
 def _quality(quality: Figures) -> Section:
@@ -144,13 +144,13 @@ def _without_face(quality: Figures) -> str:
         return ""
     about = "About " if quality["one_in"] > 1 else ""
     told = "; ".join(f"{count:,}: {reason}" for reason, count in reasons.items())
-    return f"{about}{sum(reasons.values()):,} labels belong to no face ({told}). "
+    return f"{about}{sum(reasons.values()):,} labels match no face ({told}). "
 
 
 def _by_face(quality: Figures) -> Section:
-    words = ("Errors of labelled faces as they get smaller, more turned and harder to find.",)
+    words = ("Errors of labelled faces by size, roll and detector score.",)
     drawn = tuple(group_charts.by_face(quality))
-    return Section("by_face", "By size, roll and score of the face", words, drawn)
+    return Section("by_face", "By size, roll and detector score", words, drawn)
 
 
 def _subgroups(quality: Figures) -> Section:
@@ -171,7 +171,7 @@ def _gap_words(quality: Figures) -> tuple[str, ...]:
             continue
         scale, unit = (1, " years") if measure == "age_mae" else (100, " points")
         ends = [" ".join(gap[end]["group"].values()) for end in ("least", "most")]
-        verdict = "more than chance" if gap["significant"] else "may be chance"
+        verdict = "significant" if gap["significant"] else "not significant"
         chance = "p < 0.001" if gap["p_value"] < 0.001 else f"p = {gap['p_value']:.2g}"
         words.append(
             f"By {dimension}, {names[measure]} differs by {scale * gap['gap']:.1f}{unit} between "
@@ -193,8 +193,8 @@ def _subgroup_tables(cells: Sequence[Figures], unit: str) -> tuple[Table, Table]
         rows.append((*cell["group"].values(), f"{cell['images']:,}", *texts))
     marks = ["small" if cell["small"] else "" for cell in cells]
     dimensions = tuple(cells[0]["group"]) if rows else ()
-    columns = (*dimensions, unit, "age error, years", "gender right", "interval holds")
-    note = f"Grey: fewer than 30 {unit}, so the figures say little."
+    columns = (*dimensions, unit, "age error, years", "gender accuracy", "interval holds")
+    note = f"Grey: fewer than 30 {unit}, too few for reliable figures."
     big = [row for row, mark in zip(rows, marks, strict=True) if not mark][:8]
     return (
         Table(f"The worst subgroups by age error, of 30 {unit} or more", columns, big),
@@ -214,8 +214,8 @@ def _drift(figures: Figures) -> Section:
     words = (f"Against {figures['drift']['against']}. {figures['drift']['rule']}.",)
     if skipped := figures["drift"]["skipped"]:
         words += (
-            f"Not compared: {', '.join(skipped)}. They are of whole pictures, and only one side "
-            "searched its pictures for faces.",
+            f"Not compared: {', '.join(skipped)}. They describe whole images, and faces were "
+            "detected on one side only.",
         )
     table = Table("Drift", ("column", "kind", "PSI", "KS", "light"), rows, marks)
     drawn = tuple(charts.drifted(figures))
@@ -232,8 +232,8 @@ def _places(figures: Figures) -> Section:
         )
         for row in figures["places"]
     ]  # fmt: skip
-    columns = ("place", *pictures, figures["unit"], "mean age", "mean P(female)")
-    return Section("places", "By place", tables=(Table("The 50 largest", columns, rows),))
+    columns = ("group", *pictures, figures["unit"], "mean age", "mean P(female)")
+    return Section("places", "By group of uris", tables=(Table("The 50 largest", columns, rows),))
 
 
 def _finding(run: Figures) -> list[tuple[object, ...]]:
@@ -241,10 +241,10 @@ def _finding(run: Figures) -> list[tuple[object, ...]]:
     if not (finding := run.get("detection")):
         return []
     names = {
-        "by": "faces found and aligned by",
-        "min_score": "least score of a face",
-        "min_eye_distance_px": "least distance of the eyes, pixels",
-        "max_faces": "most faces a picture",
+        "by": "faces detected and aligned by",
+        "min_score": "minimum score of a face",
+        "min_eye_distance_px": "minimum distance of the eyes, pixels",
+        "max_faces": "maximum faces per image",
     }
     return [(title, finding[name]) for name, title in names.items() if name in finding]
 
@@ -262,11 +262,11 @@ def _lineage(figures: Figures) -> Section:
         ("preprocessing", run.get("preprocessing", "–")),
         *_finding(run),
         ("network", Compute.of(run).words if "precision" in run else "–"),
-        (f"views of each {figures['unit'][:-1]}", run.get("views", 1)),
-        ("interval coverage asked for", f"{run['coverage']:.0%}" if "coverage" in run else "–"),
+        ("test-time augmentation, views", run.get("views", 1)),
+        ("interval coverage requested", f"{run['coverage']:.0%}" if "coverage" in run else "–"),
         ("files", f"{counts['files']:,}"),
         ("finished", run.get("finished_at", "–")),
-        ("duration of its last part", f"{run['seconds']:,.0f} s" if "seconds" in run else "–"),
+        ("duration of the last run", f"{run['seconds']:,.0f} s" if "seconds" in run else "–"),
         ("versions", versions or "–"),
         ("this report", figures["made_at"]),
     ]
@@ -275,5 +275,5 @@ def _lineage(figures: Figures) -> Section:
     ]
     shown = [Table("Run", ("what", "value"), facts)]
     if reasons:
-        shown.append(Table("Not scorable, by reason", ("stage: error", "inputs"), reasons))
-    return Section("lineage", "Where this comes from", tables=tuple(shown))
+        shown.append(Table("Not scored, by reason", ("stage: error", "inputs"), reasons))
+    return Section("lineage", "Lineage", tables=tuple(shown))

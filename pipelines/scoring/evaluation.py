@@ -141,7 +141,7 @@ def _of_one_kind(options: ScoreOptions, labelled: Rows) -> tuple[ScoreOptions, R
     names = labelled.table["uri"]
     if kind == "crop" and (more := len(names) - len(names.unique())):
         raise UsageError(
-            "`faces` crop reads an image as one face, but the labels in "
+            "`faces` crop takes each image as one face, and the labels in "
             f"{labelled.uri} outnumber its images by {more:,}: give `faces` detect"
         )
     return options, labelled

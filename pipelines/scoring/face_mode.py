@@ -92,8 +92,8 @@ def choose(planned: Plan, shards: Iterable[pa.Table]) -> Choice:
             aligned += is_aligned_face(crops)
     finally:
         decoder.close()
-    those = "picture is one" if looked_at == 1 else "pictures are each one"
-    because = f"{aligned} of {looked_at} sampled {those} aligned face that fills it"
+    those = "image is one" if looked_at == 1 else "images are each one"
+    because = f"{aligned} of {looked_at} sampled {those} aligned face"
     whole = looked_at > 0 and aligned >= _NEARLY_ALL * looked_at
     return Choice("crop" if whole else "detect", because if whole else f"only {because}")
 

@@ -63,10 +63,10 @@ class Network:
 
     compute: str = "auto"
     """Precision (int8, bfloat16, float32), backend (openvino, tensorflow) or both, such as
-    tensorflow-float32, which is the reference; auto: the fastest that the bundle has and that all
-    workers compute in hardware, or what an earlier run in the output used."""
+    tensorflow-float32, the reference. auto: the fastest that the bundle has and that the CPUs of
+    all workers support, or what an earlier run in the output used."""
     coverage: Annotated[float, "SHARE", ADVANCED] = DEFAULT_COVERAGE
-    """Share of people whose true age the interval is to hold, 0.5 to 0.99."""
+    """Share of people whose true age should lie in the age interval, 0.5 to 0.99."""
     age_bins: Annotated[Literal["auto", "decades", "adience"], ADVANCED] = "auto"
     """Age groups 0-10, 11-20, ... or the eight Adience classes; auto: those of the network's own
     age-group head, else decades."""
@@ -99,8 +99,8 @@ class Resources:
     workers: int | None = None
     """Run at most this many workers, each on one core or one GPU; default: as many as fit."""
     shard_rows: Annotated[int | None, "N", ADVANCED] = None
-    """Images in each output file, which is also what a killed run repeats; default: 512 in the
-    first files, up to 50,000 or 1 GiB of images in the last."""
+    """Images in each output file; a killed run repeats at most the files in progress. Default: 512
+    in the first files, up to 50,000 or 1 GiB of images in the last."""
 
     def __post_init__(self) -> None:
         """Check the counts.
@@ -116,14 +116,14 @@ class Resources:
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """When an image or the whole run is given up."""
+    """When to give up an image or the whole run."""
 
     max_quarantine: Annotated[str | None, "SHARE"] = None
     """Stop the run, which can be continued, once more than this share of inputs is in quarantine,
     for example 5%; images without a face and files without an image's suffix do not count;
     default: never."""
     image_timeout_s: Annotated[float, "SECONDS", ADVANCED] = TIMEOUT_S
-    """Quarantine an image whose decoding and face detection take longer than this."""
+    """Quarantine an image if decoding it and detecting its faces takes longer than this."""
     store_timeout_s: Annotated[float, HIDDEN] = 180.0
     """Seconds that a worker repeats what fails in the store, beyond each request's own retries."""
     decoder: Annotated[str, HIDDEN] = DECODER
@@ -156,7 +156,7 @@ class Limits:
 
 @dataclasses.dataclass(frozen=True)
 class DataSet:
-    """A second copy of the predictions, for analysts, in OUTPUT/dataset."""
+    """A second copy of the predictions for analysts, in OUTPUT/dataset."""
 
     RENAMED: ClassVar = (
         Renamed(("compact",), "partition_by", lambda compact: "none", switches=("compact",)),
@@ -166,8 +166,8 @@ class DataSet:
     """Write the copy in files of about 128 MB, in Hive folders of these columns: gender, age_group
     or gender,age_group; none: without folders."""
     partition_regex: Annotated[str | None, "REGEX", ADVANCED] = None
-    """Write the copy in Hive folders named by the groups of this expression (RE2) in each uri, for
-    example '/(?P<camera>[^/]+)/[^/]+$'."""
+    """Write the copy in Hive folders named by the groups of this regular expression (RE2) in each
+    uri, for example '/(?P<camera>[^/]+)/[^/]+$'."""
 
     @property
     def partitioning(self) -> "Partitioning | None":
@@ -219,13 +219,13 @@ class ScoreOptions:
     on_existing: OnExisting = "continue"
     """What to do where the output holds this run already. continue: score what is left. update:
     list the source again and score new and changed images. mirror: update, and remove the rows of
-    images that are gone. retry: score images again that failed. retry-no-face: and those without a
-    face. new: write to OUTPUT/v2, OUTPUT/v3, ... if the output holds another run."""
+    deleted images. retry: score failed images again. retry-no-face: retry, and images without a
+    face too. new: write to OUTPUT/v2, OUTPUT/v3, ... if the output holds another run."""
     dry_run: bool = False
-    """Print the plan, and start and write nothing."""
+    """Print the plan; start and write nothing."""
     passthrough: Annotated[str | None, "COLUMNS"] = None
-    """Columns of the manifest, or beside the images in Parquet, to copy into the predictions: id
-    or id,camera."""
+    """Columns to copy into the predictions, such as id or id,camera: of the manifest, or of the
+    Parquet files that hold the images."""
     draw: Annotated[str | None, "FILE"] = None
     """Without an output: write the image with a box around each face and its prediction to this
     .jpg, .png or .webp."""

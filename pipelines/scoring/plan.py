@@ -225,7 +225,7 @@ def _compute(job: Job, before: Mapping[str, Any]) -> Compute:
     engine, precision = parsed(asked)
     if device == "gpu" and engine == "openvino":
         raise UsageError(
-            f"`compute` {asked} runs on cores: give `device` cpu, or `compute` tensorflow"
+            f"`compute` {asked} runs on CPUs: give `device` cpu, or `compute` tensorflow"
         )
     if before:
         with tables.record_read(layout.path(job.output, layout.JOB)):

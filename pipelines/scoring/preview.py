@@ -79,9 +79,7 @@ def _grown(planned: Plan, frozen: FrozenInputs) -> Preview:
     repeated = {*stale, *planned.pending}
     left = sum(frozen.rows[index] for index in repeated) + growth.added
     shards = len(frozen.rows) + new_shards
-    state = (
-        f"a grown source: {growth.added:,} new, {growth.changed:,} changed, {growth.deleted:,} gone"
-    )
+    state = f"update: {growth.added:,} new, {growth.changed:,} changed, {growth.deleted:,} deleted"
     return Preview(
         frozen.total + growth.added, True, shards, len(repeated) + new_shards, left,
         _computed(planned), state, planned.faces,

@@ -39,7 +39,9 @@ def predicted_lines(options: ScoreOptions, bundle: Bundle) -> Iterator[str]:
     for path in paths:
         storage.require_readable(path, "`images`")
         if listing.is_folder(path) or listing.is_archive(path) or listing.is_list(path):
-            raise UsageError(f"`images` {path} holds many: give `output` for its predictions")
+            raise UsageError(
+                f"`images` {path} holds many images: give `output` for their predictions"
+            )
     if options.draw is not None:
         _require_drawable(options, paths)
     started = time.monotonic()
@@ -58,15 +60,16 @@ def predicted_lines(options: ScoreOptions, bundle: Bundle) -> Iterator[str]:
             _draw(path, bundle, rows, options.draw)
     seconds = time.monotonic() - started
     note(
-        f"answered in {seconds:.1f} s, {loading_s:.1f} s of them to load the network: "
-        f"{compute.words}"
+        f"done in {seconds:.1f} s, of which {loading_s:.1f} s loading the network ({compute.words})"
     )
 
 
 def _require_drawable(options: ScoreOptions, paths: list[str]) -> None:
     """Refuse to draw several pictures, a picture taken whole, or a kind of file that we cannot."""
     if len(paths) != 1 or options.faces == "crop":
-        raise UsageError("`draw` draws the faces found in one picture: give one, not `faces` crop")
+        raise UsageError(
+            "`draw` needs one image, and not `faces` crop: it draws the detected faces"
+        )
     if os.path.splitext(str(options.draw))[1].lower() not in _DRAWN_AS:
         raise UsageError(f"`draw` {options.draw} must end in .jpg, .png or .webp")
     folder = storage.normalize(str(options.draw)).rpartition("/")[0]
@@ -105,7 +108,7 @@ def _draw(path: str, bundle: Bundle, rows: Sequence[dict[str, Any]], target: str
     from pipelines.charts.boxed_faces import draw_faces
 
     if not rows:
-        note(f"nothing is drawn: {target} is not written")
+        note(f"no face was detected: {target} is not written")
         return
     data = storage.read_bytes(path)
     whole = functools.partial(sized, scale=1.0)
@@ -114,4 +117,4 @@ def _draw(path: str, bundle: Bundle, rows: Sequence[dict[str, Any]], target: str
     kind = _DRAWN_AS[os.path.splitext(target)[1].lower()]
     draw_faces(picture.image, picture.scale, rows).save(buffer, kind, quality=92)
     storage.write_bytes(storage.normalize(target), buffer.getvalue())
-    note(f"drawn: {target}")
+    note(f"wrote {target}")

@@ -28,7 +28,7 @@ _NAMES = {
     "age_within_5": "age within 5 years",
     "age_group_exact": "age group exact",
     "age_group_one_off": "... or the next one",
-    "age_in_range": "age in its range",
+    "age_in_range": "age in labelled range",
     "age_range_one_off": "... or the next one",
     "gender_accuracy": "gender accuracy",
     "gender_auc": "gender AUC",
@@ -62,8 +62,8 @@ def of_run(scored: Scored, job: Job) -> Summary:
     newly_scored = record["inputs"] - scored.skipped
     rate = ""
     if newly_scored and speed:
-        rate = f", {record['start_up_s']:,.1f} s of them start-up, then {speed:,.0f} images/s"
-    skipped = f"; {scored.skipped:,} were there already" if scored.skipped else ""
+        rate = f": {record['start_up_s']:,.1f} s start-up, then {speed:,.0f} images/s"
+    skipped = f"; {scored.skipped:,} already done" if scored.skipped else ""
     rows = layout.PREDICTIONS if record["scored"] else layout.QUARANTINE
     return (
         f"scored with {bundle.name} ({bundle.id})",
@@ -89,7 +89,7 @@ def _scored(record: Mapping[str, Any]) -> list[tuple[str, object]]:
     if record.get("faces", "crop") == "crop":
         return [("scored", f"{record['scored']:,}")]
     skipped = record["faces_skipped"]
-    more = f"; {skipped:,} more left out as too small or too many" if skipped else ""
+    more = f"; {skipped:,} more skipped as too small or too many" if skipped else ""
     return [("scored", f"{record['scored']:,}"), ("faces", f"{record['rows']:,}{more}")]
 
 
@@ -102,7 +102,7 @@ def _not_scored(record: Mapping[str, Any]) -> list[tuple[str, object]]:
     if record.get("faces", "crop") == "detect":
         rows.append(("without a face", f"{faceless:,}"))
     if others:
-        rows.append(("other files", f"{others:,}, no pictures by their names"))
+        rows.append(("other files", f"{others:,}, skipped: no image suffix"))
     failed = f"{sum(reasons.values()):,}" + (f" ({listed})" if listed else "")
     return [*rows, ("quarantined", failed)]
 
@@ -111,8 +111,8 @@ def _grown(scored: Scored) -> list[tuple[str, object]]:
     if scored.growth is None:
         return []
     growth = scored.growth
-    gone = f"{growth.deleted:,} gone" + (f" ({layout.DELETED})" if growth.deleted else "")
-    return [("since then", f"{growth.added:,} new, {growth.changed:,} changed, {gone}")]
+    gone = f"{growth.deleted:,} deleted" + (f" ({layout.DELETED})" if growth.deleted else "")
+    return [("since last run", f"{growth.added:,} new, {growth.changed:,} changed, {gone}")]
 
 
 def of_data_set(record: dict[str, Any], partitioning: Partitioning, output: str) -> Summary:
@@ -128,13 +128,15 @@ def of_evaluation(evaluation: Evaluation, bundle: Bundle, output: str) -> Summar
     record = evaluation.scored.record
     labelled: list[tuple[str, object]] = []
     if evaluation.labels != evaluation.measured:
-        text = f"{evaluation.measured:,} of {evaluation.labels:,} have a row that they belong to"
+        text = f"{evaluation.measured:,} of {evaluation.labels:,} match a predicted face"
         labelled.append(("labels", text))
     if evaluation.ranges:
-        text = f"{evaluation.ranges:,} labels, which are in no error in years"
+        text = f"{evaluation.ranges:,} labels, excluded from the mean absolute error"
         labelled.append(("age ranges", text))
     share = evaluation.seen
-    beside = f"  flattered: it learned from {told(share)} of these images" if share else ""
+    beside = (
+        f"  too good: the network was trained on {told(share)} of these images" if share else ""
+    )
     figures = [
         (title, value.text(4 if name == "gender_auc" else 2, percent=name in _PERCENT) + beside)
         for name, title in _NAMES.items()

@@ -19,7 +19,7 @@ from pipelines.storage.store_errors import as_os_errors
 from pipelines.storage.tars import DAMAGED, is_gzipped, list_tar, open_tar
 from pipelines.storage.zips import list_zip, read_zip_member
 
-OTHER_KIND = "an archive of a kind that is not read here"
+OTHER_KIND = "of a kind that is not read"
 _PART = 1 << 20  # of a member that are unpacked at once
 _UNPACKERS = (  # ends of names, what brings the pictures out, and what comes of it
     ((".tar.bz2", ".tbz2", ".tbz"), "bunzip2 -c {0} > faces.tar", "that .tar"),
@@ -52,8 +52,8 @@ def how_to_unpack(uri: str) -> str | None:
             return f"unpack it, for example with `{shown}`, and give {made}"
     if name.lower().endswith(_CONTAINERS):
         return (
-            "write its pictures into files, a .tar, or a column of bytes of a Parquet, by a few "
-            "lines of Python"
+            "write its images to files, to a .tar or to a binary column of a Parquet file, with a "
+            "few lines of Python"
         )
     return None
 

@@ -118,13 +118,13 @@ def _bucket_of(uri: str) -> str:
 
 def _require_size(uri: str, size: int) -> None:
     if size > MOST_BYTES:
-        text = f"{uri} has {size:,} bytes, more than an image is read of ({MOST_BYTES:,})"
+        text = f"{uri} has {size:,} bytes; at most {MOST_BYTES:,} are read"
         raise ReadFailure("file_too_large", text)
 
 
 def _bad_key(uri: str) -> ReadFailure:
-    why = "the store's client cannot ask for a key with //, /./, /../, a control character or an "
-    return ReadFailure("bad_key", f"{uri!r}: {why}outer slash: copy the object to another key")
+    why = "the client cannot read a key with //, /./, /../, a control character, or a slash at "
+    return ReadFailure("bad_key", f"{uri!r}: {why}its start or end: copy the object to another key")
 
 
 def _is_bucket_readable(denied_uri: str, others: Sequence[Mapping[str, Any]]) -> bool:

@@ -126,8 +126,8 @@ class Lease:
         """
         if self.lost:
             raise FacemillError(
-                f"another driver has taken over `output` {self.output}: this one heard nothing of "
-                "the store for too long; what is done is safe"
+                f"another driver has taken over `output` {self.output}: this one could "
+                "not reach the store for too long; what is done is safe"
             )
 
     def confirm(self) -> None:
@@ -158,11 +158,11 @@ class Lease:
     def _refusal(self, holder: Holder | None) -> UsageError:
         if holder is None or not holder.pid:
             return UsageError(
-                f"`output` {self.output} is being taken by another driver: wait for it"
+                f"`output` {self.output} is being claimed by another driver: wait for it"
             )
         host, ago = holder.host.partition("/")[0], max(0.0, time.time() - holder.beat)
         return UsageError(
-            f"`output` {self.output} is being written by process {holder.pid} on {host} (heard "
-            f"{ago:.0f} s ago): wait for it or stop it; if it is dead already, this frees itself "
-            f"{self.expires_s:.0f} s after its last sign of life"
+            f"`output` {self.output} is being written by process {holder.pid} on {host} (last "
+            f"seen {ago:.0f} s ago): wait for it or stop it; if it is dead already, the output is "
+            f"free {self.expires_s:.0f} s after that"
         )

@@ -73,8 +73,8 @@ def require_apart(images: str, output: str) -> None:
     folder = images.rstrip("/") + "/"
     if f"{output.rstrip('/')}/".startswith(folder):
         raise UsageError(
-            f"`output` {output} lies in `images` {images}, so what is written would be read as "
-            "images: choose a place beside it"
+            f"`output` {output} lies in `images` {images}, so its files would become inputs: "
+            "choose an output outside of it"
         )
 
 

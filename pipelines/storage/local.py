@@ -130,8 +130,8 @@ def _refuse_gap(error: OSError) -> None:
     """A folder that cannot be read would be a silent gap in the inputs; one that is gone is not."""
     if not isinstance(error, FileNotFoundError):
         raise StorageError(
-            f"{error.filename} cannot be listed ({error.strerror}), so its images would be lost: "
-            "make it readable, or point `images` at folders that are"
+            f"{error.filename} cannot be listed ({error.strerror}), so its images would be missed: "
+            "make it readable, or give `images` without it"
         )
 
 
@@ -182,8 +182,8 @@ def _left_at_home() -> str:
     if "/working_dir_files/" not in f"{os.getcwd()}/":  # where Ray unpacks a job's code
         return ""
     return (
-        "; `ray job submit` takes along only what .gitignore and .rayignore leave of the working "
-        "directory: put it into a store that the nodes reach, and give that URI"
+        "; `ray job submit` uploads the working directory without what .gitignore and .rayignore "
+        "name: put it into a store that the nodes reach, and give that URI"
     )
 
 

@@ -55,8 +55,8 @@ def picture_column(uri: str, schema: pa.Schema) -> str | None:
     named = [name for name in _NAMES if name in columns]
     if not named:
         raise StorageError(
-            f"{uri} has several columns of bytes ({', '.join(columns)}): call that of the pictures "
-            "`image`, or leave the others out"
+            f"{uri} has several columns of bytes ({', '.join(columns)}): name the one with "
+            "the images image, or leave the others out"
         )
     return named[0]
 
@@ -106,7 +106,7 @@ class ForwardRows:
         column = picture_column(uri, self.file.schema_arrow)
         if column is None:
             self.close()
-            raise StorageError(f"{uri} holds no column of pictures any more")
+            raise StorageError(f"{uri} no longer has a column of images")
         self.column = column
         groups = range(self.file.num_row_groups)
         sizes = [self.file.metadata.row_group(group).num_rows for group in groups]
@@ -146,7 +146,7 @@ class ForwardRows:
     def _value(self, row: int) -> Any:
         """The scalar of a row."""
         if row >= self.starts[-1]:
-            raise ReadFailure("not_found", f"{self.uri} has no row {row} any more")
+            raise ReadFailure("not_found", f"{self.uri} no longer has row {row}")
         group = next(g for g in range(len(self.starts)) if row < self.starts[g + 1])
         if group != self.group or row < self.first:
             self.group, self.first = group, self.starts[group]

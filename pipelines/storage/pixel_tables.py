@@ -70,7 +70,7 @@ class ForwardPixels:
         """
         self.uri, self.file = uri, None
         if not is_pixel_table(uri):
-            raise StorageError(f"{uri} has no column {COLUMN} any more")
+            raise StorageError(f"{uri} no longer has a column {COLUMN}")
         self.place, self.next = header_of(uri).index(COLUMN), 0
         self.rows = self._from_start()
 
@@ -98,7 +98,7 @@ class ForwardPixels:
                     line = next(self.rows)
                     self.next += 1
             except StopIteration:
-                text = f"{self.uri} has no row {row} any more"
+                text = f"{self.uri} no longer has row {row}"
                 raise ReadFailure("not_found", text) from None
             except (UnicodeDecodeError, csv.Error) as error:
                 raise ReadFailure("bad_member", f"{self.uri}#{row}: {error}") from None
@@ -121,7 +121,7 @@ def _bmp(numbers: str, uri: str) -> bytes:
         values = np.array([-1])
     side = math.isqrt(values.size)
     if not side or side * side != values.size or not 0 <= values.min() <= values.max() <= 255:
-        text = f"{uri} holds {values.size:,} values, which are no square of numbers from 0 to 255"
+        text = f"{uri} holds {values.size:,} values, not a square of numbers from 0 to 255"
         raise ReadFailure("bad_member", text)
     file = io.BytesIO()
     Image.fromarray(values.astype(np.uint8).reshape(side, side)).save(file, "BMP")

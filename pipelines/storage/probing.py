@@ -43,8 +43,8 @@ def holds_something(uri: str, argument: str) -> bool:
                 return True
         if scheme == "s3" and place and _answers_anything(store):
             raise StorageError(
-                f"{argument} {uri}: what answers at {place} is no S3 store, as it has every object "
-                "that it is asked for: is it the store's page for people? Check AWS_ENDPOINT_URL"
+                f"{argument} {uri}: {place} is not an S3 store, because it claims to have every "
+                "object: is it the store's web page? Check AWS_ENDPOINT_URL"
             )
         return False
     except OSError as error:

@@ -6,8 +6,8 @@ from collections.abc import Generator
 
 from obstore import exceptions as obstore_errors
 
-_EXPIRED = "the credentials have expired: renew them, and the same command continues"
-_CLOCK = "this machine's clock is more than 15 minutes off: set it, and the same command continues"
+_EXPIRED = "the credentials have expired: renew them, then run the same command again"
+_CLOCK = "this machine's clock is more than 15 minutes off: set it, then run the same command again"
 _REGION = "the bucket is in another region: set AWS_REGION to it, on a cluster on every node"
 _ARCHIVED = "the object is archived: restore it first"
 # The stores' own codes whose cure the name does not tell (Amazon S3 API reference, "Error
@@ -25,14 +25,14 @@ CURES = {
     "InvalidObjectState": "the object is archived (Glacier): restore it first",
     "BlobArchived": _ARCHIVED,
     "BlobBeingRehydrated": "the object is being restored from the archive: wait for it",
-    "AllAccessDisabled": "the store has shut this bucket for everybody",
-    "InvalidBucketName": "no bucket may be called so",
-    "AccountProblem": "the store has shut this account",
-    "AccountIsDisabled": "the store has shut this account",
-    "UserProjectMissing": "its owner lets requesters pay, which Google's store is not asked for "
-    "here: copy the pictures to a bucket of yours",
-    "AuthenticationRequired": "the credentials are missing or have expired: renew them, and the "
-    "same command continues",
+    "AllAccessDisabled": "access to this bucket is disabled for everybody",
+    "InvalidBucketName": "this is not a valid bucket name",
+    "AccountProblem": "the store has disabled this account",
+    "AccountIsDisabled": "the store has disabled this account",
+    "UserProjectMissing": "its owner lets requesters pay, which facemill does not support for "
+    "gs://: copy the images to a bucket of your own",
+    "AuthenticationRequired": "the credentials are missing or have expired: renew them, then "
+    "run the same command again",
 }
 # What is wrong with the one object that was asked for, whatever the status: a key of its own
 # (SSE-C, KMS) that nobody has given, an archive.
@@ -52,12 +52,12 @@ NO_KEYS = {
 
 # What stands deep in obstore's text where no answer came, or one that has no code of the store's.
 _FAULTS = (
-    ("InvalidCertificate", "its certificate is by an authority that is not known here: name that "
-     "one's file in SSL_CERT_FILE, on a cluster on every node"),
-    ("InvalidContentType", "it speaks http and not https"),
-    ("dns error", "nobody knows a host of this name"),
-    ("Connection refused", "nothing listens there"),
-    ("operation timed out|TimedOut", "it does not answer in time"),
+    ("InvalidCertificate", "its certificate is signed by an unknown authority: set SSL_CERT_FILE "
+     "to that authority's file, on a cluster on every node"),
+    ("InvalidContentType", "it serves http, not https"),
+    ("dns error", "unknown host"),
+    ("Connection refused", "connection refused"),
+    ("operation timed out|TimedOut", "it does not respond in time"),
 )  # fmt: skip
 _STATUS = re.compile(r"status code: (\d{3} [A-Z][A-Za-z ]+)")
 
@@ -83,7 +83,7 @@ def fault_of(text: str) -> str | None:
         return known
     said = f"it answers {status[1].strip()}"
     later = status[1][0] == "5" or status[1].startswith("429")
-    return f"{said}; the same command continues later" if later else said
+    return f"{said}; run the same command again later" if later else said
 
 
 def code_of(text: str) -> str:

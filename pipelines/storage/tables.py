@@ -188,9 +188,7 @@ def record_read(uri: str) -> Generator[None]:
         yield
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         text = f"{type(error).__name__}: {str(error)[:200]}"
-        raise StorageError(
-            f"{uri} does not say what it must ({text}): it is damaged, or not facemill's"
-        ) from None
+        raise StorageError(f"{uri} is damaged, or not a file of facemill ({text})") from None
 
 
 def write_json(uri: str, data: Mapping[str, Any]) -> None:

@@ -17,10 +17,10 @@ from pipelines import storage
 from pipelines.storage.entries import FileEntry, has_image_name, is_hidden
 from pipelines.storage.store_errors import as_os_errors
 
-_LOST = "{} {}, and what comes after would be lost: copy it again, or repack it with tar -cf"
+_LOST = "{} {}, and what follows would be lost: copy it again, or repack it with tar -cf"
 _BOMB = (
-    "{} unpacks to more than 200 times its size, which pictures never do: it is no archive of "
-    "pictures, or made to fill a disk"
+    "{} unpacks to more than 200 times its size, which images never do: it is not an archive "
+    "of images, or it is made to fill a disk"
 )
 _MOST_RATIO, _MOST_UNPACKED = 200, 1 << 30  # a small one of blank pictures may exceed the ratio
 _MOST_READ = 64 << 20  # at once: only a name or a comment of a header can ask for more

@@ -52,7 +52,7 @@ def list_uris(uri: str) -> Iterator[FileEntry]:
         found = _checked(text, folder, f"{uri}, line {number}")
         if hash(found) in seen:
             raise StorageError(
-                f"{uri}, line {number}: {found} stands there already, and each input is one row: "
+                f"{uri}, line {number}: {found} is listed twice, and each input is one row: "
                 "drop the duplicates"
             )
         seen.add(hash(found))
@@ -62,19 +62,19 @@ def list_uris(uri: str) -> Iterator[FileEntry]:
 def _checked(text: str, folder: str, where: str) -> str:
     if _CODED.match(text):
         raise StorageError(
-            f"{where} is a picture as text (base64) and no uri: write it as bytes, into a column "
-            "of a Parquet"
+            f"{where} is an image in base64, not a uri: write its bytes to a binary column of a "
+            "Parquet file"
         )
     if len(text) > _MOST_LETTERS:
-        raise StorageError(f"{where} is no uri: it has {len(text):,} letters")
+        raise StorageError(f"{where} is not a uri: it has {len(text):,} characters")
     if _SIGNED.search(text):  # it would stand in every file of the output
         raise StorageError(
             f"{where} holds a credential or a signature, which would be written into the "
-            "predictions: give addresses without, or copy the pictures to a store"
+            "predictions: give addresses without one, or copy the images to a store"
         )
     if is_web(text):
         if not _WEB.match(text) or any(c.isspace() or not c.isprintable() for c in text):
-            raise StorageError(f"{where}: {text[:200]!r} is no address of the web")
+            raise StorageError(f"{where}: {text[:200]!r} is not a web address")
         return text
     if "://" not in text and not text.startswith(("/", "~")):
         text = storage.join(folder, text)
@@ -91,7 +91,7 @@ def _lines(uri: str) -> Iterable[str]:
     try:
         text = storage.read_bytes(uri).decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise StorageError(f"{uri} is no list of uris: it is not UTF-8 text") from None
+        raise StorageError(f"{uri} is not a list of uris: it is not UTF-8 text") from None
     if uri.lower().endswith(".txt"):
         return (line.strip() for line in text.splitlines())
     header = text.partition("\n")[0]
@@ -119,8 +119,8 @@ def _column(uri: str) -> Iterator[str]:
         kind: Any = file.schema_arrow.field(column).type
         if not _is_text(kind):
             raise StorageError(
-                f"{uri}: its column {column} is of type {kind}: pictures are bytes there (binary), "
-                "uris are text (string)"
+                f"{uri}: its column {column} has type {kind}: images must be binary, uris "
+                "must be strings"
             )
         for batch in file.iter_batches(columns=[column]):
             yield from (str(value or "") for value in batch.column(0).to_pylist())
@@ -130,7 +130,7 @@ def _column_of(uri: str, names: list[str]) -> str:
     found = next((name for name in COLUMNS if name in names), None)
     if found is None:
         raise StorageError(
-            f"{uri} has no column of uris: it has {', '.join(names)}; call it uri or url, or give "
-            "a .txt with a uri a line"
+            f"{uri} has no column of uris: it has {', '.join(names)}; name it uri or url, or give "
+            "a .txt with one uri per line"
         )
     return found

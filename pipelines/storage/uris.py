@@ -43,7 +43,7 @@ def normalize(uri: str) -> str:
         StorageError: the scheme is not supported, or it holds a credential.
     """
     if not uri.strip():
-        raise StorageError("a path is empty: is it a variable that nobody has set?")
+        raise StorageError("a path is empty: is it an unset variable?")
     uri = _plain(uri)
     if _CREDENTIAL.search(uri):  # it would end up in lineage and logs
         raise StorageError("a URI holds a credential: give it as AWS_ACCESS_KEY_ID and the like")

@@ -72,7 +72,7 @@ def get(uri: str, max_bytes: int, others: Sequence[Mapping[str, Any]] = ()) -> b
     except PrivateAddressError as error:
         return ReadFailure("denied", str(error))
     except LocationValueError as error:
-        return ReadFailure("bad_uri", f"{uri} is no address: {error}")
+        return ReadFailure("bad_uri", f"{uri} is not an address: {error}")
     except MaxRetryError as error:
         return _failed(uri, error.reason, others)
     except HTTPError as error:
@@ -97,7 +97,7 @@ def _body(uri: str, response: Any, max_bytes: int) -> bytes | ReadFailure:
         parts.append(part)
         size += len(part)
         if size > max_bytes:
-            text = f"{uri} has more bytes than an image is read of ({max_bytes:,})"
+            text = f"{uri} has more than {max_bytes:,} bytes, the largest image that is read"
             return ReadFailure("file_too_large", text)
         if time.monotonic() > ends:
             return ReadFailure("unreachable", f"{uri} took more than {_WHOLE_S} seconds")
@@ -187,12 +187,12 @@ def _connect(connection: Any) -> socket.socket:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise NewConnectionError(connection, f"no such host ({error})") from None
+        raise NewConnectionError(connection, f"unknown host ({error})") from None
     addresses = [str(place[0]) for *_, place in found]
     if os.environ.get("FACEMILL_ALLOW_PRIVATE") != "1" and not all(map(is_public, addresses)):
         raise PrivateAddressError(
-            f"{host} is an address of a private network ({addresses[0]}), which a list may not "
-            "lead to: FACEMILL_ALLOW_PRIVATE=1 in the environment allows it"
+            f"{host} is in a private network ({addresses[0]}), which a list may not name; "
+            "FACEMILL_ALLOW_PRIVATE=1 in the environment allows it"
         )
     why = ""
     for address in addresses:

@@ -172,16 +172,15 @@ def _check_teacher(recipe: Recipe, teacher: Bundle) -> None:
     """Refuse a teacher that sees other colours, or says what this network does not."""
     if teacher.input.color != recipe.input.color:
         raise UsageError(
-            f"`teachers` {teacher.name} ({teacher.id}) takes {teacher.input.color} pictures, "
-            f"{recipe.name} takes {recipe.input.color} ones: a teacher must see the "
-            "same picture, of whatever size"
+            f"`teachers` {teacher.name} ({teacher.id}) takes {teacher.input.color} images, "
+            f"{recipe.name} takes {recipe.input.color} ones: a teacher must take the same colours"
         )
     own_heads = {(head.name, head.kind, head.classes) for head in recipe.heads}
     strange = [h.name for h in teacher.heads if (h.name, h.kind, h.classes) not in own_heads]
     if strange:
         raise UsageError(
-            f"`teachers` {teacher.name} ({teacher.id}) has heads that {recipe.name} has "
-            f"not: {', '.join(strange)}; give a bundle of the same preset"
+            f"`teachers` {teacher.name} ({teacher.id}) has heads that {recipe.name} does "
+            f"not have: {', '.join(strange)}; give a bundle of the same preset"
         )
 
 

@@ -48,7 +48,7 @@ def require_comparable(job: TrainingJob, measured: pa.Table) -> None:
 def _nothing_alike(place: str) -> str:
     return (
         f"`compare` {place} has no image of the same uri and label as this run: give the `output` "
-        "of a run with `folds` on the same manifest"
+        "of jobs.cross_validate on the same manifest"
     )
 
 
@@ -61,12 +61,12 @@ def answers_in(place: str) -> str:
     if not storage.exists(evaluation):
         raise UsageError(
             f"`compare` {place} has neither {layout.OUT_OF_FOLD} nor {layout.EVALUATION}: give the "
-            "`output` of a run with `folds`, once all of its folds are done, or of jobs.evaluate"
+            "`output` of jobs.cross_validate, once all folds are done, or of jobs.evaluate"
         )
     if seen := tables.read_json(storage.join(place, layout.METRICS)).get("seen"):
         raise UsageError(
-            f"`compare` {place} evaluated a network on images of which it has seen {told(seen)}: "
-            "give an evaluation on images that it has not seen"
+            f"`compare` {place} evaluated a network on images of which {told(seen)} were in its "
+            "training data: give an evaluation on images that it was not trained on"
         )
     return evaluation
 

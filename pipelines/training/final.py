@@ -37,10 +37,10 @@ from pipelines.training.fold_figures import Measured
 from pipelines.training.run import SharedFoldState, train_under
 
 ASSUMPTION = (
-    "CV+ (Barber et al. 2021): what the folds' networks say of images that they did not see is "
-    "taken to be spread as what the final network says of new ones. That network saw more images, "
-    "so its errors should be no larger and its intervals hold at least as often; no image here can "
-    "measure that."
+    "CV+ (Barber et al. 2021): the errors of the folds' networks on images that they were not "
+    "trained on are taken to be distributed like those of the final network on new images. That "
+    "network was trained on more images, so its errors should be no larger and its intervals "
+    "should hold at least as often; no image here can measure that."
 )
 
 
@@ -78,9 +78,9 @@ def train_final(
     taught = taught_by(known.rows, whole, recipe.heads)
     if taught and all(np.isnan(values).all() for values in taught.values()):
         raise UsageError(
-            f"the folds in `output` {job.output} answered for other uris than the manifest's, such "
-            f"as {known.rows['uri'][0]}, so they can teach nothing: put the images where they "
-            "were, or give another `output`"
+            f"the folds in `output` {job.output} have predictions for other uris than the "
+            f"manifest's, such as {known.rows['uri'][0]}: put the images where they were, or give "
+            "another `output`"
         )
     from_folds = _from_folds(job, known, manifest.fingerprint(table))
     together = SharedFoldState(pixels, from_folds=from_folds, taught=taught)
@@ -169,7 +169,7 @@ def judged_by_folds(
         return {"refused": NOT_ASKED}
     columns = out_of_fold.int8_columns(rows)
     if columns is None:
-        return {"refused": "not every fold has one that could judge it"}
+        return {"refused": "not every fold has an int8 network to measure it by"}
     age, female = (out_of_fold.truth(rows, name) for name in ("age_years", "gender"))
     shown = splits.pictures_shown(rows)
     gender = calibration.fit(columns, age, female, pictures=shown)["gender"]
@@ -182,7 +182,7 @@ def judged_by_folds(
         for columns_of in (calibrated, changed)
     ]
     change = compare(both[0], both[1], age[once], female[once])
-    if refused := refusal(change, "images out of fold"):
+    if refused := refusal(change, "out-of-fold images"):
         return {"changes": {"out_of_fold": change}, "refused": refused}
     raw = out_of_fold.raw_columns(rows)
     answers = [name for name in columns if name != "age_distribution"]

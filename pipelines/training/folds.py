@@ -151,7 +151,7 @@ def _at_once(one: Callable[[Part], Trained], parts: Sequence[Part], count: int) 
                 thread.join(0.5)  # Ctrl-C comes through between two of them
     except KeyboardInterrupt:
         # Nothing ends a `fit`, and a thread that asks Ray once it is shut down starts another Ray.
-        note("interrupted: the same command continues where it stopped")
+        note("interrupted: run the same command again to continue")
         os._exit(130)
     if failed:
         raise failed[0]

@@ -57,10 +57,10 @@ class Changes:
     one."""
     heads: Annotated[str | None, "HEADS"] = None
     """What the network predicts, such as age,gender; default: the preset's. age-groups: a softmax
-    over the age groups 0-10, 11-20, ... instead of the age in years. Without gender: for labels
-    that have none. race: UTKFace's five race labels, though predicting race of a person is no
-    supported use and scoring writes no such column (see the model card). race-auxiliary: train
-    that head for what it teaches the network, and leave it out of the bundle."""
+    over the age groups 0-10, 11-20, ... instead of the age in years. Leave gender out if the labels
+    have none. race: UTKFace's five race labels; predicting a person's race is not a supported use,
+    and scoring writes no such column (see the model card). race-auxiliary: train that head to
+    improve the network, and leave it out of the bundle."""
 
     def __post_init__(self) -> None:
         """Check the numbers.
@@ -86,24 +86,23 @@ class Changes:
 
 @dataclasses.dataclass(frozen=True)
 class Learning:
-    """What the network learns from."""
+    """What the network is trained on."""
 
     RENAMED: ClassVar = (Renamed(("conflicts",), "conflicting_duplicates"),)
 
     conflicting_duplicates: Annotated[Conflicts, ADVANCED] = "drop"
-    """Identical train images with different labels: drop leaves them out (about 2 % of
-    UTKFace), median gives them the group's median age and most frequent gender, mean its mean age
-    and no gender where as many say one as the other, keep keeps them."""
+    """Identical train images with different labels. drop: skip them (about 2 % of UTKFace). median:
+    give them the group's median age and most frequent gender. mean: the group's mean age, and no
+    gender on a tie. keep: train on all labels as they are."""
     balance: Annotated[Balance, ADVANCED] = "none"
-    """Weigh train examples by the rarity of their decade of age or of their gender, at most
-    10:1."""
+    """Give rare ages (by decade) or the rarer gender more weight in the loss, at most 10:1."""
     teachers: Annotated[tuple[str, ...], "URI ..."] = ()
-    """Bundles whose mean output for each augmented image is learned beside its label
-    (distillation); they must take the same colours, of any size."""
+    """Distillation: bundles whose mean prediction for each augmented image is a second target
+    beside its label; they must take the same colours, of any size."""
     start_from: Annotated[str | None, "URI"] = None
-    """Output of a finished run, or a bundle, of the same network, whose weights to begin with in
-    place of random ones, usually at a lower `learning_rate`; pictures then have their full size
-    from the first epoch on. With folds also a run with as many: each begins with its own."""
+    """Output of a finished run, or a bundle, of the same network: start from its weights instead of
+    random ones, usually at a lower `learning_rate`; images have their full size from the first
+    epoch on. In cross-validation also a run with as many folds: each fold starts from its own."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,22 +118,22 @@ class Workers:
     )  # fmt: skip
 
     workers: int = 1
-    """Data-parallel workers, which share each global batch equally."""
+    """Data-parallel workers; each takes an equal share of every global batch."""
     device: Literal["cpu", "gpu"] = "cpu"
     """gpu: give each worker one GPU."""
     min_workers: Annotated[int | None, "N", ADVANCED] = None
-    """Go on with as few workers as this when the cluster shrinks, and with more when it grows
+    """Continue with as few workers as this when the cluster shrinks, and with more when it grows
     again; default: `workers`."""
     cpus_per_worker: Annotated[int, "N", ADVANCED] = 0
-    """Cores of each worker; 0 shares out all cores of the machine or the cluster."""
+    """Cores of each worker; 0: divide all cores of the machine or the cluster."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Precision of the network's body, whose heads stay in float32; float16, for GPUs without
     bfloat16, scales the loss and skips steps that overflow."""
     accumulate: Annotated[int, "N", ADVANCED] = 1
-    """Micro-batches into which each worker cuts its part of a step, to save memory; a step stays
-    one of `global_batch_size` images, and batch norm sees the micro-batches."""
+    """Micro-batches into which each worker divides its share of a step, to save memory; a step
+    still has `global_batch_size` images, and batch norm works on micro-batches."""
     max_failures: Annotated[int, "N", ADVANCED] = 3
-    """Restarts of the worker group before the run gives up."""
+    """Restarts of the worker group before the run fails."""
 
     def __post_init__(self) -> None:
         """Check the counts.
@@ -145,8 +144,8 @@ class Workers:
         _require_at_least_1(self, "workers", "min_workers", "accumulate")
         if self.cpus_per_worker < 0:
             raise UsageError(
-                f"`cpus_per_worker` {self.cpus_per_worker} must be at least 1, or 0 to share out "
-                "what there is"
+                f"`cpus_per_worker` {self.cpus_per_worker} must be at least 1, or 0 to divide all "
+                "cores"
             )
         if self.required > self.workers:
             raise UsageError(
@@ -166,21 +165,21 @@ class Workers:
 
 @dataclasses.dataclass(frozen=True)
 class RunSettings:
-    """The run's random seed, when it ends and what it leaves."""
+    """Random seed, early stopping, checkpoints and what is written."""
 
     RENAMED: ClassVar = (QUANTIZATION_RENAMED,)
 
     seed: int = 0
     """Random seed of initialisation, order and augmentation, 0 to 4294967295."""
     early_stopping: Annotated[int | None, "N", ADVANCED] = None
-    """End after this many epochs without a better validation loss; default: never."""
+    """Stop after this many epochs without a better validation loss; default: never."""
     checkpoint_every_steps: Annotated[int | None, "N", ADVANCED] = None
     """Steps between checkpoints within an epoch, beside the one at its end; default: none."""
     keep_best: Annotated[int | None, "N", ADVANCED] = None
     """Checkpoints to keep by lowest validation loss, beside the last; default: the last two
     alone."""
     weights_dtype: Annotated[Literal["float32", "float16"], ADVANCED] = "float32"
-    """Type of the bundle's weights on disk; float16 halves them."""
+    """Type of the bundle's weights on disk; float16 takes half the space."""
     quantization: Literal["int8", "none"] = "int8"
     """int8: also make an int8 network, which scores twice as fast on CPUs with VNNI; it is kept if
     its predictions on val are as good."""
@@ -203,24 +202,24 @@ class RunSettings:
 
 @dataclasses.dataclass(frozen=True)
 class CrossValidation:
-    """Figures from every label, and a network trained on all of them."""
+    """Metrics from every label, and a network trained on all of them."""
 
     RENAMED: ClassVar = (Renamed(("folds_of",), "fold_splits"),)
 
     folds: int | None = None
-    """Train so many networks, each without one part of all labelled images, whatever their split
-    (the content of an image decides its part); default: 5. Leaves predictions for every image by
-    the network that did not see it, and figures over all of them."""
+    """Number of networks to train, each without one part of the labelled images, whatever their
+    split (the content of an image decides its part); default: 5. Every image gets predictions from
+    the network that was not trained on it, and metrics count all images."""
     fold_splits: Annotated[str, "SPLITS", ADVANCED] = ""
     """Divide only the images of these splits of the manifest, for example val,test: the others are
-    trained on in every fold. For teachers, or networks to start from, that have seen the others
-    and not these."""
+    trained on in every fold. For teachers, or networks to start from, that were trained on the
+    others and not on these."""
     final: bool = False
-    """After the folds train one more network on every labelled image, for as many epochs as the
-    folds agree on; its calibration comes from the folds."""
+    """After the folds, train one more network on every labelled image, for the number of epochs
+    that was best over all folds; its calibration comes from the folds."""
     compare: Annotated[str | None, "URI"] = None
-    """Output of another run with `folds` over the same images, or of jobs.evaluate on some of them:
-    measure the difference image by image."""
+    """Output of another cross-validation of the same images, or of jobs.evaluate on some of them:
+    measure the paired difference, image by image."""
 
     def __post_init__(self) -> None:
         """Check the count and the splits, and that what follows from folds has some.

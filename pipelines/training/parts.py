@@ -99,6 +99,6 @@ def require_unseen_by(measured: pa.Table, option: str, name: str, seen: Any) -> 
     """
     if share := share_seen({"seen": seen}, measured):
         raise UsageError(
-            f"`{option}` {name} has learned from {told(share)} of these images, so no answer "
-            f"would be out of fold: leave `{option}` out, or give a network that never saw them"
+            f"`{option}` {name} was trained on {told(share)} of these images, so its predictions "
+            f"are not out of fold: leave `{option}` out, or give a network not trained on them"
         )

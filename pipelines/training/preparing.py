@@ -136,9 +136,9 @@ def require_labels(job: TrainingJob, table: pa.Table) -> None:
             )
             if np.isnan(known).all():
                 raise UsageError(
-                    f"no image of the {split} split has a {head.label} label, which "
-                    f"{job.recipe.name} learns and {head.name} is measured by: label some, or "
-                    f"choose another preset{' or `gender_head` none' * (head.label == 'gender')}"
+                    f"no image of the {split} split has a {head.label} label, which the "
+                    f"head {head.name} of {job.recipe.name} needs: label some, choose another "
+                    "preset, or leave that head out of `heads`"
                 )
         if split == "train":
             _require_a_batch(job, rows.num_rows)

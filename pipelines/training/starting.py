@@ -89,7 +89,7 @@ def open_start(place: str, recipe: Recipe, cross_fitting: CrossValidation | None
     if changed:
         raise UsageError(
             f"`start_from` {place} trained another network ({'; '.join(changed)}): give a run "
-            f"whose network and heads are those of {recipe.name}"
+            f"with the network and heads of {recipe.name}"
         )
     if is_bundle:
         network = record["files"][NETWORK_FILE]
@@ -109,14 +109,14 @@ def _with_folds(place: str, recipe: Recipe, cross_fitting: CrossValidation) -> S
         _weights(place, layout.fold(count - 1))
     ):
         raise UsageError(
-            f"`start_from` {place} has not {count} finished folds: give a run with as many "
-            "`folds`, each of which then begins with its own fold's network"
+            f"`start_from` {place} does not have {count} finished folds: give the `output` of "
+            "jobs.cross_validate with as many `folds`, or leave `start_from` out"
         )
     names = [layout.fold(index) for index in range(count)]
     if cross_fitting.final:
         if not storage.exists(_weights(place, layout.FINAL)):
             raise UsageError(
-                f"`start_from` {place} has no final network for `final` to begin with: run it with "
+                f"`start_from` {place} has no final network for `final` to start from: run it with "
                 "`final` first"
             )
         names.append(layout.FINAL)

@@ -57,19 +57,22 @@ def summary_of_folds(job: TrainingJob, fitted: CrossFitted, cpus: int) -> list[t
     best = ", ".join(map(str, epochs["best"]))
     note = fold_figures.note_of(record)
     rows: list[tuple[str, object]] = [
-        ("labelled images", f"{record['images']:,}, each answered by a network that never saw it"),
-        ("folds", f"{len(fitted.trained)}; least even: {fold_figures.uneven(record['folds'])}"),
+        (
+            "labelled images",
+            f"{record['images']:,}, each predicted by a network that was not trained on it",
+        ),
+        ("folds", f"{len(fitted.trained)}; least balanced: {fold_figures.uneven(record['folds'])}"),
         *_figures(record["metrics"], ""),
         *_figures(record["ages_21_60"], ", ages 21-60"),
         *_figures(record["ages_11_up"], ", ages 11 and up"),
-        *(_figures(record["found"]["metrics"], ", faces found") if "found" in record else []),
+        *(_figures(record["found"]["metrics"], ", detected faces") if "found" in record else []),
         ("", "in brackets: 95 % interval"),
         *([("note", note)] if note else []),
         *_compared(record.get("compared")),
-        ("epochs", f"best {best}; least mean val loss of all folds: {epochs['agreed']}"),
+        ("epochs", f"best {best}; lowest mean val loss over all folds: {epochs['agreed']}"),
         ("cost", _cost(job, trained, cpus)),
         *_rejected(fitted.already_done, fitted.rejects),
-        ("answers", storage.join(job.output, layout.OUT_OF_FOLD)),
+        ("predictions", storage.join(job.output, layout.OUT_OF_FOLD)),
     ]
     if fitted.final:
         rows.append(("final bundle", f"{fitted.final.bundle_uri} ({fitted.final.bundle_id})"))
@@ -78,7 +81,7 @@ def summary_of_folds(job: TrainingJob, fitted: CrossFitted, cpus: int) -> list[t
 
 def _rejected(already_done: bool, rejects: Sequence[str]) -> list[tuple[str, object]]:
     """What could not be decoded; a run that was done before has not looked."""
-    return [] if already_done else [("not decodable", f"{len(rejects)} images left out")]
+    return [] if already_done else [("not decodable", f"{len(rejects)} images skipped")]
 
 
 def _figures(measured: Mapping[str, Any], of: str) -> list[tuple[str, object]]:

@@ -57,6 +57,6 @@ def test_three_nodes_train_three_folds_at_once_and_a_lost_one_costs_its_fold_an_
         # told, though it counts: at most the one whose report the driver had not read by then.
         assert len(epochs) - len({*epochs}) <= 2
         assert len({*range(1, EPOCHS + 1)} - {*epochs}) <= 1
-    assert "60, each answered by a network that never saw it" in logs
+    assert "60, each predicted by a network that was not trained on it" in logs
     rows = tables.read_table(f"{output}/out_of_fold.parquet")
     assert rows.num_rows == 60

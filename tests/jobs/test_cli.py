@@ -236,5 +236,5 @@ def test_a_full_disk_is_told_in_a_sentence(capsys: pytest.CaptureFixture[str]) -
     said = capsys.readouterr().err.splitlines()[-1]
     assert said == (
         "failed: [Errno 28] No space left on device: '/out/run.json': what has been written is "
-        "whole; once that is mended, give the same command again"
+        "complete; fix this, then run the same command again"
     )

@@ -14,11 +14,12 @@ from tests.jobs.conftest import RunJob
         (["score", "--images", "{tmp}/none", "--output", "{tmp}/o"],
          "error: --images {tmp}/none does not exist: check the path"),
         (["score", "--images", "{tmp}/empty"],
-         "error: --images {tmp}/empty holds many: give --output for its predictions"),
+         "error: --images {tmp}/empty holds many images: give --output for their "
+         "predictions"),
         (["score", "--images", "{tmp}/empty", "--output", "{tmp}/empty/o"],
-         "error: --output {tmp}/empty/o lies in --images {tmp}/empty, so what is written would "),
+         "error: --output {tmp}/empty/o lies in --images {tmp}/empty, so its files would become "),
         (["ingest", "--images", "{tmp}/empty", "--output", "{tmp}/empty"],
-         "error: --output {tmp}/empty lies in --images {tmp}/empty, so what is written would be "),
+         "error: --output {tmp}/empty lies in --images {tmp}/empty, so its files would become "),
         (["train", "--manifest", "m", "--output", "{tmp}/o", "--start-from", "{tmp}/empty"],
          "error: --start-from {tmp}/empty holds neither weights.npz nor bundle.json: give"),
         (["score", "--output", "{tmp}/o"], "error: give either --images or --manifest"),
@@ -41,7 +42,7 @@ from tests.jobs.conftest import RunJob
         (["train", "--manifest", "{tmp}/empty", "--output", "{tmp}/o", "--seed", "-1"],
          "error: --seed -1 must be from 0 to 4294967295"),
         (["train", "--manifest", "{tmp}/empty", "--output", "{tmp}/o", "--cpus-per-worker", "-1"],
-         "error: --cpus-per-worker -1 must be at least 1, or 0 to share out what there is"),
+         "error: --cpus-per-worker -1 must be at least 1, or 0 to divide all cores"),
         (["score", "--images", "{tmp}/empty", "--output", "{tmp}/o", "--tta", "10"],
          "error: --tta 10 takes five crops, and demo takes whole pictures: choose 1 or 2"),
         (["evaluate", "--output", "{tmp}/o"], "error: give either --manifest or --images"),
@@ -109,7 +110,7 @@ def test_unreachable_store_missing_bucket_and_denied_key_are_one_sentence_each(
     dead = run_job(*base, f"{bucket}/x")
     assert dead.returncode == 2
     assert (
-        "the store at http://127.0.0.1:9 cannot be reached (nothing listens there): check "
+        "the store at http://127.0.0.1:9 cannot be reached (connection refused): check "
         in dead.stderr
     )
     for result in (missing, denied, dead):

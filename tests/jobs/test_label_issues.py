@@ -22,9 +22,9 @@ def test_the_page_shows_labels_and_no_face_unless_it_is_asked_to(
     page = tmp_path / "page.html"
     done = run_job("label_issues", "--run", tmp_path, "--output", page)
     assert done.returncode == 0, done.stderr
-    assert re.search(r"torn copies +2 +groups of one picture", done.stdout)
+    assert re.search(r"conflicting duplicates +2 +groups of copies", done.stdout)
     text = page.read_text()
-    assert "Labels that may be wrong" in text and "Torn copies" in text
+    assert "Labels that may be wrong" in text and "Conflicting duplicates" in text
     assert "data:image/jpeg" not in text
     done = run_job("label_issues", "--run", tmp_path, "--output", page, "--show-faces")
     assert done.returncode == 0, done.stderr

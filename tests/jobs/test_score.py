@@ -41,7 +41,7 @@ def test_a_run_the_same_again_and_a_grown_folder_are_told_in_figures(
     assert (row(first.stdout, "inputs"), row(first.stdout, "scored")) == ("11", "9")
     assert row(first.stdout, "other files").startswith("1, ")
     assert row(first.stdout, "quarantined") == "1 (1 decode: truncated)"
-    assert re.search(r"s of them start-up, then [\d,]+ images/s$", row(first.stdout, "time"))
+    assert re.search(r"s start-up, then [\d,]+ images/s$", row(first.stdout, "time"))
     assert row(first.stdout, "please note").startswith("estimates, not for age gating")
 
     for name in ("new", "newer"):
@@ -50,8 +50,8 @@ def test_a_run_the_same_again_and_a_grown_folder_are_told_in_figures(
     (tmp_path / "faces" / "notes.txt").unlink()
     grown = run_job(*command, "--on-existing", "update", "--partition-by", "gender")
     assert grown.returncode == 0, grown.stderr
-    assert row(grown.stdout, "inputs") == "13; 11 were there already"
-    assert row(grown.stdout, "since then") == "2 new, 0 changed, 1 gone (deleted.parquet)"
+    assert row(grown.stdout, "inputs") == "13; 11 already done"
+    assert row(grown.stdout, "since last run") == "2 new, 0 changed, 1 deleted (deleted.parquet)"
     assert row(grown.stdout, "scored") == "11"
     assert row(grown.stdout, "rows").startswith("11 in ")
     assert row(grown.stdout, "partitions") == "gender"

@@ -95,7 +95,7 @@ def test_a_path_that_is_no_text_costs_no_picture(tmp_path: Path) -> None:
 def test_a_record_of_a_run_without_its_end_is_damaged_to_who_lays_it_out(tmp_path: Path) -> None:
     run = {"bundle_id": "0123456789abcdef", "scored": 3, "files": {}}
     (tmp_path / "run.json").write_text(json.dumps(run))
-    with pytest.raises(StorageError, match=r"run\.json does not say what it must"):
+    with pytest.raises(StorageError, match=r"run\.json is damaged, or not a file of facemill"):
         write_dataset(str(tmp_path), Partitioning())
 
 
@@ -117,7 +117,7 @@ def test_an_inventory_that_lacks_what_it_must_say_is_refused(
     report: dict[str, object] = {"destinationBucket": "b", "fileFormat": "Parquet", "files": []}
     spoil(report)
     (tmp_path / "manifest.json").write_text(json.dumps(report))
-    with pytest.raises(StorageError, match="does not say what it must"):
+    with pytest.raises(StorageError, match="is damaged, or not a file of facemill"):
         list(open_source((), f"{tmp_path}/manifest.json").parts())
 
 
@@ -160,7 +160,7 @@ def test_a_record_of_an_output_that_lacks_what_it_must_say_is_told(
 
     shutil.copytree(GOLDEN / "score", tmp_path / "out")
     (tmp_path / "out" / name).write_text(text)
-    with pytest.raises(FacemillError, match=rf"{name} does not say what it must"):
+    with pytest.raises(FacemillError, match=rf"{name} is damaged, or not a file of facemill"):
         verify(str(tmp_path / "out"))
     if name != "run.json":
         with pytest.raises(StorageError):

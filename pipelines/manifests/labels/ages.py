@@ -160,12 +160,12 @@ def _years_and_kind(
 
 _SENTENCES: Mapping[str, Any] = {
     "ages_of_ranges": f"ages: {{count}} are ranges of at most {SPREAD_YEARS} years (the first: "
-    "{first!r}), kept as such, with their middle",
-    "ages_of_dates": "ages: {count} are ranges that a spreadsheet had made dates (the first: "
-    "{first!r}), from the lower of day and month to the higher",
+    "{first!r}); age_years is their middle",
+    "ages_of_dates": "ages: {count} are ranges that a spreadsheet turned into dates (the first: "
+    "{first!r}); they are read as ranges again",
     "ages_of_wide_ranges": "ages: {count} are open ranges, or wider than "
-    f"{SPREAD_YEARS} years (the first: {{first!r}}), kept as such; no one number stands for them",
-    "ages_illegal": "ages: {count} are no age "
-    f"from {MIN_AGE_YEARS} to {MAX_AGE_YEARS} (the first: {{first!r}}): null",
+    f"{SPREAD_YEARS} years (the first: {{first!r}}), which have no age_years",
+    "ages_illegal": "ages: {count} are not an age "
+    f"from {MIN_AGE_YEARS} to {MAX_AGE_YEARS} (the first: {{first!r}}); they become null",
     "ages_empty": "ages: {count} are empty",
 }

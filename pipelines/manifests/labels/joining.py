@@ -74,7 +74,7 @@ def _join(
     usable = rows["stage"].isna().to_numpy()
     if not usable[found].any():
         raise ManifestError(
-            f"`labels` {choice}: none of its {len(label_rows)} paths is a file below "
+            f"`labels` {choice}: none of its {len(label_rows)} paths matches a file below "
             f"{options.place}; the first is {label_rows['path'].iloc[0]!r}"
         )
     unused = len(label_rows) - len(found)
@@ -145,7 +145,7 @@ def _one_label_each(labelled: pd.DataFrame, whole: bool) -> tuple[pd.DataFrame, 
     boxes = boxes_of(labelled)
     key = ["uri", *boxes]
     clash = contradictory(labelled, key) & labelled["stage"].isna()
-    reason = "the labels file gives it several labels that contradict one another"
+    reason = "the labels file gives it conflicting labels"
     _reject(labelled, clash, reason)
     once = labelled.drop_duplicates(key)
     counts = {
@@ -163,11 +163,10 @@ def _one_label_each(labelled: pd.DataFrame, whole: bool) -> tuple[pd.DataFrame, 
 
 
 _SENTENCES = {
-    "rows_repeated": "labels: {} rows name a file again",
-    "files_with_contradictory_labels": "labels: {} files have several labels that contradict one "
-    "another, so they are rejects",
-    "files_with_several_faces": "labels: {} pictures have several labelled faces; as a whole each "
-    "has the label of the first (`faces` detect takes every face)",
+    "rows_repeated": "labels: {} rows repeat the label of another row",
+    "files_with_contradictory_labels": "labels: {} files have conflicting labels; they are rejects",
+    "files_with_several_faces": "labels: {} images have several labelled faces, of which the first "
+    "is used (`faces` detect uses every face)",
 }
 
 

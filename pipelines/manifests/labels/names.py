@@ -53,7 +53,7 @@ def genders_of(texts: pd.Series, codes: Mapping[str, str], uri: str) -> tuple[pd
         raise ManifestError(
             f"`labels` {uri} codes gender by numbers such as {code}, and data sets differ (UTKFace "
             "has 0 = male, 1 = female; IMDB-WIKI has 0 = female, 1 = male): give `gender_codes` "
-            "of jobs.ingest, for example 0=male,1=female, or write words into the file"
+            "to jobs.ingest, for example 0=male,1=female, or write words into the file"
         )
     return _told(plain, texts, {**GENDER_WORDS, **codes}, "genders", GENDERS)
 
@@ -81,7 +81,7 @@ def _told(
     way_out = "; `gender_codes` can say what they mean" if what == "genders" else ""
     sentences = {
         f"{what}_unknown": f"{what}: {{count}} are none of {', '.join(names)} (the first: "
-        f"{{first!r}}): null{way_out}",
+        f"{{first!r}}); they become null{way_out}",
         f"{what}_empty": f"{what}: {{count}} are empty",
     }
     return values, Told.of(kinds, texts, sentences)

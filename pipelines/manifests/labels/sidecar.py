@@ -66,8 +66,8 @@ def read_beside(
     frame = pd.concat([frame for frame in frames if len(frame)] or frames, ignore_index=True)
     if frame.empty:
         raise ManifestError(
-            "`labels` beside: no column age or gender and no .json, .txt or .cls lies beside a "
-            "picture; give a labels file, utkface or none"
+            "`label_format` sidecar: there is no column age or gender, and no image has a .json, "
+            ".txt or .cls of its name; give `labels`, or another `label_format`"
         )
     frame = _with_values(frame, gender_codes)
     for name in ("age", "gender"):
@@ -181,8 +181,8 @@ def _with_values(frame: pd.DataFrame, gender_codes: Mapping[str, str]) -> pd.Dat
         number = values[values.str.fullmatch(r"\d+") & ~is_gender]
         if column == "value_cls" and len(number):
             raise ManifestError(
-                f"`labels` beside: .cls files hold classes such as {number.iloc[0]}, and nothing "
-                "says what they mean: give `gender_codes`, or name them .age.cls or .race.cls"
+                f"`label_format` sidecar: .cls files hold codes such as {number.iloc[0]} without a "
+                "meaning: give `gender_codes`, or name the files .age.cls or .race.cls"
             )
         for name, mask in (("gender", is_gender), ("age", ~is_gender)):
             if (mask & (values != "")).any():

@@ -80,6 +80,6 @@ def open_source(
     if len(images) > 1:
         raise UsageError(
             f"`images` names {len(images)} places: with `output` give one folder, prefix or "
-            "archive (leave `output` out to print a few pictures)"
+            "archive (leave `output` out to print predictions for a few images)"
         )
     return Images(storage.normalize(next(iter(images))), keep=keep)

@@ -96,9 +96,9 @@ _is_list = functools.lru_cache(maxsize=64)(listing.is_list)  # asked for every p
 
 def packed_away(archives: Sequence[str]) -> str:
     """What to say of archives that are not read and lie beside pictures."""
-    are = "1 file is an archive of a kind that is not read here"
+    are = "1 file is of a kind that is not read"
     if len(archives) > 1:
-        are = f"{len(archives):,} files are archives of kinds that are not read here"
+        are = f"{len(archives):,} files are of kinds that are not read"
     return f"{are} (the first: {archives[0]}): {listing.how_to_unpack(archives[0])}"
 
 
@@ -107,7 +107,9 @@ def no_images(uri: str, files: int, archives: Sequence[str] = ()) -> ManifestErr
     count = f"{files} files, none of them" if files else "no files, so no"
     suffixes = " ".join(sorted(listing.IMAGE_SUFFIXES))
     more = f"; {packed_away(archives)}" if archives else ""
-    return ManifestError(f"`images` {uri} holds {count} images: looked for {suffixes}{more}")
+    return ManifestError(
+        f"`images` {uri} holds {count} images: image suffixes are {suffixes}{more}"
+    )
 
 
 def list_entries(batch: dict[str, Any], kept: pa.Schema = _NOTHING) -> Iterator[pa.Table]:

@@ -20,7 +20,7 @@ def passthrough_schema(uri: str, schema: pa.Schema, names: Sequence[str]) -> pa.
     others = [name for name in schema.names if name != pictures]
     for name in names:
         if name not in others:
-            what = "is that of its pictures" if name == pictures else "is none of its columns"
+            what = "holds its images" if name == pictures else "is none of its columns"
             raise UsageError(
                 f"`passthrough` {name}: in {uri} this {what}; it has {', '.join(others) or 'none'}"
             )
@@ -46,8 +46,8 @@ def schema_below(uri: str, names: Sequence[str]) -> pa.Schema:
 def no_columns(uri: str, names: Sequence[str]) -> UsageError:
     """What to say of a source without columns."""
     return UsageError(
-        f"`passthrough` {','.join(names)}: {uri} is no table with columns; give Parquet with a "
-        "column of pictures, or a `manifest` in Parquet"
+        f"`passthrough` {','.join(names)}: {uri} has no columns; give Parquet with a column of "
+        "images, or a `manifest` in Parquet"
     )
 
 

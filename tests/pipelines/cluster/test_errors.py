@@ -18,7 +18,7 @@ def test_a_failure_names_its_cause_and_not_a_hint_of_ray() -> None:
 
 @pytest.mark.parametrize("error", [OSError("the disk is full"), ray.exceptions.RayError("it died")])
 def test_what_a_second_try_may_mend_says_that_the_same_command_continues(error: Exception) -> None:
-    told = rf"^{error}; what is scored is safe: the same command"
+    told = rf"^{error}; what is scored is safe: run the same command"
     with pytest.raises(FacemillError, match=told), as_resumable_failure("scored"):
         raise error
 

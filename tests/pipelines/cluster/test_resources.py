@@ -41,7 +41,7 @@ def test_what_cannot_come_ends_in_a_sentence_that_says_what_was_asked_and_what_t
     assert str(caught.value) == (
         "this job asks for 4 workers of 2 CPU and 1 GPU each, but the cluster's 3 nodes have 0 CPU,"
         " 16 CPU, 16 CPU and 1 GPU; no more are being started. Waited 0.1 s: add nodes or ask for "
-        "less; `ray status` says what keeps nodes away"
+        "less; `ray status` shows why no node comes"
     )
 
 

@@ -62,7 +62,7 @@ def test_a_wait_for_cores_that_others_hold_is_told(
 
     monkeypatch.setattr(Progress, "show", show)
     assert len(decode_manifest(table, SPEC).pixels) == 60
-    assert told[0] == (0, "waiting: all cores are in use, or the images' store is slow")
+    assert told[0] == (0, "waiting: all cores are in use, or the storage of the images is slow")
     assert told[-1] == (60, "")
 
 

@@ -83,7 +83,7 @@ def test_every_file_is_in_the_manifest_or_in_the_rejects_with_a_reason(few: Path
     (few / ".hidden.jpg").write_bytes(b"x")
     result = ingested(few)
     assert rejects(result) == {
-        "notes.txt": ("list", "not the name of an image"),
+        "notes.txt": ("list", "the name has no image suffix"),
         "IMG_1.jpg": ("label", "the name is not [age]_[gender]_[race]_[datetime].jpg"),
         "9_1_1_20170116184024662.jpg": ("read", "the file has no bytes"),
     }
@@ -211,10 +211,10 @@ def test_labels_file_matches_by_uri_relative_path_and_base_name(few: Path, tmp_p
     }
     assert result.notes == (
         f"labels: {given}, 1 of its 6 rows match no file",
-        "ages: 1 are no age from 0 to 116 (the first: '300'): null",
+        "ages: 1 are not an age from 0 to 116 (the first: '300'); they become null",
         "ages: 1 are empty",
-        "genders: 1 are none of male, female (the first: '?'): null; `gender_codes` can say what "
-        "they mean",
+        "genders: 1 are none of male, female (the first: '?'); they become null; "
+        "`gender_codes` can say what they mean",
         "races: 4 are empty",
     )
     assert result.counts["label_values"] == {
@@ -279,7 +279,7 @@ def test_rows_that_contradict_one_another_are_rejects_and_equal_ones_count_once(
     )
     result = ingested(few, labels=given)
     assert list(frame(result).index) == [names[0]]
-    reason = "the labels file gives it several labels that contradict one another"
+    reason = "the labels file gives it conflicting labels"
     assert rejects(result)[names[1]] == rejects(result)[names[2]] == ("label", reason)
     assert result.counts["files"] == 6
     values = result.counts["label_values"]
@@ -293,7 +293,7 @@ def test_codes_of_gender_need_their_meaning_which_makes_another_manifest(
     given = labels_csv(
         tmp_path, [{"path": n, "age": 5, "gender": i % 2} for i, n in enumerate(names)]
     )
-    with pytest.raises(ManifestError, match="give `gender_codes` of jobs"):
+    with pytest.raises(ManifestError, match="give `gender_codes` to jobs"):
         ingested(few, labels=given)
     imdb = frame(ingested(few, labels=given, gender_codes="0=female,1=male"))["gender"]
     utkface = frame(ingested(few, labels=given, gender_codes="0=male,1=female"))["gender"]
@@ -302,7 +302,7 @@ def test_codes_of_gender_need_their_meaning_which_makes_another_manifest(
     assert "gender_codes" not in IngestOptions("/a").identity()
     coded = IngestOptions("/a", labels="l.csv", gender_codes="0=m")
     assert coded.identity()["gender_codes"] == {"0": "male"}
-    with pytest.raises(UsageError, match=r"^`gender_codes` is about a file of labels"):
+    with pytest.raises(UsageError, match=r"^`gender_codes` needs a labels file"):
         IngestOptions("/a", label_format="utkface", gender_codes="0=male,1=female")
 
 
@@ -357,7 +357,8 @@ def test_labels_file_may_be_parquet(few: Path, tmp_path: Path) -> None:
         ),
         (
             [{"path": "a.jpg", "age": 3, "gender": "f"}], None,
-            "`labels` {labels}: none of its 1 paths is a file below {images}; the first is 'a.jpg'",
+            "`labels` {labels}: none of its 1 paths matches a file below {images}; the first "
+            "is 'a.jpg'",
         ),
         (
             [{"path": "a.jpg", "age": 3, "gender": "f"}], "fold",
@@ -485,12 +486,12 @@ def test_archives_beside_pictures_are_told_and_tars_of_a_folder_are_read(
     assert result.counts["manifest"] == 6
     assert {first.name, second.name} <= set(frame(result).index)
     unpack = (
-        "an archive of a kind that is not read here: unpack it, for example with "
+        "of a kind that is not read: unpack it, for example with "
         "`7z x rest.7z -ofaces`, and give that folder"
     )
     assert rejects(result)["rest.7z"] == ("list", unpack)
     told = (
-        "2 files are archives of kinds that are not read here (the first: "
+        "2 files are of kinds that are not read (the first: "
         f"{few}/older.tar.xz): unpack it, for example with "
         "`xz -dc older.tar.xz > faces.tar`, and give that .tar"
     )
@@ -500,7 +501,7 @@ def test_archives_beside_pictures_are_told_and_tars_of_a_folder_are_read(
     alone = tmp_path / "alone"
     alone.mkdir()
     shutil.move(few / "rest.7z", alone)
-    with pytest.raises(ManifestError, match="1 file is an archive of a kind that is not read"):
+    with pytest.raises(ManifestError, match="1 file is of a kind that is not read"):
         ingested(alone)
-    with pytest.raises(StorageError, match=r"rest\.7z is an archive of a kind"):
+    with pytest.raises(StorageError, match=r"rest\.7z is of a kind"):
         ingested(alone / "rest.7z")

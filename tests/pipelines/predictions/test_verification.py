@@ -34,7 +34,7 @@ def test_a_whole_run_is_proven(
 def test_an_unfinished_run_is_said_to_be_unfinished(output: str) -> None:
     Path(output, "run.json").unlink()
     assert verify(output).problems == (
-        "there is no run.json: the run is not finished, its command continues it",
+        "there is no run.json: the run is not finished; run its command again to continue",
     )
 
 

@@ -72,13 +72,13 @@ def test_pictures_faces_and_what_has_none_are_counted_apart(tmp_path: Path) -> N
     assert counts["faces_skipped"] == 4
     assert counts["duplicate_uris"] == 0
     assert warnings(figures) == []
-    assert title(figures) == f"Ages and genders of {len(frame):,} faces in 270 pictures"
+    assert title(figures) == f"Ages and genders of {len(frame):,} faces in 270 images"
     assert tiles(figures)[:4] == [
-        ("pictures with faces", "270", "21 pictures/s"),
-        ("faces", f"{len(frame):,}", f"{len(frame) / 270:.2f} a picture; 4 more left out as too "
+        ("images with faces", "270", "21 images/s"),
+        ("faces", f"{len(frame):,}", f"{len(frame) / 270:.2f} per image; 4 more skipped as too "
          "small or too many"),
-        ("without a face", "30", "9.84% of 305 pictures"),
-        ("not scorable", "5", "1.64% of 305 pictures; beside them 2 files that are no pictures"),
+        ("without a face", "30", "9.84% of 305 images"),
+        ("not scored", "5", "1.64% of 305 images; 2 other files skipped"),
     ]  # fmt: skip
     faces = figures["faces"]
     assert faces["without_a_face"]["share"] == 30 / 300
@@ -111,7 +111,7 @@ def test_pictures_taken_whole_are_told_as_before_with_and_without_the_columns(
         assert title(figures) == "Ages and genders of 300 images"
         assert tiles(figures)[:2] == [
             ("images scored", "300", "21 images/s"),
-            ("not scorable", "3", "0.99% of 303 inputs"),
+            ("not scored", "3", "0.99% of 303 inputs"),
         ]
         assert figures["faces"] is None
         assert "faces" not in {row["section"] for row in as_table(figures).to_pylist()}
@@ -124,7 +124,7 @@ def test_a_face_that_stands_twice_is_a_duplicate_and_the_next_face_is_none(tmp_p
     part = random_faces(1, 100)
     figures = collect(ReportOptions(write_run(tmp_path, part, part.slice(0, 7))))
     assert figures["counts"]["duplicate_uris"] == 7
-    assert warnings(figures) == ["7 rows repeat a face of a picture."]
+    assert warnings(figures) == ["7 rows repeat a face of an image."]
 
 
 def test_a_bucket_gives_the_counts_of_the_folder(bucket: str, tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_where_one_face_a_picture_was_kept_labels_are_told_to_be_doubtful(tmp_pa
     tables.write_table(str(tmp_path / "l.parquet"), labels_table(frame[frame["face"] == 0]))
     output = write_run(tmp_path, rows, detection={"max_faces": 1})
     [told] = warnings(collect(ReportOptions(output, str(tmp_path / "l.parquet"))))
-    assert told.startswith("Only the largest face of each picture was kept")
+    assert told.startswith("Only the largest face of each image was kept")
 
 
 def test_of_face_crops_a_label_without_a_box_counts_once() -> None:
@@ -202,9 +202,9 @@ def test_quality_is_that_of_the_labelled_faces_and_what_has_none_is_told(tmp_pat
     for name in ("roll_degrees", "face_score"):
         assert sum(cell["images"] for cell in quality["by_face"][name]) == is_main.sum()
     text = render(figures)
-    assert "labels belong to no face" in text
+    assert "labels match no face" in text
     assert "Age error by distance of the eyes" in text
-    assert "Gender accuracy by score of the detector" in text
+    assert "Gender accuracy by detector score" in text
     flat: Any = as_table(figures).to_pandas()
     assert {"faces", "by_face"} <= set(flat["section"])
     assert not flat["value"].str.contains("images").any()
@@ -289,7 +289,7 @@ def test_the_contact_sheet_shows_faces_and_boxes_and_nothing_unasked(scored: Pat
     assert len(rows) >= 6
     sheets = contact_sheet.sheets(find_predictions(str(scored)), None, None)
     assert [sheet.title for sheet in sheets] == [
-        "Surest of the gender", "Least sure of the gender", "A few pictures with their faces",
+        "Most certain gender", "Least certain gender", "A few images with their faces",
     ]  # fmt: skip
     text = render(collect(ReportOptions(str(scored))), sheets)
     assert text.count("<img") == sum(len(sheet.shown) for sheet in sheets)

@@ -219,7 +219,7 @@ def test_many_labelled_rows_are_sampled_and_it_says_so(
     made = collect(ReportOptions(str(run), str(run / "labels.parquet")))
     assert made["quality"]["labelled"] == 1500
     assert made["quality"]["measured_on"] == pytest.approx(375, rel=0.25)
-    assert any("labelled images, picked by a hash of their uri" in t for t in warnings(made))
+    assert any("labelled images, chosen by a hash of their uri" in t for t in warnings(made))
 
 
 def test_a_shifted_folder_lights_red_and_is_drawn(run: Path, tmp_path: Path) -> None:
@@ -284,7 +284,7 @@ def test_pages_fit_in_a_browser_without_a_complaint(
     face = Thumbnail(
         "data:image/gif;base64,R0lGODlhAQABAAAAACw=", "a face", "male, 98% (1_0_2017010.jpg)"
     )
-    report.write_text(render(figures, [Sheet("Surest", [face] * 14)]))
+    report.write_text(render(figures, [Sheet("Most certain", [face] * 14)]))
     card = Path(write_card(untrained, str(tmp_path))[1])
     keep = os.environ.get("FACEMILL_SCREENSHOTS")
     with browser.chromium(tmp_path / "profile") as driver:
@@ -315,5 +315,5 @@ def test_labels_that_are_ranges_are_in_no_error_in_years(
     assert rows["true_age_low_years"].dropna().to_dict() == {
         "/faces/0.jpg": 20.0, "/faces/2.jpg": 60.0
     }  # fmt: skip
-    expected = "note: 2 labels are ranges of ages, of which the report has no errors in years"
+    expected = "note: 2 labels are age ranges, excluded from errors in years"
     assert expected in capsys.readouterr().err

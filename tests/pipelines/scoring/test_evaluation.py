@@ -125,8 +125,8 @@ def test_labels_that_are_ranges_are_judged_by_range_and_are_in_no_error_in_years
     told = evaluation.Evaluation(estimates, scored, 4, 4, ranges=3)
     bundle: Any = SimpleNamespace(name="n", id="i")
     shown = dict(summaries.of_evaluation(told, bundle, "o")[1])
-    assert shown["age ranges"] == "3 labels, which are in no error in years"
-    assert str(shown["age in its range"]).startswith("66.67 % (")
+    assert shown["age ranges"] == "3 labels, excluded from the mean absolute error"
+    assert str(shown["age in labelled range"]).startswith("66.67 % (")
 
 
 def test_labels_go_with_images_as_an_ingest_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,6 +150,6 @@ def test_pictures_with_several_labels_are_not_read_as_wholes(untrained: Bundle) 
     with pytest.raises(UsageError) as error:
         evaluation.evaluate(options, untrained, labels)
     assert str(error.value) == (
-        "`faces` crop reads an image as one face, but the labels in m outnumber its images by 1: "
+        "`faces` crop takes each image as one face, and the labels in m outnumber its images by 1: "
         "give `faces` detect"
     )

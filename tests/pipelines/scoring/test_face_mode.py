@@ -88,7 +88,7 @@ def test_chips_are_taken_whole_and_job_json_says_why(
     foreseen = preview(scoring_job(options, untrained))
     assert not (tmp_path / "out").exists()
     job = _decided(options, untrained)
-    because = "20 of 20 sampled pictures are each one aligned face that fills it"
+    because = "20 of 20 sampled images are each one aligned face"
     assert job.faces == "crop"
     assert job.search is None
     assert foreseen.faces == f"crop, as {because}"
@@ -105,7 +105,7 @@ def test_photographs_are_searched_and_job_json_says_by_whom(
     options = _options(photographs, tmp_path / "out", min_eye_distance_px=12)
     foreseen = preview(scoring_job(options, untrained))
     job = _decided(options, untrained)
-    because = "only 0 of 5 sampled pictures are each one aligned face that fills it"
+    because = "only 0 of 5 sampled images are each one aligned face"
     assert foreseen.faces == f"detect, as {because}"
     assert job.search == FaceSearch(min_eye_distance_px=12)
     record = _job_json(options)
@@ -206,4 +206,4 @@ def test_a_picture_that_kills_its_decoder_does_not_stop_the_choice(
     (folder / "deadly.jpg").write_bytes(poisoned((chips / "00.jpg").read_bytes(), "segv"))
     job = scoring_job(_options(folder, tmp_path / "out", decoder=DECODER), untrained)
     choice = choose(job, job.job.source.parts())
-    assert choice.because == "20 of 20 sampled pictures are each one aligned face that fills it"
+    assert choice.because == "20 of 20 sampled images are each one aligned face"

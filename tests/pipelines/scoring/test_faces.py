@@ -284,8 +284,8 @@ def test_faces_left_out_are_counted_and_a_picture_of_nobody_else_is_one_of_nobod
     record = _scored(larger, untrained)
     messages = schemas.read_quarantine(larger.place).filter(pc.field("error") == "no_face")
     assert sorted(set(messages["message"].to_pylist())) == [
-        "all 2 faces are smaller than the least size that was asked for",
-        "no face was found in it",
+        "all 2 faces are smaller than the minimum size",
+        "no face was detected",
     ]
     assert record["faces_skipped"] == 4 + 4
 
@@ -342,7 +342,7 @@ def test_a_picture_is_answered_face_by_face(
     lines = list(predicted_lines(options, untrained))
     assert re.fullmatch(r"d_two\.png     face 1 of 2  (fe)?male \(\d+ %\)  \d+ years", lines[0])
     assert lines[1].startswith("d_two.png     face 2 of 2  ")
-    assert lines[2] == "c_nobody.jpg  not scored: no face was found in it"
+    assert lines[2] == "c_nobody.jpg  not scored: no face was detected"
     assert lines[3].startswith("e_broken.jpg  not scored: ")
     whole = build(ScoreOptions, images=(str(photographs / "a_one.jpg"),), faces="crop")
     (line,) = predicted_lines(whole, untrained)
@@ -374,7 +374,7 @@ def test_a_picture_of_nobody_is_not_drawn(
     assert not target.exists()
 
 
-ONE = "`draw` draws the faces found in one picture: give one, not `faces` crop"
+ONE = "`draw` needs one image, and not `faces` crop: it draws the detected faces"
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,6 @@ def test_an_incremental_run_is_foreseen(finished: ScoreOptions, untrained: Bundl
     for number in range(5):
         shutil.copy(names[1], Path(finished.images[0], f"zz_new_{number}.jpg"))
     found = preview(scoring_job(changed(finished, on_existing="update"), untrained))
-    assert found.state == "a grown source: 5 new, 1 changed, 1 gone"
+    assert found.state == "update: 5 new, 1 changed, 1 deleted"
     assert (found.inputs, found.pending_inputs) == (15, 4 + 5)
     assert (found.shards, found.pending_shards) == (5, 3)

@@ -141,7 +141,7 @@ def test_a_shard_with_missing_rows_is_not_taken_for_whole(
     shard = str(tmp_path / "predictions" / "shard-00001.parquet")
     tables.write_table(shard, tables.read_table(shard).slice(1))
     (tmp_path / "run.json").unlink()
-    with pytest.raises(Exception, match=r"shard 1 has rows of 9 of 10 inputs: .*shard-00001"):
+    with pytest.raises(Exception, match=r"shard 1 has rows for 9 of 10 inputs: .*shard-00001"):
         score(options, untrained)
 
 

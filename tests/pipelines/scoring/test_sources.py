@@ -133,6 +133,6 @@ def test_a_scoring_that_is_killed_and_continued_leaves_the_rows_of_a_folder(
         assert not storage.exists(f"{output}/run.json"), "the kill came too late to prove anything"
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "were there already" in done.stdout
+    assert "already done" in done.stdout
     assert verify(output).problems == ()
     assert _rows(output) == undisturbed

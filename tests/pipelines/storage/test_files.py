@@ -155,7 +155,10 @@ def test_in_a_submitted_job_a_missing_path_says_what_stays_at_home(
     unpacked = tmp_path / "working_dir_files" / "_ray_pkg_1"
     unpacked.mkdir(parents=True)
     monkeypatch.chdir(unpacked)
-    with pytest.raises(StorageError, match=r"takes along only what \.gitignore and \.rayignore"):
+    with pytest.raises(
+        StorageError,
+        match=r"uploads the working directory without what \.gitignore and \.rayignore",
+    ):
         storage.require_readable(storage.normalize("runs/train/bundle"), "`bundle`")
 
 
@@ -268,7 +271,7 @@ def test_uri_is_made_absolute_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             "gs://bucket/prefix or az://container/prefix",
         ),
         ("s3://", "'s3://' names no bucket: write s3://bucket/prefix"),
-        ("", "a path is empty: is it a variable that nobody has set?"),
+        ("", "a path is empty: is it an unset variable?"),
         ("arn:aws:s3:::faces/x", "arn:aws:s3:::faces/x: write s3://faces/x"),
         (
             "https://faces.s3.eu-west-1.amazonaws.com/x",

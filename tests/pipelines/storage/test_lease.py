@@ -30,7 +30,7 @@ def test_a_second_driver_is_told_who_holds_the_output(tmp_path: Path) -> None:
             pass
         assert str(error.value).startswith(
             f"`output` {tmp_path} is being written by process {os.getpid()} on "
-            f"{this_host().partition('/')[0]} (heard 0 s ago): wait for it or stop it; "
+            f"{this_host().partition('/')[0]} (last seen 0 s ago): wait for it or stop it; "
         )
     with Lease(str(tmp_path)):
         pass
@@ -54,7 +54,7 @@ def test_a_reused_process_id_is_not_the_driver(tmp_path: Path) -> None:
 
 def test_a_driver_elsewhere_is_followed_only_after_its_heartbeat_stopped(tmp_path: Path) -> None:
     _held_by(str(tmp_path), _elsewhere(seconds_ago=50))
-    with pytest.raises(UsageError, match=r"process 7 on otherhost \(heard 50 s ago\)"):
+    with pytest.raises(UsageError, match=r"process 7 on otherhost \(last seen 50 s ago\)"):
         Lease(str(tmp_path)).__enter__()
     _held_by(str(tmp_path), _elsewhere(seconds_ago=61))
     with Lease(str(tmp_path)):

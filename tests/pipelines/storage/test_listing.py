@@ -34,8 +34,8 @@ def test_a_folder_that_cannot_be_read_ends_the_listing(
     with pytest.raises(StorageError) as error:
         list(list_files(str(tmp_path)))
     assert str(error.value) == (
-        f"{tmp_path}/shut cannot be listed (Permission denied), so its images would be lost: make "
-        "it readable, or point `images` at folders that are"
+        f"{tmp_path}/shut cannot be listed (Permission denied), so its images would be missed: "
+        "make it readable, or give `images` without it"
     )
 
 
@@ -59,7 +59,7 @@ def _tar(path: Path, *names: str) -> bytes:
 def test_a_tar_without_its_end_is_refused(tmp_path: Path, place: str, cut: int, what: str) -> None:
     data = _tar(tmp_path / "whole.tar", "a.jpg", "b.jpg", "c.jpg")
     storage.write_bytes(f"{place}/cut.tar", data[:cut])
-    with pytest.raises(StorageError, match=f"^{place}/cut.tar {what}, and what comes after"):
+    with pytest.raises(StorageError, match=f"^{place}/cut.tar {what}, and what follows"):
         list(list_files(f"{place}/cut.tar"))
 
 
@@ -168,8 +168,8 @@ def test_an_output_that_would_be_listed_as_images_is_refused(root: str) -> None:
         with pytest.raises(UsageError) as error:
             require_apart(root, below)
         assert str(error.value) == (
-            f"`output` {below} lies in `images` {root}, so what is written would be read as "
-            "images: choose a place beside it"
+            f"`output` {below} lies in `images` {root}, so its files would become inputs: "
+            "choose an output outside of it"
         )
     for beside in (f"{root.rstrip('/')}-scored", "/data/scored", "s3://other/faces"):
         require_apart(root, beside)
@@ -219,7 +219,7 @@ def test_a_compressed_archive_is_a_sentence_that_says_what_to_do(
     with pytest.raises(StorageError) as error:
         list(list_files(f"{place}/{name}"))
     assert str(error.value) == (
-        f"{place}/{name} is an archive of a kind that is not read here: "
+        f"{place}/{name} is of a kind that is not read: "
         f"unpack it, for example with `{command}`, and give {made}"
     )
 
@@ -227,7 +227,7 @@ def test_a_compressed_archive_is_a_sentence_that_says_what_to_do(
 @pytest.mark.parametrize("name", ["train.tfrecord", "data.mdb", "faces.h5", "faces.npz"])
 def test_what_a_framework_keeps_pictures_in_is_named_too(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"x")
-    with pytest.raises(StorageError, match="of a kind that is not read here: write its pictures"):
+    with pytest.raises(StorageError, match="of a kind that is not read: write its images"):
         list(list_files(f"{tmp_path}/{name}"))
 
 

@@ -89,8 +89,8 @@ def test_which_of_several_columns_of_bytes_is_told_by_its_name_or_asked_for(tmp_
     with pytest.raises(StorageError) as error:
         list(list_files(str(uri)))
     assert str(error.value) == (
-        f"{uri} has several columns of bytes (first, second): call that of the pictures `image`, "
-        "or leave the others out"
+        f"{uri} has several columns of bytes (first, second): name the one with the images "
+        "image, or leave the others out"
     )
 
 

@@ -33,14 +33,14 @@ from tests.answering_store import answering, handler, served
          "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy; where its owner lets "
          "requesters pay, set AWS_REQUEST_PAYER=true"),
         (400, "ExpiredToken",
-         "the credentials have expired: renew them, and the same command continues"),
+         "the credentials have expired: renew them, then run the same command again"),
         (403, "RequestTimeTooSkewed", "this machine's clock is more than 15 minutes off: set it, "
-         "and the same command continues"),
-        (400, "InvalidBucketName", "no bucket may be called so"),
+         "then run the same command again"),
+        (400, "InvalidBucketName", "this is not a valid bucket name"),
         (400, "Strange", "the store at ENDPOINT: it answers 400 Bad Request (Strange)"),
         (407, "", "the store at ENDPOINT: it answers 407 Proxy Authentication Required"),
-        (503, "SlowDown", "the store at ENDPOINT: it answers 503 Service Unavailable; the same "
-         "command continues later (SlowDown)"),
+        (503, "SlowDown", "the store at ENDPOINT: it answers 503 Service Unavailable; run the "
+         "same command again later (SlowDown)"),
     ],
 )  # fmt: skip
 def test_what_a_store_answers_is_told_by_its_status_not_by_what_the_url_holds(
@@ -60,7 +60,7 @@ def test_what_a_store_answers_is_told_by_its_status_not_by_what_the_url_holds(
             400,
             "ExpiredToken",
             PermissionError,
-            "the credentials have expired: renew them, and the same",
+            "the credentials have expired: renew them, then run the same",
         ),
         (400, "InvalidRequest", PermissionError, "no"),
         (400, "KMS.DisabledException", PermissionError, "no"),
@@ -87,7 +87,7 @@ def test_expired_credentials_and_the_like_are_told_at_once_and_not_after_minutes
         started = time.monotonic()
         with (
             served(answering(status, code), monkeypatch),
-            pytest.raises(PermissionError, match=r"set AWS_REGION|the same command continues"),
+            pytest.raises(PermissionError, match=r"set AWS_REGION|run the same command again"),
         ):
             with_retries(lambda: storage.read_bytes("s3://faces/1.jpg"), timeout_s=180)
         assert time.monotonic() - started < 5
@@ -115,12 +115,12 @@ def test_nobody_without_keys_is_told_how_to_read_a_public_bucket(
     ("status", "code", "message", "reason"),
     [
         (403, "AuthenticationFailed", "Signature not valid in the specified time frame",
-         "the credentials have expired: renew them, and the same command continues"),
+         "the credentials have expired: renew them, then run the same command again"),
         (403, "AuthenticationFailed", "Request date header too old", "this machine's clock is more "
-         "than 15 minutes off: set it, and the same command continues"),
+         "than 15 minutes off: set it, then run the same command again"),
         (409, "BlobArchived", "This operation is not permitted on an archived blob.",
          "the object is archived: restore it first"),
-        (403, "AccountIsDisabled", "no", "the store has shut this account"),
+        (403, "AccountIsDisabled", "no", "the store has disabled this account"),
     ],
 )  # fmt: skip
 def test_azure_says_the_same_in_other_words(
@@ -138,10 +138,10 @@ def test_azure_says_the_same_in_other_words(
 @pytest.mark.parametrize(
     ("status", "code", "reason"),
     [
-        (400, "UserProjectMissing", "its owner lets requesters pay, which Google's store is not "
-         "asked for here: copy the pictures to a bucket of yours"),
+        (400, "UserProjectMissing", "its owner lets requesters pay, which facemill does not "
+         "support for gs://: copy the images to a bucket of your own"),
         (401, "AuthenticationRequired", "the credentials are missing or have expired: renew them, "
-         "and the same command continues"),
+         "then run the same command again"),
     ],
 )  # fmt: skip
 def test_google_says_the_same_in_other_words(
@@ -161,15 +161,18 @@ def test_a_page_for_people_is_no_empty_bucket(monkeypatch: pytest.MonkeyPatch) -
     """MinIO's console, or the page where a network wants one to log in."""
     page = b"<!DOCTYPE html><html><body>Log in</body></html>"
     shown = handler(lambda _: (200, {"Content-Type": "text/html"}, page))
-    with served(shown, monkeypatch), pytest.raises(StorageError, match="is no S3 store, as it has"):
+    with (
+        served(shown, monkeypatch),
+        pytest.raises(StorageError, match="is not an S3 store, because it claims to have"),
+    ):
         storage.require_readable("s3://faces/x", "`images`")
 
 
 @pytest.mark.parametrize(
     ("address", "why"),
     [
-        ("http://127.0.0.1:9", "nothing listens there"),
-        ("http://no-such-host.invalid:9000", "nobody knows a host of this name"),
+        ("http://127.0.0.1:9", "connection refused"),
+        ("http://no-such-host.invalid:9000", "unknown host"),
     ],
 )
 def test_why_no_store_is_there_is_told(
@@ -187,8 +190,8 @@ def test_why_no_store_is_there_is_told(
 
 
 def test_a_fault_outlives_the_way_from_a_worker() -> None:
-    error = pickle.loads(pickle.dumps(StoreFaultError("s3://b/x: no", "nothing listens there")))
-    assert (str(error), error.fault) == ("s3://b/x: no", "nothing listens there")
+    error = pickle.loads(pickle.dumps(StoreFaultError("s3://b/x: no", "connection refused")))
+    assert (str(error), error.fault) == ("s3://b/x: no", "connection refused")
 
 
 @pytest.mark.parametrize("name", ["AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"])
@@ -212,7 +215,7 @@ def test_a_certificate_of_one_s_own_is_told_and_taken_by_ssl_cert_file(
         monkeypatch.setenv(
             "AWS_ENDPOINT_URL", address.replace("http://127.0.0.1", "https://localhost")
         )
-        with pytest.raises(StorageError, match="by an authority that is not known here: name that"):
+        with pytest.raises(StorageError, match="signed by an unknown authority: set SSL_CERT_FILE"):
             storage.require_readable("s3://faces/x", "`images`")
         monkeypatch.setenv("SSL_CERT_FILE", str(authority))
         with pytest.raises(StorageError, match="access to bucket 'faces' at https://localhost"):

@@ -60,7 +60,7 @@ def test_a_tar_gz_that_is_cut_off_is_refused(tmp_path: Path) -> None:
     data = tar_of({f"{i}.jpg": str(i).encode() * 9999 for i in range(9)})
     for cut in (len(data) // 2, len(data) - 4):
         Path(uri).write_bytes(data[:cut])
-        with pytest.raises(StorageError, match=f"^{uri} is cut off .*, and what comes after would"):
+        with pytest.raises(StorageError, match=f"^{uri} is cut off .*, and what follows would"):
             list(list_files(str(tmp_path)))
     for other in (b"", b"no gzip at all", gzip.compress(b"no tar at all" * 99)):
         Path(uri).write_bytes(other)

@@ -46,10 +46,10 @@ def test_a_list_that_lies_in_a_folder_is_a_file_like_any_other(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("https://a/1.jpg\nhttps://a/1.jpg", "line 2: https://a/1.jpg stands there already, and"),
+        ("https://a/1.jpg\nhttps://a/1.jpg", "line 2: https://a/1.jpg is listed twice, and"),
         ("https://me:word@a/1.jpg", "line 1 holds a credential or a signature, which would be"),
         ("https://a/1.jpg?X-Amz-Signature=00", "line 1 holds a credential or a signature, which"),
-        ("https://", "line 1: 'https://' is no address of the web"),
+        ("https://", "line 1: 'https://' is not a web address"),
         ("ftp://a/1.jpg", "line 1: ftp:// is not supported: use a local path, s3://"),
     ],
 )
@@ -67,8 +67,8 @@ def test_what_is_no_list_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StorageError) as error:
         list(list_files(f"{tmp_path}/list.csv"))
     assert str(error.value) == (
-        f"{tmp_path}/list.csv has no column of uris: it has id, age; call it uri or url, or give a "
-        ".txt with a uri a line"
+        f"{tmp_path}/list.csv has no column of uris: it has id, age; name it uri or url, or give a "
+        ".txt with one uri per line"
     )
     with pytest.raises(StorageError, match=r"^https://a/1.jpg is read from a list only: write it"):
         storage.normalize("https://a/1.jpg")
@@ -117,10 +117,10 @@ def test_a_mixed_list_is_ingested_and_scored(
 @pytest.mark.parametrize(
     ("column", "why"),
     [
-        (pa.array([[255, 216, 255]], pa.list_(pa.uint8())), "its column image is of type list"),
-        (pa.array(["/9j/4AAQSkZJRgABAQ"]), "line 1 is a picture as text"),
-        (pa.array(["data:image/png;base64,iVBO"]), "line 1 is a picture as text"),
-        (pa.array(["x" * 9000]), "line 1 is no uri: it has 9,000 letters"),
+        (pa.array([[255, 216, 255]], pa.list_(pa.uint8())), "its column image has type list"),
+        (pa.array(["/9j/4AAQSkZJRgABAQ"]), "line 1 is an image in base64"),
+        (pa.array(["data:image/png;base64,iVBO"]), "line 1 is an image in base64"),
+        (pa.array(["x" * 9000]), "line 1 is not a uri: it has 9,000 characters"),
     ],
 )
 def test_pictures_that_are_no_bytes_are_not_taken_for_uris(

@@ -61,7 +61,10 @@ def test_what_is_wrong_with_one_address_is_a_row(
     assert reason == "unreachable" and told.startswith(" broke off: ")
     monkeypatch.setattr(fetching, "MOST_BYTES", 500)
     reason, told = _failure(f"{server.url}/files/5.jpg")
-    assert (reason, told) == ("file_too_large", " has more bytes than an image is read of (500)")
+    assert (reason, told) == (
+        "file_too_large",
+        " has more than 500 bytes, the largest image that is read",
+    )
     assert _failure("http://[/x.jpg")[0] == "bad_uri"
 
 
@@ -87,7 +90,7 @@ def test_a_private_address_is_refused_by_itself_by_its_name_and_after_a_redirect
     for host in ("127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]"):
         found = fetch({"uri": f"http://{host}:{port}/files/1.jpg"})
         assert isinstance(found, ReadFailure) and found.reason == "denied", host
-        assert "is an address of a private network" in str(found)
+        assert "is in a private network" in str(found)
     assert server.asked == []
     # As if this server were on the public internet, and led to one that is not.
     real = web.is_public

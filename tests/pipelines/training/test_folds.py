@@ -215,7 +215,7 @@ def test_the_final_network_saw_every_label_and_says_so(crossed: Finished, tmp_pa
     assert record["calibration"]["age"]["images"] == 90 == rows.num_rows - 2  # copies count once
     assert list(record["profile"]) == ["out_of_fold"]
     assert record["cross_fitting"]["taught"] == ["age", "gender"]
-    assert record["int8"] == {"refused": "not every fold has one that could judge it"}
+    assert record["int8"] == {"refused": "not every fold has an int8 network to measure it by"}
     assert record["metrics"] == {"cross_validated": crossed.result.record["metrics"]}
     answers = Predictor(bundle).answers(np.zeros((1, *bundle.input.shape), np.uint8), Reading())
     assert answers["age_low_years"] <= answers["age_high_years"]
@@ -234,7 +234,7 @@ def test_images_that_were_seen_calibrate_nothing_and_are_told_beside_every_figur
     with pytest.raises(UsageError) as error:
         require_unseen(final, table, source)
     assert str(error.value).startswith(
-        f"the bundle has learned from 93% of the val images of `manifest` {source}, so "
+        f"the bundle was trained on 93% of the val images of `manifest` {source}, so "
     )
     assert str(error.value).endswith("It is a final network: its calibration comes from its folds.")
     rows = manifest.labelled(table, "test", "drop")
@@ -244,7 +244,9 @@ def test_images_that_were_seen_calibrate_nothing_and_are_told_beside_every_figur
     _, lines = summaries.of_evaluation(seen, final, "o")
     figures = [text for _, text in lines if re.search(r"\([\d.-]+ to [\d.-]+\)", str(text))]
     assert len(figures) > 5
-    assert all("flattered: it learned from 100% of these images" in str(f) for f in figures)
+    assert all(
+        "too good: the network was trained on 100% of these images" in str(f) for f in figures
+    )
 
 
 def test_two_recipes_are_compared_image_by_image(crossed: Finished, tmp_path: Path) -> None:
@@ -350,7 +352,9 @@ def test_folds_of_a_data_set_that_was_moved_teach_nothing_and_say_so(
     there = str(tmp_path / "moved.parquet")
     tables.write_table(there, table.set_column(place, table.schema.field(place), pa.array(moved)))
     job = job_of(there, output, final=True)
-    with pytest.raises(UsageError, match=r"answered for other uris than the manifest's, such as /"):
+    with pytest.raises(
+        UsageError, match=r"have predictions for other uris than the manifest's, such as /"
+    ):
         train_folds(job)
 
 
@@ -367,7 +371,7 @@ def test_what_has_seen_the_images_cannot_teach_the_folds_nor_start_them(
 ) -> None:
     saw = crossed.bundle("final")
     job = dataclasses.replace(job_of(crossed.job.manifest, tmp_path / "a"), teachers=(saw,))
-    sentence = r"has learned from \d+% of these images, so no answer would be out of fold: leave"
+    sentence = r"was trained on \d+% of these images, so its predictions are not out of fold: leave"
     with pytest.raises(UsageError, match=rf"^`teachers` demo {sentence}"):
         train_folds(job)
     begun = job_of(crossed.job.manifest, tmp_path / "b", start_from=str(crossed.output / "final"))
@@ -399,7 +403,9 @@ def test_an_evaluation_is_compared_with_where_it_is_of_unseen_images(
             comparing.require_comparable(job, crossed.rows)
             assert comparing.answers_in(str(tmp_path)).endswith("evaluation.parquet")
             continue
-        with pytest.raises(UsageError, match=r"images of which it has seen 50%: give an"):
+        with pytest.raises(
+            UsageError, match=r"images of which 50% were in its training data: give an"
+        ):
             comparing.require_comparable(job, crossed.rows)
 
 

@@ -137,7 +137,7 @@ def test_a_network_goes_on_from_the_weights_of_an_earlier_run(
         open_start(first, dataclasses.replace(small_recipe(), network=LARGER))
     assert str(error.value) == (
         f"`start_from` {first} trained another network (network.branch_units was 64, "
-        "is 65): give a run whose network and heads are those of demo"
+        "is 65): give a run with the network and heads of demo"
     )
     with pytest.raises(UsageError, match=r"^`start_from` .+/none holds neither weights.npz nor "):
         open_start(str(tmp_path / "none"), small_recipe())

@@ -169,11 +169,13 @@ def test_a_teacher_that_cannot_teach_this_network_is_an_error() -> None:
     with pytest.raises(UsageError) as error:
         check(_taught(small_recipe(), shipped))
     assert str(error.value) == (
-        f"`teachers` {shipped.name} ({shipped.id}) takes rgb pictures, demo takes grey ones: a "
-        "teacher must see the same picture, of whatever size"
+        f"`teachers` {shipped.name} ({shipped.id}) takes rgb images, demo takes grey ones: a "
+        "teacher must take the same colours"
     )
     other = dataclasses.replace(preset("facemill"), heads=preset("demo").heads)
-    with pytest.raises(UsageError, match=r"has heads that facemill has not: age; give a bundle"):
+    with pytest.raises(
+        UsageError, match=r"has heads that facemill does not have: age; give a bundle"
+    ):
         check(_taught(other, shipped))
 
 

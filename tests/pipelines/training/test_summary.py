@@ -29,7 +29,7 @@ def test_the_best_epoch_the_speed_and_the_cost_are_told() -> None:
     assert found["val_loss"] == "0.5000"
     assert found["speed"] == "75 images/s, 20.0% of the time waiting for data"
     assert found["cost"] == "8.00 core hours of training steps"  # 2 halves of an hour, 2 x 4 cores
-    assert found["not decodable"] == "1 images left out"
+    assert found["not decodable"] == "1 images skipped"
     assert found["bundle"] == "/o/bundle (abc)"
     assert found["curves"] == "/o/curves.png"
 

@@ -93,10 +93,10 @@ def _text(value: Any) -> str:
 
 
 _SENTENCES = {
-    "pictures_of_nobody": "labels: {count} rows say that no face was found (the first: {first}); "
-    "they are left out",
-    "pictures_of_several_people": "labels: {count} rows say that a second face was found (the "
-    "first: {first}); they are left out",
+    "pictures_of_nobody": "labels: {count} rows have no face by their own score (the first: "
+    "{first}); they are skipped",
+    "pictures_of_several_people": "labels: {count} rows have a second face by their own score "
+    "(the first: {first}); they are skipped",
 }
 DATASET = InFiles(
     "IMDB-WIKI", "imdb.mat", re.compile(r"(imdb|wiki)\.mat", re.IGNORECASE), (), _read

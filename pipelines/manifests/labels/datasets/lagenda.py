@@ -32,8 +32,8 @@ def _read(file: LabelFile, uris: Collection[str]) -> tuple[pd.DataFrame, Told]:
 
 
 _SENTENCES = {
-    "people_without_a_face": "labels: {count} people have no box of a face (the first in {first}) "
-    "and are left out"
+    "people_without_a_face": "labels: {count} people have no face box (the first in {first}); "
+    "they are skipped"
 }
 DATASET = InFiles(
     "LAGENDA",

@@ -43,8 +43,8 @@ def read_as(
     if isinstance(known, InNames):
         if labels is not None:
             raise UsageError(
-                f"`label_format` {name} reads the paths of the pictures, and `labels` {labels} is "
-                "beside the point: leave one of the two out"
+                f"`label_format` {name} reads labels from the paths of the images, and `labels` is "
+                f"{labels}: leave one of the two out"
             )
         frame = known.frame(pictures)
         if frame.empty:
@@ -65,7 +65,7 @@ def read_as(
         uri = uri or file.uri
     if not frames:
         raise ManifestError(
-            f"`label_format` {name}: no file of labels such as {known.example} lies below "
+            f"`label_format` {name}: there is no labels file such as {known.example} below "
             f"{labels or place}: give it, or its folder, as `labels`"
         )
     read = _checked(pd.concat(frames, ignore_index=True), known, uri, split_column)

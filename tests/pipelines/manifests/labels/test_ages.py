@@ -91,8 +91,8 @@ def test_ranges_keep_their_ends_and_narrow_ones_have_a_middle_all_counted() -> N
         "ages_empty": 1,
     }  # fmt: skip
     assert told.notes[2] == (
-        "ages: 2 are open ranges, or wider than 10 years (the first: 'more than 70'), kept as "
-        "such; no one number stands for them"
+        "ages: 2 are open ranges, or wider than 10 years (the first: 'more than 70'), "
+        "which have no age_years"
     )
 
 

@@ -253,7 +253,7 @@ def test_lagenda_s_people_by_their_boxes(tmp_path: Path) -> None:
         [None, "female", 10, 10, 20, 30],
     ]  # fmt: skip
     assert read.told.notes[0] == (
-        "labels: 1 people have no box of a face (the first in b2.jpg) and are left out"
+        "labels: 1 people have no face box (the first in b2.jpg); they are skipped"
     )
     assert ingested(images).notes[0].startswith(f"labels: {images} as lagenda, 0 of its 3 rows")
 
@@ -379,8 +379,8 @@ def test_a_wrong_choice_says_what_was_expected_and_what_was_found(
     )  # fmt: skip
     says(
         ManifestError,
-        f"`label_format` lagenda: no file of labels such as lagenda_test_annotation.csv lies below "
-        f"{fairface}: give it, or its folder, as `labels`",
+        f"`label_format` lagenda: there is no labels file such as lagenda_test_annotation.csv "
+        f"below {fairface}: give it, or its folder, as `labels`",
         fairface, label_format="lagenda",
     )  # fmt: skip
     says(
@@ -405,7 +405,7 @@ def test_options_on_labels_that_contradict_are_refused() -> None:
         ({"label_format": "sidecar", "labels": "l.csv"}, "`label_format` sidecar reads no file"),
         ({"label_format": "table"}, "`label_format` table reads a file: give it as `labels`"),
         ({"label_format": "fairface", "gender_codes": "0=male,1=female"},
-         "`label_format` fairface knows what its codes of gender mean"),
+         "`label_format` fairface defines its own codes of gender"),
     ):  # fmt: skip
         with pytest.raises(UsageError, match=f"^{message}"):
             IngestOptions("/x", **options)  # type: ignore[arg-type]
@@ -415,8 +415,8 @@ def test_a_file_of_labels_is_refused_where_the_paths_say_them(fairface: Path) ->
     given = fairface / "fairface_label_train.csv"
     says(
         UsageError,
-        f"`label_format` agedb reads the paths of the pictures, and `labels` {given} is beside the "
-        "point: leave one of the two out",
+        f"`label_format` agedb reads labels from the paths of the images, and `labels` is {given}: "
+        "leave one of the two out",
         fairface, label_format="agedb", labels=str(given),
     )  # fmt: skip
 

@@ -84,8 +84,8 @@ def test_classes_that_nothing_explains_are_refused(faces_dir: Path, tmp_path: Pa
     with pytest.raises(ManifestError) as error:
         ingest(IngestOptions(str(tmp_path)))
     assert str(error.value) == (
-        "`labels` beside: .cls files hold classes such as 1, and nothing says what they mean: give "
-        "`gender_codes`, or name them .age.cls or .race.cls"
+        "`label_format` sidecar: .cls files hold codes such as 1 without a meaning: give "
+        "`gender_codes`, or name the files .age.cls or .race.cls"
     )
     codes = IngestOptions(str(tmp_path), label_format="sidecar", gender_codes="0=male,1=female")
     assert _labels(ingest(codes)) == [("1.jpg", None, "female")]
@@ -93,6 +93,8 @@ def test_classes_that_nothing_explains_are_refused(faces_dir: Path, tmp_path: Pa
 
 def test_nothing_beside_is_a_sentence(faces_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(zip_of({"1.jpg": pictures_of(faces_dir, 1)[0]}))
-    with pytest.raises(ManifestError, match=r"^`labels` beside: no column age or gender and no "):
+    with pytest.raises(
+        ManifestError, match=r"^`label_format` sidecar: there is no column age or gender"
+    ):
         ingest(IngestOptions(str(tmp_path), label_format="sidecar"))
     assert _labels(ingest(IngestOptions(str(tmp_path)))) == [("1.jpg", None, None)]

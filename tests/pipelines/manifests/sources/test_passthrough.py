@@ -86,14 +86,12 @@ def test_a_name_that_is_unknown_or_taken_is_refused_before_anything_starts(
     file = f"{folder}/data/train-0.parquet"
     for name, message in (
         ("shop", f"in {file} this is none of its columns; it has id, camera"),
-        ("image", f"in {file} this is that of its pictures; it has id, camera"),
+        ("image", f"in {file} this holds its images; it has id, camera"),
     ):
         with pytest.raises(UsageError) as error:
             open_source((str(folder),), None, (name,)).require_readable(output)
         assert str(error.value) == f"`passthrough` {name}: {message}"
-    with pytest.raises(
-        UsageError, match=r"^`passthrough` id: .* is no table with columns; give Par"
-    ):
+    with pytest.raises(UsageError, match=r"^`passthrough` id: .* has no columns; give Par"):
         open_source((str(faces_dir),), None, ("id",)).require_readable(output)
     for names, message in (
         ("gender", "`passthrough` gender: facemill writes a column of this name; rename yours"),
