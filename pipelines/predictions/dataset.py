@@ -2,23 +2,21 @@
 
 Scoring commits shards of at most 50,000 rows, because a shard is what a dead worker repeats.
 Analysts want files of about 128 MB and folders that a query can skip. So a finished run can be
-laid out a second time below `dataset/`; `dataset.json`, written last, says that it is whole. The
-files are made in a local scratch folder, which needs as much room as they take.
+laid out a second time below `dataset/`; `dataset.json`, written last, says that it is whole.
 """
 
 import dataclasses
 import hashlib
-import io
 import itertools
+import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset
-import pyarrow.parquet as pq
+import pyarrow.feather
 
 from model.errors import FacemillError, UsageError
 from pipelines import storage
@@ -32,9 +30,9 @@ from pipelines.telemetry.progress import Progress
 
 MAX_PARTITIONS = 1000  # more would be thousands of tiny files, which a data set is to avoid
 ROW_GROUP_ROWS = 250_000  # DuckDB and Polars scan a row group a core; 122,880 or more suit both
-_PARTITIONED_GROUP_ROWS = 20_000  # a row group of each of a thousand partitions fits in memory
+_HELD_BYTES = 256 << 20  # of rows in memory, over all partitions; the rest waits on a disk
 _READERS = 4
-datasets: Any = pyarrow.dataset  # its stubs lack arguments
+feather: Any = pyarrow.feather  # its stubs want a pandas frame
 _COLUMNS = ("gender", "age_group")
 
 
@@ -138,8 +136,14 @@ def write_dataset(output: str, partitioning: Partitioning) -> dict[str, Any]:
     with Lease(output) as lease, tempfile.TemporaryDirectory(prefix="facemill-") as scratch:
         storage.delete(marker)
         storage.delete_tree(layout.path(output, layout.DATASET))
-        _lay_out(output, partitioning, run, Path(scratch), lease)
-        files = _upload(output, Path(scratch))
+        writer = _Writer(output, partitioning, run, scratch)
+        progress = Progress("lay out", rows, "rows")
+        for part in _shards(output, run):
+            writer.add(part)
+            progress.advance(part.num_rows)
+            lease.check()
+        files = writer.close()
+        progress.close()
         if sum(file["rows"] for file in files.values()) != rows:
             raise FacemillError(f"{output}/dataset does not have the {rows:,} rows of {layout.RUN}")
         record = {**wanted, "files": files}
@@ -164,98 +168,108 @@ def _shards(output: str, run: dict[str, Any]) -> Iterator[pa.Table]:
     return read_ahead(read, sorted(names), _READERS)
 
 
-def _lay_out(
-    output: str, partitioning: Partitioning, run: dict[str, Any], scratch: Path, lease: Lease
-) -> None:
-    """Write the files below a scratch folder, shard by shard.
+class _Writer:
+    """Collects rows by partition and writes a file where enough of one are together.
 
-    Arrow writes them: files are cut at `file_bytes`, as far as the first shard tells the size of a
-    row, and row groups are as long as a scan wants, but shorter where many partitions are open.
-
-    Raises:
-        UsageError: there would be too many partitions.
-        FacemillError: a shard is not what was committed.
+    What does not fit into memory meanwhile waits in a scratch folder: a partition is not cut into
+    small files because there are many others.
     """
-    shards = (_with_levels(shard, partitioning) for shard in _shards(output, run))
-    first = next(shards, None)
-    if first is None:
-        return
-    notes = {"facemill.bundle_id": run["bundle_id"], "facemill.run_id": run.get("run_id", "")}
-    schema = first.schema.with_metadata({**(first.schema.metadata or {}), **notes})
-    levels = list(partitioning.levels)
-    progress = Progress("lay out", run.get("rows", run["scored"]), "rows")
-    partitions = set[tuple[Any, ...]]()
 
-    def batches() -> Iterator[Any]:
-        for shard in itertools.chain([first], shards):
-            if levels:
-                distinct: Any = shard.select(levels).group_by(levels).aggregate([])
-                partitions.update(tuple(row.values()) for row in distinct.to_pylist())
-            if len(partitions) > MAX_PARTITIONS:
+    def __init__(
+        self, output: str, partitioning: Partitioning, run: dict[str, Any], scratch: str
+    ) -> None:
+        self._output, self._partitioning = output, partitioning
+        self._notes = {
+            "facemill.bundle_id": run["bundle_id"],
+            "facemill.run_id": run.get("run_id", ""),
+        }
+        self._scratch = scratch
+        self._held = dict[str, list[pa.Table]]()
+        self._bytes = dict[str, int]()  # of the rows in memory
+        self._waiting = dict[str, list[str]]()  # files in the scratch folder
+        self._gathered = dict[str, int]()  # bytes of rows for the next file, waiting ones too
+        self._files = dict[str, dict[str, Any]]()
+        self._parts = dict[str, int]()
+        self._no_rows: pa.Table | None = None  # of the columns that files have
+        self._compression_ratio = (
+            4.0  # bytes in memory for one on disk; learnt from the files written
+        )
+
+    def add(self, table: pa.Table) -> None:
+        for folder, rows in self._split(table):
+            self._no_rows = rows.slice(0, 0)
+            self._held.setdefault(folder, []).append(rows)
+            self._bytes[folder] = self._bytes.get(folder, 0) + rows.nbytes
+            self._gathered[folder] = self._gathered.get(folder, 0) + rows.nbytes
+            if len(self._bytes) > MAX_PARTITIONS:
                 raise UsageError(
-                    f"there would be more than {MAX_PARTITIONS:,} partitions of "
-                    f"{', '.join(levels)}: partition by fewer columns or with a coarser "
-                    "`partition_regex`"
+                    f"there would be more than {MAX_PARTITIONS:,} partitions, such as {folder}: "
+                    "partition by fewer columns or with a coarser `partition_regex`"
                 )
-            yield from shard.cast(schema).to_batches()
-            progress.advance(shard.num_rows)
-            lease.check()
+            if self._gathered[folder] > self._compression_ratio * self._partitioning.file_bytes:
+                self._flush(folder)
+        while sum(self._bytes.values()) > _HELD_BYTES:
+            self._spill(max(self._bytes, key=lambda folder: self._bytes[folder]))
 
-    rows = max(1, partitioning.file_bytes // _bytes_of_a_row(first))
-    group = min(rows, _PARTITIONED_GROUP_ROWS if levels else ROW_GROUP_ROWS)
-    file_format = datasets.ParquetFileFormat()
-    datasets.write_dataset(
-        batches(), scratch, schema=schema, format=file_format,
-        file_options=file_format.make_write_options(compression="zstd"),
-        basename_template="part-{i}.parquet", max_rows_per_file=rows, min_rows_per_group=group,
-        max_rows_per_group=group, preserve_order=True, max_partitions=MAX_PARTITIONS,
-        partitioning=datasets.partitioning(
-            pa.schema([schema.field(name) for name in levels]), flavor="hive"
-        ),
-    )  # fmt: skip
-    progress.close()
-    folders = sorted({str(file.parent.relative_to(scratch)) for file in scratch.rglob("*.parquet")})
-    if text_folder := hive.text_folder(folders, partitioning.groups):
-        (scratch / text_folder).mkdir(parents=True)
-        nothing = first.slice(0, 0).drop_columns(levels).cast(_without(schema, levels))
-        pq.write_table(nothing, scratch / text_folder / "part-0.parquet")
+    def close(self) -> dict[str, dict[str, Any]]:
+        """Write what is left; returns rows and SHA-256 of each file."""
+        for folder in self._gathered:
+            self._flush(folder)
+        text_folder = hive.text_folder(list(self._gathered), self._partitioning.groups)
+        if text_folder is not None and self._no_rows is not None:
+            self._write(f"{layout.DATASET}/{text_folder}/part-00000.parquet", [self._no_rows])
+        return self._files
 
+    def _spill(self, folder: str) -> None:
+        """Move a partition's rows from memory into the scratch folder."""
+        rows = pa.concat_tables(self._held.pop(folder)).unify_dictionaries()
+        self._bytes[folder] = 0
+        waiting = self._waiting.setdefault(folder, [])
+        name = f"{list(self._gathered).index(folder)}-{self._parts.get(folder, 0)}-{len(waiting)}"
+        waiting.append(os.path.join(self._scratch, name))
+        feather.write_feather(rows, waiting[-1], compression="zstd")
 
-def _with_levels(shard: pa.Table, partitioning: Partitioning) -> pa.Table:
-    """A shard with each folder level as a column of text."""
-    for name in partitioning.by:
-        text: Any = shard[name].cast(pa.string())
-        shard = shard.set_column(shard.column_names.index(name), name, text)
-    if partitioning.regex is not None:
-        matches: Any = pc.extract_regex(shard["uri"], partitioning.regex)
-        for name in partitioning.groups:
-            shard = shard.append_column(name, pc.struct_field(matches, name))
-    return shard
+    def _split(self, table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+        """(folder, its rows) of a shard, in input order."""
+        levels = self._partitioning.levels
+        if not levels:
+            yield "", table
+            return
+        values = {name: table[name].cast(pa.string()) for name in self._partitioning.by}
+        if self._partitioning.regex is not None:
+            matches: Any = pc.extract_regex(table["uri"], self._partitioning.regex)
+            values |= {name: pc.struct_field(matches, name) for name in self._partitioning.groups}
+        folders: Any = pc.binary_join_element_wise(
+            *(hive.folder_names(name, values[name]) for name in levels), "/"
+        )
+        rest = table.drop_columns(list(self._partitioning.by))
+        for folder in pc.unique(folders).to_pylist():
+            yield folder, rest.filter(pc.equal(folders, folder))
 
+    def _flush(self, folder: str) -> None:
+        waiting, gathered = self._waiting.pop(folder, []), self._gathered[folder]
+        held = self._held.pop(folder, [])
+        if not waiting and not held:
+            return
+        self._bytes[folder] = self._gathered[folder] = 0
+        number = self._parts.get(folder, 0)
+        self._parts[folder] = number + 1
+        name = "/".join(filter(None, (layout.DATASET, folder, f"part-{number:05d}.parquet")))
+        pieces = itertools.chain(map(feather.read_table, waiting), held)
+        self._compression_ratio = max(1.0, gathered / self._write(name, pieces))
+        for path in waiting:
+            os.unlink(path)
 
-def _without(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:
-    kept = [field for field in schema if field.name not in names]
-    return pa.schema(kept).with_metadata(schema.metadata or {})
-
-
-def _bytes_of_a_row(shard: pa.Table) -> int:
-    """About how many bytes a row takes in a file."""
-    buffer = io.BytesIO()
-    pq.write_table(shard, buffer, compression="zstd")
-    return max(1, buffer.tell() // max(1, shard.num_rows))
-
-
-def _upload(output: str, scratch: Path) -> dict[str, dict[str, Any]]:
-    """Put all files in place; returns rows, bytes and SHA-256 of each."""
-    files = dict[str, dict[str, Any]]()
-    for path in sorted(scratch.rglob("*.parquet")):
-        name = f"{layout.DATASET}/{path.relative_to(scratch)}"
+    def _write(self, name: str, pieces: Iterable[pa.Table]) -> int:
+        """Write a file, whose rows are never all in memory; returns its bytes."""
+        path = Path(self._scratch, "next.parquet")
+        rows = tables.write_pieces(path, pieces, self._notes, ROW_GROUP_ROWS)
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        storage.upload(storage.join(output, name), path)
-        rows = pq.read_metadata(path).num_rows
-        files[name] = {"rows": rows, "bytes": path.stat().st_size, "sha256": sha256}
-    return files
+        storage.upload(storage.join(self._output, name), path)
+        size = path.stat().st_size
+        self._files[name] = {"rows": rows, "bytes": size, "sha256": sha256}
+        return size
 
 
 def describe(record: dict[str, Any]) -> str:

@@ -1,8 +1,12 @@
-"""Hive folders `name=value`: values that look like numbers stay text when they are read."""
+"""Hive folders `name=value`: how values are written, and stay what they are when they are read."""
 
 import re
 from collections.abc import Sequence
-from urllib.parse import unquote
+from typing import Any
+from urllib.parse import quote, unquote
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 _NULL = "__HIVE_DEFAULT_PARTITION__"
 # Arrow, pandas, Polars and Spark take a level for numbers if all its values look so, and 007 is 7
@@ -10,6 +14,13 @@ _NULL = "__HIVE_DEFAULT_PARTITION__"
 _TEXT = "__TEXT__"
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|true|false", re.IGNORECASE)
 _PLAIN_NUMBER = re.compile(r"-?[1-9]\d{0,8}|0")  # read as a number it is written the same
+
+
+def folder_names(name: str, values: Any) -> Any:
+    """`name=value` folders, percent-escaped as Hive, Arrow, DuckDB and Polars read them."""
+    encoded: Any = pc.dictionary_encode(values.fill_null(_NULL)).combine_chunks()
+    names = [f"{name}={quote(str(value), safe=' ')}" for value in encoded.dictionary.to_pylist()]
+    return pa.DictionaryArray.from_arrays(encoded.indices, pa.array(names)).cast(pa.string())
 
 
 def text_folder(folders: Sequence[str], groups: Sequence[str]) -> str | None:

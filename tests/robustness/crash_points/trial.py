@@ -153,7 +153,7 @@ class Trial:
 
     def _must(self, act: Callable[[], None]) -> None:
         ended = child(act)
-        assert ended.code == 0, f"{self.case.name}: {ended.said}"
+        assert ended.code == 0, f"{self.case.name}: code {ended.code}: {ended.said}"
 
     def restore(self) -> None:
         """Make everything as it was before."""
