@@ -93,7 +93,7 @@ def no_better(estimates: Mapping[str, Estimate], constant: Constants) -> str:
     if age and constant.age_mae is not None and age.high >= constant.age_mae:
         worse.append(age.value >= constant.age_mae)
         parts.append(
-            f"age (MAE {age.value:.2f} years, {constant.age_mae:.2f} of always saying "
+            f"age (MAE {age.value:.2f} years, {constant.age_mae:.2f} of always predicting "
             f"{constant.age_years:g})"
         )
     for name, figure, least, answer in (
@@ -104,7 +104,7 @@ def no_better(estimates: Mapping[str, Estimate], constant: Constants) -> str:
         if figure and least is not None and figure.low <= least:
             worse.append(figure.value <= least)
             parts.append(
-                f"{name} ({figure.value:.1%} right, {least:.1%} of always saying {answer})"
+                f"{name} ({figure.value:.1%} right, {least:.1%} of always predicting {answer})"
             )
     if not parts:
         return ""

@@ -49,7 +49,7 @@ _OTHERS = (
     (0, b"\xef\xbf\xbd\xef\xbf\xbd", _AS_TEXT), (0, b"\xc3\xbf\xc3\x98\xc3\xbf", _AS_TEXT),
     (0, b"\xc2\x89PNG", _AS_TEXT), (0, b"\x89PNG\n\x1a\n", _AS_TEXT),
     (0, b"\0\5\x16\7", "metadata of macOS (AppleDouble), not the file it belongs to"),
-    (0, b"\x1aE\xdf\xa3", "a film (Matroska or WebM)"), (8, b"AVI ", "a film (AVI)"),
+    (0, b"\x1aE\xdf\xa3", "a video (Matroska or WebM)"), (8, b"AVI ", "a video (AVI)"),
 )  # fmt: skip
 # How a text begins that lies where an image should, in small letters.
 _TEXTS = (
@@ -147,7 +147,7 @@ def _image_format(data: bytes) -> str | None:
 def _other_kind(data: bytes) -> str:
     """What else the bytes are."""
     if brands := heif.brands(data):
-        kind = "a film (MP4 or QuickTime)" if heif.is_film(data) else "a media file of brand "
+        kind = "a video (MP4 or QuickTime)" if heif.is_film(data) else "a media file of brand "
         return f"it is {kind}" + ("" if heif.is_film(data) else repr(brands[0].decode("latin-1")))
     text = _text(data)
     named = _named(data, _OTHERS) or next((it for at, it in _TEXTS if text.startswith(at)), None)

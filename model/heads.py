@@ -126,7 +126,7 @@ def require_distribution(name: str, heads: Sequence[Head]) -> None:
     if not any(head.kind == "distribution" for head in heads):
         have = ", ".join(f"{head.name} ({head.kind})" for head in heads)
         raise UsageError(
-            f"`age_distribution` is what a head of kind distribution says, and {name} has none: "
+            f"`age_distribution` needs a head of kind distribution, and {name} has none: "
             f"its heads are {have}; leave it out, or give another `bundle`"
         )
 

@@ -290,8 +290,8 @@ def count_flops(network: keras.Model) -> int:
 
 
 def describe(network: Network, shape: tuple[int, int, int], heads: Sequence[Head]) -> str:
-    """`3,667,202 weights, 0.389 GFLOP an image, input 128x128x1`."""
+    """`3,667,202 weights, 0.389 GFLOP per image, input 128x128x1`."""
     built = build_network(network, shape, heads)
     size = "x".join(map(str, shape))
     flops = count_flops(built) / 1e9
-    return f"{built.count_params():,} weights, {flops:.3f} GFLOP an image, input {size}"
+    return f"{built.count_params():,} weights, {flops:.3f} GFLOP per image, input {size}"

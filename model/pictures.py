@@ -172,8 +172,8 @@ def _least(width: int, height: int, data: bytes, min_size: MinSize) -> tuple[int
 
 
 def _too_large(pixels: int) -> DecodeError:
-    text = f"{pixels:,} pixels are more than the {MAX_PIXELS:,} that are decoded at most; only a "
-    return DecodeError("too_large", text + "JPEG of one scan is decoded at a smaller scale")
+    text = f"{pixels:,} pixels are more than the limit of {MAX_PIXELS:,}; only a "
+    return DecodeError("too_large", text + "JPEG of one scan can be decoded at a smaller scale")
 
 
 def _decode_opened(
@@ -222,7 +222,7 @@ def _check_end(image: Image.Image, data: bytes) -> None:
     """Refuse half an image, whose other half decoders leave grey, black or noise."""
     pixels, missing = image.width * image.height, None
     if image.format in ("WEBP", "AVIF", heif.FORMAT) and formats.ends_in_zeros(data, pixels):
-        missing = "zeros lie where its end should"
+        missing = "it ends in zeros"
     elif image.format in ("JPEG", "MPO") and jpeg.is_truncated(data, image):
         missing = "its end marker comes before its last block"
     elif image.format == "TIFF" and tiff.ends_early(data, image):

@@ -23,7 +23,7 @@ def require_crop(bundle: Bundle, views: Views) -> None:
     """
     if views == 10 and _crop(bundle) is None:
         raise UsageError(
-            f"`tta` 10 takes five crops, and {bundle.name} takes whole pictures: choose 1 or 2"
+            f"`tta` 10 takes five crops, and {bundle.name} takes whole images: choose 1 or 2"
         )
 
 

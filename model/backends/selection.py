@@ -133,7 +133,7 @@ def choose(
         missing.append(lack)
     what = "-".join(part for part in (engine, precision) if part != "auto")
     raise UsageError(
-        f"`compute` {what} cannot be had: {missing[0]}; `compute` auto takes what there is"
+        f"`compute` {what} is not available: {missing[0]}; `compute` auto takes the fastest that is"
     )
 
 

@@ -154,7 +154,7 @@ def _run_with_retries(
             tries -= 1
             if not (tries and code_was_missing(error)):
                 raise
-            note("a node had lost facemill's code for a moment, as Ray now and then does: going on")
+            note("a node had lost facemill's code for a moment, as Ray sometimes does: continuing")
             found = {}
         for index, record in found.items():
             if record.unable:
@@ -240,6 +240,6 @@ def _check_quarantine(limits: Limits, done: int, failures: "collections.Counter[
     if share > limit:
         raise FacemillError(
             f"{share:.1%} of the first {done:,} inputs are in quarantine (most: "
-            f"{failures.most_common(1)[0][0]}), over `max_quarantine` {limit:.1%}: is this the "
-            "right place? What is scored is safe: the same command with a higher limit continues"
+            f"{failures.most_common(1)[0][0]}), over `max_quarantine` {limit:.1%}: are these "
+            "the right images? What is scored is safe: the same command with a higher limit continues"
         )

@@ -54,7 +54,7 @@ def normalize(uri: str) -> str:
             scheme, bucket, key = found.lastgroup, found["bucket"], found[str(found.lastgroup)]
             raise StorageError(f"{uri}: write {scheme}://{bucket}{key}")
         raise StorageError(
-            f"{uri} is read from a list only: write it into a .txt, one a line, and give that as "
+            f"{uri} is read from a list only: write it into a .txt, one per line, and give that as "
             "`images`"
         )
     if not is_local(uri):

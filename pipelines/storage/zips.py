@@ -60,7 +60,7 @@ def _require_inside(members: Sequence[zipfile.ZipInfo], size: int) -> None:
     """
     for member in members:
         if not 0 <= member.header_offset < size:
-            raise zipfile.BadZipFile("its directory names a place outside of it")
+            raise zipfile.BadZipFile("its directory names a position outside of it")
 
 
 def read_zip_member(uri: str, member_uri: str, offset: int, size: int) -> bytes:
@@ -80,7 +80,7 @@ def read_zip_member(uri: str, member_uri: str, offset: int, size: int) -> bytes:
     length = _HEADER.size + _SPARE + size + size // 1000 + 64
     data = storage.read_bytes(uri, offset, length)
     if len(data) < _HEADER.size or data[:4] != _SIGNATURE:
-        raise _bad(member_uri, "lies where the archive's directory says no longer")
+        raise _bad(member_uri, "is no longer where the archive's directory says")
     _, _, flags, method, _, _, crc, *_, name_length, extra_length = _HEADER.unpack(
         data[: _HEADER.size]
     )

@@ -31,7 +31,7 @@ def repair_checkpoint_list(folder: str) -> None:
         json.loads(path.read_text())
         return
     except ValueError:
-        text = f"{path} was half written: going on from the last whole checkpoint"
+        text = f"{path} is incomplete: continuing from the last complete checkpoint"
         note(f"warning: {text}")
     latest: tuple[str, dict[str, Any]] | None = None
     for checkpoint in sorted(Path(folder).glob("checkpoint_*/"), reverse=True):

@@ -264,7 +264,7 @@ class TrainOptions:
     output: Annotated[str, "URI"] = ""
     """Folder or prefix (s3://, gs://, az://) for the bundle, checkpoints, history and curves."""
     preset: Annotated[str, "NAME"] = "facemill-photo"
-    """Recipe to train; list: print every recipe with its weights, GFLOP an image and source."""
+    """Recipe to train; list: print every recipe with its weights, GFLOP per image and source."""
     changes: Changes = dataclasses.field(default_factory=Changes)
     learning: Learning = dataclasses.field(default_factory=Learning)
     workers: Workers = dataclasses.field(default_factory=Workers)

@@ -48,7 +48,7 @@ def test_auto_takes_what_all_machines_have(
         job = cluster.submit(*_command(faces_dir, tmp_path / "8", untrained, "--compute", "int8"))
         assert cluster.wait(job)["status"] == "FAILED"
         logs = cluster.logs(job)
-        assert "error: --compute int8 cannot be had: the CPU of a worker has no VNNI" in logs
+        assert "error: --compute int8 is not available: the CPU of a worker has no VNNI" in logs
         cluster.succeed(cluster.submit(*_command(faces_dir, tmp_path / "auto", untrained)))
         record = json.loads((tmp_path / "auto" / "run.json").read_text())
         assert (record["engine"], record["precision"]) in (

@@ -44,7 +44,7 @@ from tests.jobs.conftest import RunJob
         (["train", "--manifest", "{tmp}/empty", "--output", "{tmp}/o", "--cpus-per-worker", "-1"],
          "error: --cpus-per-worker -1 must be at least 1, or 0 to divide all cores"),
         (["score", "--images", "{tmp}/empty", "--output", "{tmp}/o", "--tta", "10"],
-         "error: --tta 10 takes five crops, and demo takes whole pictures: choose 1 or 2"),
+         "error: --tta 10 takes five crops, and demo takes whole images: choose 1 or 2"),
         (["evaluate", "--output", "{tmp}/o"], "error: give either --manifest or --images"),
     ],
 )  # fmt: skip

@@ -30,8 +30,8 @@ def test_everyone_male_and_26_is_no_better_than_a_constant() -> None:
     share = f"{(FEMALE == 0).mean():.1%}"
     text = told(26, 0.1)
     assert text.startswith("no better than a constant on these labels: age (MAE ")
-    assert f"of always saying {np.median(AGES):g})" in text
-    assert text.endswith(f"gender ({share} right, {share} of always saying male)")
+    assert f"of always predicting {np.median(AGES):g})" in text
+    assert text.endswith(f"gender ({share} right, {share} of always predicting male)")
 
 
 def test_a_network_that_has_learnt_something_is_told_nothing() -> None:
@@ -68,8 +68,8 @@ def test_a_bundle_s_record_says_it_and_those_of_0_1_0_cannot() -> None:
     known = dataclasses.asdict(baselines.Constants(age_years=26.0, age_mae=12.5))
     text = baselines.of_record(record | {"constants": {"val": known}}, "val")
     assert text == (
-        "no better than a constant on these labels: age (MAE 20.00 years, 12.50 of always saying "
-        "26)"
+        "no better than a constant on these labels: age (MAE 20.00 years, 12.50 of always "
+        "predicting 26)"
     )
 
 
@@ -79,7 +79,7 @@ def test_one_answer_to_ranges_of_ages_is_no_better_than_the_most_frequent_range(
     constant = baselines.with_ranges(baselines.Constants(), low, high)
     assert (constant.age_range, constant.age_in_range) == ("20-29", 0.75)
     collapsed = age_ranges.measure(np.full(40, 25.0), low, high)
-    assert "age range (75.0% right, 75.0% of always saying 20-29)" in baselines.no_better(
+    assert "age range (75.0% right, 75.0% of always predicting 20-29)" in baselines.no_better(
         collapsed, constant
     )
     right = age_ranges.measure(np.nan_to_num(low + 3), low, high)

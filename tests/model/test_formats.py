@@ -71,7 +71,7 @@ def test_a_known_format_that_is_not_read_is_named(data: bytes, name: str) -> Non
         (b"\x1f\x8b\x08" + bytes(30), "it is compressed by gzip: unpack it"),
         (b"version https://git-lfs.github.com/spec/v1\n",
          "it is a Git LFS pointer and not the file: run `git lfs pull`"),
-        (ftyp(b"isom"), "it is a film (MP4 or QuickTime)"),
+        (ftyp(b"isom"), "it is a video (MP4 or QuickTime)"),
         (with_compatible(b"vnew", b"vold"), "it is a media file of brand 'vnew'"),
         (b"  \n\xef\xbb\xbf<!doctype HTML>", "no image format starts with 20 20 0a ef bb bf 3c 21 "
          "64 6f 63 74"),

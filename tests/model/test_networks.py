@@ -56,7 +56,7 @@ def test_seed_final_costs_0389_gflop_an_image(seed_final: keras.Model) -> None:
 def test_description_names_weights_cost_and_input() -> None:
     recipe = preset("seed-final")
     text = describe(recipe.network, recipe.input.shape, recipe.heads)
-    assert text == "3,667,202 weights, 0.389 GFLOP an image, input 128x128x1"
+    assert text == "3,667,202 weights, 0.389 GFLOP per image, input 128x128x1"
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))

@@ -86,5 +86,5 @@ def test_ten_views_of_a_network_that_takes_the_whole_picture_are_refused(whole: 
     with pytest.raises(UsageError) as error:
         Predictor(whole, views=10)
     assert str(error.value) == (
-        "`tta` 10 takes five crops, and tiny takes whole pictures: choose 1 or 2"
+        "`tta` 10 takes five crops, and tiny takes whole images: choose 1 or 2"
     )

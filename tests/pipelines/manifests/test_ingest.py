@@ -402,7 +402,7 @@ def test_folder_of_other_names_becomes_an_unlabelled_manifest(few: Path) -> None
 
 
 def test_folders_without_images_are_refused(tmp_path: Path) -> None:
-    looked = f"looked for {' '.join(sorted(listing.IMAGE_SUFFIXES))}"
+    looked = f"image suffixes are {' '.join(sorted(listing.IMAGE_SUFFIXES))}"
     message = f"`images` {tmp_path} holds no files, so no images: {looked}"
     refuses(ManifestError, message, tmp_path)
     (tmp_path / "a.txt").write_text("x")

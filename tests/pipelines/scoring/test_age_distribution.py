@@ -75,7 +75,7 @@ def test_a_network_that_says_no_distribution_is_refused(
         scoring_job(options(faces, tmp_path, age_distribution=True), untrained)
     heads = ", ".join(f"{head.name} ({head.kind})" for head in untrained.heads)
     assert str(error.value) == (
-        f"`age_distribution` is what a head of kind distribution says, and {untrained.name} has "
+        f"`age_distribution` needs a head of kind distribution, and {untrained.name} has "
         f"none: its heads are {heads}; leave it out, or give another `bundle`"
     )
 
@@ -89,7 +89,7 @@ def test_the_job_refuses_it_before_it_starts_anything(
     with pytest.raises(SystemExit) as ended:
         main([*command, "--output", str(tmp_path / "out")])
     assert ended.value.code == 2
-    assert "error: --age-distribution is what a head of kind" in capsys.readouterr().err
+    assert "error: --age-distribution needs a head of kind" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

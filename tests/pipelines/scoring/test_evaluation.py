@@ -91,7 +91,7 @@ def test_predictions_of_one_answer_are_measured_beside_the_constants_of_their_la
     rows = figures.of_table(labelling.with_labels(found, labels), DECADES)
     estimates, constant = figures.estimates(rows), figures.constants(rows)
     assert (constant.age_years, constant.age_mae) == (19.5, 10.0)
-    assert "of always saying 19.5" in baselines.no_better(estimates, constant)
+    assert "of always predicting 19.5" in baselines.no_better(estimates, constant)
     copies = np.array([f"{number // 4}" for number in range(40)])  # ten images: a tenth knows less
     wider = figures.estimates(dataclasses.replace(rows, images=copies))
     assert wider["age_mae"].value == estimates["age_mae"].value

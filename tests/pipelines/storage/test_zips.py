@@ -81,7 +81,7 @@ def test_what_is_wrong_with_a_member_is_a_row(tmp_path: Path) -> None:
 
     assert outcome(6, b"\1") == "is encrypted: repack the archive without a password"
     assert outcome(8, b"\14") == "is packed by method 12: only stored and deflated are read"
-    assert outcome(0, b"XX") == "lies where the archive's directory says no longer"
+    assert outcome(0, b"XX") == "is no longer where the archive's directory says"
     damaged = "is damaged, or not of the size that the archive's directory says"
     assert outcome(35, b"\xff\xff\xff") == damaged
 

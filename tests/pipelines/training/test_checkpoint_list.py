@@ -59,7 +59,7 @@ def test_without_one_whole_checkpoint_there_is_no_list_so_training_starts_anew(
     path = broken(tmp_path)
     repair_checkpoint_list(str(tmp_path))
     assert list(tmp_path.iterdir()) == []
-    assert f"{path} was half written" in capsys.readouterr().err
+    assert f"{path} is incomplete" in capsys.readouterr().err
 
 
 def test_a_whole_list_and_none_at_all_are_left_alone(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_a_driver_killed_while_ray_wrote_its_list_resumes_from_the_last_whole_ch
     (half / "state.npz").write_bytes((half / "state.npz").read_bytes()[:1000])
     shutil.rmtree(output / "bundle")
     again = train(options)
-    assert f"{snapshot} was half written" in capsys.readouterr().err
+    assert f"{snapshot} is incomplete" in capsys.readouterr().err
     assert again.bundle_id == whole.bundle_id
     assert again.history == whole.history  # to the second: no epoch was trained again
     assert not half.exists()

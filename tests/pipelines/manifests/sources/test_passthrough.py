@@ -56,7 +56,7 @@ def test_pictures_in_parquet_are_scored_with_the_columns_beside_them(
         images=(str(folder),), output=options.place, passthrough="id,camera", on_existing="update"
     )
     source = open_source(grown.images, None, grown.passed_through)
-    assert "2 new, 0 changed, 0 gone" in preview(plan_of(grown, untrained, source)).state
+    assert "2 new, 0 changed, 0 deleted" in preview(plan_of(grown, untrained, source)).state
     assert score(grown, untrained).record["scored"] == 10
     assert schemas.read_predictions(options.place)["id"].to_pylist()[-2:] == [70, 71]
     assert verify(options.place).problems == ()
