@@ -241,5 +241,6 @@ def _check_quarantine(limits: Limits, done: int, failures: "collections.Counter[
         raise FacemillError(
             f"{share:.1%} of the first {done:,} inputs are in quarantine (most: "
             f"{failures.most_common(1)[0][0]}), over `max_quarantine` {limit:.1%}: are these "
-            "the right images? What is scored is safe: the same command with a higher limit continues"
+            "the right images? What is scored is safe: the same command with a higher limit "
+            "continues"
         )

@@ -114,7 +114,7 @@ def test_a_run_that_is_clearly_wrong_stops_early_and_can_be_continued(
         score(options, untrained)
     assert str(error.value).startswith(
         "100.0% of the first 500 inputs are in quarantine (most: decode: not_an_image), over "
-        "`max_quarantine` 5.0%: is this the right place?"
+        "`max_quarantine` 5.0%: are these the right images?"
     )
     assert not (output / "run.json").exists()
     assert not (output / "lease.json").exists()
