@@ -1,4 +1,4 @@
-"""A photograph that anybody may use: NASA's portrait of an astronaut, which scikit-image holds."""
+"""A photo that anybody may use: NASA's portrait of an astronaut, which scikit-image holds."""
 
 import importlib.util
 import shutil

@@ -43,9 +43,9 @@ def augment(pixels: Any, draws: Any, strength: Augmentation) -> Any:
 
 
 def augment_for_teachers(pixels: Any, draws: Any, strength: Augmentation) -> tuple[Any, Any]:
-    """`augment`, and the same pictures as sharp as they were, for those that teach.
+    """`augment`, and the same images as sharp as they were, for those that teach.
 
-    What a teacher sees in a sharp picture is what a network shall see in the blurred one: so its
+    What a teacher sees in a sharp image is what a network shall see in the blurred one: so its
     answers come to depend less on sharpness than the teacher's own do.
     """
     if not strength.active:
@@ -61,7 +61,7 @@ def augment_for_teachers(pixels: Any, draws: Any, strength: Augmentation) -> tup
 
 
 def _finished(images: Any, draws: Any, strength: Augmentation) -> Any:
-    """Part of a picture erased, and uint8 again."""
+    """Part of an image erased, and uint8 again."""
     _, height, width, _ = images.shape
     if strength.erase:
         images = _erase(images, draws, strength.erase, height, width)

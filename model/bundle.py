@@ -140,7 +140,7 @@ def with_details(
         bundle: to copy; of its files, the network that was trained.
         folder: of the copy.
         details: in place of the record's own.
-        files: more to go with it, such as networks of other engines.
+        files: more to go with it, such as networks of other backends.
     """
     folder.mkdir(parents=True, exist_ok=True)
     sums = dict[str, str]()

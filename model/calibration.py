@@ -76,7 +76,7 @@ def fit(
         true_age: years, NaN where unlabelled; shape (n,).
         true_female: 1 female, 0 male, NaN unlabelled; shape (n,).
         seed: of the halves on which the age methods are compared.
-        pictures: what each row shows, shape (n,), where a picture has several rows (`fit_age`):
+        pictures: what each row shows, shape (n,), where an image has several rows (`fit_age`):
             each counts once. None: each row its own.
 
     Returns:

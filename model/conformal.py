@@ -46,7 +46,7 @@ def fit_age(
         columns: `age_years` (n,) and, from a distribution head, `age_distribution` (n, 117).
         true_age: years (n,), all known.
         seed: of the halves.
-        pictures: what each row shows (n,), by name or number: rows of one picture (whole, aligned,
+        pictures: what each row shows (n,), by name or number: rows of one image (whole, aligned,
             a copy) are in the same half and count once. None: each its own.
 
     Returns:
@@ -152,7 +152,7 @@ def conformal_quantile(scores: Floats, coverage: float, count: int | None = None
     Args:
         scores: years, a row each.
         coverage: share.
-        count: n, how many pictures the rows show; the same share of the rows is then at most the
+        count: n, how many images the rows show; the same share of the rows is then at most the
             score. None: as many as rows.
     """
     count = count or len(scores)
@@ -164,13 +164,13 @@ def conformal_quantile(scores: Floats, coverage: float, count: int | None = None
 
 
 def _numbered(pictures: Any) -> Ints:
-    """0, 1, … for each row, the same for rows of one picture, in the order of their first rows."""
+    """0, 1, … for each row, the same for rows of one image, in the order of their first rows."""
     _, first, which = np.unique(np.asarray(pictures), return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[which]
 
 
 def _counts(decade: Ints, shown: Ints) -> Ints:
-    """Different pictures in each of DECADES."""
+    """Different images in each of DECADES."""
     pairs = np.unique(np.stack([decade, shown]), axis=1)
     return np.bincount(pairs[0], minlength=len(labels.DECADES))
 

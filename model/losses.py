@@ -90,7 +90,7 @@ def _divergence(truth: Any, probabilities: Any) -> Any:
 
 
 def imitation_losses(head: Head, taught: Any, output: Any) -> Any:
-    """Loss of each example against what a teacher says of the same picture (Hinton 2015).
+    """Loss of each example against what a teacher says of the same image (Hinton 2015).
 
     The label's loss with the teacher's output in the label's place, so that both weigh alike.
 

@@ -45,7 +45,7 @@ def evaluate(
         true_female: 1 female, 0 male, NaN unknown; shape (n,).
         p_female: predicted probability of female in 0-1, NaN without a gender head; shape (n,).
         seed: of the bootstrap.
-        pictures: what each row shows, shape (n,): copies of a picture are drawn together. None:
+        pictures: what each row shows, shape (n,): copies of an image are drawn together. None:
             each its own.
 
     Returns:
@@ -159,7 +159,7 @@ def bootstrap_weights(count: int, seed: int, pictures: Any = None) -> npt.NDArra
     Args:
         count: of images.
         seed: of the draws.
-        pictures: what each image shows, shape (count,): those of one picture are drawn together.
+        pictures: what each image shows, shape (count,): those of one image are drawn together.
             None: each its own, and rows sum to count.
     """
     which = np.arange(count)

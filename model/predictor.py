@@ -15,7 +15,7 @@ class Predictor:
 
     Attributes:
         bundle: what it was loaded from.
-        compute: by which engine, in which precision.
+        compute: by which backend, in which precision.
         batch_size: rows a call of the network takes; fewer are filled up, so it is compiled once.
     """
 
@@ -31,17 +31,17 @@ class Predictor:
 
         Args:
             bundle: what to load.
-            compute: by which engine, in which precision: see `choosing.choose`.
+            compute: by which backend, in which precision: see `selection.choose`.
             batch_size: rows a call.
-            threads: of the engine in this process; None for all cores.
-            views: of each picture, whose outputs are averaged: see model/tta.py.
+            threads: of the backend in this process; None for all cores.
+            views: of each image, whose outputs are averaged: see model/tta.py.
 
         Raises:
             BundleError: the bundle cannot be loaded.
-            UsageError: ten views of a network that takes the whole picture.
+            UsageError: ten views of a network that takes the whole image.
         """
         self.bundle, self.compute, self.batch_size = bundle, compute, batch_size
-        # Imported here: an engine is loaded only where it computes.
+        # Imported here: a backend is loaded only where it computes.
         if compute.engine == "openvino":
             from model.backends.openvino import load
         else:

@@ -29,12 +29,12 @@ class InputSpec:
         height: rows of pixels.
         width: columns of pixels.
         color: grey is ITU-R 601 luma.
-        resample: Pillow's filter from the decoded picture to this size.
+        resample: Pillow's filter from the decoded image to this size.
         version: of the code that makes the pixels.
         jpeg_oversample: a JPEG is decoded at the smallest scale of 1, 1/2, 1/4 and 1/8 that keeps
             so many times the larger side of this size. At 1 most of the shrinking is the JPEG
             decoder's, which is cheaper than a filter over all pixels: docs/benchmarks/decoding.md.
-        alignment: where the points of a face lie; None for a network that learned from pictures
+        alignment: where the points of a face lie; None for a network that learned from images
             as they are, to which faces are given as UTKFace's chips show them.
     """
 
@@ -78,7 +78,7 @@ class InputSpec:
 
 @dataclasses.dataclass(frozen=True)
 class DecodedImage:
-    """Pixels (uint8, `InputSpec.shape`) and the picture's own upright size in pixels."""
+    """Pixels (uint8, `InputSpec.shape`) and the image's own upright size in pixels."""
 
     pixels: npt.NDArray[np.uint8]
     width: int

@@ -147,7 +147,7 @@ class Recipe:
         auxiliary: names of heads that are trained for what they teach the network, and left out of
             the bundle.
         sides: (share of the epochs, pixels): up to that share, training shrinks its augmented
-            pictures to this side, which is cheaper (progressive resizing, Tan & Le 2021). They are
+            images to this side, which is cheaper (progressive resizing, Tan & Le 2021). They are
             validated at that side too.
     """
 
@@ -164,10 +164,10 @@ class Recipe:
     sides: tuple[tuple[float, int], ...] = ()
 
     def __post_init__(self) -> None:
-        """Check that small pictures fit the network.
+        """Check that small images fit the network.
 
         Raises:
-            ValueError: only a `Residual` network takes pictures of any size, and only square ones
+            ValueError: only a `Residual` network takes images of any size, and only square ones
                 smaller than its input are a head start.
         """
         if self.sides and not (
@@ -177,7 +177,7 @@ class Recipe:
             raise ValueError(f"{self.name}: sides {self.sides} do not suit its network or input")
 
     def side_at(self, epoch: int) -> int | None:
-        """The side in pixels that pictures are shrunk to; None, as in the last epoch, for none.
+        """The side in pixels that images are shrunk to; None, as in the last epoch, for none.
 
         Args:
             epoch: counted from 0.
@@ -189,7 +189,7 @@ class Recipe:
 
     @property
     def training_shape(self) -> tuple[int | None, int | None, int]:
-        """(height, width, channels) of pictures in training; any size where they grow."""
+        """(height, width, channels) of images in training; any size where they grow."""
         height, width, channels = self.input.shape
         return (None, None, channels) if self.sides else (height, width, channels)
 

@@ -77,7 +77,7 @@ def hidden(packages: frozenset[str]) -> Generator[None]:
 
 
 def machine() -> str:
-    """Cores, CPU and Python of this machine, in words."""
+    """Cores, CPU and Python of this machine, as text."""
     cpu, info = platform.machine(), Path("/proc/cpuinfo")
     if info.exists():
         names = [line for line in info.read_text().splitlines() if line.startswith("model name")]

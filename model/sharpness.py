@@ -1,7 +1,7 @@
-"""Augmentation of how sharp a picture is: enlarged from fewer pixels, blurred, sharpened, noisy.
+"""Augmentation of how sharp an image is: enlarged from fewer pixels, blurred, sharpened, noisy.
 
 The first three are linear along the rows and along the columns, so together they are one matrix a
-side, a picture's own: shapes stay static, and 64 pictures of 96x96 cost 7 ms, noise 4 more, of the
+side, an image's own: shapes stay static, and 64 images of 96x96 cost 7 ms, noise 4 more, of the
 430 ms of a training step of facemill-muon (bfloat16, one core).
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 from model.recipes import Augmentation
 
 ops: Any = keras.ops  # carries no types: pyright takes most of its results for None
-SHARPENED = 0.25  # share of the pictures that are sharpened where others are blurred
+SHARPENED = 0.25  # share of the images that are sharpened where others are blurred
 _LEAST_SIGMA_PX = 1e-3  # its weights beside the centre are 0, exactly
 _NOISE_SIDE = 128
 # The columns of the draws. Those before are model/augmentation.py's.
@@ -49,7 +49,7 @@ def _mixing(draws: Any, strength: Augmentation, side: int) -> Any:
         mixing = _enlarging(1.0 / (1.0 - strength.shrink * draws[:, _SHRINK]), side)
     if strength.blur:
         blurring = _blurring(ops.maximum(strength.blur * draws[:, _SIGMA], _LEAST_SIGMA_PX), side)
-        # -1 is the blurred picture; above 0 as much of what blurring takes is added (unsharp mask)
+        # -1 is the blurred image; above 0 as much of what blurring takes is added (unsharp mask)
         amount = ops.where(draws[:, _KIND] < SHARPENED, draws[:, _AMOUNT], -1.0)[:, None, None]
         blurring = (1.0 + amount) * ops.eye(side) - amount * blurring
         mixing = blurring if mixing is None else ops.matmul(blurring, mixing)
@@ -66,8 +66,8 @@ def _blurring(sigma: Any, side: int) -> Any:
 def _enlarging(step: Any, side: int) -> Any:
     """Weights (batch, side, side) of shrinking to side / step pixels and enlarging again.
 
-    Bilinear both ways, as Pillow does: a pixel of the small picture is a triangle of width `step`
-    to each side, one of the result lies between two of the small picture. `step` 1 changes nothing.
+    Bilinear both ways, as Pillow does: a pixel of the small image is a triangle of width `step`
+    to each side, one of the result lies between two of the small image. `step` 1 changes nothing.
     """
     place = ops.convert_to_tensor(np.arange(side, dtype=np.float32))
     wide = ops.reshape(step, (-1, 1, 1))
@@ -86,7 +86,7 @@ def _normalised(weights: Any) -> Any:
 
 
 def _noise(draws: Any, height: int, width: int, channels: int) -> Any:
-    """Gaussian noise of deviation 1: one sheet, of which each picture is given another part."""
+    """Gaussian noise of deviation 1: one sheet, of which each image is given another part."""
     sheet = np.random.default_rng(0).standard_normal((_NOISE_SIDE, _NOISE_SIDE, channels))
     sheet = ops.convert_to_tensor(np.reshape(sheet, (-1, channels)).astype(np.float32))
 

@@ -1,7 +1,7 @@
-"""Test-time views: a network's outputs averaged over crops and mirror images of a picture.
+"""Test-time views: a network's outputs averaged over crops and mirror images of an image.
 
 Levi & Hassner 2015 (3.3) test with one centre crop, or with the mean of the softmax over five crops
-and their mirror images; for networks that take the whole picture the mirror image alone helps.
+and their mirror images; for networks that take the whole image the mirror image alone helps.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ Views = Literal[1, 2, 10]
 
 
 def require_crop(bundle: Bundle, views: Views) -> None:
-    """Refuse ten views of a network that takes the whole picture.
+    """Refuse ten views of a network that takes the whole image.
 
     Raises:
         UsageError: there is nothing to crop.
@@ -35,11 +35,11 @@ def averaged(
     Args:
         network: uint8 (n, height, width, channels) -> head name -> (n, width), activated.
         bundle: whose network it is.
-        views: 1, the picture; 2, with its mirror image; 10, the four corner crops and the centre
+        views: 1, the image; 2, with its mirror image; 10, the four corner crops and the centre
             crop, each with its mirror image.
 
     Raises:
-        UsageError: ten views of a network that takes the whole picture.
+        UsageError: ten views of a network that takes the whole image.
     """
     require_crop(bundle, views)
     if views == 1:
@@ -58,7 +58,7 @@ def _crop(bundle: Bundle) -> int | None:
 
 
 def _views(pixels: Any, views: Views, crop: int | None) -> Iterator[Any]:
-    """Pictures of the same shape whose centre crops are the views."""
+    """Images of the same shape whose centre crops are the views."""
     mirrored = pixels[:, :, ::-1]
     if views == 2 or crop is None:
         yield from (pixels, mirrored)
@@ -70,7 +70,7 @@ def _views(pixels: Any, views: Views, crop: int | None) -> Iterator[Any]:
 
 
 def _moved(pixels: Any, down: int, right: int) -> Any:
-    """Roll the pictures; what comes in at the other edge lies outside of the centre crop."""
+    """Roll the images; what comes in at the other edge lies outside of the centre crop."""
     if isinstance(pixels, np.ndarray):
         return np.roll(pixels, (down, right), axis=(1, 2))
     from keras import ops  # here: OpenVINO, and whoever only checks an argument, need no TensorFlow

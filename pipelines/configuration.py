@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from model.errors import UsageError
 
-ADVANCED = "advanced"  # in Annotated: shown by the full help alone
+ADVANCED = "advanced"  # in Annotated: left out of the short help
 HIDDEN = "hidden"  # in Annotated: not offered on the command line, only in a saved configuration
 Options = TypeVar("Options")
 

@@ -1,6 +1,6 @@
 """Whether an int8 network answers as well as the one it was made of: paired differences, limits.
 
-Both answer the same labelled pictures, so what is compared is each picture with itself, and its
+Both answer the same labelled images, so what is compared is each image with itself, and its
 95 % interval (mean +- 1.96 standard errors of the paired differences) is narrow.
 """
 
@@ -27,7 +27,7 @@ def compare(
 
     Args:
         reference: calibrated columns (`calibration.apply`), shape (n,) each.
-        other: the same columns of the same pictures.
+        other: the same columns of the same images.
         true_age: years, NaN where unlabelled; shape (n,).
         true_female: 1 female, 0 male, NaN unlabelled; shape (n,).
 
@@ -75,14 +75,14 @@ def _paired(changes: Floats) -> dict[str, float]:
 
 
 def refusal(changes: Mapping[str, Any], where: str = "val") -> str | None:
-    """Why an int8 network with these changes is not to be used, in words; None if it may be.
+    """Why an int8 network with these changes is not to be used, as text; None if it may be.
 
     At most 0.05 years and 0.25 points of gender may be lost, the intervals must exclude 0.10 years
     and 0.5 points, and coverage must stay within 0.5 points.
 
     Args:
         changes: of `compare`.
-        where: the pictures, in words.
+        where: the images, as text.
     """
     for label in ("ages", "genders"):
         if label in changes and changes[label] < MIN_IMAGES:

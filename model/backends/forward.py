@@ -1,4 +1,4 @@
-"""What an engine gives: the network as a function."""
+"""What a backend gives: the network as a function."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -1,7 +1,7 @@
 """Makes OpenVINO's networks of a bundle: the same numbers in its format, and one in int8.
 
 int8 follows Jacob et al. 2018: weights and activations of every convolution and dense layer are
-bytes, their scales chosen on pictures (NNCF's post-training quantization, with bias correction).
+bytes, their scales chosen on images (NNCF's post-training quantization, with bias correction).
 The layer that sees the pixels stays in float32: it is a small part of the multiplications, half of
 the error, and the one whose sums overflow on CPUs without VNNI (docs/decisions/011-two-engines.md).
 """
@@ -42,7 +42,7 @@ def write_int8(pixels: npt.NDArray[np.uint8], folder: Path) -> None:
     """Quantize `openvino.xml` of `folder` into `openvino-int8.xml` and `.bin` beside it.
 
     Args:
-        pixels: uint8 (n, height, width, channels), pictures such as the network was trained on.
+        pixels: uint8 (n, height, width, channels), images such as the network was trained on.
         folder: where `write_float` wrote.
     """
     openvino = import_openvino()

@@ -1,6 +1,6 @@
-"""Which engine computes a network, in which precision, and what a machine can do.
+"""Which backend computes a network, in which precision, and what a machine can do.
 
-Why two engines, and why int8 wants VNNI: docs/decisions/011-two-engines.md.
+Why two backends, and why int8 wants VNNI: docs/decisions/011-two-engines.md.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ class Compute:
 
     Attributes:
         engine: who computes.
-        precision: of the network's body; its heads stay in float32 where the engine allows.
+        precision: of the network's body; its heads stay in float32 where the backend allows.
     """
 
     engine: BackendName
@@ -35,7 +35,7 @@ class Compute:
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> "Compute":
-        """What a run's record says; one of before 0.2.0 names no engine, as there was one."""
+        """What a run's record says; one of before 0.2.0 names no backend, as there was one."""
         return cls(record.get("engine", "tensorflow"), record["precision"])
 
     @property
@@ -138,7 +138,7 @@ def choose(
 
 
 def lacks(way: Compute, bundle: Bundle, able: Collection[str], emulated: bool) -> str | None:
-    """What is missing to compute that way, in words; None if nothing is.
+    """What is missing to compute that way, as text; None if nothing is.
 
     Args:
         way: to be gone.

@@ -1,4 +1,4 @@
-"""The reference engine: a bundle's Keras network as one compiled function of TensorFlow."""
+"""The reference backend: a bundle's Keras network as one compiled function of TensorFlow."""
 
 from typing import Any
 

@@ -1,1 +1,1 @@
-"""Finds the faces of a picture and aligns each for the network, in training as in scoring."""
+"""Finds the faces of an image and aligns each for the network, in training as in scoring."""

@@ -19,7 +19,7 @@ class Alignment:
 
     Attributes:
         points: x and y of the five `face.POINTS` in shares of the square's side.
-        outside: grey level, 0-255, of what lies outside the picture.
+        outside: grey level, 0-255, of what lies outside the image.
         version: of the code that makes the pixels.
     """
 
@@ -67,7 +67,7 @@ def similarity(points: Floats, template: Floats) -> Floats:
 
 
 def scale_of(matrix: Floats) -> float:
-    """Pixels of the square for one of the picture."""
+    """Pixels of the square for one of the image."""
     return float(np.hypot(matrix[0, 0], matrix[1, 0]))
 
 
@@ -86,7 +86,7 @@ def aligned(
     """Cut a face out.
 
     One interpolation, bilinear, of as many samples as the face has pixels; where that is more than
-    the square holds, the samples of a pixel are averaged, whole pixels of the picture before.
+    the square holds, the samples of a pixel are averaged, whole pixels of the image before.
 
     Args:
         image: of mode RGB or L.

@@ -1,4 +1,4 @@
-"""From a file to what the network takes: the picture as a whole, or each face in it, aligned.
+"""From a file to what the network takes: the image as a whole, or each face in it, aligned.
 
 One function for training, evaluation and scoring.
 """
@@ -22,12 +22,12 @@ from model.preprocessing import InputSpec, decode_image
 
 @dataclasses.dataclass(frozen=True)
 class FaceSearch:
-    """Which faces of a picture count.
+    """Which faces of an image count.
 
     Attributes:
         min_score: of the detector, 0-1.
-        min_eye_distance_px: pixels from eye to eye, in the picture itself.
-        max_faces: of a picture; the largest are kept.
+        min_eye_distance_px: pixels from eye to eye, in the image itself.
+        max_faces: of an image; the largest are kept.
     """
 
     min_score: float = 0.85
@@ -37,12 +37,12 @@ class FaceSearch:
 
 @dataclasses.dataclass(frozen=True)
 class Crops:
-    """What of a picture goes to the network.
+    """What of an image goes to the network.
 
     Attributes:
         pixels: uint8 (n, height, width, channels).
-        faces: n of them, largest first, maybe none; None where the picture was taken whole, n = 1.
-        width: of the upright picture, in pixels.
+        faces: n of them, largest first, maybe none; None of a face crop, n = 1.
+        width: of the upright image, in pixels.
         height: likewise.
         skipped: faces that are too small, or more than are kept.
     """
@@ -54,18 +54,18 @@ class Crops:
     skipped: int = 0
 
 
-# Every face that counts, the one face whose ten numbers are given, or the picture as a whole.
+# Every face that counts, the one face whose ten numbers are given, or the image as a whole.
 Wanted = FaceSearch | tuple[float, ...] | None
 
 
 def crops_of(data: bytes, spec: InputSpec, wanted: Wanted = None) -> Crops:
-    """Decode a file and cut out of the picture what the network is to see.
+    """Decode a file and cut out of the image what the network is to see.
 
     Args:
         data: the whole file.
         spec: what the network takes.
         wanted: every face that counts, the face whose five points are given (x and y one after
-            the other, in pixels of the upright picture), or the whole picture.
+            the other, in pixels of the upright image), or the whole image.
 
     Raises:
         DecodeError: as `decode_picture`; `bad_points` where the points are no five points.
@@ -108,7 +108,7 @@ def _given(data: bytes, spec: InputSpec, points: Sequence[float]) -> Crops:
 
 
 def _needed(faces: Sequence[Face], spec: InputSpec) -> float:
-    """The scale at which a picture shows each of the faces in the network's own size, at most 1."""
+    """The scale at which an image shows each of the faces in the network's own size, at most 1."""
     template = template_of(spec.alignment or UTKFACE_CHIPS, spec.width, spec.height)
     scales = [scale_of(similarity(face.point_array, template)) for face in faces]
     return min(1.0, max(scales) * spec.jpeg_oversample)
@@ -117,7 +117,7 @@ def _needed(faces: Sequence[Face], spec: InputSpec) -> float:
 def _aligned(
     data: bytes, picture: Picture, faces: Sequence[Face], spec: InputSpec
 ) -> npt.NDArray[np.uint8]:
-    """The faces, uint8 (n, *spec.shape); decodes again where the picture is too small for one."""
+    """The faces, uint8 (n, *spec.shape); decodes again where the image is too small for one."""
     if faces and picture.scale < (needed := _needed(faces, spec)):
         picture = decode_picture(data, "rgb", spec.version, functools.partial(sized, scale=needed))
     alignment = spec.alignment or UTKFACE_CHIPS

@@ -27,7 +27,7 @@ _WITHIN = 0.7
 
 
 class Detector(Protocol):
-    """Finds faces in a picture."""
+    """Finds faces in an image."""
 
     def find(self, rgb: npt.NDArray[np.uint8], min_score: float) -> npt.NDArray[np.float64]:
         """Find all places that score at least `min_score`; a face has many: see `merged`.

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-# In the order of the points; left and right are the picture's, not the person's.
+# In the order of the points; left and right are the image's, not the person's.
 POINTS = ("left_eye", "right_eye", "nose", "left_mouth_corner", "right_mouth_corner")
 
 
 @dataclasses.dataclass(frozen=True)
 class Face:
-    """A face, in pixels of the upright picture, whose origin is its upper left corner.
+    """A face, in pixels of the upright image, whose origin is its upper left corner.
 
     Attributes:
-        left: of the box; below 0 where the face goes beyond the picture.
+        left: of the box; below 0 where the face goes beyond the image.
         top: of the box.
         width: of the box.
         height: of the box.
@@ -44,7 +44,7 @@ class Face:
 
     @property
     def roll_degrees(self) -> float:
-        """How far the head leans, -180 to 180: 0 upright, above 0 clockwise as one sees it."""
+        """How far the head is rolled, -180 to 180: 0 upright, above 0 clockwise as one sees it."""
         left_x, left_y, right_x, right_y = self.points[:4]
         return float(np.degrees(np.arctan2(right_y - left_y, right_x - left_x)))
 

@@ -1,6 +1,6 @@
-"""At which scales, and which way up, the detector looks at a picture.
+"""At which scales, and which way up, the detector looks at an image.
 
-It is surest of faces of 60 to 200 pixels, upright to 25 degrees. So it looks at a picture of
+It is surest of faces of 60 to 200 pixels, upright to 25 degrees. So it looks at an image of
 moderate size and, at little cost, at ever smaller ones. Whatever may be a face is then looked at
 by itself (leaning.py), which decides. The whole is looked at closer only where that first look
 shows tiny faces, as there may be some that it does not show, or nothing; and turned only where
@@ -27,7 +27,7 @@ Rows = npt.NDArray[np.float64]  # of Detector.find
 PYRAMID_VERSION = 1
 # All of it measured on canvases: docs/benchmarks/faces.md.
 _FIRST_PX, _MOST_PX = 1_000_000, 16_000_000  # square pixels of the first look and of the closest
-_LEAST_PX = 200  # of the longer side of a first look: smaller pictures are enlarged
+_LEAST_PX = 200  # of the longer side of a first look: smaller images are enlarged
 _MOST_SCALE = 2.0  # at 0.8, 97 % of leaning faces of 32 pixels show so, 78 % in their own size
 _TINY_EYES_PX, _DOUBTFUL_SCORE = 10.0, 0.4  # a face of 16 pixels shows as doubtful in 87 of 100
 _FAINT_SCALE = 0.75  # at which a face of 24 pixels shows as doubtful
@@ -44,7 +44,7 @@ def sized(width: int, height: int, scale: float) -> tuple[int, int]:
 
 
 def first_look(width: int, height: int) -> tuple[int, int]:
-    """The size at which a picture is looked at first."""
+    """The size at which an image is looked at first."""
     return sized(width, height, _first_scale(width, height))
 
 
@@ -64,7 +64,7 @@ def look_for_faces(
     min_eye_distance_px: float,
     detector: Detector,
 ) -> tuple[list[Face], Picture]:
-    """All faces of a picture that score enough.
+    """All faces of an image that score enough.
 
     Args:
         data: the whole file.
@@ -75,7 +75,7 @@ def look_for_faces(
         detector: who looks.
 
     Returns:
-        The faces, in pixels of the whole picture, and the picture as it was last decoded.
+        The faces, in pixels of the whole image, and the image as it was last decoded.
     """
     width, height = picture.width, picture.height
     scale = _first_scale(width, height)
@@ -118,7 +118,7 @@ def _eyes(rows: Rows) -> npt.NDArray[np.float64]:
 
 
 def _scaled(picture: Picture, scale: float) -> Image.Image:
-    """The picture at a scale of its whole size."""
+    """The image at a scale of its whole size."""
     size = sized(picture.width, picture.height, scale)
     if picture.image.size == size:
         return picture.image
@@ -139,7 +139,7 @@ def _smaller_looks(
 
 
 def _turned_looks(picture: Picture, min_score: float, detector: Detector) -> Rows:
-    """What is seen in the picture on its side or upside down: the turn that shows most."""
+    """What is seen in the image on its side or upside down: the turn that shows most."""
     full = (picture.width, picture.height)
     image = _scaled(picture, _first_scale(*full))
     best = np.empty((0, 15))
@@ -161,7 +161,7 @@ def _look(
     near: Rows | None = None,
     zoom: float = 1.0,
 ) -> Rows:
-    """What the detector finds in an image, tile by tile, in pixels of the whole picture.
+    """What the detector finds in an image, tile by tile, in pixels of the whole image.
 
     With `near` only tiles are looked at in which one of these lies: where one face is tiny there
     may be more. `zoom` enlarges each.
@@ -201,7 +201,7 @@ def _starts(length: float) -> range:
 
 
 def _turned_back(found: Rows, quarter_turns: int, width: int, height: int) -> Rows:
-    """Rows of a picture of that size, of which a picture turned counter-clockwise was looked at."""
+    """Rows of an image of that size, of which an image turned counter-clockwise was looked at."""
     start, end = found[:, None, 0:2], found[:, None, 0:2] + found[:, None, 2:4]
     corners = np.concatenate([start, end, found[:, 4:14].reshape(-1, 5, 2)], axis=1)
     x, y = corners[..., 0], corners[..., 1]

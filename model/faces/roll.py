@@ -1,6 +1,6 @@
-"""Each face looked at once more by itself, large and turned back: is it one, and how it leans.
+"""Each face looked at once more by itself, large and turned back: is it one, and how it is rolled.
 
-The points that the detector sees in a small face hardly turn with the head: where one leans by 20
+The landmarks that the detector sees in a small face hardly turn with the head: of a roll of 20
 degrees they say 3 at 40 pixels between the eyes, and 15 at 60. And some faces upside down are, to
 it, faces whose eyes are above their mouths (docs/benchmarks/faces.md). So a face is shown to it at
 64 pixels, and turned back by what it said, until it says upright. Small and doubtful ones are
@@ -30,9 +30,9 @@ def straightened(found: Floats, image: Image.Image, scale: float, detector: Dete
     """Rows of `Detector.find` whose points turn with the head.
 
     Args:
-        found: (n, 15), one a face, in pixels of the whole picture.
-        image: the picture.
-        scale: pixels of `image` for one of the whole picture.
+        found: (n, 15), one a face, in pixels of the whole image.
+        image: the image.
+        scale: pixels of `image` for one of the whole image.
         detector: who looks.
 
     Returns:
@@ -85,7 +85,7 @@ def _score(face: Floats | None) -> float:
 
 
 def _way_in(row: Floats, scale: float, degrees: float) -> Floats:
-    """(2, 3): from pixels of the image to the square, a head that leans so far upright."""
+    """(2, 3): from pixels of the image to the square, a head that is rolled so far upright."""
     angle = np.radians(-degrees)
     zoom = _FACE_PX / (float(np.sqrt(row[2] * row[3])) * scale)
     turn = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -94,7 +94,7 @@ def _way_in(row: Floats, scale: float, degrees: float) -> Floats:
 
 
 def _way_back(row: Floats, scale: float, degrees: float) -> Floats:
-    """(2, 3): from the square of `_way_in` to pixels of the whole picture."""
+    """(2, 3): from the square of `_way_in` to pixels of the whole image."""
     matrix = _way_in(row, scale, degrees)
     turn = np.linalg.inv(matrix[:, :2]).astype(np.float64) / scale
     return np.concatenate([turn, -turn @ matrix[:, 2:]], axis=1)

@@ -114,10 +114,10 @@ class Walked:
     """A split, walked through.
 
     Attributes:
-        rows: of the manifest, whose pictures could be decoded.
-        statistics: of the pictures, columns of shape (n,).
+        rows: of the manifest, whose images could be decoded.
+        statistics: of the images, columns of shape (n,).
         answers: precision -> columns of `Predictor.predict`.
-        sample: some of the pictures, spread over the split; uint8 (k, height, width, channels).
+        sample: some of the images, spread over the split; uint8 (k, height, width, channels).
     """
 
     rows: pa.Table
@@ -154,7 +154,7 @@ def walk(
         images: of a manifest.
         split: train, val or test.
         predictors: whose answers are wanted, by precision.
-        sample: pictures to keep.
+        sample: images to keep.
 
     Raises:
         ManifestError: no image of train or val can be decoded.

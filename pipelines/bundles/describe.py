@@ -1,4 +1,4 @@
-"""A bundle's calibration in words: of its probabilities, its intervals and its int8 network."""
+"""A bundle's calibration as text: of its probabilities, its intervals and its int8 network."""
 
 from collections.abc import Mapping
 from typing import Any

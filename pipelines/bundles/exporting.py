@@ -39,7 +39,7 @@ class Exported:
 
     Attributes:
         uri: its folder.
-        max_difference: head name -> largest |difference| to the bundle over random pictures.
+        max_difference: head name -> largest |difference| to the bundle over random images.
         opset: ONNX operator set, or None.
     """
 
@@ -155,7 +155,7 @@ def _write_savedmodel(network: Any, bundle: Bundle, folder: Path) -> None:
 
 
 def trial_pictures(bundle: Bundle) -> npt.NDArray[np.uint8]:
-    """Pictures on which two engines are compared; uint8 (64, height, width, channels).
+    """Images on which two backends are compared; uint8 (64, height, width, channels).
 
     Noise alone would leave most units of a network that was trained on faces at rest: half of them
     are smooth.

@@ -23,7 +23,7 @@ class Networks:
 
     Attributes:
         float_files: for float32 and bfloat16; none where OpenVINO computes something else.
-        int8_files: for int8; none where there were no pictures to quantize on.
+        int8_files: for int8; none where there were no images to quantize on.
         int8: the bundle with the int8 network beside it, to be judged; or None.
         pictures: on which it was quantized.
         refused: why there is none, or nothing.
@@ -41,7 +41,7 @@ def make_networks(bundle: Bundle, sample: npt.NDArray[np.uint8] | None, folder: 
 
     Args:
         bundle: whose network it is.
-        sample: pictures to quantize on, uint8 (n, height, width, channels); None: no int8.
+        sample: images to quantize on, uint8 (n, height, width, channels); None: no int8.
         folder: of the files.
     """
     import_tensorflow()

@@ -60,7 +60,7 @@ def complete_with(
     """Write a copy of a bundle that saw all images, with its folds' figures and its own networks.
 
     Its int8 network is kept where those of the folds may be used and it moves its answers, on
-    pictures that it saw, by at most twice as much as they do on theirs: that needs no label.
+    images that it saw, by at most twice as much as they do on theirs: that needs no label.
 
     Args:
         bundle: to complete.

@@ -1,11 +1,11 @@
-"""A picture with a box around each face and what was answered beside it."""
+"""An image with a box around each face and what was answered beside it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-MOST_SIDE_PX = 1600  # of the drawn picture: fits a screen, and keeps a 50-megapixel one small
+MOST_SIDE_PX = 1600  # of the drawn image: fits a screen, and keeps a 50-megapixel one small
 _BOX, _INK, _PAPER = (255, 214, 10), (20, 20, 20), (255, 214, 10)
 
 
@@ -13,12 +13,12 @@ def draw_faces(image: Image.Image, scale: float, rows: Sequence[Mapping[str, Any
     """Draw boxes and answers.
 
     Args:
-        image: the upright picture in RGB, maybe smaller than itself; is left as it is.
-        scale: its pixels for one of the picture itself.
-        rows: of the predictions, one a face, of this picture.
+        image: the upright image in RGB, maybe smaller than itself; is left as it is.
+        scale: its pixels for one of the image itself.
+        rows: of the predictions, one a face, of this image.
 
     Returns:
-        A picture of at most `MOST_SIDE_PX` a side.
+        An image of at most `MOST_SIDE_PX` a side.
     """
     shrink = min(1.0, MOST_SIDE_PX / max(image.size))
     size = (max(1, round(image.width * shrink)), max(1, round(image.height * shrink)))
@@ -50,7 +50,7 @@ def _label(
     text: str,
     width: float,
 ) -> None:
-    """Write on a strip below a box, moved into the picture where it would leave it."""
+    """Write on a strip below a box, moved into the image where it would leave it."""
     font = ImageFont.load_default(min(32.0, max(12.0, width / 7)))
     left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
     x = max(0.0, min(corner[0], size[0] - (right - left) - 8))

@@ -18,7 +18,7 @@ ROLES = {
 }  # fmt: skip
 TEXT_PX = 12
 _STYLE: Any = {
-    "figure.dpi": 72,  # so that a point is a pixel, of the picture and of its fonts
+    "figure.dpi": 72,  # so that a point is a pixel, of the image and of its fonts
     "figure.constrained_layout.h_pad": 6 / 72,
     "figure.constrained_layout.w_pad": 6 / 72,
     "figure.facecolor": CARD,
@@ -54,7 +54,7 @@ _STYLE: Any = {
 
 @dataclasses.dataclass(frozen=True)
 class Chart:
-    """A figure in words, in numbers and as a drawing.
+    """A figure as text, in numbers and as a drawing.
 
     Attributes:
         title: its heading.

@@ -24,7 +24,7 @@ def curves(history: History) -> list[Chart]:
 
 
 def curves_png(history: History, title: str) -> bytes:
-    """All curves in one picture: a row for each head, and the total loss below."""
+    """All curves in one image: a row for each head, and the total loss below."""
     return chart.png(curves(history), title, columns=2)
 
 

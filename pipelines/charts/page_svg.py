@@ -16,7 +16,7 @@ def for_page(text: str, label: str, roles: Mapping[str, str], text_px: int) -> s
 
     Args:
         text: a whole SVG file of matplotlib, its text as text.
-        label: read out by a screen reader in place of the picture.
+        label: read out by a screen reader in place of the image.
         roles: colour of each role, such as `#5a6577` of `muted`, which becomes `var(--muted)`.
         text_px: usual size of the text, which is then left to the page's style sheet.
 

@@ -15,8 +15,8 @@ from model.preprocessing import InputSpec
 from pipelines.images.guarded_decoder import Decode
 from pipelines.storage.fetching import ReadFailure, fetch_all
 
-# In the quarantine, and no failures: a picture like any other, but of nobody; a file that lies
-# beside pictures and is none by its name.
+# In the quarantine, and no failures: an image like any other, but of nobody; a file that lies
+# beside images and is none by its name.
 NO_FACE, NO_IMAGE_NAME = "no_face", "not_an_image_name"
 
 
@@ -25,12 +25,12 @@ class Crop:
     """What is known of one of the images that go to the network.
 
     Attributes:
-        uri: of the picture.
-        width: of the upright picture, pixels.
+        uri: of the image.
+        width: of the upright image, pixels.
         height: likewise.
-        face: None where the picture was taken whole.
+        face: None where the image is a face crop.
         number: of the face, 0 for the largest.
-        count: faces of the picture that go to the network.
+        count: faces of the image that go to the network.
     """
 
     uri: str
@@ -50,7 +50,7 @@ class DecodedBatch:
         crops: n of them.
         rejected: rows of `QUARANTINE_SCHEMA`.
         pictures: of which the last crop is in this batch.
-        skipped: faces of these pictures that do not count.
+        skipped: faces of these images that do not count.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -87,9 +87,9 @@ def decode_entries(
         entries: rows with uri and maybe offset, bytes.
         spec: what the network takes.
         batch_size: images of each batch; the last has what is left, maybe none. The faces of a
-            picture may go on in the next batch.
+            image may go on in the next batch.
         decode: `crops_of`, or the same with a guard around it.
-        wanted: what of each picture.
+        wanted: what of each image.
 
     Raises:
         OSError: the store fails; no row is made of that.
@@ -130,7 +130,7 @@ def _size(data: bytes | ReadFailure) -> dict[str, int]:
 
 
 def _why_none(crops: Crops) -> str:
-    """What to say of a picture without a face that counts."""
+    """What to say of an image without a face that counts."""
     if not crops.skipped:
         return "no face was detected"
     those = "the only face is" if crops.skipped == 1 else f"all {crops.skipped} faces are"

@@ -32,7 +32,7 @@ class DecodeStage:
         Args:
             decoder: `module:function`.
             timeout_s: an image that takes longer costs its task, which is then done apart.
-            wanted: what of each picture.
+            wanted: what of each image.
         """
         self._settings, self._wanted = (decoder, timeout_s), wanted
 

@@ -1,6 +1,6 @@
 """A manifest's images as one uint8 array: decoded once by Ray Data, then indexed by trainers.
 
-A picture that kills or hangs its decoder costs the task that met it one try; a task that is tried
+An image that kills or hangs its decoder costs the task that met it one try; a task that is tried
 again decodes in a process of its own (pipelines/images/guarded_decoder.py), so that the guilty
 one is a reject.
 """
@@ -42,7 +42,7 @@ _BLOCK_ROWS = 500  # about 0.2 s of decoding a task; 128x128 grey makes 8 MB
 class DecodedImages:
     """Pixels uint8 (n, height, width, channels), the manifest rows they belong to, and rejects.
 
-    `sizes` int32 (n, 2) are the pictures' own width and height.
+    `sizes` int32 (n, 2) are the images' own width and height.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -60,7 +60,7 @@ def decode_batch(
         batch: what to decode.
         spec: what the network takes.
         decoder: `module:function`.
-        timeout_s: of one picture.
+        timeout_s: of one image.
 
     Returns:
         Arrays of as many rows; error is '' where all is good.
@@ -107,7 +107,7 @@ class DecodeOutcome:
 
     Attributes:
         good: bool (n,).
-        sizes: int32 (n, 2), width and height of the pictures; 0 where not good.
+        sizes: int32 (n, 2), width and height of the images; 0 where not good.
         rejects: a sentence for each that is not good.
     """
 
@@ -132,7 +132,7 @@ def decode_into(
         pixels: filled.
         title: of the progress lines.
         decoder: `module:function`.
-        timeout_s: of one picture.
+        timeout_s: of one image.
 
     Raises:
         ManifestError: not one image could be decoded.

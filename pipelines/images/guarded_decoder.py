@@ -31,8 +31,8 @@ from model.preprocessing import InputSpec
 Decode = Callable[[bytes, InputSpec, Wanted], Crops]
 
 DECODER = "model.faces.crops:crops_of"  # named, because it must be found in other processes
-TIMEOUT_S = 30.0  # the largest picture taken, 89 megapixels, decodes in about 3 s
-MEMORY_BYTES = 4 << 30  # an 89-megapixel RGBA picture peaks at about 1.3 GB
+TIMEOUT_S = 30.0  # the largest image taken, 89 megapixels, decodes in about 3 s
+MEMORY_BYTES = 4 << 30  # an 89-megapixel RGBA image peaks at about 1.3 GB
 _GRACE_S = 10.0  # after which a child that not even its own alarm has ended is killed
 _HEAD = struct.Struct("<QI")  # bytes of the body, bytes of the JSON before it
 

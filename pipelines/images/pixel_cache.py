@@ -64,7 +64,7 @@ class CachedPixels:
         rows: int64 (m,), the manifest's rows that it holds good pixels of, ascending.
         places: int64 (m,), the file's rows that hold them.
         rejects: a sentence for each row that could not be decoded.
-        sizes: int32 (n, 2), width and height of the pictures themselves, 0 where not decodable.
+        sizes: int32 (n, 2), width and height of the images themselves, 0 where not decodable.
         reused: whether an earlier run decoded them.
     """
 
@@ -117,7 +117,7 @@ def key_of(table: pa.Table, spec: InputSpec) -> str:
         points = row.pop("face_landmarks", None)
         unsure |= not (row["content_hash"] or row["etag"])
         digest.update(repr(row["content_hash"] or tuple(row.values())).encode())
-        if points is not None:  # the same picture, and another part of it
+        if points is not None:  # the same image, and another part of it
             digest.update(repr(points).encode())
     if unsure:
         digest.update(uuid.uuid4().bytes)

@@ -25,7 +25,7 @@ _INPUT_SCHEMA = pa.schema(
 )
 NOTHING = _INPUT_SCHEMA.empty_table()
 _FIRST_ROWS, _SHARDS_A_SIZE, _MAX_ROWS = 512, 8, 50_000
-# Photographs cost time by their bytes: 250 of 4 MB take a core half a minute, as 50,000 chips do.
+# Photos cost time by their bytes: 250 of 4 MB take a core half a minute, as 50,000 chips do.
 _MAX_BYTES = 1 << 30
 _USUAL_BYTES = 100_000  # of a file whose size the list does not say
 

@@ -1,4 +1,4 @@
-"""Labels that may be wrong: the most implausible given the out-of-fold answer, and torn copies."""
+"""Labels that may be wrong: implausible by out-of-fold predictions, or conflicting duplicates."""
 
 from collections.abc import Mapping
 from typing import Any, Literal

@@ -92,7 +92,7 @@ def of_one_fold(
     """What one fold's network says, as rows whose calibrated columns are null.
 
     Args:
-        columns: of `heads.read_out` and of the pictures, as the network gives them; shape (n, …).
+        columns: of `heads.read_out` and of the images, as the network gives them; shape (n, …).
         rows: n rows of a manifest.
         fold: their fold.
         bundle_id: of the network.

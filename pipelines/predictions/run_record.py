@@ -20,8 +20,8 @@ from pipelines.predictions import frozen_inputs, layout
 from pipelines.storage import tables
 from pipelines.storage.fetching import read_ahead
 
-# Reasons of the quarantine, as `reasons_of` writes them, that are no failures: pictures of nobody,
-# files beside pictures.
+# Reasons of the quarantine, as `reasons_of` writes them, that are no failures: images of nobody,
+# files beside images.
 WITHOUT_A_FACE, OTHER_FILE = f"detect: {NO_FACE}", f"list: {NO_IMAGE_NAME}"
 NO_FAILURES = (WITHOUT_A_FACE, OTHER_FILE)
 RUN_FORMAT = 2  # of run.json
@@ -33,7 +33,7 @@ _READERS = 8  # shards read at once to describe what an earlier run committed
 class ShardRecord:
     """What a committed shard is: rows and SHA-256 of its two files, and why rows were rejected.
 
-    `scored` counts inputs; `rows` are those of predictions, one a face where faces were looked for;
+    `scored` counts inputs; `rows` are those of predictions, one a face where faces were detected;
     `skipped` are faces that an option left out. `began` and `ended` are the worker's clock,
     seconds since 1970; 0 where an earlier run did it. `device` is where the network ran, CPU or
     GPU; '' likewise. `unable` is why its worker, on Ray's `node`, could not score it and nothing is
@@ -73,7 +73,7 @@ class ShardRecord:
             file = pq.ParquetFile(io.BytesIO(data["predictions"]))
             rows = file.metadata.num_rows
             scored = rows
-            if "face" in file.schema_arrow.names:  # of a picture's faces the first stands for it
+            if "face" in file.schema_arrow.names:  # of an image's faces the first stands for it
                 faces: Any = file.read(["face"])["face"]
                 scored = int((faces.fill_null(0).to_numpy() == 0).sum())
         notes: Mapping[bytes, bytes] = file.metadata.metadata or {}

@@ -94,7 +94,7 @@ OPTIONAL_SCHEMA = pa.schema(  # columns that a run has if it is asked for them
         )
     ]
 )
-# Of runs that were begun before pictures were searched for faces; such a run keeps its columns.
+# Of runs that were begun before images were searched for faces; such a run keeps its columns.
 COLUMNS_BEFORE_FACES = tuple(name for name in COLUMNS if name not in FACE_COLUMNS)
 QUARANTINE_SCHEMA = pa.schema(
     [
@@ -195,7 +195,7 @@ def predictions_table(
 
 
 def _face_arrays(crops: Sequence[Crop]) -> dict[str, Any]:
-    """The columns of `FACE_COLUMNS`, null where a picture was scored whole."""
+    """The columns of `FACE_COLUMNS`, null where an image was scored whole."""
     count = len(crops)
     if not count or crops[0].face is None:
         kinds = {name: PREDICTIONS_SCHEMA.field(name).type for name in FACE_COLUMNS}

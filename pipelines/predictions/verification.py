@@ -88,7 +88,7 @@ def verify(output: str) -> Verified:
         twice = uris.duplicates()
         if len(twice):
             problems.append(_name_duplicates(output, indices, twice))
-    claims = {"rows": run["scored"], **run}  # a run of 0.1.0 has one row a picture
+    claims = {"rows": run["scored"], **run}  # a run of 0.1.0 has one row an image
     for counted, claimed in (
         ("inputs", "inputs"), ("scored", "scored"), ("predictions", "rows"),
         ("quarantine", "quarantined"),
@@ -225,7 +225,7 @@ def _decoded(name: str, data: bytes) -> pa.Table:
 
 
 def _pictures(table: pa.Table, name: str, problems: list[str]) -> Column:
-    """The uri of each picture with faces: rows that follow one another, numbered without a gap."""
+    """The uri of each image with faces: rows that follow one another, numbered without a gap."""
     uris: Any = table["uri"].combine_chunks()
     face, faces = table["face"].to_numpy(), table["faces"].to_numpy()
     first = face == 0

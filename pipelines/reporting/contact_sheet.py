@@ -1,7 +1,7 @@
 """A few faces beside the figures: the surest, the least sure, the worst errors. Only if asked for.
 
-Faces are personal data: this is used only where `show_faces` is set. Where faces were found, each
-is cut out of its picture, and a few pictures are shown with boxes.
+Faces are personal data: this is used only where `show_faces` is set. Of detected faces, each
+is cut out of its image, and a few images are shown with boxes.
 """
 
 import base64
@@ -32,7 +32,7 @@ Row = Mapping[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Thumbnail:
-    """A picture as a data URI, what it shows in words, and a line below."""
+    """An image as a data URI, what it shows as text, and a line below."""
 
     data: str
     alt: str
@@ -41,7 +41,7 @@ class Thumbnail:
 
 @dataclasses.dataclass(frozen=True)
 class Sheet:
-    """A heading and what stands below it: faces, or whole pictures, which are shown larger."""
+    """A heading and what stands below it: faces, or whole images, which are shown larger."""
 
     title: str
     shown: Sequence[Thumbnail]
@@ -49,7 +49,7 @@ class Sheet:
 
 
 def sheets(source: PredictionFiles, labels: str | None, split: str | None) -> list[Sheet]:
-    """By confidence, by age error where there are labels, and pictures where faces were found."""
+    """By confidence, by age error where there are labels, and images where faces were detected."""
     made = list[Sheet]()
     if {"p_female", "gender"} <= source.columns:
         for heading, order in (("Most certain gender", "DESC"), ("Least certain gender", "")):
@@ -85,7 +85,7 @@ def _by_confidence(source: PredictionFiles, order: str) -> list[Thumbnail]:
 
 
 def _pictures(source: PredictionFiles) -> list[Thumbnail]:
-    """Pictures picked by the hash of their uri, with a box around each face."""
+    """Images picked by the hash of their uri, with a box around each face."""
     if not {*_DRAWN} <= source.columns:
         return []
     query = (
@@ -125,10 +125,10 @@ def _rows(
 
 
 def face(row: Row, text: str) -> Thumbnail | None:
-    """A face and a line of text; None where the picture cannot be read.
+    """A face and a line of text; None where the image cannot be read.
 
     Args:
-        row: uri, and the columns of `BOX` where it was found in a picture, which it is cut out of.
+        row: uri, and the columns of `BOX` where it was found in an image, which it is cut out of.
         text: what is read off it.
     """
     box: list[Any] = [row.get(name) for name in BOX]
@@ -146,7 +146,7 @@ def face(row: Row, text: str) -> Thumbnail | None:
 
 
 def _cut(picture: Picture, box: Sequence[float]) -> Image.Image:
-    """A square around a face, or as much of it as the picture has."""
+    """A square around a face, or as much of it as the image has."""
     left, top, width, height = (value * picture.scale for value in box)
     half = max(width, height) * (0.5 + _MARGIN)
     x, y, image = left + width / 2, top + height / 2, picture.image
@@ -156,7 +156,7 @@ def _cut(picture: Picture, box: Sequence[float]) -> Image.Image:
 
 
 def _decoded(uri: str, scale: Callable[[int, int], float]) -> Picture | None:
-    """A picture at no less than a scale; None where it is gone, inside a tar, or broken."""
+    """An image at no less than a scale; None where it is gone, inside a tar, or broken."""
 
     def min_size(width: int, height: int) -> tuple[int, int]:
         return sized(width, height, min(1.0, scale(width, height)))

@@ -1,4 +1,4 @@
-"""Bins by which faces are counted and judged: how many a picture, how large, how turned."""
+"""Bins by which faces are counted and judged: how many an image, how large, how turned."""
 
 import dataclasses
 import itertools
@@ -61,11 +61,11 @@ A_PICTURE = Bins("faces", "faces", (1, 2, 3, 6, 11), ("1", "2", "3-5", "6-10", "
 EYE_DISTANCE = Bins(
     "eye_distance_px", "distance of the eyes, pixels", _EYES_PX, _ranges(_EYES_PX, " px")
 )
-# 45 to 135: the picture lies on its side; beyond that it stands on its head.
+# 45 to 135: the image lies on its side; beyond that it stands on its head.
 ROLL = Bins(
     "roll_degrees", "roll to either side, degrees", (0, 5, 10, 20, 30, 45, 135),
     ("under 5°", "5 to 10°", "10 to 20°", "20 to 30°", "30 to 45°", "45 to 135°", "135° or more"),
     both_sides=True,
 )  # fmt: skip
 SCORE = Bins("face_score", "detector score", _SCORES, _ranges(_SCORES))
-OF_FACES = (EYE_DISTANCE, ROLL, SCORE)  # those of a face, not of its picture
+OF_FACES = (EYE_DISTANCE, ROLL, SCORE)  # those of a face, not of its image

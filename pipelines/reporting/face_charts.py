@@ -1,4 +1,4 @@
-"""The charts of faces in pictures, which need no labels; None where pictures were taken whole."""
+"""The charts of faces in images, which need no labels; None of face crops."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ _SMALL_PX, _TURNED_DEGREES = 32, 20  # below and from which a face is told to be
 
 
 def faces_a_picture(figures: Figures) -> Chart | None:
-    """Pictures by how many faces they show, those without one too."""
+    """Images by how many faces they show, those without one too."""
     if not figures["faces"]:
         return None
     rows = figures["faces"]["a_picture"]

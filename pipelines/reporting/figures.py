@@ -87,7 +87,7 @@ def _bundle_record(source: PredictionFiles) -> dict[str, Any]:
 
 
 def _counts(source: PredictionFiles, totals: Summary, run: Mapping[str, Any]) -> dict[str, Any]:
-    """Pictures, faces, inputs without a row by reason, and rows that repeat another's key."""
+    """Images, faces, inputs without a row by reason, and rows that repeat another's key."""
     reasons = run.get("quarantine_reasons")
     if reasons is None:
         reasons = _quarantine_reasons(source)
@@ -109,7 +109,7 @@ def _counts(source: PredictionFiles, totals: Summary, run: Mapping[str, Any]) ->
 
 
 def _faces(totals: Summary, counts: Mapping[str, Any]) -> dict[str, Any] | None:
-    """How many faces pictures show, how large and how turned they are; None of whole pictures."""
+    """How many faces images show, how large and how turned they are; None of whole images."""
     if not totals.faces:
         return None
     seen = totals.pictures + counts["without_a_face"]
@@ -199,7 +199,7 @@ def _drift(uri: str | None, totals: Summary, bundle: Mapping[str, Any]) -> dict[
         totals: of the predictions that are reported on.
         bundle: its record.
 
-    Sizes of photographs are not compared with sizes of pictures that were taken whole.
+    Sizes of photos are not compared with sizes of images that were used as face crops.
     """
     if uri is not None:
         other = summary.summarise(prediction_files.find_predictions(uri), duplicates=False)

@@ -105,7 +105,7 @@ def _by_group(
         x_title: the measure.
         note: what grey and shading mean.
         unit: what was measured: images or faces.
-        ends: of the axis; a group beyond them is told in words.
+        ends: of the axis; a group beyond them is told as text.
         shares: whether the measure is a share, shown in percent.
         band: shaded, from and to.
     """

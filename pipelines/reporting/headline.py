@@ -37,7 +37,7 @@ def title(figures: Figures) -> str:
 
 
 def _inputs(counts: Figures, rate: float | None) -> list[tuple[str, str, str]]:
-    """Tiles of what was scored and what was not: pictures, and the faces in them."""
+    """Tiles of what was scored and what was not: images, and the faces in them."""
     scored, failed, others = counts["scored"], counts["failed"], counts["other_files"]
     total = scored + counts["without_a_face"] + failed
     beside = f"; {others:,} other files skipped" if others else ""

@@ -95,7 +95,7 @@ def _ranked(first: Sequence[Row]) -> Section:
 
 
 def _copies(table: pa.Table) -> Section:
-    """How many torn copies the ranking finds by itself, and which they are."""
+    """How many conflicting duplicates the ranking finds by itself, and which they are."""
     torn = conflicting_duplicates_of(table)
     kinds = {
         "gender": torn["label"] == "gender",

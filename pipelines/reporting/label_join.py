@@ -36,8 +36,8 @@ class Labelled:
         rows: one for each image or face: uri, `_PREDICTED`, `_TRUTH`; of faces also `_OF_FACES`.
         matched: predictions that have a label, before sampling; of faces estimated from the sample.
         one_in: `rows` are those of one uri in so many, picked by its hash.
-        of_faces: whether faces were found, so that a picture may have several rows.
-        without_face: labels of pictures that were scored, but that belong to no face: by reason.
+        of_faces: whether faces were detected, so that an image may have several rows.
+        without_face: labels of images that were scored, but that belong to no face: by reason.
     """
 
     rows: pd.DataFrame
@@ -176,7 +176,7 @@ def _matched(faces: pd.DataFrame, labels: pd.DataFrame) -> tuple[pd.DataFrame, C
 def _matches(
     source: PredictionFiles, keys: pd.DataFrame, join: str
 ) -> tuple[Counter[str], Counter[str]]:
-    """Predictions, and pictures among them, that each label's key matches."""
+    """Predictions, and images among them, that each label's key matches."""
     rows, pictures = Counter[str](), Counter[str]()
     first = summary.first_of_picture(source.columns)
     query = f"SELECT l.key, count(*), count(*) FILTER ({first}) {join} GROUP BY 1"
@@ -202,7 +202,7 @@ def _rows(
 
 
 def _faces(source: PredictionFiles, keys: pd.DataFrame, join: str, one_in: int) -> pd.DataFrame:
-    """All faces of the labelled pictures, of one uri in `one_in`, with the labels' key."""
+    """All faces of the labelled images, of one uri in `one_in`, with the labels' key."""
     columns = (*_PREDICTED, *_OF_FACES)
     query = (
         f"SELECT r.uri, l.key, {_predicted(source, columns)} {join} WHERE face IS NOT NULL "
@@ -230,7 +230,7 @@ def _collected(
 
 
 def _without_a_face(source: PredictionFiles, labels_by_key: pd.DataFrame, join: str) -> int:
-    """Labels of pictures in which no face was found: they are in the quarantine."""
+    """Labels of images in which no face was found: they are in the quarantine."""
     if source.root is None:
         return 0
     stage, error = WITHOUT_A_FACE.split(": ")

@@ -138,7 +138,7 @@ def _quality(quality: Figures) -> Section:
 
 
 def _without_face(quality: Figures) -> str:
-    """How many labels belong to no face, and why; nothing where pictures were taken whole."""
+    """How many labels belong to no face, and why; nothing where images are face crops."""
     reasons = quality["without_face"]
     if not reasons:
         return ""
@@ -237,7 +237,7 @@ def _places(figures: Figures) -> Section:
 
 
 def _finding(run: Figures) -> list[tuple[object, ...]]:
-    """How faces were found, if they were."""
+    """How faces were detected, if they were."""
     if not (finding := run.get("detection")):
         return []
     names = {

@@ -48,7 +48,7 @@ _BIN_SQL = {
     "p_female": "floor(p_female::DOUBLE * 50)",
     "interval_years": "floor(age_high_years - age_low_years)",
 }
-OF_PICTURES = ("width", "height", "aspect")  # counted once a picture, not once a face
+OF_PICTURES = ("width", "height", "aspect")  # counted once an image, not once a face
 _VALUE_SQL = {
     "interval_years": "(age_high_years - age_low_years)",
     "aspect": "(width::DOUBLE / height)",
@@ -59,7 +59,7 @@ _VALUE_SQL = {
 class Summary:
     """Mergeable figures: rows, sums, histograms. NaN and infinity count apart, in nothing else.
 
-    A row is a picture that was taken whole, or a face. `pictures` are those with rows, `faces` the
+    A row is a face crop, or a face of an image. `pictures` are those with rows, `faces` the
     rows that are faces.
     """
 
@@ -137,7 +137,7 @@ def summarise(source: PredictionFiles, by: str | None = None, duplicates: bool =
         source: of `find_predictions`.
         by: a regular expression with one group, e.g. `/([^/]+)/[^/]+$` for the folder; its
             matches in the uri become `places`.
-        duplicates: look for pictures, or faces of them, that stand in several rows.
+        duplicates: look for images, or faces of them, that stand in several rows.
 
     Raises:
         UsageError: there is no row.
@@ -179,7 +179,7 @@ def _add(summary: Summary, db: Any, columns: frozenset[str], by: str | None) -> 
 
 
 def first_of_picture(columns: Collection[str]) -> str:
-    """DuckDB's condition that holds for one row of each picture."""
+    """DuckDB's condition that holds for one row of each image."""
     return "coalesce(face, 0) = 0" if "face" in columns else "true"
 
 
@@ -239,7 +239,7 @@ def _add_histogram(summary: Summary, db: Any, name: str, counted: str) -> None:
 
 
 def _add_face_bins(summary: Summary, db: Any, bins: face_bins.Bins) -> None:
-    """Faces by bin; of what is a picture's, pictures."""
+    """Faces by bin; of what is an image's, images."""
     counted = "face = 0" if bins is face_bins.A_PICTURE else "face IS NOT NULL"
     query = (
         f"SELECT {bins.index_sql}, count(*) FROM rows "
@@ -260,7 +260,7 @@ def _count(counter: Counter[str], db: Any, key: str, where: str = "true") -> Non
 
 
 def _add_places(summary: Summary, db: Any, have: set[str], by: str) -> None:
-    """Rows, pictures, and sums of age and p_female, by the first group of `by` in the uri."""
+    """Rows, images, and sums of age and p_female, by the first group of `by` in the uri."""
     import duckdb
 
     measured = [name for name in ("age_years", "p_female") if name in have]
@@ -279,7 +279,7 @@ def _add_places(summary: Summary, db: Any, have: set[str], by: str) -> None:
 
 
 def _duplicates(source: PredictionFiles, one_in: int) -> int:
-    """Rows beyond the first of their picture, or of their face where faces were found.
+    """Rows beyond the first of their image, or of their face where faces were detected.
 
     They are counted on the rows of which the hash of uri and face divides by `one_in`.
     """

@@ -76,7 +76,7 @@ def evaluate(options: ScoreOptions, bundle: Bundle, labelled: Rows) -> Evaluatio
         labelled: rows of a manifest, see `manifest.labelled`.
 
     Raises:
-        UsageError: pictures with several labels are to be read as wholes.
+        UsageError: images with several labels are to be read as wholes.
         ManifestError: not one of the images could be scored.
     """
     options, labelled = _of_one_kind(options, labelled)
@@ -128,7 +128,7 @@ def evaluate(options: ScoreOptions, bundle: Bundle, labelled: Rows) -> Evaluatio
 
 
 def _of_one_kind(options: ScoreOptions, labelled: Rows) -> tuple[ScoreOptions, Rows]:
-    """Whether labels are of pictures or of faces in them, and those that are.
+    """Whether labels are of images or of faces in them, and those that are.
 
     Raises:
         UsageError: see `evaluate`.

@@ -22,11 +22,11 @@ from pipelines.storage import listing, tables
 from pipelines.storage.fetching import ReadFailure, fetch_all
 from pipelines.telemetry.log import note
 
-SAMPLE = 64  # pictures: half a second, and 90 % of them are told from 70 % in 999 of 1,000 samples
+SAMPLE = 64  # images: half a second, and 90 % of them are told from 70 % in 999 of 1,000 samples
 _MAX_SHARDS = 16  # that are read for it, spread evenly: of a billion inputs too
 _NEARLY_ALL = 0.9
-# Mean distance of the five points from the template, in shares of the picture's side: 99 % of
-# UTKFace's chips are within 0.07; in a portrait whose head is half as high as the picture it is
+# Mean distance of the five points from the template, in shares of the image's side: 99 % of
+# UTKFace's chips are within 0.07; in a portrait whose head is half as high as the image it is
 # 0.12.
 _MAX_OFF = 0.08
 
@@ -112,7 +112,7 @@ def sample(shards: Iterable[pa.Table], by_name: bool) -> list[dict[str, Any]]:
 
 
 def is_aligned_face(crops: Crops) -> bool:
-    """Whether a picture is one face, where UTKFace's chips have it."""
+    """Whether an image is one face, where UTKFace's chips have it."""
     if crops.faces is None or len(crops.faces) != 1 or crops.skipped:
         return False
     template = np.array(UTKFACE_CHIPS.points).reshape(5, 2)

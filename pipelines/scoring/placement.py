@@ -20,7 +20,7 @@ class Placement:
             worker does all stages on one core.
         workers: how many to begin with.
         max_workers: how many at most, where nodes join while it runs.
-        sentence: the plan in words.
+        sentence: the plan as text.
     """
 
     use_gpu: bool
@@ -35,7 +35,7 @@ class Placement:
 
 
 def on_gpus(options: Resources) -> bool:
-    """Whether `auto` engines and plans mean GPUs; none are known of before Ray is started."""
+    """Whether `auto` backends and plans mean GPUs; none are known of before Ray is started."""
     has = ray.is_initialized() and int(ray.cluster_resources().get("GPU", 0)) > 0
     return options.device == "gpu" or (has and options.device == "auto")
 

@@ -1,4 +1,4 @@
-"""A few pictures, answered in this process: a line a face, without starting Ray."""
+"""A few images, answered in this process: a line a face, without starting Ray."""
 
 import functools
 import io
@@ -27,11 +27,11 @@ _DRAWN_AS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
 def predicted_lines(options: ScoreOptions, bundle: Bundle) -> Iterator[str]:
     """A line for each face, `one.jpg  face 1 of 2  male (97 %)  24 years (19 to 31)`.
 
-    At the end it is noted how long it took. A picture taken whole has one line and no face number.
+    At the end it is noted how long it took. A face crop has one line and no face number.
 
     Raises:
         UsageError: there are none, one does not exist or is a folder, or what is to be drawn is
-            not one picture with faces.
+            not one image with faces.
     """
     if not options.images:
         raise UsageError("give either `images` or `manifest`")
@@ -65,7 +65,7 @@ def predicted_lines(options: ScoreOptions, bundle: Bundle) -> Iterator[str]:
 
 
 def _require_drawable(options: ScoreOptions, paths: list[str]) -> None:
-    """Refuse to draw several pictures, a picture taken whole, or a kind of file that we cannot."""
+    """Refuse to draw several images, a face crop, or a kind of file that we cannot write."""
     if len(paths) != 1 or options.faces == "crop":
         raise UsageError(
             "`draw` needs one image, and not `faces` crop: it draws the detected faces"
@@ -79,7 +79,7 @@ def _require_drawable(options: ScoreOptions, paths: list[str]) -> None:
 def _answers(
     path: str, predictor: Predictor, options: ScoreOptions
 ) -> tuple[Sequence[dict[str, Any]], str]:
-    """The rows of a picture, or none and why."""
+    """The rows of an image, or none and why."""
     entry = {"uri": path, "bytes": None, "offset": None}
     wanted = None if options.faces == "crop" else options.detection.search
     decode = decode_entries_with(find_decoder(options.limits.decoder), wanted)
@@ -104,7 +104,7 @@ def _line(row: Mapping[str, Any]) -> str:
 
 
 def _draw(path: str, bundle: Bundle, rows: Sequence[dict[str, Any]], target: str) -> None:
-    """Write the picture with its faces."""
+    """Write the image with its faces."""
     from pipelines.charts.boxed_faces import draw_faces
 
     if not rows:

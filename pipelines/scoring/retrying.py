@@ -30,7 +30,7 @@ def put_back(output: str, no_face: bool) -> None:
 
     Args:
         output: of the scoring job.
-        no_face: pictures without a face count as failed.
+        no_face: images without a face count as failed.
     """
     record: Mapping[str, Any] = _record(output)
     if not record or (storage.exists(layout.path(output, layout.RUN)) and record["put_back"]):

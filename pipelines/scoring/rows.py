@@ -23,7 +23,7 @@ class ScoredEntries:
     """What became of some inputs: each has rows of exactly one of the two tables.
 
     Attributes:
-        predictions: a row a picture, or a row a face; those of a picture follow one another.
+        predictions: a row an image, or a row a face; those of an image follow one another.
         quarantine: one row an input.
         pictures: inputs with predictions.
         skipped: faces that an option left out.

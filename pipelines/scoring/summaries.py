@@ -85,7 +85,7 @@ def of_run(scored: Scored, job: Job) -> Summary:
 
 
 def _scored(record: Mapping[str, Any]) -> list[tuple[str, object]]:
-    """Pictures, and the faces in them where they were looked for."""
+    """Images, and the faces in them where they were looked for."""
     if record.get("faces", "crop") == "crop":
         return [("scored", f"{record['scored']:,}")]
     skipped = record["faces_skipped"]
@@ -94,7 +94,7 @@ def _scored(record: Mapping[str, Any]) -> list[tuple[str, object]]:
 
 
 def _not_scored(record: Mapping[str, Any]) -> list[tuple[str, object]]:
-    """Pictures of nobody and files beside pictures, each told apart from what failed."""
+    """Images of nobody and files beside images, each told apart from what failed."""
     reasons = dict(record["quarantine_reasons"])
     faceless, others = (reasons.pop(name, 0) for name in NO_FAILURES)
     listed = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())

@@ -48,16 +48,16 @@ class TrainState:
         self.history.append(row)
 
     def is_best(self, val_loss: float, grown: bool) -> bool:
-        """Whether no epoch has been better; `grown`: the first one of larger pictures always is.
+        """Whether no epoch has been better; `grown`: the first one of larger images always is.
 
-        What pictures of another size scored does not compare, and the bundle takes them full size.
+        What images of another size scored does not compare, and the bundle takes them full size.
         """
         return grown or val_loss < self.best_loss
 
     def stopped_early(self, patience: int | None, small: bool) -> bool:
         """Whether `patience` epochs have gone by without a better validation loss.
 
-        Not while pictures are `small`: the network of the bundle is to have seen the full size.
+        Not while images are `small`: the network of the bundle is to have seen the full size.
         """
         return (
             not small and bool(patience) and self.epoch - max(self.best_epoch, 0) >= (patience or 0)

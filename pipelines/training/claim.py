@@ -37,7 +37,7 @@ class TrainingJob:
         output: normalized URI.
         teachers: bundles that the network is to imitate, beside learning the labels.
         start: weights to begin with in place of random ones, or None.
-        part: which of the trainings of a run with folds this is, in words, or ''.
+        part: which of the trainings of a run with folds this is, as text, or ''.
         validated: whether a val split chooses the best epoch; without one the last is kept.
     """
 

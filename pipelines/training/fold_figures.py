@@ -79,7 +79,7 @@ def measure_folds(job: TrainingJob, rows: pa.Table, trained: Sequence[Trained]) 
 def agreed_epochs(histories: Sequence[Sequence[Mapping[str, float]]], recipe: Recipe) -> int:
     """The number of epochs with the least mean validation loss over the folds.
 
-    Only epochs that every fold has reached, and of pictures of full size, are compared.
+    Only epochs that every fold has reached, and of images of full size, are compared.
 
     Args:
         histories: a row an epoch, of each fold.
@@ -147,7 +147,7 @@ def _shares(values: npt.NDArray[Any]) -> dict[str, float]:
 
 
 def uneven(folds: Sequence[Mapping[str, Any]]) -> str:
-    """The largest difference of a group's share between two folds, in words.
+    """The largest difference of a group's share between two folds, as text.
 
     Args:
         folds: of `balance`.

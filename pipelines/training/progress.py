@@ -69,7 +69,7 @@ class Watcher(threading.Thread):
             on_epoch: gets every epoch's row.
             guard: looks after the run at every turn.
             workers: how many there shall be; an elastic group may have fewer.
-            part: which of several trainings it is, in words, or ''.
+            part: which of several trainings it is, as text, or ''.
         """
         super().__init__(daemon=True)
         self.board, self.recipe, self.on_epoch, self.guard = board, recipe, on_epoch, guard

@@ -100,7 +100,7 @@ class Replica:
     def train_step(self, batch: Batch, side: int | None = None) -> Any:
         """Take one optimizer step; returns this worker's score sums, (heads, 3).
 
-        `side` in pixels is what augmented pictures are shrunk to; None leaves their size.
+        `side` in pixels is what augmented images are shrunk to; None leaves their size.
         """
         labels = (dict(batch.targets), dict(batch.taught), batch.weights)
         return self._train_step(batch.pixels, batch.draws, labels, side)
@@ -243,7 +243,7 @@ class Replica:
     ) -> npt.NDArray[np.float64]:
         """Score this worker's share of val, with averaged weights if there are any.
 
-        `heartbeat` gets the time of each batch's end, for the watchdog. `side` is what the pictures
+        `heartbeat` gets the time of each batch's end, for the watchdog. `side` is what the images
         are shrunk to, as in training: at another size a network does worse.
         """
         mine = np.arange(len(val))[self.rank :: self.workers]

@@ -19,7 +19,7 @@ from pipelines.training import checkpoints, layout
 from pipelines.training.checkpoints import Arrays
 from pipelines.training.options import CrossValidation
 
-SAMPLE = 512  # pictures that give batch norm its statistics
+SAMPLE = 512  # images that give batch norm its statistics
 
 
 @dataclasses.dataclass(frozen=True)

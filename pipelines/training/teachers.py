@@ -1,4 +1,4 @@
-"""Bundles that a network learns from, and their outputs for the pictures that it is shown."""
+"""Bundles that a network learns from, and their outputs for the images that it is shown."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from model.bundle import Bundle
 
 
 class Teachers:
-    """Several bundles' mean answer to the very same pictures (function matching, Beyer 2022).
+    """Several bundles' mean answer to the very same images (function matching, Beyer 2022).
 
     They see them as sharp as they were: see `augmentation.augment_for_teachers`.
     """

@@ -179,7 +179,7 @@ class _Run:
         if state.is_best(loss, grown=side != self.recipe.side_at(state.epoch - 2)):
             state.best_epoch, state.best_loss = state.epoch, loss
             replica.best = replica.evaluated
-        # Of small pictures no epoch is a best one that `keep_best` would keep.
+        # Of small images no epoch is a best one that `keep_best` would keep.
         self._report({**row, "val_loss": loss if side is None else sys.float_info.max}, row)
 
     def _require_finite(self, name: str, value: float) -> None:
