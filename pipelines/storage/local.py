@@ -1,19 +1,26 @@
 """Files of this machine: put in place by a synced temporary file and a rename."""
 
 import contextlib
+import errno
 import os
 import re
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from model.errors import StorageError
 from pipelines.storage.entries import FileEntry
 
 READS_AHEAD: bool = False  # a disk answers at once
 SETTLE_S: float = 0.0  # os.link says for certain who was first
+_SETTLE_WITHOUT_LINKS_S = 0.5
+# What disks answer that cannot do a thing at all: exFAT, SMB, sshfs, gcsfuse, s3fs-fuse, BeeGFS.
+_NOT_HERE = {
+    errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EEXIST,
+}  # fmt: skip
 
 
 def read(uri: str, offset: int | None, length: int | None) -> bytes:
@@ -38,8 +45,17 @@ def write(uri: str, data: bytes, half: Callable[[], None]) -> None:
         file.write(data[: len(data) // 2])
         half()
         file.write(data[len(data) // 2 :])
-        file.flush()
+        _sync(file)
+
+
+def _sync(file: IO[bytes]) -> None:
+    """Bring a file to the disk, where that can be asked for."""
+    file.flush()
+    try:
         os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno not in _NOT_HERE:
+            raise
 
 
 @contextlib.contextmanager
@@ -51,9 +67,26 @@ def filling(uri: str) -> Generator[Path]:
     temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
         yield temporary
-        os.replace(temporary, path)
+        _replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    """Rename over what is there; by three renames where the disk has none that replaces."""
+    try:
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno not in _NOT_HERE or not path.is_file():
+            raise
+        old = path.with_name(f".{uuid.uuid4().hex}.tmp")
+        os.rename(path, old)
+        try:
+            os.rename(temporary, path)
+        except OSError:
+            os.rename(old, path)
+            raise
+        old.unlink()
 
 
 def create(uri: str, data: bytes) -> bool:
@@ -64,8 +97,30 @@ def create(uri: str, data: bytes) -> bool:
         os.link(temporary, uri)  # fails where the name is taken, and is whole at once
     except FileExistsError:
         return False
+    except OSError:  # whatever a disk without links answers: EPERM, ENOTSUP, EMLINK, EACCES, …
+        return _create_without_links(uri, data)
     finally:
         os.unlink(temporary)
+    return True
+
+
+def _create_without_links(uri: str, data: bytes) -> bool:
+    """`create` on a disk without hard links, where the file is half there for a moment.
+
+    On some (s3fs-fuse) two machines may both be told that they were first. So each waits, and the
+    caller reads what has stayed.
+    """
+    try:
+        with open(uri, "xb") as file:
+            try:
+                file.write(data)
+                _sync(file)
+            except OSError:
+                os.unlink(uri)  # half a file would keep its name from everybody
+                raise
+    except FileExistsError:
+        return False
+    time.sleep(_SETTLE_WITHOUT_LINKS_S)
     return True
 
 
