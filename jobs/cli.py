@@ -23,7 +23,7 @@ from tyro.constructors import (
     StructTypeInfo,
 )
 
-from model.errors import FacemillError, UsageError
+from model.errors import FacemillError, UsageError, describe_os_error
 from pipelines import configuration, storage
 from pipelines.cluster.session import quiet_libraries
 from pipelines.configuration import ADVANCED, HIDDEN
@@ -65,7 +65,7 @@ def run(
     except OSError as error:
         # A full disk, a store that is gone: no fault of the code, so no traceback.
         text = "what has been written is whole; once that is mended, give the same command again"
-        print(f"failed: {words(str(error))}: {text}", file=sys.stderr)
+        print(f"failed: {words(describe_os_error(error))}; {text}", file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         print("interrupted: the same command continues where it stopped", file=sys.stderr)

@@ -126,6 +126,5 @@ def on_failing_disk(folder: Path, *rules: Rule) -> dict[str, str]:
 
 def as_text(*rules: Rule) -> str:
     """Rules as the library reads them, which it does at each call."""
-    codes: Mapping[str, int] = {"HANG": 0, **{name: code for code, name in errno.errorcode.items()}}
-    codes = {**codes, "ENOTSUP": errno.ENOTSUP, "EDEADLK": errno.EDEADLK}
+    codes: Mapping[str, int] = {"HANG": 0, **vars(errno)}
     return "\n".join(f"{call} {codes[name]} {part}" for call, name, part in rules)
