@@ -44,6 +44,11 @@ def run(
     too, 130 an interrupt.
     """
     quiet_libraries()
+    if sys.flags.optimize > 1:
+        print(
+            "error: python -OO drops docstrings, which Ray needs: use -O or none", file=sys.stderr
+        )
+        raise SystemExit(2)
     module = sys.modules[job.__module__]
     name = (module.__spec__.name if module.__spec__ else job.__module__).rpartition(".")[2]
 
