@@ -20,7 +20,7 @@ WRITES = 'harness.arguments(__doc__, "none.md")'
 @pytest.fixture
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(check_house, "ROOT", tmp_path)
-    for folder in ("model", "pipelines", "jobs", "tests", "benchmarks", "docs"):
+    for folder in (*check_house.CODE, "docs"):
         (tmp_path / folder).mkdir()
     (tmp_path / "pyproject.toml").write_text(PROJECT)
     (tmp_path / "Makefile").write_text("BENCHMARKS := gone\ncheck: setup\n")

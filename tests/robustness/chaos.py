@@ -152,7 +152,7 @@ def main() -> None:
     parser.add_argument("--shard-rows", type=int, default=128)
     parser.add_argument("--pause-s", type=float, default=0.8, help="at most, before a kill")
     parser.add_argument("--bundle", default=str(ROOT / "bundles" / "seed-final"))
-    parser.add_argument("--faces", default="auto", help="find for photos")
+    parser.add_argument("--faces", default="auto", help="detect for photos")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     rng = random.Random(arguments.seed)
