@@ -20,7 +20,13 @@ from pipelines.manifests.labels import utkface
 from pipelines.manifests.labels.joining import apply_labels
 from pipelines.manifests.labels.sidecar import is_label_file
 from pipelines.manifests.options import IngestOptions
-from pipelines.manifests.sources.images import LISTED, listed_files, no_images, packed_away
+from pipelines.manifests.sources.images import (
+    LISTED,
+    listed_files,
+    no_images,
+    not_listed,
+    packed_away,
+)
 from pipelines.storage import listing, tables
 from pipelines.storage.claims import Claim
 from pipelines.storage.fetching import ReadFailure, fetch_all
@@ -80,6 +86,8 @@ def _label_row(row: dict[str, Any], by_name: bool) -> dict[str, Any]:
         reason = "not the name of an image"
         if advice := listing.how_to_unpack(name):
             reason = f"{listing.OTHER_KIND}: {advice}"
+        elif why := listing.why_gap(row["uri"]):
+            reason = why
         return row | {"stage": "list", "reason": reason}
     if row["bytes"] == 0:
         reason = "the file has no bytes" if row["etag"] else "the file is gone, or a broken link"
@@ -184,8 +192,10 @@ def assemble(parts: list[pa.Table], options: IngestOptions) -> Ingested:
     parts.clear()
     packed = rows.loc[rows["stage"] == "list", "uri"]
     packed = packed[[listing.how_to_unpack(uri) is not None for uri in packed]].to_list()
+    listed: list[str] = rows.loc[rows["stage"] == "list", "uri"].to_list()
+    gaps = [uri for uri in listed if uri.endswith("/")]
     if not (rows["stage"].isna() | (rows["stage"] == "label")).any():
-        raise no_images(options.place, len(rows), packed)
+        raise no_images(options.place, len(rows), packed, gaps)
     rows, told = apply_labels(rows, options)
     rows = rows.drop(columns="beside")
     if options.faces == "crop":
@@ -200,6 +210,8 @@ def assemble(parts: list[pa.Table], options: IngestOptions) -> Ingested:
     )
     good = splits.with_groups(rows[~bad].drop(columns=["stage", "reason"]), options.rule)
     notes = (*told.notes, *([packed_away(packed)] if packed else []))
+    if gaps:
+        notes = (*notes, not_listed(gaps))
     return Ingested(manifest.to_table(good), rejects, notes, told.counts)
 
 

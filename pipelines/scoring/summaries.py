@@ -8,7 +8,7 @@ from model.bundle import Bundle
 from pipelines.manifests.leakage import told
 from pipelines.predictions import layout
 from pipelines.predictions.dataset import Partitioning, describe
-from pipelines.predictions.run_record import NO_FAILURES
+from pipelines.predictions.run_record import LOST_PLACE, NO_FAILURES
 from pipelines.scoring.evaluation import Evaluation
 from pipelines.scoring.job import Job
 from pipelines.scoring.plan import Plan
@@ -103,6 +103,8 @@ def _not_scored(record: Mapping[str, Any]) -> list[tuple[str, object]]:
         rows.append(("without a face", f"{faceless:,}"))
     if others:
         rows.append(("other files", f"{others:,}, no pictures by their names"))
+    if lost := reasons.get(LOST_PLACE, 0):
+        rows.append(("not listed", f"{lost:,} folders or archives: their images are left out"))
     failed = f"{sum(reasons.values()):,}" + (f" ({listed})" if listed else "")
     return [*rows, ("quarantined", failed)]
 

@@ -52,16 +52,19 @@ class Images:
         """
         progress = Progress("list", None, "files")
         named = False
-        packed: list[str] = []
+        packed, gaps = list[str](), list[str]()
         for part in self._listed():
             uris: list[Any] = part["uri"].to_pylist()
             named = named or not self.by_name or any(map(listing.has_image_name, uris))
             packed += filter(listing.how_to_unpack, uris)
+            gaps += (uri for uri in uris if uri.endswith("/"))
             progress.advance(part.num_rows)
             yield part
         if not named:
-            raise no_images(self.uri, progress.done, packed)
+            raise no_images(self.uri, progress.done, packed, gaps)
         progress.close()
+        if gaps:
+            note(f"note: {not_listed(gaps)}")
         if packed:
             note(f"note: {packed_away(packed)}")
 
@@ -102,11 +105,24 @@ def packed_away(archives: Sequence[str]) -> str:
     return f"{are} (the first: {archives[0]}): {listing.how_to_unpack(archives[0])}"
 
 
-def no_images(uri: str, files: int, archives: Sequence[str] = ()) -> ManifestError:
+def not_listed(folders: Sequence[str]) -> str:
+    """What to say of folders whose images are lost to a run."""
+    are = (
+        "1 folder cannot be listed"
+        if len(folders) == 1
+        else (f"{len(folders):,} folders cannot be listed")
+    )
+    return f"{are} (the first: {folders[0]}), and the images below are left out"
+
+
+def no_images(
+    uri: str, files: int, archives: Sequence[str] = (), gaps: Sequence[str] = ()
+) -> ManifestError:
     """What to say where a listing holds no image."""
     count = f"{files} files, none of them" if files else "no files, so no"
     suffixes = " ".join(sorted(listing.IMAGE_SUFFIXES))
     more = f"; {packed_away(archives)}" if archives else ""
+    more += f"; {not_listed(gaps)}" if gaps else ""
     return ManifestError(f"`images` {uri} holds {count} images: looked for {suffixes}{more}")
 
 
