@@ -129,6 +129,7 @@ def write_run(
         "format": RUN_FORMAT,
         **job,
         "inputs": frozen.total,
+        **({"excluded": frozen.excluded} if frozen.excluded else {}),
         **totals,
         "seconds": round(seconds, 2),
         **_speed(records, time.time() - seconds),

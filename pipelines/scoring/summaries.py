@@ -71,6 +71,7 @@ def of_run(scored: Scored, job: Job) -> Summary:
             ("inputs", f"{record['inputs']:,}{skipped}"),
             ("network", Compute.of(record).words),
             *_grown(scored),
+            *_excluded(record),
             *_scored(record),
             *_not_scored(record),
             ("time", f"{scored.seconds:,.1f} s{rate}"),
@@ -82,6 +83,11 @@ def of_run(scored: Scored, job: Job) -> Summary:
             ("please note", "estimates, not for age gating, identity or decisions about people"),
         ],
     )
+
+
+def _excluded(record: Mapping[str, Any]) -> list[tuple[str, object]]:
+    excluded = record.get("excluded", 0)
+    return [("excluded", f"{excluded:,} by `exclude`")] if excluded else []
 
 
 def _scored(record: Mapping[str, Any]) -> list[tuple[str, object]]:

@@ -3,7 +3,7 @@
 import collections
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from model.errors import StorageError, UsageError, describe_os_error
 from pipelines import storage
@@ -31,20 +31,29 @@ __all__ = [
 ]
 
 
-def list_files(uri: str, *, descend: bool = True, limit: int | None = None) -> Iterator[FileEntry]:
+def list_files(
+    uri: str,
+    *,
+    descend: bool = True,
+    limit: int | None = None,
+    leave_out: Callable[[str], bool] | None = None,
+) -> Iterator[FileEntry]:
     """All files below a prefix or in an archive, or the one file that `uri` is; streamed.
 
     An archive below a folder is read as its members. Hidden and temporary files are left out. Local
     folders come in name order; linked folders are not followed, so a loop of links ends.
-    What cannot be listed below a folder is an entry itself: see `is_gap`.
+    What cannot be listed below a folder is an entry itself: see `is_gap`. So is an archive that is
+    left out (`leave_out`): it is not opened.
 
     Raises:
         StorageError: `uri` is an archive of another kind, or a damaged one: see `list_archive`.
     """
-    yield from itertools.islice(_entries(uri, descend), limit)
+    yield from itertools.islice(_entries(uri, descend, leave_out), limit)
 
 
-def _entries(uri: str, descend: bool) -> Iterator[FileEntry]:
+def _entries(
+    uri: str, descend: bool, leave_out: Callable[[str], bool] | None
+) -> Iterator[FileEntry]:
     if is_list(uri):
         yield from list_pixels(uri) if is_pixel_table(uri) else list_uris(uri)
         return
@@ -52,7 +61,7 @@ def _entries(uri: str, descend: bool) -> Iterator[FileEntry]:
     if advice is not None and _is_file(uri):
         raise of_another_kind(uri, advice)
     for entry in storage.store_of(uri).files(uri, descend, with_gaps=True):
-        if not is_archive_name(entry.uri):
+        if not is_archive_name(entry.uri) or (leave_out and leave_out(entry.uri)):
             yield entry
         elif entry.uri == uri:
             yield from list_archive(entry)

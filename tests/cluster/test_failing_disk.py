@@ -25,6 +25,9 @@ def disk(faces_dir: Path, tmp_path: Path) -> Path:
     os.mkfifo(folder / "pipe.zip")
     (folder / "zero.tar.gz").symlink_to("/dev/zero")
     (folder / "broken.tar").write_bytes(b"no tar")
+    (folder / "skip" / "deep").mkdir(parents=True)
+    for name in ("skip/deep/a.jpg", "skip/b.zip", "c.gif"):
+        (folder / name).write_bytes(b"excluded")
     return folder
 
 
@@ -49,7 +52,7 @@ def test_what_can_be_read_is_scored_and_what_cannot_is_a_row(
     output = str(tmp_path / "output")
     done = _ran(
         tmp_path, "score", "--images", str(disk), "--output", output, "--faces", "crop",
-        "--bundle", str(untrained.folder),
+        "--bundle", str(untrained.folder), "--exclude", "skip/*", "*.gif",
     )  # fmt: skip
     rows: list[dict[str, Any]] = tables.read_table(f"{output}/quarantine").to_pylist()
     found = {row["uri"].removeprefix(f"{disk}/"): f"{row['stage']}: {row['error']}" for row in rows}
@@ -64,13 +67,19 @@ def test_what_can_be_read_is_scored_and_what_cannot_is_a_row(
     }
     assert tables.read_table(f"{output}/predictions").num_rows == 8
     assert "not listed   4 " in done.stdout
+    assert "excluded     3 by `exclude`" in done.stdout
+    assert tables.read_json(f"{output}/run.json")["excluded"] == 3
+    assert tables.read_json(f"{output}/job.json")["exclude"] == ["*.gif", "skip/*"]
 
 
 def test_what_can_be_read_is_ingested_and_what_cannot_is_a_reject(
     disk: Path, tmp_path: Path
 ) -> None:
     output = str(tmp_path / "output")
-    _ran(tmp_path, "ingest", "--images", str(disk), "--output", output, "--label-format", "none")
+    _ran(
+        tmp_path, "ingest", "--images", str(disk), "--output", output, "--label-format", "none",
+        "--exclude", "skip", "*.gif",
+    )  # fmt: skip
     rows: list[dict[str, Any]] = tables.read_table(f"{output}/rejects").to_pylist()
     stages = {row["uri"].removeprefix(f"{disk}/"): row["stage"] for row in rows}
     assert stages == {
@@ -78,3 +87,6 @@ def test_what_can_be_read_is_ingested_and_what_cannot_is_a_reject(
         "pipe.jpg": "read", "pipe.zip": "list", "zero.tar.gz": "list", "broken.tar": "list",
     }  # fmt: skip
     assert tables.read_table(f"{output}/manifest").num_rows == 8
+    record = tables.read_json(f"{output}/manifest.json")
+    assert record["options"]["exclude"] == ["*.gif", "skip"]
+    assert "excluded: 3 files, by `exclude`" in record["notes"]
