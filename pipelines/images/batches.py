@@ -18,6 +18,7 @@ from pipelines.storage.fetching import ReadFailure, fetch_all
 # In the quarantine, and no failures: an image like any other, but of nobody; a file that lies
 # beside images and is none by its name.
 NO_FACE, NO_IMAGE_NAME = "no_face", "not_an_image_name"
+NOT_LISTED = "not_listed"  # a folder or an archive, whose images are lost to the run
 
 
 @dataclasses.dataclass(frozen=True)

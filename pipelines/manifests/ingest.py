@@ -20,14 +20,22 @@ from pipelines.manifests.labels import utkface
 from pipelines.manifests.labels.joining import apply_labels
 from pipelines.manifests.labels.sidecar import is_label_file
 from pipelines.manifests.options import IngestOptions
-from pipelines.manifests.sources.images import LISTED, listed_files, no_images, packed_away
+from pipelines.manifests.sources.images import (
+    LISTED,
+    listed_files,
+    no_images,
+    not_listed,
+    packed_away,
+)
 from pipelines.storage import listing, tables
 from pipelines.storage.claims import Claim
+from pipelines.storage.exclusion import Exclusion
 from pipelines.storage.fetching import ReadFailure, fetch_all
 from pipelines.storage.uris import BEFORE_NAME
 from pipelines.telemetry.phases import phase, run_id
 from pipelines.telemetry.progress import Progress
 
+EXCLUDED = "excluded"  # `stage` of what is no row at all
 _PART_ROWS = 200_000  # a manifest part of about 20 MB
 
 _HASHED = pa.schema(
@@ -80,6 +88,8 @@ def _label_row(row: dict[str, Any], by_name: bool) -> dict[str, Any]:
         reason = "the name has no image suffix"
         if advice := listing.how_to_unpack(name):
             reason = f"{listing.OTHER_KIND}: {advice}"
+        elif why := listing.why_gap(row["uri"]):
+            reason = why
         return row | {"stage": "list", "reason": reason}
     if row["bytes"] == 0:
         reason = "the file has no bytes" if row["etag"] else "the file is gone, or a broken link"
@@ -97,7 +107,7 @@ def _label_row(row: dict[str, Any], by_name: bool) -> dict[str, Any]:
 
 def hash_and_label(
     batch: pa.Table, with_hash: bool, search: FaceSearch | None = None, by_name: bool = True,
-    beside: bool = False,
+    beside: bool = False, leave_out: Exclusion | None = None,
 ) -> pa.Table:  # fmt: skip
     """Read and hash each listed file, parse its name and find its faces; a table of `_HASHED`.
 
@@ -107,8 +117,14 @@ def hash_and_label(
         search: for the faces to find, or None.
         by_name: only those named like images.
         beside: read what may be the label of a picture beside it.
+        leave_out: what is excluded, whose rows `assemble` counts.
     """
-    rows = [_label_row(row, by_name) for row in batch.to_pylist()]
+    rows = [
+        row | {"stage": EXCLUDED}
+        if leave_out and leave_out(row["uri"])
+        else _label_row(row, by_name)
+        for row in batch.to_pylist()
+    ]
     if beside:
         _read_labels(rows)
     needs_bytes = with_hash or search is not None
@@ -147,13 +163,14 @@ def ingest(options: IngestOptions) -> Ingested:
     """
     storage.require_readable(options.place, "`images`")
     next(listing.list_files(options.place, limit=1), None)  # not a tar? say so before Ray does
-    hashed = listed_files(options.place).map_batches(
+    hashed = listed_files(options.place, leave_out=options.leave_out).map_batches(
         hash_and_label,
         batch_size=None,
         batch_format="pyarrow",
         fn_kwargs={
             "with_hash": options.hash == "content",
             "beside": options.labels is None and options.label_format in ("auto", "sidecar"),
+            "leave_out": options.leave_out,
             "by_name": not listing.is_list(options.place),
             "search": None if options.faces == "crop" else options.detection.search,
         },
@@ -182,10 +199,15 @@ def assemble(parts: list[pa.Table], options: IngestOptions) -> Ingested:
     """
     rows: Any = tables.concat(parts, _HASHED).to_pandas()
     parts.clear()
+    is_excluded = rows["stage"] == EXCLUDED
+    excluded = int(is_excluded.sum())
+    rows = rows[~is_excluded].reset_index(drop=True)
     packed = rows.loc[rows["stage"] == "list", "uri"]
     packed = packed[[listing.how_to_unpack(uri) is not None for uri in packed]].to_list()
+    listed: list[str] = rows.loc[rows["stage"] == "list", "uri"].to_list()
+    gaps = [uri for uri in listed if uri.endswith("/")]
     if not (rows["stage"].isna() | (rows["stage"] == "label")).any():
-        raise no_images(options.place, len(rows), packed)
+        raise no_images(options.place, len(rows), packed, gaps)
     rows, told = apply_labels(rows, options)
     rows = rows.drop(columns="beside")
     if options.faces == "crop":
@@ -200,6 +222,10 @@ def assemble(parts: list[pa.Table], options: IngestOptions) -> Ingested:
     )
     good = splits.with_groups(rows[~bad].drop(columns=["stage", "reason"]), options.rule)
     notes = (*told.notes, *([packed_away(packed)] if packed else []))
+    if excluded:
+        notes = (*notes, f"excluded: {excluded:,} files, by `exclude`")
+    if gaps:
+        notes = (*notes, not_listed(gaps))
     return Ingested(manifest.to_table(good), rejects, notes, told.counts)
 
 
@@ -210,7 +236,13 @@ def require_own(options: IngestOptions, output: str) -> None:
         UsageError: it holds a manifest of other images or options.
     """
     Claim(
-        output, layout.RECORD, "manifest", options.identity(), under="options", advice=""
+        output,
+        layout.RECORD,
+        "manifest",
+        options.identity(),
+        {"exclude": None},
+        under="options",
+        advice="",
     ).require_own()
 
 

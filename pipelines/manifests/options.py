@@ -9,6 +9,7 @@ from pipelines import storage
 from pipelines.configuration import ADVANCED, Renamed
 from pipelines.images.face_options import FaceLimits
 from pipelines.manifests.labels.datasets import Name as DatasetName
+from pipelines.storage.exclusion import Exclusion
 
 if TYPE_CHECKING:  # pandas, which a help text shall not wait for
     from pipelines.manifests.splits import SplitRule
@@ -47,6 +48,9 @@ class IngestOptions:
     that lists images by uri (https:// too)."""
     output: Annotated[str, "URI"] = ""
     """Folder or prefix (s3://, gs://, az://) for the manifest."""
+    exclude: Annotated[tuple[str, ...], "PATTERN ...", ADVANCED] = ()
+    """Leave out what matches one of these patterns below the images: 'lost+found/*' '*.gif'. In
+    them * stands for anything; one without a slash is also a name of any folder or file."""
     labels: Annotated[str | None, "FILE"] = None
     """File of labels: .csv, .tsv, .txt or .parquet with columns path, age (years or ranges such as
     50-59), gender (words; codes need `gender_codes`) and optionally race and the box of a face; or
@@ -134,6 +138,15 @@ class IngestOptions:
 
         return parse_codes(self.gender_codes) if self.gender_codes is not None else {}
 
+    @property
+    def leave_out(self) -> Exclusion:
+        """Which files are excluded.
+
+        Raises:
+            UsageError: a pattern is none.
+        """
+        return Exclusion(self.place, self.exclude)
+
     def identity(self) -> dict[str, Any]:
         """All that decides the manifest, as manifest.json has held it since 0.1.0."""
         form = self.label_format
@@ -148,6 +161,7 @@ class IngestOptions:
             **self._detection(),
             **({"gender_codes": self.codes} if self.gender_codes is not None else {}),
             **({"labels_as": form} if is_data_set else {}),
+            **({"exclude": sorted({*self.exclude})} if self.exclude else {}),
         }
 
     def _detection(self) -> dict[str, Any]:

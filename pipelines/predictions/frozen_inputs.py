@@ -8,7 +8,7 @@ A run over a bucket that changes under it would lose its place; over a frozen li
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -43,11 +43,15 @@ def shard_rows(index: int, fixed: int | None = None) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class FrozenInputs:
-    """Whose inputs they are, how many rows each shard has and the SHA-256 of its file."""
+    """Whose inputs they are, how many rows each shard has and the SHA-256 of its file.
+
+    `excluded` are entries of the listing that were left out on purpose.
+    """
 
     output: str
     rows: tuple[int, ...]
     sha256: tuple[str, ...]
+    excluded: int = 0
 
     @property
     def total(self) -> int:
@@ -76,16 +80,22 @@ def load_frozen(output: str) -> FrozenInputs | None:
         sums = tuple(map(str, record.get("sha256", [""] * len(rows))))
         if len(sums) != len(rows) or sum(rows) != record["total"]:
             raise ValueError(f"{len(rows)} shards of {record['total']} inputs, {len(sums)} hashes")
-        return FrozenInputs(output, rows, sums)
+        return FrozenInputs(output, rows, sums, int(record.get("excluded", 0)))
 
 
-def freeze(output: str, parts: Iterable[pa.Table], fixed_rows: int | None = None) -> FrozenInputs:
+def freeze(
+    output: str,
+    parts: Iterable[pa.Table],
+    fixed_rows: int | None = None,
+    excluded: Callable[[], int] = lambda: 0,
+) -> FrozenInputs:
     """Write the shards of a listing, then the marker; memory holds one shard at a time.
 
     Args:
         output: of the scoring job.
         parts: tables with at least `uri`; bytes, offset and etag are taken where they are.
         fixed_rows: rows of each shard, or None for growing ones.
+        excluded: how many entries the listing has left out, asked at its end.
 
     Raises:
         ManifestError: there is no input at all.
@@ -96,14 +106,15 @@ def freeze(output: str, parts: Iterable[pa.Table], fixed_rows: int | None = None
         rows.append(shard.num_rows)
     if not rows:
         raise ManifestError("there is nothing to score: the input lists no file")
-    return write_frozen(output, rows, sums)
+    return write_frozen(output, rows, sums, excluded())
 
 
-def write_frozen(output: str, rows: list[int], sums: list[str]) -> FrozenInputs:
+def write_frozen(output: str, rows: list[int], sums: list[str], excluded: int = 0) -> FrozenInputs:
     """Write the marker: rows and SHA-256 of each shard of `output`."""
-    record = {"total": sum(rows), "rows": rows, "sha256": sums}
+    record: dict[str, Any] = {"total": sum(rows), "rows": rows, "sha256": sums}
+    record |= {"excluded": excluded} if excluded else {}
     tables.write_json(layout.path(output, layout.FROZEN), record)
-    return FrozenInputs(output, tuple(rows), tuple(sums))
+    return FrozenInputs(output, tuple(rows), tuple(sums), excluded)
 
 
 def committed(output: str) -> set[int]:

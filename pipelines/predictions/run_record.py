@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from model.errors import FacemillError
 from pipelines import storage
-from pipelines.images.batches import NO_FACE, NO_IMAGE_NAME
+from pipelines.images.batches import NO_FACE, NO_IMAGE_NAME, NOT_LISTED
 from pipelines.predictions import frozen_inputs, layout
 from pipelines.storage import tables
 from pipelines.storage.fetching import read_ahead
@@ -23,6 +23,7 @@ from pipelines.storage.fetching import read_ahead
 # Reasons of the quarantine, as `reasons_of` writes them, that are no failures: images of nobody,
 # files beside images.
 WITHOUT_A_FACE, OTHER_FILE = f"detect: {NO_FACE}", f"list: {NO_IMAGE_NAME}"
+LOST_PLACE = f"list: {NOT_LISTED}"
 NO_FAILURES = (WITHOUT_A_FACE, OTHER_FILE)
 RUN_FORMAT = 2  # of run.json
 _NOTE_LEFT_OUT = "facemill.faces_skipped"
@@ -128,6 +129,7 @@ def write_run(
         "format": RUN_FORMAT,
         **job,
         "inputs": frozen.total,
+        **({"excluded": frozen.excluded} if frozen.excluded else {}),
         **totals,
         "seconds": round(seconds, 2),
         **_speed(records, time.time() - seconds),

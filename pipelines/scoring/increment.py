@@ -9,7 +9,7 @@ bytes an input.
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,7 @@ def grow(
     parts: Iterable[pa.Table],
     fixed_rows: int | None = None,
     drop_deleted: bool = False,
+    excluded: Callable[[], int] = lambda: 0,
 ) -> tuple[frozen_inputs.FrozenInputs, Growth]:
     """Bring the frozen inputs up to a new listing.
 
@@ -55,6 +56,7 @@ def grow(
         fixed_rows: rows of each new shard, or None for growing ones.
         drop_deleted: forget inputs that are listed no more: their names, their rows, and the data
             set that was made of them.
+        excluded: how many entries the listing has left out, asked at its end.
     """
     known = _Known(frozen)
     tables.write_json(_marker(output), {"shards": len(frozen.rows)})
@@ -86,8 +88,9 @@ def grow(
         rows[index] = table.num_rows
     known.write_deleted(output, forget=drop_deleted)
     growth = Growth(added, replaced.num_rows, deleted)
-    if tuple(sums) != frozen.sha256 or tuple(rows) != frozen.rows:
-        frozen = frozen_inputs.write_frozen(output, rows, sums)
+    left_out = excluded()
+    if (tuple(sums), tuple(rows), left_out) != (frozen.sha256, frozen.rows, frozen.excluded):
+        frozen = frozen_inputs.write_frozen(output, rows, sums, left_out)
     storage.delete(_marker(output))
     return frozen, growth
 

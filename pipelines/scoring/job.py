@@ -78,6 +78,8 @@ def prepare(
     require_crop(bundle, network.tta)
     if network.age_distribution:
         require_distribution(bundle.name, bundle.heads)
-    source = source or open_source(options.images, options.manifest, options.passed_through)
+    source = source or open_source(
+        options.images, options.manifest, options.passed_through, options.exclude
+    )
     reading = Reading(network.coverage, chosen_bins(network.age_bins, bundle.heads))
     return Job(options, options.place, bundle, source, reading)

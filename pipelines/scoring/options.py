@@ -226,6 +226,9 @@ class ScoreOptions:
     passthrough: Annotated[str | None, "COLUMNS"] = None
     """Columns to copy into the predictions, such as id or id,camera: of the manifest, or of the
     Parquet files that hold the images."""
+    exclude: Annotated[tuple[str, ...], "PATTERN ...", ADVANCED] = ()
+    """Leave out what matches one of these patterns below the images: 'lost+found/*' '*.gif'. In
+    them * stands for anything; one without a slash is also a name of any folder or file."""
     draw: Annotated[str | None, "FILE"] = None
     """Without an output: write the image with a box around each face and its prediction to this
     .jpg, .png or .webp."""

@@ -31,7 +31,7 @@ from pipelines.telemetry.phases import run_id
 _BEFORE = {
     "views": 1, "images": None, "manifest": None, "table": None, "fingerprint": None,
     "faces": "crop", "detection": None, "engine": "tensorflow", "passthrough": None,
-    "age_distribution": False,
+    "age_distribution": False, "exclude": None,
 }  # fmt: skip
 _MAX_VERSIONS = 1000
 _URIS = ("images", "manifest", "bundle", "output")

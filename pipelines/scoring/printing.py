@@ -35,6 +35,8 @@ def predicted_lines(options: ScoreOptions, bundle: Bundle) -> Iterator[str]:
     """
     if not options.images:
         raise UsageError("give either `images` or `manifest`")
+    if options.exclude:
+        raise UsageError("`exclude` is for what lies below a folder: give `output` too")
     paths = [storage.normalize(uri) for uri in options.images]
     for path in paths:
         storage.require_readable(path, "`images`")

@@ -9,7 +9,13 @@ import pyarrow as pa
 from model.calibration import Reading
 from model.predictor import Predictor
 from model.statistics import image_statistics
-from pipelines.images.batches import NO_IMAGE_NAME, DecodeEntries, decode_entries, rejection
+from pipelines.images.batches import (
+    NO_IMAGE_NAME,
+    NOT_LISTED,
+    DecodeEntries,
+    decode_entries,
+    rejection,
+)
 from pipelines.predictions import schemas
 from pipelines.predictions.schemas import predictions_table
 from pipelines.storage import listing, tables
@@ -63,9 +69,7 @@ def score_entries(
     pictures = skipped = 0
     if by_name:
         rejected += [
-            rejection(entry, "list", NO_IMAGE_NAME, "the name has no image suffix")
-            for entry in entries
-            if not listing.has_image_name(entry["uri"])
+            _no_image(entry) for entry in entries if not listing.has_image_name(entry["uri"])
         ]
         entries = [entry for entry in entries if listing.has_image_name(entry["uri"])]
     for batch in decode(entries, predictor.bundle.input, predictor.batch_size):
@@ -80,3 +84,11 @@ def score_entries(
     quarantine = pa.Table.from_pylist(rejected, schema=schemas.QUARANTINE_SCHEMA)
     scored = tables.concat(parts, schemas.schema_of(columns)).unify_dictionaries()
     return ScoredEntries(scored, quarantine, pictures, skipped)
+
+
+def _no_image(entry: dict[str, Any]) -> dict[str, Any]:
+    """The row of an entry that is not named like an image."""
+    why = listing.why_gap(entry["uri"])
+    if why is not None:
+        return rejection(entry, "list", NOT_LISTED, why)
+    return rejection(entry, "list", NO_IMAGE_NAME, "the name has no image suffix")

@@ -22,6 +22,7 @@ from pipelines.bundles.opening import copy_bundle
 from pipelines.cluster import nodes
 from pipelines.cluster.errors import as_resumable_failure, code_was_missing
 from pipelines.cluster.shared_disk import require_shared
+from pipelines.manifests.sources.images import Images
 from pipelines.predictions import frozen_inputs, layout
 from pipelines.predictions.frozen_inputs import FrozenInputs
 from pipelines.predictions.run_record import NO_FAILURES, ShardRecord, write_run
@@ -128,11 +129,15 @@ def _freeze(planned: Plan) -> tuple[FrozenInputs, Growth | None]:
     """The inputs as an earlier run froze them, maybe grown since, or frozen now."""
     job, frozen = planned.job, planned.frozen
     rows = job.options.resources.shard_rows
+
+    def excluded() -> int:
+        return job.source.excluded if isinstance(job.source, Images) else 0
+
     if frozen is None:
-        return frozen_inputs.freeze(job.output, job.source.parts(), rows), None
+        return frozen_inputs.freeze(job.output, job.source.parts(), rows, excluded), None
     if job.options.updates or planned.growing:
         drop = job.options.on_existing == "mirror"
-        return increment.grow(job.output, frozen, job.source.parts(), rows, drop)
+        return increment.grow(job.output, frozen, job.source.parts(), rows, drop, excluded)
     return frozen, None
 
 

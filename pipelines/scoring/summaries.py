@@ -8,7 +8,7 @@ from model.bundle import Bundle
 from pipelines.manifests.leakage import told
 from pipelines.predictions import layout
 from pipelines.predictions.dataset import Partitioning, describe
-from pipelines.predictions.run_record import NO_FAILURES
+from pipelines.predictions.run_record import LOST_PLACE, NO_FAILURES
 from pipelines.scoring.evaluation import Evaluation
 from pipelines.scoring.job import Job
 from pipelines.scoring.plan import Plan
@@ -71,6 +71,7 @@ def of_run(scored: Scored, job: Job) -> Summary:
             ("inputs", f"{record['inputs']:,}{skipped}"),
             ("network", Compute.of(record).words),
             *_grown(scored),
+            *_excluded(record),
             *_scored(record),
             *_not_scored(record),
             ("time", f"{scored.seconds:,.1f} s{rate}"),
@@ -82,6 +83,11 @@ def of_run(scored: Scored, job: Job) -> Summary:
             ("please note", "estimates, not for age gating, identity or decisions about people"),
         ],
     )
+
+
+def _excluded(record: Mapping[str, Any]) -> list[tuple[str, object]]:
+    excluded = record.get("excluded", 0)
+    return [("excluded", f"{excluded:,} by `exclude`")] if excluded else []
 
 
 def _scored(record: Mapping[str, Any]) -> list[tuple[str, object]]:
@@ -103,6 +109,8 @@ def _not_scored(record: Mapping[str, Any]) -> list[tuple[str, object]]:
         rows.append(("without a face", f"{faceless:,}"))
     if others:
         rows.append(("other files", f"{others:,}, skipped: no image suffix"))
+    if lost := reasons.get(LOST_PLACE, 0):
+        rows.append(("not listed", f"{lost:,} folders or archives: their images are left out"))
     failed = f"{sum(reasons.values()):,}" + (f" ({listed})" if listed else "")
     return [*rows, ("quarantined", failed)]
 

@@ -1,12 +1,15 @@
 """What files are there: below a folder or a prefix, and inside archives; streamed."""
 
+import collections
 import itertools
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 
-from model.errors import UsageError
+from model.errors import StorageError, UsageError, describe_os_error
 from pipelines import storage
 from pipelines.storage.archives import OTHER_KIND, how_to_unpack, list_archive, of_another_kind
 from pipelines.storage.entries import IMAGE_SUFFIXES, FileEntry, has_image_name
+from pipelines.storage.fetching import is_disk_readable
 from pipelines.storage.pixel_tables import is_pixel_table, list_pixels
 from pipelines.storage.uri_lists import is_list_name, is_parquet_list, list_uris
 from pipelines.storage.uris import is_archive_name
@@ -19,37 +22,104 @@ __all__ = [
     "how_to_unpack",
     "is_archive",
     "is_folder",
+    "is_gap",
     "is_list",
     "list_files",
     "list_roots",
     "require_apart",
+    "why_gap",
 ]
 
 
-def list_files(uri: str, *, descend: bool = True, limit: int | None = None) -> Iterator[FileEntry]:
+def list_files(
+    uri: str,
+    *,
+    descend: bool = True,
+    limit: int | None = None,
+    leave_out: Callable[[str], bool] | None = None,
+) -> Iterator[FileEntry]:
     """All files below a prefix or in an archive, or the one file that `uri` is; streamed.
 
     An archive below a folder is read as its members. Hidden and temporary files are left out. Local
     folders come in name order; linked folders are not followed, so a loop of links ends.
+    What cannot be listed below a folder is an entry itself: see `is_gap`. So is an archive that is
+    left out (`leave_out`): it is not opened.
 
     Raises:
-        StorageError: `uri` is an archive of another kind; or one is damaged, see `list_archive`.
+        StorageError: `uri` is an archive of another kind, or a damaged one: see `list_archive`.
     """
-    yield from itertools.islice(_entries(uri, descend), limit)
+    yield from itertools.islice(_entries(uri, descend, leave_out), limit)
 
 
-def _entries(uri: str, descend: bool) -> Iterator[FileEntry]:
+def _entries(
+    uri: str, descend: bool, leave_out: Callable[[str], bool] | None
+) -> Iterator[FileEntry]:
     if is_list(uri):
         yield from list_pixels(uri) if is_pixel_table(uri) else list_uris(uri)
         return
     advice = how_to_unpack(uri)
     if advice is not None and _is_file(uri):
         raise of_another_kind(uri, advice)
-    for entry in storage.store_of(uri).files(uri, descend):
-        if is_archive_name(entry.uri):
+    for entry in storage.store_of(uri).files(uri, descend, with_gaps=True):
+        if not is_archive_name(entry.uri) or (leave_out and leave_out(entry.uri)):
+            yield entry
+        elif entry.uri == uri:
             yield from list_archive(entry)
         else:
-            yield entry
+            yield from _members(entry)
+
+
+def _members(archive: FileEntry) -> Iterator[FileEntry]:
+    """The members of an archive in a folder, and the archive itself where not all can be listed."""
+    try:
+        yield from list_archive(archive)
+    except (StorageError, OSError) as error:
+        if not _is_about(archive.uri, error):
+            raise
+        yield FileEntry(archive.uri, archive.bytes, archive.etag)
+
+
+def _is_about(uri: str, error: Exception) -> bool:
+    """Whether an error is about one archive, and not about its disk or its store."""
+    if isinstance(error, StorageError):
+        return True
+    if not storage.is_local(uri):
+        return False
+    return isinstance(error, PermissionError) or is_disk_readable({"uri": uri})
+
+
+def is_gap(uri: str) -> bool:
+    """Whether an entry of a listing may be a folder or an archive that could not be listed."""
+    return uri.endswith("/") or (is_archive_name(uri) and storage.file_of(uri) == uri)
+
+
+def why_gap(uri: str) -> str | None:
+    """Why an entry of a listing is a folder or an archive and not what is in it, asked anew.
+
+    None where it is neither, or Parquet without pictures.
+
+    Raises:
+        OSError: the store fails.
+    """
+    if not is_gap(uri):
+        return None
+    try:
+        if uri.endswith("/"):
+            with os.scandir(uri):
+                pass
+        elif [entry.uri for entry in itertools.islice(_all_of(uri), 1)] == [uri]:
+            return None
+    except (StorageError, OSError) as error:
+        if not uri.endswith("/") and not _is_about(uri, error):
+            raise
+        told = describe_os_error(error) if isinstance(error, OSError) else str(error)
+        return f"it cannot be listed, and its images are not scored: {told}"
+    return "it could not be listed when the run began, and can be now: list the images again"
+
+
+def _all_of(uri: str) -> Iterator[FileEntry]:
+    """The members of an archive, of which the last has been listed before the first is given."""
+    return iter(collections.deque(list_archive(FileEntry(uri, None, None)), maxlen=1))
 
 
 def _is_file(uri: str) -> bool:

@@ -252,16 +252,46 @@ def is_folder(uri: str) -> bool:
     return os.path.isdir(uri)
 
 
-def files(uri: str, descend: bool) -> Iterator[FileEntry]:
-    """All files below a folder in name order, or the one file; linked folders are not followed."""
+def files(uri: str, descend: bool, with_gaps: bool = False) -> Iterator[FileEntry]:
+    """All files below a folder in name order, or the one file; linked folders are not followed.
+
+    Args:
+        uri: of the folder or the file.
+        descend: into the folders below.
+        with_gaps: a folder that cannot be listed is an entry too, whose uri ends in a slash.
+
+    Raises:
+        StorageError: a folder cannot be listed, and is no entry, or what is above it neither can.
+    """
     if os.path.isfile(uri):
         yield _local_entry(uri)
         return
-    for folder, folders, files in os.walk(uri, onerror=_refuse_gap):
+    gaps = list[str]()
+
+    def on_error(error: OSError) -> None:
+        folder = str(error.filename)
+        if with_gaps and _is_gap(folder, error):
+            gaps.append(f"{folder}/")
+        else:
+            _refuse_gap(error)
+
+    for folder, folders, files in os.walk(uri, onerror=on_error):
         folders[:] = sorted(n for n in folders if descend and not n.startswith("."))
         for name in sorted(files):
             if not name.startswith("."):
                 yield _local_entry(os.path.join(folder, name))
+    yield from (FileEntry(gap, None, None) for gap in gaps)
+
+
+def _is_gap(folder: str, error: OSError) -> bool:
+    """Whether an error is about this folder, and not about the disk, which may be gone."""
+    if isinstance(error, FileNotFoundError):
+        return False
+    if isinstance(error, PermissionError):
+        return True
+    with contextlib.suppress(OSError), os.scandir(os.path.dirname(folder)):
+        return True
+    return False
 
 
 def _refuse_gap(error: OSError) -> None:

@@ -25,8 +25,9 @@ def is_folder(uri: str) -> bool:
     return not (is_archive_name(uri) or os.path.splitext(uri)[1].lower() in IMAGE_SUFFIXES)
 
 
-def files(uri: str, descend: bool) -> Iterator[FileEntry]:
-    """The objects below a prefix, or the object that `uri` is."""
+def files(uri: str, descend: bool, with_gaps: bool = False) -> Iterator[FileEntry]:
+    """The objects below a prefix, or the object that `uri` is; a store's listing has no gaps."""
+    del with_gaps
     yield from _below(uri, descend) if is_folder(uri) else _object(uri)
 
 

@@ -51,7 +51,10 @@ class Source(Protocol):
 
 
 def open_source(
-    images: tuple[str, ...], manifest: str | None, keep: tuple[str, ...] = ()
+    images: tuple[str, ...],
+    manifest: str | None,
+    keep: tuple[str, ...] = (),
+    exclude: tuple[str, ...] = (),
 ) -> Source:
     """The source that options name.
 
@@ -59,6 +62,7 @@ def open_source(
         images: one folder, prefix or archive, or nothing.
         manifest: instead: output of jobs.ingest, a Parquet with a uri column, or an S3 Inventory.
         keep: columns of it that go into the predictions.
+        exclude: patterns of what is left out of images.
 
     Raises:
         UsageError: both, neither, several places, or one without columns where some are kept.
@@ -71,6 +75,8 @@ def open_source(
     if bool(images) == (manifest is not None):
         raise UsageError("give either `images` or `manifest`")
     if manifest is not None:
+        if exclude:
+            raise UsageError("`exclude` goes with `images`: leave the rows out of the manifest")
         uri = storage.normalize(manifest)
         if not is_inventory(uri):
             return ManifestRows(uri, keep=keep)
@@ -82,4 +88,4 @@ def open_source(
             f"`images` names {len(images)} places: with `output` give one folder, prefix or "
             "archive (leave `output` out to print predictions for a few images)"
         )
-    return Images(storage.normalize(next(iter(images))), keep=keep)
+    return Images(storage.normalize(next(iter(images))), keep, exclude)

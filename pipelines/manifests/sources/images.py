@@ -1,5 +1,6 @@
 """A folder, a prefix or an archive of images: every file below it, listed in parallel."""
 
+import collections
 import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ from model.errors import ManifestError
 from pipelines import storage
 from pipelines.manifests.sources.passthrough import schema_below, with_passthrough
 from pipelines.storage import listing
+from pipelines.storage.exclusion import Exclusion
 from pipelines.telemetry.log import note
 from pipelines.telemetry.progress import Progress
 
@@ -30,10 +32,29 @@ class Images:
 
     Attributes:
         keep: names of columns that pictures in Parquet have beside them, for the predictions.
+        exclude: patterns of what is left out.
     """
 
     uri: str
     keep: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    _counted: "collections.Counter[str]" = dataclasses.field(
+        default_factory=lambda: collections.Counter[str](), compare=False, repr=False
+    )
+
+    def __post_init__(self) -> None:
+        """Check the patterns: see `Exclusion`."""
+        _ = self.leave_out
+
+    @property
+    def leave_out(self) -> Exclusion:
+        """Whether an entry is excluded."""
+        return Exclusion(self.uri, self.exclude)
+
+    @property
+    def excluded(self) -> int:
+        """How many entries the last listing left out."""
+        return self._counted.total()
 
     @property
     def by_name(self) -> bool:
@@ -42,7 +63,11 @@ class Images:
 
     def identity(self) -> dict[str, Any]:
         """The URI, and the columns."""
-        return {"images": self.uri, **({"passthrough": self.keep} if self.keep else {})}
+        return {
+            "images": self.uri,
+            **({"passthrough": self.keep} if self.keep else {}),
+            **({"exclude": sorted({*self.exclude})} if self.exclude else {}),
+        }
 
     def parts(self) -> Iterator[pa.Table]:
         """All files, with progress; in parallel on Ray where there are folders to share out.
@@ -52,16 +77,20 @@ class Images:
         """
         progress = Progress("list", None, "files")
         named = False
-        packed: list[str] = []
-        for part in self._listed():
+        packed, gaps = list[str](), list[str]()
+        self._counted.clear()
+        for part in map(self._without_excluded, self._listed()):
             uris: list[Any] = part["uri"].to_pylist()
             named = named or not self.by_name or any(map(listing.has_image_name, uris))
             packed += filter(listing.how_to_unpack, uris)
+            gaps += (uri for uri in uris if uri.endswith("/"))
             progress.advance(part.num_rows)
             yield part
         if not named:
-            raise no_images(self.uri, progress.done, packed)
+            raise no_images(self.uri, progress.done, packed, gaps)
         progress.close()
+        if gaps:
+            note(f"note: {not_listed(gaps)}")
         if packed:
             note(f"note: {packed_away(packed)}")
 
@@ -69,16 +98,28 @@ class Images:
         # A flat folder is one stream anyway, and starting Ray Data for it costs some seconds.
         roots, kept = listing.list_roots(self.uri), schema_below(self.uri, self.keep)
         if len(roots) == 1:
-            yield from list_entries({"root": [roots[0][0]], "descend": [roots[0][1]]}, kept)
+            (root, descend), leave_out = roots[0], self.leave_out
+            yield from list_entries({"root": [root], "descend": [descend]}, kept, leave_out)
             return
-        yield from listed_files(self.uri, kept).iter_batches(
+        yield from listed_files(self.uri, kept, self.leave_out).iter_batches(
             batch_size=None, batch_format="pyarrow"
         )
+
+    def _without_excluded(self, part: pa.Table) -> pa.Table:
+        """The rows that are not excluded; the others are counted."""
+        if not self.exclude:
+            return part
+        leave_out, uris = self.leave_out, part["uri"].to_pylist()
+        kept: Any = pa.array([not leave_out(str(uri)) for uri in uris], pa.bool_())
+        left = part.filter(kept)
+        self._counted["excluded"] += part.num_rows - left.num_rows
+        return left
 
     def preview(self, most: int | None = None) -> Iterator[pa.Table]:
         """The files up to `most`, listed by this process."""
         listed, kept = 0, schema_below(self.uri, self.keep)
-        for part in list_entries({"root": [self.uri], "descend": [True]}, kept):
+        parts = list_entries({"root": [self.uri], "descend": [True]}, kept, self.leave_out)
+        for part in map(self._without_excluded, parts):
             yield part
             listed += part.num_rows
             if most is not None and listed > most:
@@ -102,21 +143,36 @@ def packed_away(archives: Sequence[str]) -> str:
     return f"{are} (the first: {archives[0]}): {listing.how_to_unpack(archives[0])}"
 
 
-def no_images(uri: str, files: int, archives: Sequence[str] = ()) -> ManifestError:
+def not_listed(folders: Sequence[str]) -> str:
+    """What to say of folders whose images are lost to a run."""
+    are = (
+        "1 folder cannot be listed"
+        if len(folders) == 1
+        else (f"{len(folders):,} folders cannot be listed")
+    )
+    return f"{are} (the first: {folders[0]}), and the images below are left out"
+
+
+def no_images(
+    uri: str, files: int, archives: Sequence[str] = (), gaps: Sequence[str] = ()
+) -> ManifestError:
     """What to say where a listing holds no image."""
     count = f"{files} files, none of them" if files else "no files, so no"
     suffixes = " ".join(sorted(listing.IMAGE_SUFFIXES))
     more = f"; {packed_away(archives)}" if archives else ""
+    more += f"; {not_listed(gaps)}" if gaps else ""
     return ManifestError(
         f"`images` {uri} holds {count} images: image suffixes are {suffixes}{more}"
     )
 
 
-def list_entries(batch: dict[str, Any], kept: pa.Schema = _NOTHING) -> Iterator[pa.Table]:
+def list_entries(
+    batch: dict[str, Any], kept: pa.Schema = _NOTHING, leave_out: Exclusion | None = None
+) -> Iterator[pa.Table]:
     """List one root a row, as tables of at most 10,000 files, with the columns that are kept."""
     for root, descend in zip(batch["root"], batch["descend"], strict=True):
         entries: list[dict[str, Any]] = []
-        for entry in listing.list_files(str(root), descend=bool(descend)):
+        for entry in listing.list_files(str(root), descend=bool(descend), leave_out=leave_out):
             entries.append(dataclasses.asdict(entry))
             if len(entries) == 10_000:
                 yield with_passthrough(pa.Table.from_pylist(entries, schema=LISTED), kept)
@@ -124,7 +180,9 @@ def list_entries(batch: dict[str, Any], kept: pa.Schema = _NOTHING) -> Iterator[
         yield with_passthrough(pa.Table.from_pylist(entries, schema=LISTED), kept)
 
 
-def listed_files(images: str, kept: pa.Schema = _NOTHING) -> Any:
+def listed_files(
+    images: str, kept: pa.Schema = _NOTHING, leave_out: Exclusion | None = None
+) -> Any:
     """A Ray Data set of the files below `images`: uri, bytes, etag, offset; listed in parallel."""
     import ray
 
@@ -134,6 +192,8 @@ def listed_files(images: str, kept: pa.Schema = _NOTHING) -> Any:
         ray.data.from_items(roots, override_num_blocks=min(len(roots), 64))
         # Its own CPU share keeps Ray from fusing listing with what follows: one flat folder is
         # one listing task, and hashing it must still spread over all cores.
-        .map_batches(list_some, batch_size=1, num_cpus=0.1, fn_kwargs={"kept": kept})
+        .map_batches(
+            list_some, batch_size=1, num_cpus=0.1, fn_kwargs={"kept": kept, "leave_out": leave_out}
+        )
         .repartition(target_num_rows_per_block=BLOCK_ROWS)
     )

@@ -2,6 +2,9 @@
 
 import io
 import os
+import re
+import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +16,13 @@ from model.errors import StorageError, UsageError
 from pipelines import storage
 from pipelines.storage.archives import read_member
 from pipelines.storage.fetching import ReadFailure, fetch
-from pipelines.storage.listing import list_files, list_roots, require_apart
+from pipelines.storage.listing import list_files, list_roots, require_apart, why_gap
 from pipelines.storage.s3_client import s3_files
+from pipelines.storage.tables import list_parquet
+from tests.failing_disk import Rule, on_failing_disk
 
 
-def test_a_folder_that_cannot_be_read_ends_the_listing(
+def test_a_folder_that_cannot_be_read_is_an_entry_and_no_silent_gap(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("a", "shut", "z"):
@@ -26,17 +31,57 @@ def test_a_folder_that_cannot_be_read_ends_the_listing(
     real = os.scandir
 
     def scandir(path: Any) -> Iterator[os.DirEntry[str]]:
-        if str(path).endswith("shut"):  # permissions do not stop the root user of a test
+        if (
+            str(path).rstrip("/").endswith("shut")
+        ):  # permissions do not stop the root user of a test
             raise PermissionError(13, "Permission denied", str(path))
         return real(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    with pytest.raises(StorageError) as error:
-        list(list_files(str(tmp_path)))
-    assert str(error.value) == (
-        f"{tmp_path}/shut cannot be listed (Permission denied), so its images would be missed: "
-        "make it readable, or give `images` without it"
-    )
+    found = [entry.uri for entry in list_files(str(tmp_path))]
+    assert found == [f"{tmp_path}/a/1.jpg", f"{tmp_path}/z/1.jpg", f"{tmp_path}/shut/"]
+    assert "Permission denied (EACCES)" in str(why_gap(f"{tmp_path}/shut/"))
+    assert why_gap(f"{tmp_path}/a/1.jpg") is None
+    with pytest.raises(StorageError):  # nobody would miss files of an output in silence
+        list_parquet(str(tmp_path))
+    assert [entry.uri for entry in list_files(f"{tmp_path}/shut")] == [f"{tmp_path}/shut/"]
+
+
+@pytest.mark.parametrize("name", ["EACCES", "EIO", "ESTALE"])
+def test_a_folder_that_the_disk_does_not_list_is_an_entry_unless_the_disk_is_gone(
+    name: str, tmp_path: Path
+) -> None:
+    for folder in ("a", "lost+found"):
+        (tmp_path / "faces" / folder).mkdir(parents=True)
+        (tmp_path / "faces" / folder / "1.jpg").touch()
+    code = """
+import sys
+from pipelines.storage.listing import list_files
+print([entry.uri.removeprefix(sys.argv[1]) for entry in list_files(sys.argv[1])])
+"""
+
+    def listed(*rules: Rule) -> "subprocess.CompletedProcess[str]":
+        there = on_failing_disk(tmp_path, *rules)
+        listing = [sys.executable, "-c", code, str(tmp_path / "faces")]
+        return subprocess.run(listing, env=there, capture_output=True, text=True)
+
+    assert listed(("opendir", name, "lost+found")).stdout == "['/a/1.jpg', '/lost+found/']\n"
+    gone = listed(("opendir", name, str(tmp_path)))
+    assert ("StorageError" in gone.stderr) == (name != "EACCES")
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip", "parquet"])
+def test_an_archive_that_cannot_be_listed_is_an_entry_beside_others(
+    kind: str, tmp_path: Path
+) -> None:
+    (tmp_path / "b.jpg").write_bytes(b"b")
+    (tmp_path / f"a.{kind}").write_bytes(b"no archive")
+    os.mkfifo(tmp_path / f"pipe.{kind}")
+    (tmp_path / f"zero.{kind}").symlink_to("/dev/zero")
+    entries = {entry.uri.rpartition("/")[2] for entry in list_files(str(tmp_path))}
+    assert entries == {"b.jpg", f"a.{kind}", f"pipe.{kind}", f"zero.{kind}"}
+    for name, why in (("a", "repack|whole"), ("pipe", "named pipe"), ("zero", "device")):
+        assert re.search(why, str(why_gap(f"{tmp_path}/{name}.{kind}")))
 
 
 def _tar(path: Path, *names: str) -> bytes:
@@ -188,11 +233,14 @@ def test_tars_below_a_folder_are_read_as_their_members(tmp_path: Path, place: st
     assert read_member(entry.uri, entry.offset, entry.bytes) == bytes([2]) * 700
 
 
-def test_a_cut_tar_below_a_folder_ends_the_listing(tmp_path: Path) -> None:
+def test_a_cut_tar_below_a_folder_is_an_entry_beside_its_members(tmp_path: Path) -> None:
     data = _tar(tmp_path / "a.tar", "a.jpg", "b.jpg", "c.jpg")
     (tmp_path / "b.tar").write_bytes(data[:1536])
+    entries = [entry.uri.rpartition("/")[2] for entry in list_files(str(tmp_path))]
+    assert entries == ["a.tar#a.jpg", "a.tar#b.jpg", "a.tar#c.jpg", "b.tar#a.jpg", "b.tar"]
+    assert "b.tar is cut off at byte 1,536" in str(why_gap(f"{tmp_path}/b.tar"))
     with pytest.raises(StorageError, match=r"b\.tar is cut off at byte 1,536"):
-        list(list_files(str(tmp_path)))
+        list(list_files(f"{tmp_path}/b.tar"))
 
 
 @pytest.mark.parametrize(
