@@ -99,7 +99,7 @@ def test_score_and_report_on_pictures_of_several_faces(
     assert figures["quality"]["labelled"] == 2
     assert sum(figures["quality"]["without_face"].values()) == 2  # of alike.jpg and nobody.jpg
     text = page.read_text()
-    assert "Ages and genders of 5 faces in 3 pictures" in text
+    assert "Ages and genders of 5 faces in 3 images" in text
     assert "A few images with their faces" in text
 
 
