@@ -23,7 +23,7 @@ from tyro.constructors import (
     StructTypeInfo,
 )
 
-from model.errors import FacemillError, UsageError
+from model.errors import FacemillError, UsageError, describe_os_error
 from pipelines import configuration, storage
 from pipelines.cluster.session import quiet_libraries
 from pipelines.configuration import ADVANCED, HIDDEN
@@ -44,6 +44,11 @@ def run(
     too, 130 an interrupt.
     """
     quiet_libraries()
+    if sys.flags.optimize > 1:
+        print(
+            "error: python -OO drops docstrings, which Ray needs: use -O or none", file=sys.stderr
+        )
+        raise SystemExit(2)
     module = sys.modules[job.__module__]
     name = (module.__spec__.name if module.__spec__ else job.__module__).rpartition(".")[2]
 
@@ -65,7 +70,7 @@ def run(
     except OSError as error:
         # A full disk, a store that is gone: no fault of the code, so no traceback.
         text = "what has been written is complete; fix this, then run the same command again"
-        print(f"failed: {words(str(error))}: {text}", file=sys.stderr)
+        print(f"failed: {words(describe_os_error(error))}; {text}", file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         print("interrupted: run the same command again to continue", file=sys.stderr)

@@ -13,6 +13,21 @@
     └── DecodeError         one image that cannot be read: a quarantine row, no end of a run
 """
 
+import errno
+
+_CURES = {
+    errno.ENOSPC: "make room on that disk",
+    errno.EDQUOT: "make room, or ask for a larger quota",
+    errno.EROFS: "mount it for writing, or choose another place",
+    errno.EIO: "the disk or its mount fails; the kernel's log (dmesg) says more",
+    errno.ESTALE: "mount it again",
+    errno.ENOTCONN: "mount it again",
+    errno.ETIMEDOUT: "is its disk or its server there?",
+    errno.EUCLEAN: "its file system is damaged: check it (fsck)",
+    errno.EMFILE: "allow more open files (ulimit -n)",
+    errno.EFBIG: "allow larger files (ulimit -f)",
+}
+
 
 class FacemillError(Exception):
     """Base of all errors raised on purpose."""
@@ -57,3 +72,18 @@ class DecodeError(FacemillError):
         """Keep `reason` (for grouping) beside `message` (for a person)."""
         super().__init__(message)
         self.reason = reason
+
+
+def describe_os_error(error: OSError) -> str:
+    """An error of a disk in words: the path, what happened with its code, what to do.
+
+    Of a store's errors, which have no code, their own words.
+    """
+    if error.errno is None:
+        return str(error)
+    names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+    where = f"{' -> '.join(names)}: " if names else ""
+    codes = [name for name, value in vars(errno).items() if value == error.errno]
+    code = min(codes, key=len, default=f"errno {error.errno}")  # EDEADLK is EDEADLOCK too
+    cure = f"; {_CURES[error.errno]}" if error.errno in _CURES else ""
+    return f"{where}{error.strerror} ({code}){cure}"

@@ -20,7 +20,8 @@ from tests import architecture, document_schemas, licences
 ROOT = Path(__file__).parents[1]
 FLOORS = ("model", "pipelines", "jobs")
 CODE = (*FLOORS, "demo", "tests", "benchmarks")
-OTHER_PROGRAMS = {"--runtime-env-json", "--format", "--muted"}  # Ray's, aws's; a CSS variable
+# Of Ray, of aws; a variable of CSS.
+OTHER_PROGRAMS = {"--runtime-env-json", "--format", "--muted", "--address"}
 # What pages name although it is not there any more: releases of before, and what tests were.
 PAST = {"CHANGELOG.md", "docs/decisions/006-test-suite.md", "docs/decisions/007-rooms.md"}
 

@@ -6,7 +6,7 @@ from collections.abc import Generator
 
 from ray.exceptions import RayError, RayTaskError
 
-from model.errors import FacemillError, StorageError, UsageError
+from model.errors import FacemillError, StorageError, UsageError, describe_os_error
 
 _NAMES_AN_ERROR = re.compile(r"[\w.]*(Error|Exception)[^:]*: \S")
 
@@ -19,8 +19,9 @@ def cause_of(error: BaseException) -> BaseException:
 
 def reason_of(error: BaseException) -> str:
     """Why, in one line: of Ray's long text the last line that names an error, not its hints."""
+    error = cause_of(error)
     if isinstance(error, OSError):
-        return str(error)
+        return describe_os_error(error)
     lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
     naming = [line for line in lines if _NAMES_AN_ERROR.match(line)]
     return re.sub(r"^[\w.]*\.", "", (naming or lines or [type(error).__name__])[-1])
@@ -47,7 +48,7 @@ def plain_errors() -> Generator[None]:
         if isinstance(cause, FacemillError):
             raise cause from None
         if isinstance(cause, OSError):
-            raise StorageError(str(cause)) from None
+            raise StorageError(describe_os_error(cause)) from None
         raise
 
 

@@ -8,6 +8,14 @@ import warnings
 from typing import Any
 
 from model.runtime import captured_stderr
+from pipelines.cluster.starting import (
+    JOIN_S,
+    START_S,
+    ended_in_time,
+    other_temp_dir,
+    require_address_space,
+    require_reachable,
+)
 from pipelines.telemetry.log import JOB, RUN_ID
 from pipelines.telemetry.phases import phase
 
@@ -24,7 +32,6 @@ _QUIET = {
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_DEDUP_LOGS": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
-    "PYTHONWARNINGS": "ignore",
     # Ray Data's own actors draw an ERROR about constructor arguments (ray#53727) in every run.
     "RAY_BACKEND_LOG_LEVEL": "fatal",
 }
@@ -41,6 +48,8 @@ def quiet_libraries() -> None:
     """Keep the chatter of libraries out; their errors still show."""
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
+    # Not by default: with `error` no process of Ray's would start.
+    os.environ["PYTHONWARNINGS"] = "ignore"
     warnings.filterwarnings("ignore")
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
     logging.getLogger("ray").setLevel(logging.ERROR)
@@ -57,8 +66,12 @@ def start_ray() -> None:
     """Join the cluster that `RAY_ADDRESS` (or `ray job submit`) names, else start a local one.
 
     Raises:
-        ResourcesError: the cluster has not one core to work on, and none can come.
+        UsageError: RAY_ADDRESS names no cluster that answers.
+        ResourcesError: Ray does not start, or the cluster has not one core to work on, and none
+            can come.
     """
+    if joins_cluster():  # before Ray is imported: a sentence shall not wait for that
+        require_reachable(os.environ["RAY_ADDRESS"])
     import ray
     from ray.data import DataContext
 
@@ -69,9 +82,13 @@ def start_ray() -> None:
         options: dict[str, Any] = (
             {"runtime_env": _runtime_env()}
             if joins_cluster()
-            else {"address": "local", "include_dashboard": False}
+            else {"address": "local", "include_dashboard": False, "_temp_dir": other_temp_dir()}
         )
-        with phase("start_ray"), captured_stderr():  # Ray's core says how loud it will be
+        limit_s = JOIN_S if joins_cluster() else START_S
+        if not joins_cluster():
+            require_address_space()
+        # Ray's core says how loud it will be.
+        with phase("start_ray"), ended_in_time(limit_s), captured_stderr():
             ray.init(
                 logging_level=logging.ERROR, log_to_driver=False, configure_logging=True, **options
             )
@@ -99,6 +116,7 @@ def _runtime_env() -> dict[str, Any]:
     names = {name for name in os.environ if _PASSED_ON.fullmatch(name)} - {RUN_ID, JOB}
     variables = {name: os.environ[name] for name in names}
     variables |= {name: os.environ[name] for name in _QUIET if name in os.environ}
+    variables["PYTHONWARNINGS"] = "ignore"
     return {
         "env_vars": {k: v for k, v in variables.items() if k not in submitted.get("env_vars", {})}
     }

@@ -6,6 +6,7 @@ output/attempts/shard-00042.json          there while the shard is being scored
 """
 
 import dataclasses
+import errno
 import os
 import random
 import time
@@ -39,6 +40,7 @@ from pipelines.storage import tables
 MAX_ATTEMPTS = 12
 Result = TypeVar("Result")
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 30.0
+_NO_WAIT_CURES = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 # A worker that cannot compute as the run does holds a shard so long before it gives it back, so
 # that it does not run through all of them while others compute.
 _UNABLE_WAIT_S = 5.0
@@ -180,7 +182,8 @@ def with_retries(act: Callable[[], Result], timeout_s: float) -> Result:
     """Do `act`, again and again with longer waits while the store fails; no row is made of that.
 
     Raises:
-        OSError: it still fails after `timeout_s`, or access is denied, which no wait cures.
+        OSError: it still fails after `timeout_s`, or no wait cures it: access is denied, a disk
+            is full.
     """
     deadline = time.monotonic() + timeout_s
     wait_s = _FIRST_WAIT_S
@@ -189,7 +192,9 @@ def with_retries(act: Callable[[], Result], timeout_s: float) -> Result:
             return act()
         except PermissionError:
             raise
-        except OSError:
+        except OSError as error:
+            if error.errno in _NO_WAIT_CURES:
+                raise
             # Half the wait is drawn, so that a thousand workers do not come back at once.
             pause_s = wait_s * random.uniform(0.5, 1.0)
             if time.monotonic() + pause_s > deadline:

@@ -111,10 +111,17 @@ class _Stream:
         self._lock = threading.Lock()
         self._key: tuple[str, str | None] = ("", None)
         self._open: Any = None
+        self._lost: tuple[tuple[str, str | None], int, OSError] | None = None
+
+    def give_up_rest(self, file: str, offset: int, error: OSError) -> None:
+        """Raise `error` for what lies from `offset` on, and try no more."""
+        self._lost = ((file, _state(file)), offset, error)
 
     def read(self, file: str, uri: str, offset: int, size: int) -> bytes:
         with self._lock:
             key = (file, _state(file))
+            if self._lost is not None and self._lost[0] == key and offset >= self._lost[1]:
+                raise self._lost[2]
             if self._open is None or key != self._key:
                 self.close()
                 with as_os_errors(file):
@@ -149,6 +156,12 @@ class _Stream:
 
 
 _STREAM = _Stream()
+
+
+def give_up_rest(uri: str, offset: int, error: OSError) -> None:
+    """Remember that the disk does not give a .tar.gz from a member on: nobody can get past it."""
+    if is_gzipped(storage.file_of(uri)):
+        _STREAM.give_up_rest(storage.file_of(uri), offset, error)
 
 
 def _opened(file: str) -> Any:

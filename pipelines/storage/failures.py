@@ -5,7 +5,8 @@ class ReadFailure(Exception):
     """One file that is not there or may not be read: a quarantine row.
 
     Attributes:
-        reason: `not_found`, `denied`, `not_a_file`, `file_too_large`, `bad_key`, `bad_member`.
+        reason: `not_found`, `denied`, `not_a_file`, `file_too_large`, `bad_key`, `bad_member`,
+            `unreadable`, `timeout`.
     """
 
     def __init__(self, reason: str, message: str) -> None:

@@ -4,21 +4,24 @@ import collections
 import contextlib
 import errno
 import functools
+import itertools
 import os
 import stat
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import obstore
 
+from model.errors import describe_os_error
 from pipelines import storage
-from pipelines.storage import web
-from pipelines.storage.archives import is_streamed, read_member
+from pipelines.storage import local, web
+from pipelines.storage.archives import give_up_rest, is_streamed, read_member
 from pipelines.storage.clients import client_of
 from pipelines.storage.entries import is_web
 from pipelines.storage.failures import ReadFailure
 from pipelines.storage.store_errors import as_os_errors
+from pipelines.storage.timed_reads import within
 
 # A 100-megapixel JPEG has 50 MB. 32 files of this size read ahead would still fit a worker; a film
 # that is named x.jpg would kill it at every try, and its shard would never end.
@@ -31,6 +34,7 @@ _READ_AHEAD = 16
 _WINDOW, _WINDOW_BYTES, _USUAL_BYTES = 512, 256 * 2**20, 100_000
 
 _TRIED_OTHERS = 8  # objects that are read to learn whether a bucket is shut
+_NEIGHBOUR_S, _NEIGHBOUR_BYTES = 10.0, 1 << 16  # by which is told whether a disk is there
 _READABLE: dict[str, str] = {}  # bucket -> an object of it that this process has read
 
 Item = TypeVar("Item")
@@ -47,7 +51,7 @@ def fetch(
 
     Args:
         entry: the row.
-        others: rows by which is told whether a denial is about this object or the whole bucket.
+        others: rows by which is told whether an error is about this one or the whole store.
 
     Raises:
         OSError: the store could not answer.
@@ -68,9 +72,11 @@ def fetch(
             raise
         return ReadFailure("denied", str(error))
     except OSError as error:
-        if error.errno not in (errno.ELOOP, errno.ENAMETOOLONG):
+        if error.errno in (errno.ELOOP, errno.ENAMETOOLONG):
+            return ReadFailure("not_found", describe_os_error(error))
+        if not storage.is_local(uri) or not is_disk_readable(entry, others):
             raise
-        return ReadFailure("not_found", str(error))
+        return _once_more(uri, entry, error)
     if not storage.is_local(uri):
         _READABLE[_bucket_of(uri)] = uri
     return data
@@ -83,13 +89,37 @@ def _read(uri: str, entry: Mapping[str, Any]) -> bytes:
         _require_size(uri, length or 0)
         return read_member(uri, offset, length)
     if storage.is_local(uri):
-        status = os.stat(uri)
-        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
-            raise ReadFailure("not_a_file", f"{uri} is a folder, a pipe or a device")
-        _require_size(uri, status.st_size)
-        return storage.read_bytes(uri)
+        return within(lambda: _read_local(uri), uri)
     _require_size(uri, length or 0)
     return get_object(uri)
+
+
+def _read_local(uri: str) -> bytes:
+    status = os.stat(uri)
+    if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
+        raise ReadFailure("not_a_file", f"{uri} is a folder, a pipe or a device")
+    _require_size(uri, status.st_size)
+    data = local.read_up_to(uri, MOST_BYTES)
+    _require_size(uri, len(data))  # some files say that they have 0 bytes, and never end
+    return data
+
+
+def _once_more(uri: str, entry: Mapping[str, Any], error: OSError) -> bytes | ReadFailure:
+    """A file of a disk that works: its bytes now, or why it cannot be read."""
+    if isinstance(error, TimeoutError):
+        return ReadFailure(
+            "timeout", f"{describe_os_error(error)} (others of its disk can be read)"
+        )
+    try:
+        return _read(uri, entry)  # a mount may have been away for a moment
+    except ReadFailure as failure:
+        return failure
+    except OSError as again:
+        if is_streamed(uri):
+            give_up_rest(uri, entry.get("offset") or 0, again)
+        return ReadFailure(
+            "unreadable", f"{describe_os_error(again)} (others of its disk can be read)"
+        )
 
 
 def get_object(uri: str) -> bytes:
@@ -149,6 +179,48 @@ def _is_bucket_readable(denied_uri: str, others: Sequence[Mapping[str, Any]]) ->
     return False
 
 
+def is_disk_readable(entry: Mapping[str, Any], others: Sequence[Mapping[str, Any]] = ()) -> bool:
+    """Whether a file or a member near a local one can be read now, from the disk itself.
+
+    Then an error is about the one; else the disk or its mount is gone, and that must not turn into
+    bad images.
+    """
+    for neighbour in _neighbours(entry, others):
+        try:
+            if neighbour.get("offset") is not None:
+                _read(neighbour["uri"], neighbour)
+                return True
+            path = str(neighbour["uri"])
+            if within(functools.partial(_read_from_disk, path), path, _NEIGHBOUR_S):
+                return True
+        except (OSError, ReadFailure):
+            continue
+    return False
+
+
+def _neighbours(
+    entry: Mapping[str, Any], others: Sequence[Mapping[str, Any]]
+) -> Iterator[Mapping[str, Any]]:
+    """The next inputs, which nobody has read yet, those before, and what else is in the folder."""
+    uri = entry["uri"]
+    at = next((number for number, other in enumerate(others) if other["uri"] == uri), 0)
+    near = [*others[at + 1 : at + 1 + _TRIED_OTHERS], *reversed(others[max(0, at - 4) : at])]
+    yield from (other for other in near if storage.is_local(other["uri"]))
+    file = storage.file_of(uri)
+    with contextlib.suppress(OSError), os.scandir(os.path.dirname(file)) as siblings:
+        files = (one.path for one in siblings if one.path != file and one.is_file())
+        yield from ({"uri": path} for path in itertools.islice(files, _TRIED_OTHERS))
+
+
+def _read_from_disk(path: str) -> bytes:
+    """The first bytes of a file, and not as the kernel remembers them of a disk that is gone."""
+    with open(path, "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            return b""
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        return file.read(_NEIGHBOUR_BYTES)
+
+
 def fetch_all(entries: Sequence[Mapping[str, Any]]) -> Generator[bytes | ReadFailure]:
     """`fetch` for each entry, in order; S3 is read ahead, a local disk or a stream is not."""
     uris = [str(entry["uri"]) for entry in entries]
@@ -156,7 +228,7 @@ def fetch_all(entries: Sequence[Mapping[str, Any]]) -> Generator[bytes | ReadFai
         yield from _in_order_of_archives(entries)
         return
     if not any(is_web(uri) or storage.store_of(uri).READS_AHEAD for uri in uris):
-        yield from map(fetch, entries)
+        yield from map(functools.partial(fetch, others=entries), entries)
         return
     yield from read_ahead(functools.partial(fetch, others=entries), entries, _READ_AHEAD)
 
@@ -178,9 +250,9 @@ def _in_order_of_archives(
 
         order = sorted(range(len(window)), key=place)
         if order == list(range(len(window))):  # as in scoring: one is held at a time
-            yield from map(fetch, window)
+            yield from map(functools.partial(fetch, others=window), window)
         else:
-            found = {number: fetch(window[number]) for number in order}
+            found = {number: fetch(window[number], window) for number in order}
             yield from (found.pop(number) for number in range(len(window)))
         start = end
 

@@ -80,6 +80,10 @@ class Lease:
             UsageError: another driver holds it.
         """
         holder = self.holder()
+        if holder is not None and not holder.pid:
+            # Half a file: on a disk without links another driver may be writing it now.
+            time.sleep(_SETTLE_S)
+            holder = self.holder()
         if holder is not None and not holder.is_gone(self.expires_s):
             raise self._refusal(holder)
         if holder is not None:

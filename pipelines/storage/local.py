@@ -1,19 +1,32 @@
 """Files of this machine: put in place by a synced temporary file and a rename."""
 
 import contextlib
+import errno
+import io
 import os
 import re
 import shutil
+import stat
+import time
 import uuid
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from model.errors import StorageError
 from pipelines.storage.entries import FileEntry
+from pipelines.storage.timed_reads import TimedFile, within
 
 READS_AHEAD: bool = False  # a disk answers at once
 SETTLE_S: float = 0.0  # os.link says for certain who was first
+_MAX_BYTES = 8 << 30  # of a file that is held whole: labels of 100 million images have 5 GB
+_MAX_BYTES_UNSAID = 1 << 30  # of one that is longer than it says
+_PART_BYTES = 1 << 16
+_SETTLE_WITHOUT_LINKS_S = 0.5
+# What disks answer that cannot do a thing at all: exFAT, SMB, sshfs, gcsfuse, s3fs-fuse, BeeGFS.
+_NOT_HERE = {
+    errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EEXIST,
+}  # fmt: skip
 
 
 def read(uri: str, offset: int | None, length: int | None) -> bytes:
@@ -21,15 +34,90 @@ def read(uri: str, offset: int | None, length: int | None) -> bytes:
 
     Raises:
         FileNotFoundError: it is not there.
+        StorageError: it is a pipe or a device, or too large to be held.
+        OSError: the disk fails, or does not answer (TimeoutError).
+    """
+    return within(lambda: _read(uri, offset, length), uri)
+
+
+def _read(uri: str, offset: int | None, length: int | None) -> bytes:
+    if offset is None:
+        data = read_up_to(uri, _MAX_BYTES)
+        if len(data) > _MAX_BYTES:
+            raise StorageError(f"{uri} is too large: files of up to 8 GiB are read as one")
+        return data
+    with _present(uri), _opened(uri) as file:
+        file.seek(offset)
+        return file.read(length or 0)
+
+
+def read_up_to(uri: str, max_bytes: int) -> bytes:
+    """All bytes of a file, or a few more than `max_bytes` where there are more.
+
+    Raises:
+        OSError: as `read`, but without its time limit.
+        StorageError: likewise.
+    """
+    with _present(uri), _opened(uri) as file:
+        size = os.fstat(file.fileno()).st_size
+        parts = [file.read(min(size, max_bytes) + 1)]
+        # A file of /proc or of FUSE may be longer than it says, or have no end at all.
+        limit = min(max_bytes, max(size, _MAX_BYTES_UNSAID))
+        while size < sum(map(len, parts)) <= limit and (part := file.read(_PART_BYTES)):
+            parts.append(part)
+        data = b"".join(parts) if len(parts) > 1 else parts[0]
+        if limit < len(data) <= max_bytes:
+            raise StorageError(
+                f"{uri} holds more than 1 GiB, and its size is given as {size:,} bytes: is it a "
+                "file that has no end?"
+            )
+        return data
+
+
+@contextlib.contextmanager
+def _named(uri: str) -> Generator[None]:
+    """Name the file in what is raised, as Python does for open, and not for read and write."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = uri
+        raise
+
+
+@contextlib.contextmanager
+def _present(uri: str) -> Generator[None]:
+    """Name the file, and say of one that is not there only that.
+
+    Raises:
+        FileNotFoundError: it is not there.
     """
     try:
-        with open(uri, "rb") as file:
-            if offset is None:
-                return file.read()
-            file.seek(offset)
-            return file.read(length)
+        with _named(uri):
+            yield
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(f"{uri} does not exist") from None
+
+
+def _opened(uri: str, buffering: int = -1) -> IO[bytes]:
+    """A regular file, opened: a pipe would be waited for, a device may never end."""
+    kind = kind_of(os.stat(uri).st_mode)
+    if kind is not None:
+        raise StorageError(
+            f"{uri} is {kind}, and only regular files are read: copy what it holds into a file"
+        )
+    return open(uri, "rb", buffering)
+
+
+def kind_of(mode: int) -> str | None:
+    """What a path is, by its `st_mode`, where it is neither a regular file nor a folder."""
+    for is_kind, kind in (
+        (stat.S_ISFIFO, "a named pipe"), (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"),
+        (stat.S_ISSOCK, "a socket"),
+    ):  # fmt: skip
+        if is_kind(mode):
+            return kind
+    return None
 
 
 def write(uri: str, data: bytes, half: Callable[[], None]) -> None:
@@ -38,8 +126,17 @@ def write(uri: str, data: bytes, half: Callable[[], None]) -> None:
         file.write(data[: len(data) // 2])
         half()
         file.write(data[len(data) // 2 :])
-        file.flush()
+        _sync(file)
+
+
+def _sync(file: IO[bytes]) -> None:
+    """Bring a file to the disk, where that can be asked for."""
+    file.flush()
+    try:
         os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno not in _NOT_HERE:
+            raise
 
 
 @contextlib.contextmanager
@@ -50,10 +147,28 @@ def filling(uri: str) -> Generator[Path]:
     # A random name keeps two writers of the same file apart; the last rename wins whole.
     temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
-        yield temporary
-        os.replace(temporary, path)
+        with _named(uri):
+            yield temporary
+            _replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    """Rename over what is there; by three renames where the disk has none that replaces."""
+    try:
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno not in _NOT_HERE or not path.is_file():
+            raise
+        old = path.with_name(f".{uuid.uuid4().hex}.tmp")
+        os.rename(path, old)
+        try:
+            os.rename(temporary, path)
+        except OSError:
+            os.rename(old, path)
+            raise
+        old.unlink()
 
 
 def create(uri: str, data: bytes) -> bool:
@@ -64,8 +179,30 @@ def create(uri: str, data: bytes) -> bool:
         os.link(temporary, uri)  # fails where the name is taken, and is whole at once
     except FileExistsError:
         return False
+    except OSError:  # whatever a disk without links answers: EPERM, ENOTSUP, EMLINK, EACCES, …
+        return _create_without_links(uri, data)
     finally:
         os.unlink(temporary)
+    return True
+
+
+def _create_without_links(uri: str, data: bytes) -> bool:
+    """`create` on a disk without hard links, where the file is half there for a moment.
+
+    On some (s3fs-fuse) two machines may both be told that they were first. So each waits, and the
+    caller reads what has stayed.
+    """
+    try:
+        with _named(uri), open(uri, "xb") as file:
+            try:
+                file.write(data)
+                _sync(file)
+            except OSError:
+                os.unlink(uri)  # half a file would keep its name from everybody
+                raise
+    except FileExistsError:
+        return False
+    time.sleep(_SETTLE_WITHOUT_LINKS_S)
     return True
 
 
@@ -106,7 +243,8 @@ def download(uri: str, path: Path) -> None:
 
 def open_reader(uri: str) -> Any:
     """A file to read and seek in."""
-    return open(uri, "rb")
+    with _present(uri):
+        return io.BufferedReader(TimedFile(lambda: _opened(uri, 0), uri), _PART_BYTES)
 
 
 def is_folder(uri: str) -> bool:
@@ -142,10 +280,10 @@ def _local_entry(path: str) -> FileEntry:
         shown = os.fsencode(path).decode(errors="backslashreplace")
         return FileEntry(shown, 0, None)
     try:
-        stat = os.stat(path)
+        status = os.stat(path)
     except OSError:  # a broken link is an input too: reading it will say what is wrong
         return FileEntry(path, 0, None)
-    return FileEntry(path, stat.st_size, f"{stat.st_mtime_ns:x}-{stat.st_size:x}")
+    return FileEntry(path, status.st_size, f"{status.st_mtime_ns:x}-{status.st_size:x}")
 
 
 def folders(uri: str) -> list[str]:
@@ -172,6 +310,11 @@ def require_readable(uri: str, argument: str) -> None:
         hint = "; patterns are not read: give the folder" if re.search(r"[*?]", uri) else ""
         raise StorageError(
             f"{argument} {uri} does not exist: check the path{hint}{_left_at_home()}"
+        )
+    if kind := kind_of(os.stat(uri).st_mode):
+        raise StorageError(
+            f"{argument} {uri} is {kind}, and only regular files and folders are read: copy what "
+            "it holds into a file"
         )
     if os.path.isdir(uri) and not os.access(uri, os.R_OK | os.X_OK):
         raise StorageError(f"{argument} {uri} cannot be read: check its permissions")

@@ -235,6 +235,6 @@ def test_a_full_disk_is_told_in_a_sentence(capsys: pytest.CaptureFixture[str]) -
     assert stop.value.code == 1
     said = capsys.readouterr().err.splitlines()[-1]
     assert said == (
-        "failed: [Errno 28] No space left on device: '/out/run.json': what has been written is "
-        "complete; fix this, then run the same command again"
+        "failed: /out/run.json: No space left on device (ENOSPC); make room on that disk; what has "
+        "been written is complete; fix this, then run the same command again"
     )

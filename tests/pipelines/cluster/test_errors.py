@@ -1,10 +1,12 @@
 """What goes wrong on a cluster, told as what it is."""
 
+import errno
+
 import pytest
 import ray.exceptions
 
-from model.errors import FacemillError, UsageError
-from pipelines.cluster.errors import as_resumable_failure, reason_of
+from model.errors import FacemillError, StorageError, UsageError
+from pipelines.cluster.errors import as_resumable_failure, plain_errors, reason_of
 
 
 def test_a_failure_names_its_cause_and_not_a_hint_of_ray() -> None:
@@ -36,3 +38,15 @@ def test_what_the_same_command_cannot_mend_is_raised_as_a_task_raised_it() -> No
         as_resumable_failure("scored"),
     ):
         raise task
+
+
+def test_what_a_disk_did_to_a_task_is_told_without_the_traceback_of_ray() -> None:
+    full = OSError(errno.ENOSPC, "No space left on device", "/out/predictions/a.parquet")
+    task = ray.exceptions.RayTaskError("scorer", "a long\ntraceback", full).as_instanceof_cause()
+    assert isinstance(task, OSError)
+    with pytest.raises(FacemillError) as told, as_resumable_failure("scored"):
+        raise task
+    assert str(told.value).startswith("/out/predictions/a.parquet: No space left on device (ENOSPC")
+    with pytest.raises(StorageError) as told, plain_errors():
+        raise task
+    assert str(told.value).startswith("/out/predictions/a.parquet: No space left on device (ENOSPC")

@@ -1,5 +1,6 @@
 """A store that answers 503, resets, stalls, cuts bodies short: nothing is lost, nothing is bad."""
 
+import errno
 import os
 import time
 from pathlib import Path
@@ -186,4 +187,13 @@ def test_patience_ends_and_denied_access_is_not_waited_for() -> None:
     calls.clear()
     with pytest.raises(PermissionError):
         with_retries(denied, timeout_s=60)
+    assert len(calls) == 1
+
+    def full() -> None:
+        calls.append(time.monotonic())
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    calls.clear()
+    with pytest.raises(OSError, match="No space"):
+        with_retries(full, timeout_s=60)
     assert len(calls) == 1

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from model.errors import FacemillError, UsageError
 from pipelines import storage
 from pipelines.storage.lease import Holder, Lease, process_start, this_host
+from tests.failing_disk import Rule, on_failing_disk
 
 
 def _held_by(output: str, holder: Holder) -> None:
@@ -119,3 +121,90 @@ def test_a_file_is_created_only_once(tmp_path: Path, bucket: str) -> None:
         assert storage.create_bytes(f"{folder}/one", b"a")
         assert not storage.create_bytes(f"{folder}/one", b"b")
         assert storage.read_bytes(f"{folder}/one") == b"a"
+
+
+_WITHOUT_LINKS = [
+    [("link", "EPERM", "")],  # exFAT
+    [("link", "ENOTSUP", ""), ("fsync", "EINVAL", "")],  # SMB, gcsfuse
+    [("link", "ENOSYS", ""), ("replace", "EPERM", "")],  # sshfs
+    [("link", "EMLINK", ""), ("replace", "EINVAL", ""), ("fsync", "ENOTSUP", "")],
+]
+_HOLD = """
+import sys, time
+from pipelines.storage.lease import Lease
+with Lease(sys.argv[1], expires_s=1) as lease:
+    time.sleep(1)  # some heartbeats, which replace the file
+    lease.confirm()
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("rules", _WITHOUT_LINKS)
+def test_a_disk_without_hard_links_has_one_driver_at_a_time_whoever_is_killed(
+    rules: list[Rule], tmp_path: Path
+) -> None:
+    output = tmp_path / "output"
+    output.mkdir()
+    hold = [sys.executable, "-c", _HOLD, str(output)]
+    there = on_failing_disk(tmp_path, *rules)
+    with subprocess.Popen(hold, env=there, stdin=-1, stdout=-1, text=True) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == "held\n"
+        second = subprocess.run(hold, env=there, input="", capture_output=True, text=True)
+        assert f"UsageError: `output` {output} is being written by process {first.pid} on" in (
+            second.stderr
+        )
+        first.kill()
+    third = subprocess.run(hold, env=there, input="", capture_output=True, text=True)
+    assert third.stdout == "held\n", third.stderr
+    assert not (output / "lease.json").exists()
+
+
+def test_a_driver_that_was_killed_amid_its_first_write_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "lease.json").write_bytes(b'{"owner": "')
+    with Lease(str(tmp_path)) as lease:
+        lease.confirm()
+
+
+def test_half_a_lease_that_becomes_whole_is_held(tmp_path: Path) -> None:
+    (tmp_path / "lease.json").write_bytes(b"")
+    timer = threading.Timer(0.1, lambda: _held_by(str(tmp_path), _elsewhere(seconds_ago=0)))
+    timer.start()
+    with pytest.raises(UsageError), Lease(str(tmp_path)):
+        pass
+    timer.join()
+
+
+@pytest.mark.parametrize("rules", _WITHOUT_LINKS)
+def test_a_file_is_created_only_once_and_replaced_on_a_disk_without_hard_links(
+    rules: list[Rule], tmp_path: Path
+) -> None:
+    code = """
+import sys
+import threading
+from pipelines import storage
+uri = sys.argv[1] + "/a/one"
+storage.write_bytes(sys.argv[1] + "/a/two", b"")
+print(storage.create_bytes(uri, b"a"), storage.create_bytes(uri, b"b"), storage.read_bytes(uri))
+storage.write_bytes(uri, b"c")
+print(storage.read_bytes(uri))
+"""
+    there = on_failing_disk(tmp_path, *rules)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], env=there, capture_output=True, text=True
+    )
+    assert done.stdout == "True False b'a'\nb'c'\n", done.stderr
+    assert {path.name for path in (tmp_path / "a").iterdir()} == {"one", "two"}
+
+
+def test_a_write_that_fails_for_another_reason_says_so(tmp_path: Path) -> None:
+    code = "import sys; from pipelines import storage; storage.create_bytes(sys.argv[1], b'a')"
+    there = on_failing_disk(tmp_path, ("link", "EPERM", ""), ("fsync", "EIO", "one"))
+    (tmp_path / "a").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "a" / "one")],
+        env=there, capture_output=True, text=True,
+    )  # fmt: skip
+    assert "OSError: [Errno 5]" in done.stderr
+    assert list((tmp_path / "a").iterdir()) == []
