@@ -66,7 +66,9 @@ def upgraded(kind: Any, values: Mapping[str, Any]) -> tuple[dict[str, Any], list
 
 
 def _shown(value: Any) -> str:
-    return "" if value is True else f" {value}"
+    if value is True:
+        return ""
+    return f" {' '.join(value)}" if isinstance(value, list) else f" {value}"  # type: ignore[arg-type]
 
 
 def flat(options: Any) -> dict[str, Any]:

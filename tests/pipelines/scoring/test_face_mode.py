@@ -132,7 +132,7 @@ def test_where_nothing_can_be_looked_at_faces_are_looked_for(
     (tmp_path / "in" / "a.jpg").write_bytes(b"")
     options = _options(tmp_path / "in", tmp_path / "out")
     assert _decided(options, untrained).faces == "detect"
-    assert _job_json(options)["faces_because"].startswith("only 0 of 0 sampled pictures are")
+    assert _job_json(options)["faces_because"].startswith("only 0 of 0 sampled images are")
 
 
 def test_a_choice_is_held_to_when_the_folder_grows(

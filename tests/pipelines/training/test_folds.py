@@ -423,10 +423,12 @@ def test_a_run_that_begins_with_another_s_folds_gives_each_fold_its_own(
     assert len({start and start.sha256 for start in begun}) == FOLDS
     with pytest.raises(UsageError) as error:
         job_of(source, tmp_path / "other", start_from=before, folds=FOLDS - 1)
-    assert str(error.value).startswith(f"`start_from` {before} has not {FOLDS - 1} finished folds")
+    assert str(error.value).startswith(
+        f"`start_from` {before} does not have {FOLDS - 1} finished folds"
+    )
     swapped = parts_of(job, table)[1].job.start
     stolen = dataclasses.replace(job, start=swapped)
-    with pytest.raises(UsageError, match=r"^`start_from` RUN-\w+ has learned from \d+% of these"):
+    with pytest.raises(UsageError, match=r"^`start_from` RUN-\w+ was trained on \d+% of these"):
         parts_of(stolen, table)
 
 
