@@ -123,9 +123,13 @@ def _scored_here(
 class Listed:
     """A listing as Ray Data would hand it on, part by part."""
 
-    def __init__(self, images: str, parts: Iterator[pa.Table] | None = None) -> None:
+    def __init__(
+        self, images: str, parts: Iterator[pa.Table] | None = None, leave_out: Any = None
+    ) -> None:
         self._parts = (
-            list_entries({"root": [images], "descend": [True]}) if parts is None else parts
+            list_entries({"root": [images], "descend": [True]}, leave_out=leave_out)
+            if parts is None
+            else parts
         )
 
     def map_batches(self, function: Any, fn_kwargs: Mapping[str, Any], **_: Any) -> "Listed":
