@@ -198,6 +198,8 @@ def read_bundle(folder: str | Path) -> Bundle:
         BundleError: not a bundle, a newer version, or a file that is not what was written.
     """
     folder = Path(folder)
+    if (folder / RECORD_FILE).exists() and not (folder / RECORD_FILE).is_file():
+        raise BundleError(f"{folder / RECORD_FILE} is no regular file: copy the bundle again")
     try:
         data = (folder / RECORD_FILE).read_bytes()
         record = json.loads(data)

@@ -19,9 +19,9 @@ def cause_of(error: BaseException) -> BaseException:
 
 def reason_of(error: BaseException) -> str:
     """Why, in one line: of Ray's long text the last line that names an error, not its hints."""
-    error = cause_of(error)
-    if isinstance(error, OSError):
-        return describe_os_error(error)
+    cause = cause_of(error)
+    if isinstance(cause, OSError):
+        return describe_os_error(cause)
     lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
     naming = [line for line in lines if _NAMES_AN_ERROR.match(line)]
     return re.sub(r"^[\w.]*\.", "", (naming or lines or [type(error).__name__])[-1])

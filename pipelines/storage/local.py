@@ -42,36 +42,37 @@ def read(uri: str, offset: int | None, length: int | None) -> bytes:
 
 def _read(uri: str, offset: int | None, length: int | None) -> bytes:
     if offset is None:
-        data = read_up_to(uri, _MAX_BYTES)
-        if len(data) > _MAX_BYTES:
-            raise StorageError(f"{uri} is too large: files of up to 8 GiB are read as one")
-        return data
+        return read_up_to(uri, _MAX_BYTES)
     with _present(uri), _opened(uri) as file:
         file.seek(offset)
         return file.read(length or 0)
 
 
 def read_up_to(uri: str, max_bytes: int) -> bytes:
-    """All bytes of a file, or a few more than `max_bytes` where there are more.
+    """All bytes of a file; one that is longer than it says may be cut, a bit above `max_bytes`.
 
     Raises:
         OSError: as `read`, but without its time limit.
-        StorageError: likewise.
+        StorageError: likewise; and it says that it is larger.
     """
     with _present(uri), _opened(uri) as file:
         size = os.fstat(file.fileno()).st_size
-        parts = [file.read(min(size, max_bytes) + 1)]
+        if size > max_bytes:
+            raise StorageError(
+                f"{uri} has {size:,} bytes, and files are held whole up to {max_bytes:,}: split it"
+            )
+        parts = [file.read(size + 1)]
         # A file of /proc or of FUSE may be longer than it says, or have no end at all.
-        limit = min(max_bytes, max(size, _MAX_BYTES_UNSAID))
-        while size < sum(map(len, parts)) <= limit and (part := file.read(_PART_BYTES)):
+        known, limit = len(parts[0]), min(max_bytes, max(size, _MAX_BYTES_UNSAID))
+        while size < known <= limit and (part := file.read(_PART_BYTES)):
             parts.append(part)
-        data = b"".join(parts) if len(parts) > 1 else parts[0]
-        if limit < len(data) <= max_bytes:
+            known += len(part)
+        if limit < known <= max_bytes:
             raise StorageError(
                 f"{uri} holds more than 1 GiB, and its size is given as {size:,} bytes: is it a "
                 "file that has no end?"
             )
-        return data
+        return b"".join(parts) if len(parts) > 1 else parts[0]
 
 
 @contextlib.contextmanager

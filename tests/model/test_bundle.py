@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -251,3 +252,10 @@ def test_reading_the_record_imports_no_tensorflow(tmp_path: Path) -> None:
     command = [sys.executable, "-c", code, str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == f"{bundle.id} []\n"
+
+
+def test_a_record_that_is_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "bundle.json")
+    with pytest.raises(BundleError) as told:
+        read_bundle(tmp_path)
+    assert str(tmp_path / "bundle.json") in str(told.value)

@@ -11,11 +11,10 @@ from model.bundle import Bundle
 from model.errors import DecodeError
 from model.predictor import Predictor
 from model.preprocessing import InputSpec, decode_image
-from pipelines import storage
 from pipelines.images.batches import decode_entries_with
 from pipelines.images.guarded_decoder import IsolatedDecoder
 from pipelines.scoring import rows
-from pipelines.storage import listing
+from pipelines.storage import listing, local
 from tests.corpus import DOCUMENT, KINDS, document, truncated_everywhere
 from tests.robustness.deadly import DECODER
 
@@ -48,14 +47,14 @@ def _shown(name: str) -> str:
 def test_every_kind_of_input_becomes_the_row_it_should(
     untrained: Bundle, tmp_path: Path, apart: IsolatedDecoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = storage.read_bytes
+    read = local.read_up_to
 
-    def denying(uri: str, *place: Any) -> bytes:  # root may read everything
+    def denying(uri: str, max_bytes: int) -> bytes:  # root may read everything
         if uri.endswith("secret.jpg"):
             raise PermissionError(f"access to {uri} is denied")
-        return read(uri, *place)
+        return read(uri, max_bytes)
 
-    monkeypatch.setattr(storage, "read_bytes", denying)
+    monkeypatch.setattr(local, "read_up_to", denying)
     entries = _entries(tmp_path)
     predictor = Predictor(untrained, batch_size=32)
     scored = rows.score_entries(entries, predictor, decode=decode_entries_with(apart))

@@ -20,7 +20,7 @@ from pipelines.manifests.ingest import Ingested, write_ingested
 from pipelines.manifests.manifest import labelled, read_manifest
 from pipelines.manifests.options import IngestOptions
 from pipelines.manifests.sources import images
-from pipelines.storage import listing
+from pipelines.storage import listing, local
 from pipelines.storage.archives import read_member
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -160,7 +160,7 @@ def test_etag_reads_no_bytes(few: Path, monkeypatch: pytest.MonkeyPatch) -> None
     def read(uri: str, *_: object) -> bytes:
         raise AssertionError(f"{uri} was read")
 
-    monkeypatch.setattr(storage, "read_bytes", read)
+    monkeypatch.setattr(local, "read_up_to", read)
     assert ingest.hash_and_label(listed, with_hash=False).num_rows == 6
     with pytest.raises(AssertionError, match="was read"):
         ingest.hash_and_label(listed, with_hash=True)

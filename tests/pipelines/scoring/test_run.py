@@ -214,7 +214,9 @@ def test_a_full_disk_is_one_sentence_and_no_lease_is_left(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("pipelines.storage.tables.write_table", full)
-    with pytest.raises(FacemillError, match="No space left on device; what is scored is safe: "):
+    with pytest.raises(
+        FacemillError, match=r"No space left on device \(ENOSPC\).*; what is scored is safe: "
+    ):
         score(score_options(images=(str(mixed_dir),), output=str(tmp_path)), untrained)
     assert not (tmp_path / "lease.json").exists()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipelines import storage
-from pipelines.storage import fetching
+from pipelines.storage import fetching, local
 from pipelines.storage.fetching import ReadFailure, fetch, read_ahead
 
 
@@ -77,6 +77,7 @@ def test_a_file_larger_than_an_image_is_a_row_and_is_not_read(
         raise AssertionError("it was read")
 
     monkeypatch.setattr(storage, "read_bytes", read)
+    monkeypatch.setattr(local, "read_up_to", read)
     monkeypatch.setattr(fetching, "get_object", read)
     listed = {"bytes": 50_000_000_000}
     for entry in (

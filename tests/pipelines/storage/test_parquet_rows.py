@@ -10,7 +10,7 @@ from model.errors import StorageError
 from pipelines import storage
 from pipelines.storage.archives import read_member
 from pipelines.storage.fetching import ReadFailure, fetch, fetch_all
-from pipelines.storage.listing import list_files
+from pipelines.storage.listing import list_files, why_gap
 from tests.archives import parquet_of, rows_of
 
 PICTURES = [bytes([i]) * (i + 1) for i in range(11)]
@@ -101,4 +101,6 @@ def test_a_file_that_is_no_parquet_is_refused(tmp_path: Path) -> None:
     for damaged in (b"PAR1 and no more", data[:-20], blank):
         (tmp_path / "a.parquet").write_bytes(damaged)
         with pytest.raises(StorageError, match=r"a\.parquet"):
-            list(list_files(str(tmp_path)))
+            list(list_files(f"{tmp_path}/a.parquet"))
+        (entry,) = list_files(str(tmp_path))  # in a folder it stands for what is lost
+        assert "a.parquet" in str(why_gap(entry.uri))

@@ -11,7 +11,7 @@ from model.errors import StorageError
 from pipelines import storage
 from pipelines.storage import local, tars
 from pipelines.storage.fetching import ReadFailure, fetch, fetch_all
-from pipelines.storage.listing import list_files
+from pipelines.storage.listing import list_files, why_gap
 from tests.archives import rows_of, tar_of
 
 MEMBERS = {f"deep/{i:03}.jpg": bytes([i]) * (1 + 997 * i) for i in range(60)}
@@ -61,7 +61,9 @@ def test_a_tar_gz_that_is_cut_off_is_refused(tmp_path: Path) -> None:
     for cut in (len(data) // 2, len(data) - 4):
         Path(uri).write_bytes(data[:cut])
         with pytest.raises(StorageError, match=f"^{uri} is cut off .*, and what follows would"):
-            list(list_files(str(tmp_path)))
+            list(list_files(uri))
+        assert uri in [entry.uri for entry in list_files(str(tmp_path))]  # beside what is not lost
+        assert "is cut off" in str(why_gap(uri))
     for other in (b"", b"no gzip at all", gzip.compress(b"no tar at all" * 99)):
         Path(uri).write_bytes(other)
         with pytest.raises(StorageError, match=f"^{uri} is not a tar in gzip "):
