@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from model import colours, formats, heif, jpeg, png, tiff
@@ -53,22 +54,28 @@ class Picture:
     """A decoded image.
 
     Attributes:
-        image: upright, 8-bit samples of mode L or RGB; maybe smaller than the file's.
+        pixels: upright, uint8 (height, width, 3) of RGB or (height, width) of grey; maybe smaller
+            than the file's image.
         width: of the file's image, upright, in pixels.
         height: likewise.
     """
 
-    image: Image.Image
+    pixels: npt.NDArray[np.uint8]
     width: int
     height: int
 
     @property
+    def image(self) -> Image.Image:
+        """`pixels` as Pillow's image, of mode RGB or L."""
+        return Image.fromarray(self.pixels)
+
+    @property
     def scale(self) -> float:
-        """Pixels of `image` for one of the file's image: 1 or 1/2, 1/3 and so on.
+        """Pixels of `pixels` for one of the file's image: 1 or 1/2, 1/3 and so on.
 
         Not the ratio of the widths: the last column may stand for a part of a pixel.
         """
-        return 1 / round(self.width / self.image.width)
+        return 1 / round(self.width / self.pixels.shape[1])
 
 
 def decode_picture(
@@ -119,7 +126,9 @@ def _plain(data: bytes, color: Literal["grey", "rgb"], min_size: MinSize) -> Pic
     decoded = None if least is None else jpeg.plain_pixels(data, found, least)
     if decoded is None:
         return None
-    return Picture(_in_color(Image.fromarray(decoded), color), found.width, found.height)
+    if decoded.ndim != (2 if color == "grey" else 3):
+        decoded = np.asarray(_in_color(Image.fromarray(decoded), color))
+    return Picture(decoded, found.width, found.height)
 
 
 def _decode(data: bytes, color: Literal["grey", "rgb"], version: int, min_size: MinSize) -> Picture:
@@ -210,7 +219,7 @@ def _decode_opened(
         width, height, least = height, width, (least[1], least[0])
     if profile is not None:
         image = colours.in_srgb(image, profile, least, version)
-    return Picture(_in_color(image, color), width, height)
+    return Picture(np.asarray(_in_color(image, color)), width, height)
 
 
 def _in_color(image: Image.Image, color: Literal["grey", "rgb"]) -> Image.Image:

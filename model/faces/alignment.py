@@ -3,14 +3,20 @@
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+
+cv2.setNumThreads(1)  # workers are one a core, and OpenCV would take them all
+
+_NEARLY_ONE = 0.75  # of a scale: one sample a pixel is enough there
 
 Floats = npt.NDArray[np.float64]
+Pixels = npt.NDArray[np.uint8]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,18 +63,28 @@ def similarity(points: Floats, template: Floats) -> Floats:
     Returns:
         (2, 3): a point p comes to `m[:, :2] @ p + m[:, 2]`.
     """
-    centre, target = points.mean(axis=0), template.mean(axis=0)
-    p, t = points - centre, template - target
-    spread = (p**2).sum()
-    a = (p * t).sum() / spread
-    b = (p[:, 0] * t[:, 1] - p[:, 1] * t[:, 0]).sum() / spread
-    turn = np.array([[a, -b], [b, a]])
-    return np.concatenate([turn, (target - turn @ centre)[:, None]], axis=1)
+    # Python's own numbers: arrays of five points are all overhead.
+    given: list[list[float]] = points.tolist()
+    wanted: list[list[float]] = template.tolist()
+    n = len(given)
+    mean_x, mean_y = (math.fsum(column) / n for column in zip(*given, strict=True))
+    goal_x, goal_y = (math.fsum(column) / n for column in zip(*wanted, strict=True))
+    spread = along = across = 0.0
+    for (x, y), (u, v) in zip(given, wanted, strict=True):
+        x, y, u, v = x - mean_x, y - mean_y, u - goal_x, v - goal_y
+        spread += x * x + y * y
+        along += x * u + y * v
+        across += x * v - y * u
+    a, b = along / spread, across / spread
+    return np.array([
+        [a, -b, goal_x - a * mean_x + b * mean_y],
+        [b, a, goal_y - b * mean_x - a * mean_y],
+    ])  # fmt: skip
 
 
 def scale_of(matrix: Floats) -> float:
     """Pixels of the square for one of the image."""
-    return float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    return math.hypot(matrix[0, 0], matrix[1, 0])
 
 
 def template_of(alignment: Alignment, width: int, height: int) -> Floats:
@@ -77,62 +93,89 @@ def template_of(alignment: Alignment, width: int, height: int) -> Floats:
 
 
 def aligned(
-    image: Image.Image,
+    pixels: Pixels,
     matrix: Floats,
     size: tuple[int, int],
     outside: int,
     max_samples: int = 2,
-) -> Image.Image:
+) -> Pixels:
     """Cut a face out.
 
     One interpolation, bilinear, of as many samples as the face has pixels; where that is more than
     the square holds, the samples of a pixel are averaged, whole pixels of the image before.
 
     Args:
-        image: of mode RGB or L.
+        pixels: of the image, uint8 (height, width, 3) or (height, width).
         matrix: (2, 3), from its pixels to the square's.
         size: (width, height) of the square.
         outside: grey level of what lies outside the image.
         max_samples: of a pixel, a side; with 1 it is a third of the work, and some lines alias.
 
     Returns:
-        An image of that size, in the same mode.
+        uint8 (size[1], size[0], 3), or without the last axis.
     """
     scale = scale_of(matrix)
-    back = _inverse(matrix)
     if scale < 0.5:
-        image, back = _reduced(image, back, size, int(1 / scale))
-    finer = max_samples if scale < 1 else 1
-    back = back * np.array([1 / finer, 1 / finer, 1])
-    colour: Any = outside if image.mode == "L" else (outside,) * 3
-    width, height = size
-    cut = image.transform(
-        (width * finer, height * finer),
-        Image.Transform.AFFINE,
-        tuple(back.ravel()),
-        Image.Resampling.BILINEAR,
-        fillcolor=colour,
+        pixels, matrix = _reduced(pixels, matrix, size, int(1 / scale))
+    finer = max_samples if scale_of(matrix) < _NEARLY_ONE else 1
+    moved = matrix * finer
+    # OpenCV counts from the middle of the first pixel, and we from its corner.
+    moved[:, 2] += 0.5 * moved[:, :2].sum(axis=1) - 0.5
+    cut: Any = cv2.warpAffine(
+        pixels,
+        moved,
+        (size[0] * finer, size[1] * finer),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=(outside,) * 3,
     )
-    return cut if finer == 1 else cut.reduce(finer)
+    return cut if finer == 1 else resized(cut, size)
 
 
 def _reduced(
-    image: Image.Image, back: Floats, size: tuple[int, int], factor: int
-) -> tuple[Image.Image, Floats]:
+    pixels: Pixels, matrix: Floats, size: tuple[int, int], factor: int
+) -> tuple[Pixels, Floats]:
     """The part of the image that the square shows, each `factor` pixels averaged to one."""
-    corners = _apply(back, [(0, 0), (size[0], 0), (0, size[1]), size])
-    limit = np.array(image.size)
+    corners = _apply(inverse(matrix), [(0, 0), (size[0], 0), (0, size[1]), size])
+    limit = np.array([pixels.shape[1], pixels.shape[0]])
     start = np.clip(np.floor(corners.min(axis=0)) - 2 * factor, 0, limit - 1).astype(int)
     end = np.clip(np.ceil(corners.max(axis=0)) + 2 * factor, start + 1, limit).astype(int)
-    part = image.reduce(factor, (*start.tolist(), *end.tolist()))
-    moved = back.copy()
-    moved[:, 2] -= start
-    return part, moved / factor
+    part = shrunk(pixels[start[1] : end[1], start[0] : end[0]], factor)
+    moved = matrix.copy()
+    moved[:, 2] += matrix[:, :2] @ start
+    moved[:, :2] *= factor
+    return part, moved
 
 
-def _inverse(matrix: Floats) -> Floats:
-    turn = np.linalg.inv(matrix[:, :2]).astype(np.float64)
-    return np.concatenate([turn, -turn @ matrix[:, 2:]], axis=1)
+def resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    """An image in another size (width, height): averages of whole pixels if they are, else linear.
+
+    uint8 (height, width, 3) or (height, width), as it comes.
+    """
+    height, width = pixels.shape[:2]
+    is_whole = size[0] <= width and not (width % size[0] or height % size[1])
+    filtered: Any = cv2.resize(
+        pixels, size, interpolation=cv2.INTER_AREA if is_whole else cv2.INTER_LINEAR
+    )
+    return filtered
+
+
+def shrunk(pixels: Pixels, factor: int) -> Pixels:
+    """Each `factor` pixels averaged to one; the last ones stand for those that lack there."""
+    height, width = pixels.shape[:2]
+    down, right = -height % factor, -width % factor
+    padded: Any = pixels
+    if down or right:
+        padded = cv2.copyMakeBorder(pixels, 0, down, 0, right, cv2.BORDER_REPLICATE)
+    return resized(padded, ((width + right) // factor, (height + down) // factor))
+
+
+def inverse(matrix: Floats) -> Floats:
+    """The way back of a (2, 3) matrix that turns, scales and shifts, (2, 3)."""
+    (a, _, x), (b, _, y) = matrix.tolist()
+    spread = a * a + b * b
+    a, b = a / spread, b / spread
+    return np.array([[a, b, -a * x - b * y], [-b, a, b * x - a * y]])
 
 
 def _apply(matrix: Floats, points: Sequence[tuple[float, float]]) -> npt.NDArray[Any]:

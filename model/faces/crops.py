@@ -10,12 +10,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from model.errors import DecodeError
 from model.faces.alignment import UTKFACE_CHIPS, aligned, scale_of, similarity, template_of
-from model.faces.detector import detector_id, shared_detector
+from model.faces.detector import Rows, detector_id, shared_detector
 from model.faces.face import Face
-from model.faces.pyramid import PYRAMID_VERSION, first_look, look_for_faces, sized
+from model.faces.pyramid import PYRAMID_VERSION, View, detect_faces, first_size, sized
 from model.pictures import Picture, decode_picture
 from model.preprocessing import InputSpec, decode_image
 
@@ -85,14 +86,17 @@ def finding_id(spec: InputSpec) -> str:
 
 
 def _found(data: bytes, spec: InputSpec, search: FaceSearch) -> Crops:
-    picture = decode_picture(data, "rgb", spec.version, first_look)
-    found, picture = look_for_faces(
-        data, picture, spec.version, search.min_score, search.min_eye_distance_px, shared_detector()
-    )
-    large = [face for face in found if face.eye_distance_px >= search.min_eye_distance_px]
+    view = View(data, spec.version, decode_picture(data, "rgb", spec.version, first_size))
+    needed = functools.partial(_scale_for, spec=spec)
+    least_px = search.min_eye_distance_px
+    found = detect_faces(view, search.min_score, least_px, needed, shared_detector())
+    large = [face for face in found if face.eye_distance_px >= least_px]
     large.sort(key=lambda face: face.area, reverse=True)
     faces = tuple(large[: search.max_faces])
-    pixels = _aligned(data, picture, faces, spec)
+    if faces and view.picture.scale < 1:
+        view.ensure(_needed(faces, spec))
+    picture = view.picture
+    pixels = _aligned(picture, faces, spec)
     return Crops(pixels, faces, picture.width, picture.height, len(found) - len(faces))
 
 
@@ -104,29 +108,30 @@ def _given(data: bytes, spec: InputSpec, points: Sequence[float]) -> Crops:
     face = Face(math.nan, math.nan, math.nan, math.nan, tuple(points), math.nan)
     least = functools.partial(sized, scale=_needed([face], spec))
     picture = decode_picture(data, "rgb", spec.version, least)
-    return Crops(_aligned(data, picture, [face], spec), (face,), picture.width, picture.height)
+    return Crops(_aligned(picture, [face], spec), (face,), picture.width, picture.height)
 
 
 def _needed(faces: Sequence[Face], spec: InputSpec) -> float:
     """The scale at which an image shows each of the faces in the network's own size, at most 1."""
+    return _scale_for(np.array([(0.0,) * 4 + face.points for face in faces]), spec)
+
+
+def _scale_for(rows: Rows, spec: InputSpec) -> float:
+    """`_needed` of rows of `Detector.detect`."""
     template = template_of(spec.alignment or UTKFACE_CHIPS, spec.width, spec.height)
-    scales = [scale_of(similarity(face.point_array, template)) for face in faces]
+    scales = [scale_of(similarity(row[4:14].reshape(5, 2), template)) for row in rows]
     return min(1.0, max(scales) * spec.jpeg_oversample)
 
 
-def _aligned(
-    data: bytes, picture: Picture, faces: Sequence[Face], spec: InputSpec
-) -> npt.NDArray[np.uint8]:
-    """The faces, uint8 (n, *spec.shape); decodes again where the image is too small for one."""
-    if faces and picture.scale < (needed := _needed(faces, spec)):
-        picture = decode_picture(data, "rgb", spec.version, functools.partial(sized, scale=needed))
+def _aligned(picture: Picture, faces: Sequence[Face], spec: InputSpec) -> npt.NDArray[np.uint8]:
+    """The faces, uint8 (n, *spec.shape)."""
     alignment = spec.alignment or UTKFACE_CHIPS
     template = template_of(alignment, spec.width, spec.height)
     pixels = np.empty((len(faces), *spec.shape), dtype=np.uint8)
     for i, face in enumerate(faces):
         matrix = similarity(face.point_array * picture.scale, template)
-        cut = aligned(picture.image, matrix, (spec.width, spec.height), alignment.outside)
+        cut = aligned(picture.pixels, matrix, (spec.width, spec.height), alignment.outside)
         if spec.color == "grey":
-            cut = cut.convert("L")
-        pixels[i] = np.asarray(cut).reshape(spec.shape)
+            cut = np.asarray(Image.fromarray(cut).convert("L"))
+        pixels[i] = cut.reshape(spec.shape)
     return pixels

@@ -17,28 +17,28 @@ def _row(left: float, top: float, side: float, score: float) -> list[float]:
 
 
 def test_the_portrait_s_points_are_where_they_were_measured() -> None:
-    (face,) = faces_of(merged(shared_detector().find(np.asarray(portrait()), 0.85)))
+    (face,) = faces_of(merged(shared_detector().detect(np.asarray(portrait()), 0.85)))
     assert np.abs(face.point_array - POINTS).max() < 3
     assert face.score > 0.9
 
 
 def test_a_picture_of_nobody_has_no_face() -> None:
     for seed in range(3):
-        assert not len(shared_detector().find(np.asarray(faceless(512, 384, seed)), 0.5))
+        assert not len(shared_detector().detect(np.asarray(faceless(512, 384, seed)), 0.5))
 
 
 @pytest.mark.parametrize("size", [(512, 512), (500, 490), (333, 401), (20, 90), (1, 1)])
 def test_sides_need_be_no_multiples(size: tuple[int, int]) -> None:
     pixels = np.asarray(portrait().crop((0, 0, *size)))
-    found = merged(shared_detector().find(pixels, 0.85))
+    found = merged(shared_detector().detect(pixels, 0.85))
     assert len(found) == (min(size) > 300)
 
 
 def test_colours_are_not_swapped() -> None:
     """The portrait's red and blue exchanged are found with another score."""
-    right = shared_detector().find(np.asarray(portrait()), 0.5)[:, 14].max()
+    right = shared_detector().detect(np.asarray(portrait()), 0.5)[:, 14].max()
     swapped = np.ascontiguousarray(np.asarray(portrait())[:, :, ::-1])
-    assert right > shared_detector().find(swapped, 0.5)[:, 14].max()
+    assert right > shared_detector().detect(swapped, 0.5)[:, 14].max()
 
 
 def test_rows_that_agree_become_their_mean_by_score() -> None:
@@ -75,7 +75,7 @@ def test_what_a_face_says_of_itself() -> None:
 
 def test_a_mirror_image_is_a_face_with_its_points_in_the_picture_s_order() -> None:
     mirrored = portrait().transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    (face,) = faces_of(merged(shared_detector().find(np.asarray(mirrored), 0.85)))
+    (face,) = faces_of(merged(shared_detector().detect(np.asarray(mirrored), 0.85)))
     assert face.points[0] < face.points[2]
     assert abs(face.roll_degrees) < 10
 

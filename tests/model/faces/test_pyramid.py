@@ -12,7 +12,7 @@ from PIL import Image
 from model.faces.crops import Crops, FaceSearch, crops_of
 from model.faces.detector import shared_detector
 from model.faces.face import Face
-from model.faces.pyramid import first_look, look_for_faces, sized
+from model.faces.pyramid import View, detect_faces, first_size, sized
 from model.pictures import PREPROCESSING_VERSION, decode_picture
 from model.preprocessing import InputSpec
 from tests.photographs import HEAD_PX, POINTS, encoded, portrait, scene, turned
@@ -49,9 +49,9 @@ def test_a_face_of_24_pixels_is_found(side: int) -> None:
 
 def test_a_small_face_is_found_beside_a_large_one_whose_mouth_is_no_face() -> None:
     """The closer look that the small one needs sees a face in the large one's mouth and chin."""
-    large, small = found(scene(4000, 3000, [(300, 100, 1200), (3000, 2000, 180)]), "JPEG")
+    large, small = found(scene(4000, 3000, [(300, 100, 1200), (3000, 2000, 330)]), "JPEG")
     assert large.eye_distance_px == pytest.approx(43 / HEAD_PX * 1200, rel=0.1)
-    assert small.eye_distance_px == pytest.approx(43 / HEAD_PX * 180, rel=0.1)
+    assert small.eye_distance_px == pytest.approx(43 / HEAD_PX * 330, rel=0.1)
 
 
 @pytest.mark.parametrize("degrees", [-45, -30, -15, 15, 30, 45])
@@ -115,7 +115,7 @@ print(len(crops.faces), crops.width, int(peak) >> 10)
 def test_50_megapixels_are_searched_within_memory(tmp_path) -> None:
     """150 MB are its pixels, if all of them; a small face makes it look closer."""
     picture = tmp_path / "large.jpg"
-    picture.write_bytes(encoded(scene(8660, 5774, [(300, 100, 1200), (6000, 4000, 400)]), "JPEG"))
+    picture.write_bytes(encoded(scene(8660, 5774, [(300, 100, 1200), (6000, 4000, 600)]), "JPEG"))
     done = subprocess.run(
         [sys.executable, "-c", _PEAK, str(picture)], capture_output=True, text=True, check=True
     )
@@ -125,27 +125,47 @@ def test_50_megapixels_are_searched_within_memory(tmp_path) -> None:
 
 
 def _looks(image: Image.Image, min_eye_distance_px: float = 8) -> list[tuple[int, int]]:
-    """Sizes of all that the detector is shown, largest first."""
+    """Sizes of all that the detector is shown, in turn."""
     shown = list[tuple[int, int]]()
 
     class Spy:
-        def find(self, rgb: np.ndarray, min_score: float) -> np.ndarray:
+        def detect(self, rgb: np.ndarray, min_score: float) -> np.ndarray:
             shown.append(rgb.shape[1::-1])
-            return shared_detector().find(rgb, min_score)
+            return shared_detector().detect(rgb, min_score)
 
     data = encoded(image)
-    picture = decode_picture(data, "rgb", PREPROCESSING_VERSION, first_look)
-    look_for_faces(data, picture, PREPROCESSING_VERSION, 0.85, min_eye_distance_px, Spy())
-    return sorted(shown, reverse=True)
+    version = PREPROCESSING_VERSION
+    view = View(data, version, decode_picture(data, "rgb", version, first_size))
+    detect_faces(view, 0.85, min_eye_distance_px, lambda rows: 0.1, Spy())
+    return shown
+
+
+def test_a_portrait_that_is_large_and_level_is_looked_at_once() -> None:
+    portraits = [scene(1600, 1200, [(200, 0, side)]) for side in (900, 1000, 1100)]
+    assert min(len(_looks(image)) for image in portraits) == 1
 
 
 def test_no_closer_look_is_taken_at_large_faces() -> None:
-    assert _looks(scene(1600, 1200, [(100, 100, 500)]))[0] == first_look(1600, 1200)
+    first, *others = _looks(scene(1600, 1200, [(100, 100, 500), (900, 600, 400)]))
+    assert first == (566, 425)  # an eighth of the pixels
+    assert others == [(320, 160)]  # the two, side by side
 
 
 def test_who_asks_for_large_faces_alone_is_spared_the_closer_looks() -> None:
-    small = scene(1600, 1200, [(100, 100, 90)])
-    assert max(_looks(small, 60)) == first_look(1600, 1200) < max(_looks(small, 8))
+    small = scene(1600, 1200, [(100, 100, 110)])
+    assert max(_looks(small, 60)) <= (566, 425) < max(_looks(small, 8))
+
+
+@pytest.mark.parametrize("clockwise", [90, 180, 270])
+def test_a_group_on_its_side_or_upside_down_keeps_its_faces(clockwise: int) -> None:
+    group = scene(900, 600, [(20, 30, 200), (300, 300, 160), (600, 60, 120), (640, 330, 220)])
+    upright = found(group)
+    assert len(upright) == 4
+    turned_group = found(group.rotate(-clockwise, expand=True))
+    assert len(turned_group) == 4
+    for face in turned_group:
+        off = (face.roll_degrees - clockwise + 180) % 360 - 180
+        assert abs(off) < 15
 
 
 def test_a_size_is_rounded_up_and_never_nothing() -> None:
