@@ -1,6 +1,5 @@
 """Each data set's labels are read from files of our own making, in exactly its publishers' form."""
 
-import contextlib
 import pkgutil
 import re
 from collections.abc import Sequence
@@ -15,22 +14,16 @@ from scipy.io import savemat
 
 from model.errors import FacemillError, ManifestError, UsageError
 from pipelines.manifests import ingest
-from pipelines.manifests.ingest import Ingested, assemble, hash_and_label
+from pipelines.manifests.ingest import Ingested
 from pipelines.manifests.labels import datasets
 from pipelines.manifests.labels.datasets import NAMES, convention, imdb_wiki
 from pipelines.manifests.labels.datasets.kinds import InNames
 from pipelines.manifests.labels.datasets.reading import read_as
 from pipelines.manifests.options import IngestOptions
-from pipelines.manifests.sources.images import list_entries
+from pipelines.manifests.sources.images import Images
 
-pytestmark = pytest.mark.usefixtures("without_a_decoder")
+pytestmark = pytest.mark.usefixtures("without_ray")
 PARTS = {"kinds", "reading"}  # of the package, that are no data sets
-
-
-@pytest.fixture
-def without_a_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a task of Ray has, and what an ingest without faces never asks for."""
-    monkeypatch.setattr(ingest, "guarded_in_task", lambda *_: contextlib.nullcontext())
 
 
 def pictures(folder: Path, names: Sequence[str]) -> Path:
@@ -43,9 +36,7 @@ def pictures(folder: Path, names: Sequence[str]) -> Path:
 
 def ingested(images: Path, **options: Any) -> Ingested:
     """What jobs.ingest makes of a folder, in this process."""
-    tables = list_entries({"root": [str(images)], "descend": [True]})
-    parts = [hash_and_label(table, with_hash=True, beside=True) for table in tables]
-    return assemble(parts, IngestOptions(str(images), **options))
+    return ingest.ingest(IngestOptions(str(images), **options))
 
 
 def labels(result: Ingested, *names: str) -> dict[str, list[Any]]:
@@ -184,10 +175,8 @@ def test_a_file_or_a_folder_of_files_beside_the_pictures(fairface: Path, tmp_pat
     # One level up, where paths below the images begin with the data set's folder:
     one = ingested(fairface, labels=str(apart / "fairface_label_train.csv"))
     assert (one.counts["manifest"], one.counts["rejects"]) == (4, 1)
-    above = IngestOptions(str(tmp_path), labels=str(apart), label_format="fairface")
-    tables = list_entries({"root": [str(tmp_path)], "descend": [True]})
-    parts = [hash_and_label(table, with_hash=True) for table in tables]
-    assert assemble(parts, above).counts["manifest"] == 5
+    above = ingested(tmp_path, labels=str(apart), label_format="fairface")
+    assert above.counts["manifest"] == 5
 
 
 ADIENCE = (
@@ -219,8 +208,7 @@ def test_adience_by_its_folds(crop: str, tmp_path: Path) -> None:
 
 
 def listed(images: Path) -> pd.DataFrame:
-    tables = list_entries({"root": [str(images)], "descend": [True]})
-    return pd.concat([hash_and_label(table, with_hash=False).to_pandas() for table in tables])
+    return ingest.named(Images(str(images)).listed(), by_name=True)
 
 
 BOX = ["label_face_left", "label_face_top", "label_face_width", "label_face_height"]
