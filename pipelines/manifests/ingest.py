@@ -30,6 +30,7 @@ from pipelines.manifests.sources.images import Images
 from pipelines.storage import listing, tables
 from pipelines.storage.claims import Claim
 from pipelines.storage.fetching import ReadFailure, fetch_all
+from pipelines.storage.uri_lists import why_no_uri
 from pipelines.storage.uris import BEFORE_NAME
 from pipelines.telemetry.phases import phase, run_id
 from pipelines.telemetry.progress import Progress
@@ -104,8 +105,6 @@ def ingest(options: IngestOptions) -> Ingested:
         facts["files"] = len(rows)
     result = assemble(rows, options, given)
     notes = (*result.notes, *source.notes)
-    if source.excluded:
-        notes = (*notes, f"excluded: {source.excluded:,} files, by `exclude`")
     return dataclasses.replace(result, notes=notes)
 
 
@@ -172,6 +171,8 @@ def _label_row(row: dict[str, Any], by_name: bool) -> dict[str, Any]:
         elif why := listing.why_gap(row["uri"]):
             reason = why
         return row | {"stage": "list", "reason": reason}
+    if not by_name and (why := why_no_uri(row["uri"])):
+        return row | {"stage": "read", "reason": why}
     if row["bytes"] == 0:
         reason = "the file has no bytes" if row["etag"] else "the file is gone, or a broken link"
         return row | {"stage": "read", "reason": reason}
@@ -241,7 +242,8 @@ def in_tasks(
     """`act(block, **how)` of each block, each by a task of Ray Data."""
     import ray
 
-    done: Any = ray.data.from_arrow(blocks).map_batches(
+    from_arrow: Any = ray.data.from_arrow  # its stub wants lists of bytes too
+    done: Any = from_arrow(blocks).map_batches(
         act, batch_size=None, batch_format="pyarrow", fn_kwargs=dict(how)
     )
     return done.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1)

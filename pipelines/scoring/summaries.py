@@ -71,7 +71,7 @@ def of_run(scored: Scored, job: Job) -> Summary:
             ("inputs", f"{record['inputs']:,}{skipped}"),
             ("network", Compute.of(record).words),
             *_grown(scored),
-            *_excluded(record),
+            *_excluded(record, job),
             *_scored(record),
             *_not_scored(record),
             ("time", f"{scored.seconds:,.1f} s{rate}"),
@@ -85,9 +85,10 @@ def of_run(scored: Scored, job: Job) -> Summary:
     )
 
 
-def _excluded(record: Mapping[str, Any]) -> list[tuple[str, object]]:
+def _excluded(record: Mapping[str, Any], job: Job) -> list[tuple[str, object]]:
     excluded = record.get("excluded", 0)
-    return [("excluded", f"{excluded:,} by `exclude`")] if excluded else []
+    why = "by `exclude`" if job.options.exclude else "empty lines of the list, or repeated ones"
+    return [("excluded", f"{excluded:,} {why}")] if excluded else []
 
 
 def _scored(record: Mapping[str, Any]) -> list[tuple[str, object]]:

@@ -6,7 +6,7 @@ class ReadFailure(Exception):
 
     Attributes:
         reason: `not_found`, `denied`, `not_a_file`, `file_too_large`, `bad_key`, `bad_member`,
-            `unreadable`, `timeout`.
+            `bad_uri`, `unreachable`, `unreadable`, `timeout`.
     """
 
     def __init__(self, reason: str, message: str) -> None:

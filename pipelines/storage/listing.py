@@ -37,25 +37,31 @@ def list_files(
     descend: bool = True,
     limit: int | None = None,
     leave_out: Callable[[str], bool] | None = None,
+    lines: "collections.Counter[str] | None" = None,
 ) -> Iterator[FileEntry]:
     """All files below a prefix or in an archive, or the one file that `uri` is; streamed.
 
     An archive below a folder is read as its members. Hidden and temporary files are left out. Local
     folders come in name order; linked folders are not followed, so a loop of links ends.
     What cannot be listed below a folder is an entry itself: see `is_gap`. So is an archive that is
-    left out (`leave_out`): it is not opened.
+    left out (`leave_out`): it is not opened. What a list holds beside its inputs is counted in
+    `lines`.
 
     Raises:
         StorageError: `uri` is an archive of another kind, or a damaged one: see `list_archive`.
     """
-    yield from itertools.islice(_entries(uri, descend, leave_out), limit)
+    lines = collections.Counter[str]() if lines is None else lines
+    yield from itertools.islice(_entries(uri, descend, leave_out, lines), limit)
 
 
 def _entries(
-    uri: str, descend: bool, leave_out: Callable[[str], bool] | None
+    uri: str,
+    descend: bool,
+    leave_out: Callable[[str], bool] | None,
+    lines: "collections.Counter[str]",
 ) -> Iterator[FileEntry]:
     if is_list(uri):
-        yield from list_pixels(uri) if is_pixel_table(uri) else list_uris(uri)
+        yield from list_pixels(uri) if is_pixel_table(uri) else list_uris(uri, lines)
         return
     advice = how_to_unpack(uri)
     if advice is not None and _is_file(uri):

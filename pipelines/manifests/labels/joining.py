@@ -1,6 +1,7 @@
 """Which label belongs to which file: by its name, or by the path that a labels file has."""
 
 import dataclasses
+import functools
 import unicodedata
 from collections.abc import Iterator
 from typing import Any
@@ -155,6 +156,8 @@ def _named_files(rows: pd.DataFrame, paths: pd.Series, place: str) -> tuple[pd.S
         .str.replace("\\", "/", regex=False)
         .str.replace(r"^(\./)+", "", regex=True)
     )
+    # As a list has addresses of the web.
+    plain = plain.mask(plain.str.match("https?://"), plain.str.replace(" ", "%20", regex=False))
     for key in _keys(rows["uri"], place):
         lookup = pd.Series(range(len(rows)), index=key)
         lookup = lookup[lookup.index.notna()]
@@ -166,10 +169,10 @@ def _named_files(rows: pd.DataFrame, paths: pd.Series, place: str) -> tuple[pd.S
     moved = (found >= 0) & (file < 0) & plain.str.contains("/")
     if not moved.any():
         return found, ""
-    first = moved.idxmax()
+    first = (paths[moved].iloc[0], rows["uri"].iloc[found[moved].iloc[0]])
     return found, (
-        f"labels: {moved.sum():,} paths are matched by their ends (the first: "
-        f"{paths[first]!r} is {rows['uri'].iloc[found[first]]})"
+        f"labels: {moved.sum():,} paths are matched by their ends (the first: {first[0]!r} is "
+        f"{first[1]})"
     )
 
 
@@ -188,9 +191,9 @@ def _by_tails(uris: pd.Series, paths: pd.Series, file: pd.Series) -> pd.Series:
         of_paths = paths[_last(paths).isin(wanted)].str.split("/")
         depth = min(max(map(len, folders), default=0), max(map(len, of_paths), default=0))
         for length in range(depth, 0, -1):
-            keys = folders.map(lambda parts, n=length: "/".join(parts[-n:]))
+            keys = folders.map(functools.partial(_tail, length=length))
             keys = keys[~keys.duplicated(keep=False) & ~keys.index.isin(file)]
-            tails = of_paths.map(lambda parts, n=length: "/".join(parts[-n:]))
+            tails = of_paths.map(functools.partial(_tail, length=length))
             is_one = tails.map(paths[tails.index].groupby(tails).nunique()) == 1
             tails = tails[is_one & (file[tails.index] < 0) & (of_paths.map(len) >= length)]
             found = tails.map(pd.Series(keys.index, keys.to_numpy())).dropna().astype(int)
@@ -214,6 +217,10 @@ def _are_certain(
     is_moved = folder.str.match(r"/|[a-z]:/") | (folder.nunique() == 1)
     is_split = _last(folder).isin(_SPLIT_FOLDERS) & _last(there).isin(_SPLIT_FOLDERS)
     return (folder == "") | (is_moved & ~is_split & (2 * len(found) >= unnamed))
+
+
+def _tail(parts: list[str], length: int) -> str:
+    return "/".join(parts[-length:])
 
 
 def _last(paths: pd.Series) -> pd.Series:

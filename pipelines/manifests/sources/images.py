@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from model.errors import ManifestError
 from pipelines import storage
 from pipelines.cluster.errors import plain_errors
 from pipelines.manifests.sources.passthrough import schema_below, with_passthrough
-from pipelines.storage import listing
+from pipelines.storage import listing, uri_lists
 from pipelines.storage.exclusion import Exclusion
 from pipelines.telemetry.log import note
 from pipelines.telemetry.progress import Progress
@@ -33,21 +34,30 @@ class _LeftOut:
         packed: archives of kinds that are not read.
         gaps: folders that cannot be listed.
         excluded: how many entries match a pattern of `exclude`.
+        lines: of a list that are no input, or no uri, by kind: see `list_uris`.
     """
 
     packed: list[str] = dataclasses.field(default_factory=list[str])
     gaps: list[str] = dataclasses.field(default_factory=list[str])
     excluded: int = 0
+    lines: Counter[str] = dataclasses.field(default_factory=Counter[str])
 
     def clear(self) -> None:
         """Count anew."""
         self.packed, self.gaps, self.excluded = [], [], 0
+        self.lines.clear()
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """A sentence for each kind, but for what was excluded."""
+        """A sentence for each kind."""
         sentences = ((self.packed, packed_away), (self.gaps, not_listed))
-        return tuple(sentence(names) for names, sentence in sentences if names)
+        told = [sentence(names) for names, sentence in sentences if names]
+        if self.lines:
+            kinds = ", ".join(f"{count:,} {kind}" for kind, count in self.lines.items())
+            told.append(f"lines of the list: {kinds}")
+        if self.excluded:
+            told.append(f"excluded: {self.excluded:,} files, by `exclude`")
+        return tuple(told)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,8 +87,8 @@ class Images:
 
     @property
     def excluded(self) -> int:
-        """How many entries the last listing left out."""
-        return self._left.excluded
+        """How many entries, or lines of a list, the last listing left out."""
+        return self._left.excluded + sum(self._left.lines[kind] for kind in uri_lists.LEFT_OUT)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -126,17 +136,18 @@ class Images:
 
     def _listed(self) -> Iterator[pa.Table]:
         roots, kept = listing.list_roots(self.uri), schema_below(self.uri, self.keep)
-        how = {"kept": kept, "leave_out": self.leave_out}
         # A flat folder is one stream anyway, and starting Ray Data for it costs some seconds.
         if len(roots) == 1:
-            (root, descend) = roots[0]
-            yield from list_entries({"root": [root], "descend": [descend]}, **how)
+            (root, descend), lines = roots[0], self._left.lines
+            batch = {"root": [root], "descend": [descend]}
+            yield from list_entries(batch, kept, self.leave_out, lines)
             return
         import ray
 
         rows = [{"root": root, "descend": descend} for root, descend in roots]
         list_some: Any = list_entries  # Ray's stubs want a function of every batch format at once
-        listed = ray.data.from_items(rows, override_num_blocks=min(len(rows), 64)).map_batches(
+        how = {"kept": kept, "leave_out": self.leave_out}
+        listed: Any = ray.data.from_items(rows, override_num_blocks=min(len(rows), 64)).map_batches(
             list_some, batch_size=1, num_cpus=0.1, fn_kwargs=how
         )
         with plain_errors():
@@ -207,12 +218,18 @@ def no_images(
 
 
 def list_entries(
-    batch: dict[str, Any], kept: pa.Schema = _NOTHING, leave_out: Exclusion | None = None
+    batch: dict[str, Any],
+    kept: pa.Schema = _NOTHING,
+    leave_out: Exclusion | None = None,
+    lines: "Counter[str] | None" = None,
 ) -> Iterator[pa.Table]:
     """List one root a row, as tables of at most 10,000 files, with the columns that are kept."""
     for root, descend in zip(batch["root"], batch["descend"], strict=True):
         entries: list[dict[str, Any]] = []
-        for entry in listing.list_files(str(root), descend=bool(descend), leave_out=leave_out):
+        listed = listing.list_files(
+            str(root), descend=bool(descend), leave_out=leave_out, lines=lines
+        )
+        for entry in listed:
             entries.append(dataclasses.asdict(entry))
             if len(entries) == 10_000:
                 yield with_passthrough(pa.Table.from_pylist(entries, schema=LISTED), kept)
