@@ -28,7 +28,7 @@ def job(options: IngestOptions) -> None:
     storage.require_writable(output, "`output`")
     start_ray()
     record = ingest_to(options, output)
-    next_step = ("next", f"python -m jobs.train --manifest {output} --output runs/train")
+    next_step = ("next", cli.command("train", manifest=output, output="runs/train"))
     cli.print_table(f"ingested {options.place}", [*summary(record, output), next_step])
 
 

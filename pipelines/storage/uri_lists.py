@@ -9,6 +9,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 
@@ -32,7 +33,6 @@ _CODED = re.compile(r"data:image/|/9j/4|iVBORw0KGgo|UklGR")  # JPEG, PNG, WebP
 _MOST_LETTERS = 4096  # Linux' longest path; a key of S3 has at most 1,024 bytes
 _SHOWN_LETTERS = 60
 _CUT = re.compile(rf".{{{_SHOWN_LETTERS}}}…[0-9a-f]{{8}}", re.DOTALL)
-_WEB = re.compile(r"https?://[^/\s]+", re.IGNORECASE)
 
 
 def _is_text(kind: Any) -> bool:
@@ -110,8 +110,13 @@ def why_no_uri(uri: str) -> str | None:
             "an address without one, or copy the image to a store"
         )
     if is_web(uri):
-        is_address = _WEB.match(uri) and all(c.isprintable() and not c.isspace() for c in uri)
-        return None if is_address else f"{uri[:200]!r} is no address of the web"
+        try:
+            is_address = bool(urlsplit(uri).hostname)
+        except ValueError:
+            is_address = False
+        if is_address and all(letter.isprintable() and not letter.isspace() for letter in uri):
+            return None
+        return f"{uri[:200]!r} is no address of the web"
     if "://" in uri and (storage.is_local(uri) or not storage.split_bucket(uri)[0]):
         try:
             storage.normalize(uri)

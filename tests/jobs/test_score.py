@@ -69,4 +69,4 @@ def test_a_folder_of_files_none_of_which_can_be_scored_points_to_its_quarantine(
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert row(done.stdout, "scored") == "0"
-    assert f"read_parquet('{tmp_path}/out/quarantine')" in row(done.stdout, "next")
+    assert f'read_parquet("{tmp_path}/out/quarantine")' in row(done.stdout, "next")
