@@ -105,7 +105,8 @@ def moved(argv: Sequence[str] | None, option: str, job: str) -> bool:
 
 
 def rendered(text: str, options_type: Any) -> str:
-    """The text with each `` `field` `` of the options as its flag."""
+    """The text with each `` `field` `` of the options, or of another job's, as its flag."""
+    text = re.sub(r"`jobs\.(\w+)\.(\w+)`", lambda m: f"`jobs.{m[1]} {flag(m[2])}`", text)
     return re.sub(
         r"`(\w+)`",
         lambda m: flag(m[1]) if m[1] in configuration.names(options_type) else m[0],

@@ -220,9 +220,9 @@ def test_a_file_without_options_is_a_sentence(tmp_path: Path, text: str) -> None
 
 
 def test_fields_in_errors_become_flags_and_other_words_stay() -> None:
-    text = "`output` /x: give `shard_rows`, or `python -m jobs.score`"
-    assert (
-        cli.rendered(text, Options) == "`output` /x: give --shard-rows, or `python -m jobs.score`"
+    text = "`output` /x: give `shard_rows`, `jobs.train.heads` age, or `python -m jobs.score`"
+    assert cli.rendered(text, Options) == (
+        "`output` /x: give --shard-rows, `jobs.train --heads` age, or `python -m jobs.score`"
     )
 
 

@@ -36,8 +36,8 @@ _BOXES = (  # columns, and whether the last two are a corner
 _BOX_COLUMNS = frozenset(name for columns, _ in _BOXES for name in columns)
 COLUMNS = frozenset([*_SYNONYMS, *_BOX_COLUMNS])
 _WITHOUT = {
-    "age": ("labels: there are no ages; jobs.train takes `heads` gender",),
-    "gender": ("labels: there are no genders; jobs.train takes `heads` age",),
+    "age": ("labels: there are no ages; `jobs.train.heads` gender learns these alone",),
+    "gender": ("labels: there are no genders; `jobs.train.heads` age learns ages alone",),
 }
 TEXTS = (*text_tables.SUFFIXES, *(f"{suffix}.gz" for suffix in text_tables.SUFFIXES))
 _JSON = (".jsonl", ".ndjson", ".json")

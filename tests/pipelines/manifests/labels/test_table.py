@@ -124,7 +124,7 @@ def test_columns_may_have_other_usual_names_and_one_label_is_enough(
     found = read(tmp_path / "l.csv", f"{path},Age\na.jpg,3\n".encode())
     assert found.frame[["path", "age_years"]].to_numpy().tolist() == [["a.jpg", 3]]
     assert found.frame["gender"].isna().all()
-    assert "there are no genders; jobs.train takes `heads` age" in str(found.told.notes)
+    assert "there are no genders; `jobs.train.heads` age learns ages alone" in str(found.told.notes)
     found = read(tmp_path / "l.csv", f"sex,{path}\nf,a.jpg\n".encode())
     assert found.frame["gender"].to_list() == ["female"]
     assert ("column" in found.told.notes[0]) and found.told.counts == {}
