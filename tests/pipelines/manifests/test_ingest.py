@@ -12,7 +12,6 @@ import pyarrow as pa
 import pytest
 import ray
 
-from demo.drawn_faces import draw_faces
 from model.errors import ManifestError, StorageError, UsageError
 from pipelines import storage
 from pipelines.manifests import ingest
@@ -114,12 +113,6 @@ def test_grown_folder_moves_no_image_to_another_split(few: Path, of_faces: Inges
     small, large = splits(ingested(few)), splits(of_faces)
     assert len(small) == 6
     assert small == {name: large[name] for name in small}
-
-
-def test_another_split_seed_gives_other_splits(of_faces: Ingested, faces_dir: Path) -> None:
-    other = splits(ingested(faces_dir, seed=1))
-    assert other.keys() == splits(of_faces).keys()
-    assert other != splits(of_faces)
 
 
 def test_tar_gives_the_hashes_and_splits_of_the_folder(
@@ -336,13 +329,6 @@ def test_given_folds_are_taken_from_the_split_column(few: Path, tmp_path: Path) 
     assert result["split"].to_dict() == dict(zip(names, folds, strict=True))
 
 
-def test_labels_file_may_be_parquet(few: Path, tmp_path: Path) -> None:
-    names = [path.name for path in few.rglob("*.jpg")]
-    path = tmp_path / "labels.parquet"
-    pd.DataFrame({"path": names, "age": 8, "gender": "male"}).to_parquet(path)
-    assert set(frame(ingested(few, labels=str(path)))["age_years"]) == {8.0}
-
-
 @pytest.mark.parametrize(
     ("row", "column", "message"),
     [
@@ -498,12 +484,6 @@ def test_utkface_parses_whole_and_its_duplicates_are_known(utkface_dir: Path) ->
     assert (counts["duplicate_groups"], counts["conflicting_groups"]) == (309, 177)
     shares = [counts["splits"][name] / 18_975 for name in ("train", "val", "test")]
     assert shares == pytest.approx([0.6, 0.2, 0.2], abs=0.01)
-
-
-def test_folder_drawn_with_broken_files_is_ingested_whole(tmp_path: Path) -> None:
-    """Only decoding tells a broken picture; an empty file is told at once."""
-    draw_faces(tmp_path, 2, broken=6)
-    assert ingested(tmp_path).counts["rejects"] == 1
 
 
 def test_archives_beside_pictures_are_told_and_tars_of_a_folder_are_read(
