@@ -18,8 +18,7 @@ from pipelines import storage
 from pipelines.storage import local, web
 from pipelines.storage.archives import give_up_rest, is_streamed, read_member
 from pipelines.storage.clients import client_of
-from pipelines.storage.entries import is_web
-from pipelines.storage.failures import ReadFailure
+from pipelines.storage.entries import ReadFailure, is_web
 from pipelines.storage.store_errors import as_os_errors
 from pipelines.storage.timed_reads import within
 from pipelines.storage.uri_lists import why_no_uri

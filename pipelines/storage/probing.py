@@ -9,8 +9,7 @@ import obstore
 from obstore import exceptions as obstore_errors
 
 from model.errors import StorageError
-from pipelines.storage.clients import ObjectStore, quick_client
-from pipelines.storage.s3_client import endpoint, region
+from pipelines.storage.clients import ObjectStore, endpoint, quick_client, region
 from pipelines.storage.store_errors import REGION, code_of, cure_of, fault_of
 from pipelines.storage.uris import split_bucket
 

@@ -28,8 +28,7 @@ from urllib3.exceptions import (
 )
 from urllib3.util.connection import create_connection
 
-from pipelines.storage.entries import is_web
-from pipelines.storage.failures import ReadFailure
+from pipelines.storage.entries import ReadFailure, is_web
 
 _A_HOST = 4  # connections at once, of each worker
 _HOSTS = 64  # whose connections are kept

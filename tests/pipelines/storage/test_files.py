@@ -10,7 +10,7 @@ import pytest
 
 from model.errors import StorageError
 from pipelines import storage
-from pipelines.storage import listing, object_listing, objects, writes
+from pipelines.storage import listing, objects, writes
 from tests.answering_store import Answer, handler, served
 from tests.s3_server import S3Server
 
@@ -87,7 +87,7 @@ def test_flat_prefix_is_one_root_however_many_keys(
     bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else the driver would hold all keys, only to learn that there is no folder."""
-    monkeypatch.setattr(object_listing, "_PAGE", 4)
+    monkeypatch.setattr(objects, "_PAGE", 4)
     flat = f"{bucket}/flat"
     for number in range(6):
         storage.write_bytes(f"{flat}/{number}.jpg", b"x")

@@ -15,9 +15,9 @@ import pytest
 from model.errors import StorageError, UsageError
 from pipelines import storage
 from pipelines.storage.archives import read_member
+from pipelines.storage.clients import s3_files
 from pipelines.storage.fetching import ReadFailure, fetch
 from pipelines.storage.listing import list_files, list_roots, require_apart, why_gap
-from pipelines.storage.s3_client import s3_files
 from pipelines.storage.tables import list_parquet
 from tests.archives import tar_of
 from tests.failing_disk import Rule, on_failing_disk

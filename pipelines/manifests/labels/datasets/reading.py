@@ -13,7 +13,7 @@ from pipelines.manifests.labels.datasets.kinds import InFiles, InNames, LabelFil
 from pipelines.manifests.labels.table import LabelRows, checked
 from pipelines.manifests.labels.telling import Told
 from pipelines.storage import listing, text_tables
-from pipelines.storage.failures import ReadFailure
+from pipelines.storage.entries import ReadFailure
 from pipelines.storage.fetching import fetch
 from pipelines.storage.uris import BEFORE_NAME
 
