@@ -88,17 +88,21 @@ class Ingested:
         }
 
 
-def ingest(options: IngestOptions) -> Ingested:
+def ingest(options: IngestOptions, given: joining.Given | None = None) -> Ingested:
     """List, label and read all files of `options.place`.
 
     The driver peaks at 1 kB a file (docs/benchmarks/memory.md); images never reach it.
+
+    Args:
+        options: of the ingest.
+        given: of `read_given`, where the caller has asked already.
 
     Raises:
         StorageError: the images or the labels cannot be read.
         ManifestError: nothing there is an image, or no label matches.
     """
     storage.require_readable(options.place, "`images`")
-    given = joining.read_given(options)
+    given = given or joining.read_given(options)
     source = Images(options.place, exclude=options.exclude)
     with phase("list") as facts:
         rows = named(source.listed(), source.by_name)
@@ -330,13 +334,15 @@ def write_ingested(result: Ingested, options: IngestOptions, output: str) -> dic
     return record
 
 
-def ingest_to(options: IngestOptions, output: str) -> dict[str, Any]:
+def ingest_to(
+    options: IngestOptions, output: str, given: joining.Given | None = None
+) -> dict[str, Any]:
     """Ingest and write; returns manifest.json.
 
     Raises:
         FacemillError: see `ingest` and `write_ingested`.
     """
-    return write_ingested(ingest(options), options, output)
+    return write_ingested(ingest(options, given), options, output)
 
 
 def summary(record: dict[str, Any], output: str) -> list[tuple[str, object]]:
