@@ -212,7 +212,7 @@ def with_contents(rows: pd.DataFrame, options: IngestOptions) -> pd.DataFrame:
         return rows
     files = rows[rows["stage"].isna()].drop_duplicates("uri")
     read = _read_in_tasks(files, read_images, _READ, "ingest", with_hash=with_hash, search=search)
-    rows["content_hash"] = rows["uri"].map(read["content_hash"])
+    rows["content_hash"] = rows["uri"].map(read["content_hash"]).astype(object)
     if search is not None:
         rows["found"] = rows["uri"].map(read["found"])
     stage = rows["uri"].map(read["stage"])

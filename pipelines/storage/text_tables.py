@@ -8,6 +8,7 @@ import gzip
 import io
 import zlib
 from collections.abc import Collection
+from typing import Literal
 
 import pandas as pd
 
@@ -28,19 +29,26 @@ _MAX_UNPACKED = 8 << 30
 _SPARE_COLUMNS = 64  # separators that a line may have at its end
 
 
-def read_text_table(data: bytes, uri: str, wanted: Collection[str]) -> tuple[pd.DataFrame, str]:
+def read_text_table(
+    data: bytes,
+    uri: str,
+    wanted: Collection[str],
+    long_lines: Literal["refused", "whole"] = "refused",
+) -> tuple[pd.DataFrame, str]:
     """A table with a header line, every value as text.
 
     Args:
         data: the file; a .gz is unpacked.
         uri: of the file, for messages.
         wanted: columns by which its separator is known.
+        long_lines: what becomes of a line with more values than the header has names; `whole`: each
+            of its values is the text of the line.
 
     Returns:
         The table, empty texts where a line has fewer values than the header, and the separator.
 
     Raises:
-        StorageError: it is no such file, or a line has more values than the header.
+        StorageError: it is no such file, or a line is too long.
     """
     separator, text = _separator(decoded(data, uri), wanted)
     lines = io.StringIO(text)
@@ -64,7 +72,11 @@ def read_text_table(data: bytes, uri: str, wanted: Collection[str]) -> tuple[pd.
     if len({header[place] for place in named}) < len(named):
         raise StorageError(f"{uri} has two columns of one name: {', '.join(header)}")
     is_moved = (rows.drop(columns=named) != "").any(axis=1)
-    if is_moved.any():
+    if is_moved.any() and long_lines == "whole":
+        lines = rows[is_moved].agg(separator.join, axis=1).str.rstrip(separator)
+        for place in named:
+            rows.loc[is_moved, place] = lines
+    elif is_moved.any():
         first = rows[is_moved].iloc[0]
         raise StorageError(
             f"{uri} cannot be read as CSV: the line that begins {first[0][:60]!r} has more values "

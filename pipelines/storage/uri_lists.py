@@ -109,6 +109,8 @@ def why_no_uri(uri: str) -> str | None:
             "it holds a credential or a signature, which would be written into the output: give "
             "an address without one, or copy the image to a store"
         )
+    if "\0" in uri:
+        return "it holds a zero byte"
     if is_web(uri):
         try:
             is_address = bool(urlsplit(uri).hostname)
@@ -132,7 +134,7 @@ def _lines(uri: str) -> Iterable[str]:
     data = storage.read_bytes(uri)
     if uri.lower().endswith(".txt"):
         return (line.strip() for line in text_tables.decoded(data, uri).splitlines())
-    table, _ = text_tables.read_text_table(data, uri, COLUMNS)
+    table, _ = text_tables.read_text_table(data, uri, COLUMNS, "whole")
     table.columns = [str(name).lower() for name in table.columns]
     return (str(text).strip() for text in table[_column_of(uri, list(table.columns))])
 

@@ -318,6 +318,10 @@ TARGETS = (
     ),
     Target("parquet of pictures", lambda _: [parquet_of([_face(), None])], _archive(".parquet"), 2),
     Target("labels csv", _label_texts, _labels("labels.csv"), 2, _faces_folder),
+    Target(
+        "labels lines of json", lambda _: [b'{"file_name": "1.jpg", "age": 31, "sex": "f"}\n' * 2],
+        _labels("labels.jsonl"), 1, _faces_folder,
+    ),
     Target("labels parquet", _label_tables, _labels("labels.parquet"), 1, _faces_folder),
     Target(
         "labels json", lambda _: [b'{"age": 31, "gender": "male", "race": "white"}'],

@@ -138,9 +138,13 @@ def _join(
         labelled[column] = label_rows.loc[found.index, column].to_numpy()
     labelled, more = _one_label_each(labelled, options.faces == "crop")
     known = labelled[["age_years", "age_low_years", "gender"]].notna().any(axis=1)
+    told = Told(notes=tuple(notes)) + read.told + more
+    if not known.any():
+        raise ManifestError(
+            f"`labels` {choice}: no image gets a legal age or a gender: {'; '.join(told.notes)}"
+        )
     unknown = labelled["stage"].isna() & ~known
     _reject(labelled, unknown, "neither a legal age nor a gender is given")
-    told = Told(notes=tuple(notes)) + read.told + more
     return pd.concat([labelled, unnamed], ignore_index=True), told
 
 
@@ -214,7 +218,7 @@ def _are_certain(
     """
     folder = paths[found.index].str.replace(_NAME, "", regex=True)
     there = names.loc[found].str.replace(_NAME, "", regex=True).set_axis(found.index)
-    is_moved = folder.str.match(r"/|[a-z]:/") | (folder.nunique() == 1)
+    is_moved = folder.str.match(r"/|\w+:/") | (folder.nunique() == 1)
     is_split = _last(folder).isin(_SPLIT_FOLDERS) & _last(there).isin(_SPLIT_FOLDERS)
     return (folder == "") | (is_moved & ~is_split & (2 * len(found) >= unnamed))
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -21,8 +22,8 @@ LABELS = (*ages.COLUMNS, "gender", "race", "split")
 # What else a column may be called, as Hugging Face and Kaggle have it; the first that is there.
 _SYNONYMS = {
     "path": (
-        "path", "file_name", "filename", "file", "image", "img", "image_path", "img_path",
-        "image_name", "img_name", "uri", "url",
+        "path", "file_name", "filename", "file", "file_path", "filepath", "image", "img",
+        "image_path", "img_path", "image_name", "img_name", "image_file", "uri", "url",
     ),
     "age": ("age", "age_years", "years"),
     "gender": ("gender", "sex"),
@@ -92,7 +93,7 @@ def read_labels(
     if frame.empty:
         raise ManifestError(f"`labels` {uri} has a header and no rows")
     read = checked(frame, uri, split_column, gender_codes, decimal_comma=separator == ";")
-    renamed = [f"{old} is {new}" for old, new in found.items() if str(old).lower() != new]
+    renamed = [f"{old} is {new}" for old, new in found.items() if str(old).strip().lower() != new]
     notes = [f"labels: column {', '.join(renamed)}"] if renamed else []
     return dataclasses.replace(read, told=Told(notes=tuple(notes)) + read.told)
 
@@ -109,6 +110,7 @@ def _table_of(uri: str) -> tuple[pd.DataFrame, str]:
     if name.endswith(TEXTS):
         wanted = {*_BOX_COLUMNS, *(other for names in _SYNONYMS.values() for other in names)}
         return text_tables.read_text_table(storage.read_bytes(uri), uri, wanted)
+    name = name.removesuffix(".gz")
     if name.endswith(_JSON):
         text = io.StringIO(text_tables.decoded(storage.read_bytes(uri), uri))
         lines = not name.endswith(".json")
@@ -121,8 +123,8 @@ def _table_of(uri: str) -> tuple[pd.DataFrame, str]:
     if name.endswith((".xlsx", ".xls", ".ods")):
         raise UsageError(f"`labels` {uri} is a spreadsheet: save it as CSV (UTF-8), and give that")
     raise UsageError(
-        f"`labels` {uri}: give a .csv, .tsv or .txt with a header line, also as .gz, a .jsonl or a "
-        ".parquet; files of a data set, or their folder, need `label_format`"
+        f"`labels` {uri}: give a .csv, .tsv or .txt with a header line, a .jsonl (also as .gz) "
+        "or a .parquet; files of a data set, or their folder, need `label_format`"
     )
 
 
@@ -162,7 +164,7 @@ def plain_names(columns: Iterable[Any]) -> dict[Any, str]:
 
     Capitals and spaces do not matter; of several that may be one label the first of `_SYNONYMS`.
     """
-    plain = {column: str(column).strip().lower() for column in columns}
+    plain = {column: re.sub(r"[\s-]+", "_", str(column).strip().lower()) for column in columns}
     have = list(plain.values())
     chosen = {name: name for name in _BOX_COLUMNS}
     for name, synonyms in _SYNONYMS.items():

@@ -352,6 +352,9 @@ def test_labels_that_name_no_image_are_refused_before_any_is_read(
     few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ingest, "in_tasks", None)
+    unknown = [{"path": path.name, "age": "old", "gender": "?"} for path in few.glob("*.jpg")]
+    with pytest.raises(ManifestError, match=r"no image gets a legal age or a gender: .*'old'"):
+        ingested(few, labels=labels_csv(tmp_path, unknown))
     given = labels_csv(tmp_path, [{"path": f"{n}.png", "age": 3} for n in range(9)])
     message = f"none of its 9 paths matches a file below {few}; the first is '0.png', and the"
     with pytest.raises(ManifestError, match=message):

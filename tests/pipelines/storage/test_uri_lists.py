@@ -149,6 +149,15 @@ def test_pictures_that_are_no_bytes_are_not_taken_for_uris(tmp_path: Path) -> No
         list(list_files(f"{tmp_path}/a.parquet"))
 
 
+def test_a_line_with_a_separator_in_its_address_is_that_address_or_a_row(tmp_path: Path) -> None:
+    (tmp_path / "one.csv").write_text("url\nhttps://a/1,2.jpg\nhttps://a/3.jpg\n")
+    assert counted(f"{tmp_path}/one.csv")[0] == ["https://a/1,2.jpg", "https://a/3.jpg"]
+    (tmp_path / "two.csv").write_text("id,url\n1,https://a/1,2.jpg\n2,https://a/3.jpg\n")
+    uris, lines = counted(f"{tmp_path}/two.csv")
+    assert uris == ["1,https://a/1,2.jpg", "https://a/3.jpg"] and lines[NO_URI] == 1
+    assert getattr(fetch({"uri": "/d/a\0.jpg"}), "reason", "") == "bad_uri"  # of Parquet
+
+
 def test_a_dictionary_of_uris_is_a_list(tmp_path: Path) -> None:
     uris = ["https://a.example/1.jpg", "https://a.example/2.jpg"]
     table = pa.table({"uri": pa.array(uris).dictionary_encode()})

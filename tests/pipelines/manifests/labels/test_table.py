@@ -108,6 +108,7 @@ def test_a_table_may_be_packed_or_in_latin_1_or_lines_of_json(
     lines = [json.dumps(dict(zip(keys, row, strict=True))) for row in ROWS]
     assert is_right(read(tmp_path / "metadata.jsonl", "\n".join(lines).encode()))
     assert is_right(read(tmp_path / "metadata.json", f"[{','.join(lines)}]".encode()))
+    assert is_right(read(tmp_path / "l.jsonl.gz", gzip.compress("\n".join(lines).encode())))
     assert "Windows-1252" not in capsys.readouterr().err
     old = "path,age,gender\nEspaña/José.jpg,3,m\n".encode("latin-1")
     assert read(tmp_path / "l.csv", old).frame["path"].to_list() == ["España/José.jpg"]
@@ -117,7 +118,7 @@ def test_a_table_may_be_packed_or_in_latin_1_or_lines_of_json(
             read(tmp_path / name, damaged)
 
 
-@pytest.mark.parametrize("path", ["path", "file_name", "Filename", "file", "image", "img", "uri"])
+@pytest.mark.parametrize("path", ["path", "file_name", "File Name", "image-path", "image", "uri"])
 def test_columns_may_have_other_usual_names_and_one_label_is_enough(
     path: str, tmp_path: Path
 ) -> None:
