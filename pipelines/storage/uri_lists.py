@@ -55,7 +55,7 @@ def list_uris(uri: str, lines: Counter[str]) -> Iterator[FileEntry]:
         lines: counts those that are `EMPTY`, `REPEATED` or `NO_URI`.
 
     Raises:
-        StorageError: it is no such list, or all of its lines are no uris.
+        StorageError: it is no such list, or none of its lines is a uri.
     """
     seen, folder = set[int](), uri.rpartition("/")[0]
     wrong = list[FileEntry]()  # until there is a line that is right
@@ -77,8 +77,8 @@ def list_uris(uri: str, lines: Counter[str]) -> Iterator[FileEntry]:
             is_list = True
             yield from wrong
         yield entry
-    if wrong and not is_list:
-        raise StorageError(first)
+    if not is_list:
+        raise StorageError(first or f"{uri} names no image: write a uri into each line")
 
 
 def _shown(text: str, folder: str) -> str:

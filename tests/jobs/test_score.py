@@ -47,6 +47,8 @@ def test_a_run_the_same_again_and_a_grown_folder_are_told_in_figures(
     for name in ("new", "newer"):
         data = next((tmp_path / "faces").glob("*.jpg")).read_bytes()
         (tmp_path / "faces" / f"zz_{name}.jpg").write_bytes(data)
+    again = run_job(*command)
+    assert row(again.stdout, "note").endswith("since that run are scored with --on-existing update")
     (tmp_path / "faces" / "notes.txt").unlink()
     grown = run_job(*command, "--on-existing", "update", "--partition-by", "gender")
     assert grown.returncode == 0, grown.stderr

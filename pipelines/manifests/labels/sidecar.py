@@ -44,7 +44,7 @@ def are_beside(rows: pd.DataFrame) -> bool:
     in_files = sum(
         int((pictures.map(storage.file_of) == file).sum())
         for file, names in _tables(pictures)
-        if {"age", "gender"} & set(plain_names(names).values())
+        if {"age", "gender"} & {name.strip().lower() for name in names}
     )
     return 0 < _SHARE * len(pictures) <= named.nunique() + in_files
 

@@ -89,6 +89,9 @@ def test_a_file_of_malformed_lines_alone_is_no_list(tmp_path: Path, text: str, w
         list(list_files(f"{tmp_path}/list.txt"))
     assert why in str(error.value) and "word" not in str(error.value)
     assert len(str(error.value)) < 300 + len(str(tmp_path))
+    (tmp_path / "list.txt").write_text("\n\n")
+    with pytest.raises(StorageError, match="names no image"):
+        list(list_files(f"{tmp_path}/list.txt"))
 
 
 def test_what_is_no_list_is_refused(tmp_path: Path) -> None:

@@ -155,3 +155,9 @@ def test_rows_that_contradict_one_another_are_left_out_where_there_is_no_listing
     given.write_text("path,age,gender\na,1,m\nb,60+,m\na,1,Male\nc,2,f\nc,3,f\n")
     assert read_labels_file(str(given))["path"].to_list() == ["a", "b"]
     assert "note: ages: 1 are open ranges" in capsys.readouterr().err
+
+
+def test_each_of_several_unknown_words_is_told(tmp_path: Path) -> None:
+    content = b"path,age,gender\na,old,x\nb,old,y\nc,young,x\nd,3,m\n"
+    told = " ".join(read(tmp_path / "l.csv", content).told.notes)
+    assert "(the first: 'old', 'young'); they" in told and "(the first: 'x', 'y'); they" in told
