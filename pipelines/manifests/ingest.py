@@ -107,6 +107,8 @@ def ingest(options: IngestOptions, given: joining.Given | None = None) -> Ingest
     with phase("list") as facts:
         rows = named(source.listed(), source.by_name)
         facts["files"] = len(rows)
+    if not (rows["stage"].isna() | (rows["stage"] == "label")).any():
+        raise source.no_images(len(rows))
     result = assemble(rows, options, given)
     notes = (*result.notes, *source.notes)
     return dataclasses.replace(result, notes=notes)
@@ -129,7 +131,7 @@ def assemble(
     with phase("label") as facts:
         rows, told = joining.apply_labels(with_texts(rows, options), options, given)
         facts["rejects"] = int(rows["stage"].notna().sum())
-    with phase("hash") as facts, plain_errors():
+    with phase("hash") as facts:
         rows = with_contents(rows, options)
         facts["files"] = int(rows["stage"].isna().sum())
     if options.faces != "crop":
@@ -226,6 +228,8 @@ def _read_in_tasks(
     files: pd.DataFrame, read: Callable[..., pa.Table], schema: pa.Schema, name: str, **how: Any
 ) -> pd.DataFrame:
     """What `read` gives for blocks of files, by uri."""
+    if files.empty:
+        return schema.empty_table().to_pandas().set_index("uri")
     # Members of one archive together, in its own order.
     ordered = files.assign(file=files["uri"].map(storage.file_of)).sort_values(["file", "offset"])
     entries = pa.Table.from_pandas(ordered, schema=pa.schema(_FILE), preserve_index=False)
@@ -233,9 +237,10 @@ def _read_in_tasks(
         entries.slice(start, _BLOCK_ROWS) for start in range(0, entries.num_rows, _BLOCK_ROWS)
     ]
     parts, progress = list[pa.Table](), Progress(name, entries.num_rows, "files")
-    for part in in_tasks(blocks, read, how) if blocks else ():
-        parts.append(part.cast(schema))
-        progress.advance(part.num_rows)
+    with plain_errors():
+        for part in in_tasks(blocks, read, how):
+            parts.append(part.cast(schema))
+            progress.advance(part.num_rows)
     progress.close()
     return tables.concat(parts, schema).to_pandas().set_index("uri")
 

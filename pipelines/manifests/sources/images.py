@@ -49,14 +49,12 @@ class _LeftOut:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """A sentence for each kind."""
+        """A sentence for each kind, but for what was excluded."""
         sentences = ((self.packed, packed_away), (self.gaps, not_listed))
         told = [sentence(names) for names, sentence in sentences if names]
         if self.lines:
             kinds = ", ".join(f"{count:,} {kind}" for kind, count in self.lines.items())
             told.append(f"lines of the list: {kinds}")
-        if self.excluded:
-            told.append(f"excluded: {self.excluded:,} files, by `exclude`")
         return tuple(told)
 
 
@@ -93,7 +91,9 @@ class Images:
     @property
     def notes(self) -> tuple[str, ...]:
         """What is to be told of the last listing."""
-        return self._left.notes
+        excluded = self._left.excluded
+        told = (f"excluded: {excluded:,} files, by `exclude`",) if excluded else ()
+        return (*self._left.notes, *told)
 
     @property
     def by_name(self) -> bool:
@@ -109,9 +109,9 @@ class Images:
         }
 
     def parts(self) -> Iterator[pa.Table]:
-        """All files: see `listed`; what there is to tell of them is noted."""
+        """All files: see `listed`; what is lost is noted, and what is excluded only counted."""
         yield from self.listed()
-        for text in self.notes:
+        for text in self._left.notes:
             note(f"note: {text}")
 
     def listed(self) -> Iterator[pa.Table]:
@@ -131,8 +131,22 @@ class Images:
             progress.advance(part.num_rows)
             yield part
         if not named:
-            raise no_images(self.uri, progress.done, left.packed, left.gaps)
+            raise self.no_images(progress.done)
         progress.close()
+
+    def no_images(self, files: int) -> ManifestError:
+        """What to say where the last listing, of so many files, holds no image."""
+        count = f"{files} files, none of them" if files else "no files, so no"
+        suffixes = " ".join(sorted(listing.IMAGE_SUFFIXES))
+        more = "".join(f"; {note}" for note in self._left.notes)
+        if files > len(self._left.packed) + len(self._left.gaps):
+            more += (
+                "; files of other names are read from a list: write their paths into a .txt, one "
+                "per line, and give that as `images`"
+            )
+        return ManifestError(
+            f"`images` {self.uri} holds {count} images: image suffixes are {suffixes}{more}"
+        )
 
     def _listed(self) -> Iterator[pa.Table]:
         roots, kept = listing.list_roots(self.uri), schema_below(self.uri, self.keep)
@@ -197,24 +211,6 @@ def not_listed(folders: Sequence[str]) -> str:
     if len(folders) > 1:
         are = f"{len(folders):,} folders cannot be listed"
     return f"{are} (the first: {folders[0]}), and the images below are left out"
-
-
-def no_images(
-    uri: str, files: int, archives: Sequence[str] = (), gaps: Sequence[str] = ()
-) -> ManifestError:
-    """What to say where a listing holds no image."""
-    count = f"{files} files, none of them" if files else "no files, so no"
-    suffixes = " ".join(sorted(listing.IMAGE_SUFFIXES))
-    more = f"; {packed_away(archives)}" if archives else ""
-    more += f"; {not_listed(gaps)}" if gaps else ""
-    if files > len(archives) + len(gaps):
-        more += (
-            "; files of other names are read from a list: write their paths into a .txt, one per "
-            "line, and give that as `images`"
-        )
-    return ManifestError(
-        f"`images` {uri} holds {count} images: image suffixes are {suffixes}{more}"
-    )
 
 
 def list_entries(
