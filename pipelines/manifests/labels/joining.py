@@ -192,17 +192,22 @@ def _by_tails(uris: pd.Series, paths: pd.Series, file: pd.Series) -> pd.Series:
     for ends in (names, names.str.replace(_SUFFIX, "", regex=True)):
         wanted = set(_last(paths[file < 0]))
         folders = ends[_last(ends).isin(wanted)].str.split("/")
-        of_paths = paths[_last(paths).isin(wanted)].str.split("/")
+        once = paths.drop_duplicates()
+        of_paths = once[_last(once).isin(wanted)].str.split("/")
         depth = min(max(map(len, folders), default=0), max(map(len, of_paths), default=0))
         for length in range(depth, 0, -1):
+            free = file < 0
+            if not free.any():
+                break
             keys = folders.map(functools.partial(_tail, length=length))
             keys = keys[~keys.duplicated(keep=False) & ~keys.index.isin(file)]
             tails = of_paths.map(functools.partial(_tail, length=length))
-            is_one = tails.map(paths[tails.index].groupby(tails).nunique()) == 1
-            tails = tails[is_one & (file[tails.index] < 0) & (of_paths.map(len) >= length)]
-            found = tails.map(pd.Series(keys.index, keys.to_numpy())).dropna().astype(int)
+            tails = tails[~tails.duplicated(keep=False) & (of_paths.map(len) >= length)]
+            of_path = tails.map(pd.Series(keys.index, keys.to_numpy())).dropna()
+            of_path.index = pd.Index(once[of_path.index])
+            found = paths[free].map(of_path).dropna().astype(int)
             if length == 1:
-                found = found[_are_certain(found, paths, names, int((file < 0).sum()))]
+                found = found[_are_certain(found, paths, names, int(free.sum()))]
             file[found.index] = found
     return file
 
