@@ -65,17 +65,14 @@ def freezing(count: int, folder: Path) -> int:
 
 
 def ingesting(count: int, folder: Path) -> int:
-    """Do what ingest's driver does with the tables that Ray's tasks hash; returns the rows."""
-    from pipelines.images import decoding
+    """Do what ingest's driver does beside reading, which is for Ray's tasks; returns the rows."""
     from pipelines.manifests import ingest
     from pipelines.manifests.options import IngestOptions
 
     if not count:
         return 0
-    decoding.is_retried_task = lambda: False  # it asks Ray, of which there is none here
-    parts = [ingest.hash_and_label(table, with_hash=False) for table in listing(count, 2_000)]
-    options = IngestOptions("s3://a-bucket/utkface")
-    result = ingest.assemble(parts, options)
+    options = IngestOptions("s3://a-bucket/utkface", hash="etag")
+    result = ingest.assemble(ingest.named(listing(count, 10_000), by_name=True), options)
     ingest.write_ingested(result, options, str(folder))
     return result.counts["manifest"]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks import harness
 from demo.drawn_faces import draw_faces
 from pipelines import storage
-from pipelines.storage.failures import ReadFailure
+from pipelines.storage.entries import ReadFailure
 from pipelines.storage.fetching import fetch_all
 from tests.archives import parquet_of, rows_of, tar_of, zip_of
 from tests.robustness.fault_proxy import faulty

@@ -71,7 +71,7 @@ def job(options: CalibrateOptions) -> None:
         [
             *describe.calibration(dict(calibrated.record)),
             ("bundle", output),
-            ("next", f"python -m jobs.score --images FOLDER --bundle {output} --output runs/score"),
+            ("next", cli.command("score", images="FOLDER", bundle=output, output="runs/score")),
         ],
     )
 

@@ -7,7 +7,9 @@ field becomes a flag, a group a heading of --help, and `` `field` `` in an error
 import dataclasses
 import importlib
 import json
+import os
 import re
+import shlex
 import sys
 import textwrap
 import typing
@@ -49,6 +51,11 @@ def run(
             "error: python -OO drops docstrings, which Ray needs: use -O or none", file=sys.stderr
         )
         raise SystemExit(2)
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        print("error: the working directory was removed: change to another one", file=sys.stderr)
+        raise SystemExit(2) from None
     module = sys.modules[job.__module__]
     name = (module.__spec__.name if module.__spec__ else job.__module__).rpartition(".")[2]
 
@@ -98,7 +105,8 @@ def moved(argv: Sequence[str] | None, option: str, job: str) -> bool:
 
 
 def rendered(text: str, options_type: Any) -> str:
-    """The text with each `` `field` `` of the options as its flag."""
+    """The text with each `` `field` `` of the options, or of another job's, as its flag."""
+    text = re.sub(r"`jobs\.(\w+)\.(\w+)`", lambda m: f"`jobs.{m[1]} {flag(m[2])}`", text)
     return re.sub(
         r"`(\w+)`",
         lambda m: flag(m[1]) if m[1] in configuration.names(options_type) else m[0],
@@ -325,8 +333,14 @@ def _field(
 
 
 def print_table(title: str, rows: Sequence[tuple[str, object]]) -> None:
-    """A two-column summary on stdout."""
+    """A two-column summary on stdout, which names flags as notes and errors do."""
     width = max(len(name) for name, _ in rows)
     print(f"\n{title}")
     for name, value in rows:
-        print(f"  {name:<{width}}  {value}")
+        print(f"  {name:<{width}}  {log.reworded(str(value))}")
+
+
+def command(job: str, **options: str) -> str:
+    """What to type for a job, quoted for a shell."""
+    words = [word for name, value in options.items() for word in (flag(name), value)]
+    return shlex.join(["python", "-m", f"jobs.{job}", *words])

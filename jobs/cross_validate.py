@@ -37,7 +37,7 @@ def job(options: CrossValidateOptions) -> None:
         f"{verb} {planned.recipe.name} in {time.monotonic() - started:,.0f} s",
         [
             *summary_of_folds(planned, trained, cpus),
-            ("next", f"python -m jobs.label_issues --run {planned.output} --output issues.html"),
+            ("next", cli.command("label_issues", run=planned.output, output="issues.html")),
         ],
     )
 

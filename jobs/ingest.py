@@ -17,6 +17,7 @@ from pipelines.manifests.options import IngestOptions
 def job(options: IngestOptions) -> None:
     """Ingest and print a summary."""
     from pipelines.manifests.ingest import ingest_to, require_own, summary
+    from pipelines.manifests.labels.joining import read_given
     from pipelines.storage import listing
 
     if not options.output:
@@ -25,10 +26,11 @@ def job(options: IngestOptions) -> None:
     storage.require_readable(options.place, "`images`")
     listing.require_apart(options.place, output)
     require_own(options, output)
+    given = read_given(options)
     storage.require_writable(output, "`output`")
     start_ray()
-    record = ingest_to(options, output)
-    next_step = ("next", f"python -m jobs.train --manifest {output} --output runs/train")
+    record = ingest_to(options, output, given)
+    next_step = ("next", cli.command("train", manifest=output, output="runs/train"))
     cli.print_table(f"ingested {options.place}", [*summary(record, output), next_step])
 
 

@@ -31,12 +31,12 @@ def job(options: TrainOptions) -> None:
     started = time.monotonic()
     trained = train(planned, cpus)
     verb = "already trained" if trained.already_done else "trained"
-    where = f"--bundle {trained.bundle_uri} --manifest {planned.manifest}"
+    where = {"bundle": trained.bundle_uri, "manifest": planned.manifest}
     cli.print_table(
         f"{verb} {planned.recipe.name} in {time.monotonic() - started:,.0f} s",
         [
             *summary(planned, trained, cpus),
-            ("next", f"python -m jobs.evaluate {where} --output runs/evaluate"),
+            ("next", cli.command("evaluate", **where, output="runs/evaluate")),
         ],
     )
 

@@ -11,7 +11,6 @@ import pyarrow as pa
 
 from pipelines.manifests import manifest
 from pipelines.predictions import label_issues, labelling, out_of_fold, schemas
-from pipelines.storage import tables
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "formats.md")
@@ -28,10 +27,24 @@ SCHEMAS: dict[str, pa.Schema] = {
 _BLOCK = re.compile(r"(<!-- schema:(\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
+def describe_schema(schema: pa.Schema) -> str:
+    """A schema as a Markdown table: column, type, unit, meaning."""
+    lines = ["| column | type | unit | meaning |", "|---|---|---|---|"]
+    for column in schema:
+        notes = {k.decode(): v.decode() for k, v in (column.metadata or {}).items()}
+        kind = str(column.type).replace(
+            "dictionary<values=string, indices=int8, ordered=0>", "dictionary"
+        )
+        lines.append(
+            f"| `{column.name}` | {kind} | {notes.get('unit', '')} | {notes.get('meaning', '')} |"
+        )
+    return "\n".join(lines)
+
+
 def generated(text: str) -> str:
     """A document with every schema table made anew."""
     return _BLOCK.sub(
-        lambda m: m[1] + tables.describe_schema(SCHEMAS[m[2]]) + "\n" + m[3],
+        lambda m: m[1] + describe_schema(SCHEMAS[m[2]]) + "\n" + m[3],
         text,
     )
 

@@ -11,8 +11,8 @@ class WebServer:
     """Where it answers, and what it was asked.
 
     /files/NAME gives a file; /redirect/N leads there over N steps, /to?URL anywhere; /status/N
-    answers so; /busy/NAME answers 503 twice, then the file; /cut/NAME breaks off; /slow/NAME takes
-    a moment.
+    answers so; /busy/NAME answers 503 twice, then the file; /later/NAME asks for an hour;
+    /cut/NAME breaks off; /slow/NAME takes a moment.
     """
 
     def __init__(self, port: int, files: Mapping[str, bytes]) -> None:
@@ -53,6 +53,8 @@ def serve_web(files: Mapping[str, bytes]) -> Iterator[WebServer]:
                 self._send(int(rest), b"sorry")
             elif kind == "busy" and web.asked.count(self.path) <= 2:
                 self._send(503, b"", retry_after="0")
+            elif kind == "later":
+                self._send(503, b"", retry_after="3600")
             elif kind == "cut":
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(data)))

@@ -1,11 +1,18 @@
-"""Images in a folder, prefix or archive -> manifest and rejects; Ray Data lists and hashes them."""
+"""Images in a folder, prefix or archive -> manifest and rejects.
 
+List, label by names and by what lies beside, then read: a mistake in the labels costs a listing and
+not a pass over all images, and an image without a label is never read.
+"""
+
+import contextlib
 import dataclasses
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 from model import labels
@@ -16,37 +23,37 @@ from pipelines.cluster.errors import plain_errors
 from pipelines.images.decoding import guarded_in_task
 from pipelines.images.guarded_decoder import DECODER, TIMEOUT_S
 from pipelines.manifests import faces, layout, manifest, splits
-from pipelines.manifests.labels import utkface
-from pipelines.manifests.labels.joining import apply_labels
+from pipelines.manifests.labels import joining, utkface
 from pipelines.manifests.labels.sidecar import is_label_file
 from pipelines.manifests.options import IngestOptions
-from pipelines.manifests.sources.images import (
-    LISTED,
-    listed_files,
-    no_images,
-    not_listed,
-    packed_away,
-)
+from pipelines.manifests.sources.images import Images
 from pipelines.storage import listing, tables
 from pipelines.storage.claims import Claim
-from pipelines.storage.exclusion import Exclusion
 from pipelines.storage.fetching import ReadFailure, fetch_all
+from pipelines.storage.uri_lists import why_no_uri
 from pipelines.storage.uris import BEFORE_NAME
 from pipelines.telemetry.phases import phase, run_id
 from pipelines.telemetry.progress import Progress
 
-EXCLUDED = "excluded"  # `stage` of what is no row at all
 _PART_ROWS = 200_000  # a manifest part of about 20 MB
+_BLOCK_ROWS = 2_000  # files that a task reads: a second of hashing from disk
+_FILE = (("uri", pa.string()), ("bytes", pa.int64()), ("offset", pa.int64()))
+_FAILED = (("stage", pa.string()), ("reason", pa.string()))
 
-_HASHED = pa.schema(
+_LISTED = pa.schema(
     [
-        *((column.name, column.type) for column in LISTED if column.name != "unit"),
-        ("content_hash", pa.string()), ("age_years", pa.float32()), ("gender", pa.string()),
-        ("race", pa.string()), ("taken_at", pa.timestamp("ms")),
-        ("stage", pa.string()), ("reason", pa.string()), ("found", pa.list_(pa.float32())),
-        ("beside", pa.string()),
+        *_FILE, ("etag", pa.string()), ("age_years", pa.float32()), ("gender", pa.string()),
+        ("race", pa.string()), ("taken_at", pa.timestamp("ms")), *_FAILED,
     ]
 )  # fmt: skip
+_READ = pa.schema(
+    [
+        ("uri", pa.string()), ("content_hash", pa.string()), ("found", pa.list_(pa.float32())),
+        *_FAILED,
+    ]
+)  # fmt: skip
+_NOTHING_GIVEN = joining.Given(None)
+_TEXTS = pa.schema([("uri", pa.string()), ("text", pa.string())])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +88,85 @@ class Ingested:
         }
 
 
+def ingest(options: IngestOptions, given: joining.Given | None = None) -> Ingested:
+    """List, label and read all files of `options.place`.
+
+    The driver peaks at 1 kB a file (docs/benchmarks/memory.md); images never reach it.
+
+    Args:
+        options: of the ingest.
+        given: of `read_given`, where the caller has asked already.
+
+    Raises:
+        StorageError: the images or the labels cannot be read.
+        ManifestError: nothing there is an image, or no label matches.
+    """
+    storage.require_readable(options.place, "`images`")
+    given = given or joining.read_given(options)
+    source = Images(options.place, exclude=options.exclude)
+    with phase("list") as facts:
+        rows = named(source.listed(), source.by_name)
+        facts["files"] = len(rows)
+    if not (rows["stage"].isna() | (rows["stage"] == "label")).any():
+        raise source.no_images(len(rows))
+    result = assemble(rows, options, given)
+    notes = (*result.notes, *source.notes)
+    return dataclasses.replace(result, notes=notes)
+
+
+def assemble(
+    rows: pd.DataFrame, options: IngestOptions, given: joining.Given = _NOTHING_GIVEN
+) -> Ingested:
+    """Give listed files their labels, contents, faces, groups and splits.
+
+    Args:
+        rows: of `named`.
+        options: of the ingest.
+        given: what is known of the labels.
+
+    Raises:
+        ManifestError: no label matches.
+        StorageError: the images cannot be read.
+    """
+    with phase("label") as facts:
+        rows, told = joining.apply_labels(with_texts(rows, options), options, given)
+        facts["rejects"] = int(rows["stage"].notna().sum())
+    with phase("hash") as facts:
+        rows = with_contents(rows, options)
+        facts["files"] = int(rows["stage"].isna().sum())
+    if options.faces != "crop":
+        rows = faces.assign(rows, keep_whole=options.faces == "both")
+    bad = rows["stage"].notna()
+    rejects = pa.Table.from_pandas(
+        rows.loc[bad, manifest.REJECTS_SCHEMA.names],
+        schema=manifest.REJECTS_SCHEMA,
+        preserve_index=False,
+    )
+    good = splits.with_groups(rows[~bad].drop(columns=["stage", "reason"]), options.rule)
+    return Ingested(manifest.to_table(good), rejects, told.notes, told.counts)
+
+
+def named(parts: Iterator[pa.Table], by_name: bool) -> pd.DataFrame:
+    """Listed files, with what UTKFace's convention makes of their names.
+
+    Args:
+        parts: a listing.
+        by_name: only those named like images.
+
+    Returns:
+        The columns of `_LISTED`; `stage` and `reason` where a file is no labelled image.
+    """
+    return tables.concat(
+        (
+            pa.Table.from_pylist(
+                [_label_row(row, by_name) for row in part.to_pylist()], schema=_LISTED
+            )
+            for part in parts
+        ),
+        _LISTED,
+    ).to_pandas()
+
+
 def _label_row(row: dict[str, Any], by_name: bool) -> dict[str, Any]:
     """Label one file from its name; what is wrong with it goes into stage and reason."""
     name = re.sub(BEFORE_NAME, "", row["uri"])
@@ -91,6 +177,8 @@ def _label_row(row: dict[str, Any], by_name: bool) -> dict[str, Any]:
         elif why := listing.why_gap(row["uri"]):
             reason = why
         return row | {"stage": "list", "reason": reason}
+    if not by_name and (why := why_no_uri(row["uri"])):
+        return row | {"stage": "read", "reason": why}
     if row["bytes"] == 0:
         reason = "the file has no bytes" if row["etag"] else "the file is gone, or a broken link"
         return row | {"stage": "read", "reason": reason}
@@ -105,128 +193,108 @@ def _label_row(row: dict[str, Any], by_name: bool) -> dict[str, Any]:
     }
 
 
-def hash_and_label(
-    batch: pa.Table, with_hash: bool, search: FaceSearch | None = None, by_name: bool = True,
-    beside: bool = False, leave_out: Exclusion | None = None,
-) -> pa.Table:  # fmt: skip
-    """Read and hash each listed file, parse its name and find its faces; a table of `_HASHED`.
+def with_texts(rows: pd.DataFrame, options: IngestOptions) -> pd.DataFrame:
+    """The rows with the texts of files that may label an image beside them in `beside`."""
+    rows["beside"] = None
+    if options.labels is not None or options.label_format not in ("auto", "sidecar"):
+        return rows
+    sizes = zip(rows["uri"], rows["bytes"], strict=True)
+    is_text = (rows["stage"] == "list") & np.array([is_label_file(*one) for one in sizes], bool)
+    texts = _read_in_tasks(rows[is_text], read_texts, _TEXTS, "labels")
+    rows.loc[is_text, "beside"] = rows.loc[is_text, "uri"].map(texts["text"])
+    return rows
+
+
+def with_contents(rows: pd.DataFrame, options: IngestOptions) -> pd.DataFrame:
+    """The rows with content_hash, and where faces are detected `found`, of images that are good."""
+    rows["content_hash"] = None
+    with_hash = options.hash == "content"
+    search = None if options.faces == "crop" else options.detection.search
+    if not with_hash and search is None:
+        return rows
+    files = rows[rows["stage"].isna()].drop_duplicates("uri")
+    read = _read_in_tasks(files, read_images, _READ, "ingest", with_hash=with_hash, search=search)
+    rows["content_hash"] = rows["uri"].map(read["content_hash"]).astype(object)
+    if search is not None:
+        rows["found"] = rows["uri"].map(read["found"])
+    stage = rows["uri"].map(read["stage"])
+    failed = stage.notna() & rows["stage"].isna()
+    rows.loc[failed, "stage"] = stage[failed]
+    rows.loc[failed, "reason"] = rows.loc[failed, "uri"].map(read["reason"])
+    return rows
+
+
+def _read_in_tasks(
+    files: pd.DataFrame, read: Callable[..., pa.Table], schema: pa.Schema, name: str, **how: Any
+) -> pd.DataFrame:
+    """What `read` gives for blocks of files, by uri."""
+    if files.empty:
+        return schema.empty_table().to_pandas().set_index("uri")
+    # Members of one archive together, in its own order.
+    ordered = files.assign(file=files["uri"].map(storage.file_of)).sort_values(["file", "offset"])
+    entries = pa.Table.from_pandas(ordered, schema=pa.schema(_FILE), preserve_index=False)
+    blocks = [
+        entries.slice(start, _BLOCK_ROWS) for start in range(0, entries.num_rows, _BLOCK_ROWS)
+    ]
+    parts, progress = list[pa.Table](), Progress(name, entries.num_rows, "files")
+    with plain_errors():
+        for part in in_tasks(blocks, read, how):
+            parts.append(part.cast(schema))
+            progress.advance(part.num_rows)
+    progress.close()
+    return tables.concat(parts, schema).to_pandas().set_index("uri")
+
+
+def in_tasks(
+    blocks: list[pa.Table], act: Callable[..., pa.Table], how: Mapping[str, Any]
+) -> Iterator[pa.Table]:
+    """`act(block, **how)` of each block, each by a task of Ray Data."""
+    import ray
+
+    from_arrow: Any = ray.data.from_arrow  # its stub wants lists of bytes too
+    done: Any = from_arrow(blocks).map_batches(
+        act, batch_size=None, batch_format="pyarrow", fn_kwargs=dict(how)
+    )
+    return done.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1)
+
+
+def read_texts(batch: pa.Table) -> pa.Table:
+    """Read small text files; null where one cannot be read."""
+    files = batch.to_pylist()
+    texts = [
+        None if isinstance(data, ReadFailure) else data.decode(errors="replace")
+        for data in fetch_all(files)
+    ]
+    return pa.table([batch["uri"], pa.array(texts, pa.string())], schema=_TEXTS)
+
+
+def read_images(batch: pa.Table, with_hash: bool, search: FaceSearch | None = None) -> pa.Table:
+    """Read and hash images, and detect their faces.
 
     Args:
-        batch: listed files.
-        with_hash: read and hash them.
-        search: for the faces to find, or None.
-        by_name: only those named like images.
-        beside: read what may be the label of a picture beside it.
-        leave_out: what is excluded, whose rows `assemble` counts.
+        batch: uri, bytes and offset of each.
+        with_hash: hash them.
+        search: for the faces to detect, or None.
+
+    Returns:
+        Their uris and what was found; stage and reason where one cannot be read or decoded.
     """
-    rows = [
-        row | {"stage": EXCLUDED}
-        if leave_out and leave_out(row["uri"])
-        else _label_row(row, by_name)
-        for row in batch.to_pylist()
-    ]
-    if beside:
-        _read_labels(rows)
-    needs_bytes = with_hash or search is not None
-    readable = [row for row in rows if row.get("stage") in (None, "label")] if needs_bytes else []
-    with guarded_in_task(DECODER, TIMEOUT_S) as decode:
-        for row, data in zip(readable, fetch_all(readable), strict=True):
+    entries: list[dict[str, Any]] = batch.to_pylist()
+    rows = [{"uri": entry["uri"]} for entry in entries]
+    guard = guarded_in_task(DECODER, TIMEOUT_S) if search else contextlib.nullcontext()
+    with guard as decode:
+        for row, data in zip(rows, fetch_all(entries), strict=True):
             if isinstance(data, ReadFailure):
                 row |= {"stage": "read", "reason": str(data)}
                 continue
             if with_hash:
                 row["content_hash"] = hashlib.sha256(data).hexdigest()
-            if search is not None:
+            if decode is not None and search is not None:
                 try:
                     row["found"] = faces.find(data, decode, search)
                 except DecodeError as error:
                     row |= {"stage": "decode", "reason": f"{error.reason}: {error}"}
-    return pa.Table.from_pylist(rows, schema=_HASHED)
-
-
-def _read_labels(rows: list[dict[str, Any]]) -> None:
-    """Put the text of files that may hold the label of a picture beside them into `beside`."""
-    files = [r for r in rows if r.get("stage") == "list" and is_label_file(r["uri"], r["bytes"])]
-    for row, data in zip(files, fetch_all(files), strict=True):
-        if not isinstance(data, ReadFailure):
-            row["beside"] = data.decode(errors="replace")
-
-
-def ingest(options: IngestOptions) -> Ingested:
-    """List, hash and label all files of `options.place`.
-
-    The driver peaks at 1 kB a file (docs/benchmarks/memory.md); images never reach it.
-
-    Raises:
-        StorageError: the images or the labels cannot be read.
-        ManifestError: nothing there is an image, or no label matches.
-    """
-    storage.require_readable(options.place, "`images`")
-    next(listing.list_files(options.place, limit=1), None)  # not a tar? say so before Ray does
-    hashed = listed_files(options.place, leave_out=options.leave_out).map_batches(
-        hash_and_label,
-        batch_size=None,
-        batch_format="pyarrow",
-        fn_kwargs={
-            "with_hash": options.hash == "content",
-            "beside": options.labels is None and options.label_format in ("auto", "sidecar"),
-            "leave_out": options.leave_out,
-            "by_name": not listing.is_list(options.place),
-            "search": None if options.faces == "crop" else options.detection.search,
-        },
-    )
-    progress = Progress("ingest", None, "files")
-    parts: list[pa.Table] = []
-    with phase("hash") as facts, plain_errors():
-        for part in hashed.iter_batches(
-            batch_size=None, batch_format="pyarrow", prefetch_batches=1
-        ):
-            parts.append(part.select(_HASHED.names).cast(_HASHED))
-            progress.advance(part.num_rows)
-        facts["files"] = progress.done
-    progress.close()
-    with phase("label") as facts:
-        ingested = assemble(parts, options)
-        facts["rows"], facts["rejects"] = ingested.table.num_rows, ingested.rejects.num_rows
-    return ingested
-
-
-def assemble(parts: list[pa.Table], options: IngestOptions) -> Ingested:
-    """Give all hashed files their labels, groups and splits; `parts` is emptied to save memory.
-
-    Raises:
-        ManifestError: see `ingest`.
-    """
-    rows: Any = tables.concat(parts, _HASHED).to_pandas()
-    parts.clear()
-    is_excluded = rows["stage"] == EXCLUDED
-    excluded = int(is_excluded.sum())
-    rows = rows[~is_excluded].reset_index(drop=True)
-    packed = rows.loc[rows["stage"] == "list", "uri"]
-    packed = packed[[listing.how_to_unpack(uri) is not None for uri in packed]].to_list()
-    listed: list[str] = rows.loc[rows["stage"] == "list", "uri"].to_list()
-    gaps = [uri for uri in listed if uri.endswith("/")]
-    if not (rows["stage"].isna() | (rows["stage"] == "label")).any():
-        raise no_images(options.place, len(rows), packed, gaps)
-    rows, told = apply_labels(rows, options)
-    rows = rows.drop(columns="beside")
-    if options.faces == "crop":
-        rows = rows.drop(columns="found")
-    else:
-        rows = faces.assign(rows, keep_whole=options.faces == "both")
-    bad = rows["stage"].notna()
-    rejects = pa.Table.from_pandas(
-        rows.loc[bad, manifest.REJECTS_SCHEMA.names],
-        schema=manifest.REJECTS_SCHEMA,
-        preserve_index=False,
-    )
-    good = splits.with_groups(rows[~bad].drop(columns=["stage", "reason"]), options.rule)
-    notes = (*told.notes, *([packed_away(packed)] if packed else []))
-    if excluded:
-        notes = (*notes, f"excluded: {excluded:,} files, by `exclude`")
-    if gaps:
-        notes = (*notes, not_listed(gaps))
-    return Ingested(manifest.to_table(good), rejects, notes, told.counts)
+    return pa.Table.from_pylist(rows, schema=_READ)
 
 
 def require_own(options: IngestOptions, output: str) -> None:
@@ -271,13 +339,15 @@ def write_ingested(result: Ingested, options: IngestOptions, output: str) -> dic
     return record
 
 
-def ingest_to(options: IngestOptions, output: str) -> dict[str, Any]:
+def ingest_to(
+    options: IngestOptions, output: str, given: joining.Given | None = None
+) -> dict[str, Any]:
     """Ingest and write; returns manifest.json.
 
     Raises:
         FacemillError: see `ingest` and `write_ingested`.
     """
-    return write_ingested(ingest(options), options, output)
+    return write_ingested(ingest(options, given), options, output)
 
 
 def summary(record: dict[str, Any], output: str) -> list[tuple[str, object]]:

@@ -52,9 +52,9 @@ class IngestOptions:
     """Leave out what matches one of these patterns below the images: 'lost+found/*' '*.gif'. In
     them * stands for anything; one without a slash is also a name of any folder or file."""
     labels: Annotated[str | None, "FILE"] = None
-    """File of labels: .csv, .tsv, .txt or .parquet with columns path, age (years or ranges such as
-    50-59), gender (words; codes need `gender_codes`) and optionally race and the box of a face; or
-    a data set's own file of labels, or the folder of several."""
+    """File of labels: .csv, .tsv, .txt, .jsonl or .parquet with columns path, age (years or ranges
+    such as 50-59), gender (words; codes need `gender_codes`) and optionally race and the box of a
+    face; or a data set's own file of labels, or the folder of several."""
     label_format: LabelFormat = "auto"
     """How labels are written. utkface: in the names of the files. sidecar: in columns age, gender,
     race of Parquet with images, or in a .json, .txt or .cls of the image's name (WebDataset).

@@ -1,5 +1,7 @@
 """Summaries of a scoring run, for people: (title, rows of name and value)."""
 
+import json
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -65,29 +67,28 @@ def of_run(scored: Scored, job: Job) -> Summary:
         rate = f": {record['start_up_s']:,.1f} s start-up, then {speed:,.0f} images/s"
     skipped = f"; {scored.skipped:,} already done" if scored.skipped else ""
     rows = layout.PREDICTIONS if record["scored"] else layout.QUARANTINE
+    code = f"import pandas; print(pandas.read_parquet({json.dumps(f'{output}/{rows}')}))"
     return (
         f"scored with {bundle.name} ({bundle.id})",
         [
             ("inputs", f"{record['inputs']:,}{skipped}"),
             ("network", Compute.of(record).words),
             *_grown(scored),
-            *_excluded(record),
+            *_excluded(record, job),
             *_scored(record),
             *_not_scored(record),
             ("time", f"{scored.seconds:,.1f} s{rate}"),
             ("output", output),
-            (
-                "next",
-                f"python -c \"import pandas; print(pandas.read_parquet('{output}/{rows}'))\"",
-            ),
+            ("next", f"python -c {shlex.quote(code)}"),
             ("please note", "estimates, not for age gating, identity or decisions about people"),
         ],
     )
 
 
-def _excluded(record: Mapping[str, Any]) -> list[tuple[str, object]]:
+def _excluded(record: Mapping[str, Any], job: Job) -> list[tuple[str, object]]:
     excluded = record.get("excluded", 0)
-    return [("excluded", f"{excluded:,} by `exclude`")] if excluded else []
+    why = "by `exclude`" if job.options.exclude else "empty lines of the list, or repeated ones"
+    return [("excluded", f"{excluded:,} {why}")] if excluded else []
 
 
 def _scored(record: Mapping[str, Any]) -> list[tuple[str, object]]:
@@ -117,7 +118,9 @@ def _not_scored(record: Mapping[str, Any]) -> list[tuple[str, object]]:
 
 def _grown(scored: Scored) -> list[tuple[str, object]]:
     if scored.growth is None:
-        return []
+        if scored.skipped < scored.record["inputs"]:
+            return []
+        return [("note", "images added since that run are scored with `on_existing` update")]
     growth = scored.growth
     gone = f"{growth.deleted:,} deleted" + (f" ({layout.DELETED})" if growth.deleted else "")
     return [("since last run", f"{growth.added:,} new, {growth.changed:,} changed, {gone}")]

@@ -14,8 +14,7 @@ import pyarrow.fs
 
 from model.errors import StorageError
 from pipelines.storage import local, objects, web, writes
-from pipelines.storage.entries import FileEntry
-from pipelines.storage.failures import ReadFailure
+from pipelines.storage.entries import FileEntry, ReadFailure
 from pipelines.storage.uris import file_of, is_local, is_row, is_web, join, normalize, split_bucket
 from pipelines.storage.writes import announced
 

@@ -11,8 +11,7 @@ from typing import Any
 
 from model.errors import StorageError
 from pipelines import storage
-from pipelines.storage.entries import FileEntry
-from pipelines.storage.failures import ReadFailure
+from pipelines.storage.entries import FileEntry, ReadFailure
 from pipelines.storage.parquet_rows import ForwardRows, list_rows
 from pipelines.storage.pixel_tables import ForwardPixels
 from pipelines.storage.store_errors import as_os_errors

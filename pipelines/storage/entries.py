@@ -1,4 +1,4 @@
-"""What a listing is made of: a file and its place; which names are images' and which are hidden."""
+"""What a listing is made of, and what is wrong with one file alone; which names are images'."""
 
 import dataclasses
 import os
@@ -9,21 +9,10 @@ __all__ = ["IMAGE_SUFFIXES", "FileEntry", "has_image_name", "is_hidden", "is_web
 
 IMAGE_SUFFIXES = frozenset(
     [
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".png",
-        ".webp",
-        ".bmp",
-        ".gif",
-        ".tif",
-        ".tiff",
-        ".avif",
-        ".heic",
-        ".heif",
+        ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif",
+        ".heic", ".heif",
     ]
-)
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,3 +42,17 @@ def has_image_name(uri: str) -> bool:
 def is_hidden(below: str) -> bool:
     """Whether a name below a root, or a folder on its way, begins with a dot."""
     return any(part[:1] == "." and part not in (".", "..") for part in below.split("/"))
+
+
+class ReadFailure(Exception):
+    """One file that is not there or may not be read: a quarantine row.
+
+    Attributes:
+        reason: `not_found`, `denied`, `not_a_file`, `file_too_large`, `bad_key`, `bad_member`,
+            `bad_uri`, `unreachable`, `unreadable`, `timeout`.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        """Keep `reason` (for grouping) beside `message` (for a person)."""
+        super().__init__(message)
+        self.reason = reason

@@ -18,10 +18,10 @@ from pipelines import storage
 from pipelines.storage import local, web
 from pipelines.storage.archives import give_up_rest, is_streamed, read_member
 from pipelines.storage.clients import client_of
-from pipelines.storage.entries import is_web
-from pipelines.storage.failures import ReadFailure
+from pipelines.storage.entries import ReadFailure, is_web
 from pipelines.storage.store_errors import as_os_errors
 from pipelines.storage.timed_reads import within
+from pipelines.storage.uri_lists import why_no_uri
 
 # A 100-megapixel JPEG has 50 MB. 32 files of this size read ahead would still fit a worker; a film
 # that is named x.jpg would kill it at every try, and its shard would never end.
@@ -59,6 +59,8 @@ def fetch(
             readable.
     """
     uri = entry["uri"]
+    if why := why_no_uri(uri):
+        return ReadFailure("bad_uri", why)
     if is_web(uri):
         return web.get(uri, MOST_BYTES, others)
     try:

@@ -37,28 +37,34 @@ def list_files(
     descend: bool = True,
     limit: int | None = None,
     leave_out: Callable[[str], bool] | None = None,
+    lines: "collections.Counter[str] | None" = None,
 ) -> Iterator[FileEntry]:
     """All files below a prefix or in an archive, or the one file that `uri` is; streamed.
 
     An archive below a folder is read as its members. Hidden and temporary files are left out. Local
     folders come in name order; linked folders are not followed, so a loop of links ends.
     What cannot be listed below a folder is an entry itself: see `is_gap`. So is an archive that is
-    left out (`leave_out`): it is not opened.
+    left out (`leave_out`): it is not opened. What a list holds beside its inputs is counted in
+    `lines`.
 
     Raises:
         StorageError: `uri` is an archive of another kind, or a damaged one: see `list_archive`.
     """
-    yield from itertools.islice(_entries(uri, descend, leave_out), limit)
+    lines = collections.Counter[str]() if lines is None else lines
+    yield from itertools.islice(_entries(uri, descend, leave_out, lines), limit)
 
 
 def _entries(
-    uri: str, descend: bool, leave_out: Callable[[str], bool] | None
+    uri: str,
+    descend: bool,
+    leave_out: Callable[[str], bool] | None,
+    lines: "collections.Counter[str]",
 ) -> Iterator[FileEntry]:
     if is_list(uri):
-        yield from list_pixels(uri) if is_pixel_table(uri) else list_uris(uri)
+        yield from list_pixels(uri) if is_pixel_table(uri) else list_uris(uri, lines)
         return
     advice = how_to_unpack(uri)
-    if advice is not None and _is_file(uri):
+    if advice is not None and storage.exists(uri):
         raise of_another_kind(uri, advice)
     for entry in storage.store_of(uri).files(uri, descend, with_gaps=True):
         if not is_archive_name(entry.uri) or (leave_out and leave_out(entry.uri)):
@@ -122,10 +128,6 @@ def _all_of(uri: str) -> Iterator[FileEntry]:
     return iter(collections.deque(list_archive(FileEntry(uri, None, None)), maxlen=1))
 
 
-def _is_file(uri: str) -> bool:
-    return storage.exists(uri)
-
-
 def list_roots(uri: str) -> list[tuple[str, bool]]:
     """(prefix, whether to descend) pairs that together cover `uri`, to be listed in parallel."""
     if is_archive(uri) or is_list(uri) or not is_folder(uri):
@@ -156,13 +158,9 @@ def is_archive(uri: str) -> bool:
 def is_list(uri: str) -> bool:
     """Whether `uri` is a file that names images, each by a uri of any kind."""
     if is_list_name(uri):
-        return _is_file(uri) if storage.is_local(uri) else storage.exists(uri)
-    return (
-        uri.lower().endswith(".parquet")
-        and is_archive(uri)
-        and _is_file(uri)
-        and (is_parquet_list(uri))
-    )
+        return storage.exists(uri)
+    is_parquet = uri.lower().endswith(".parquet") and is_archive(uri)
+    return is_parquet and storage.exists(uri) and is_parquet_list(uri)
 
 
 def is_folder(uri: str) -> bool:

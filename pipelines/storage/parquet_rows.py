@@ -14,8 +14,7 @@ import pyarrow.parquet as pq
 
 from model.errors import StorageError
 from pipelines import storage
-from pipelines.storage.entries import FileEntry
-from pipelines.storage.failures import ReadFailure
+from pipelines.storage.entries import FileEntry, ReadFailure
 from pipelines.storage.store_errors import as_os_errors
 
 # Where several columns hold bytes, the first of these is the pictures'.

@@ -17,8 +17,7 @@ from PIL import Image
 
 from model.errors import StorageError
 from pipelines import storage
-from pipelines.storage.entries import FileEntry
-from pipelines.storage.failures import ReadFailure
+from pipelines.storage.entries import FileEntry, ReadFailure
 from pipelines.storage.store_errors import as_os_errors
 
 COLUMN = "pixels"

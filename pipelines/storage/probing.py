@@ -6,21 +6,19 @@ import uuid
 from pathlib import Path
 
 import obstore
+from obstore import exceptions as obstore_errors
 
 from model.errors import StorageError
-from pipelines.storage.clients import ObjectStore, quick_client
-from pipelines.storage.s3_client import endpoint, region
-from pipelines.storage.store_errors import StoreFaultError, as_os_errors, code_of, cure_of
+from pipelines.storage.clients import ObjectStore, endpoint, quick_client, region
+from pipelines.storage.store_errors import REGION, code_of, cure_of, fault_of
 from pipelines.storage.uris import split_bucket
 
-_REFUSED = re.compile(
-    "SignatureDoesNotMatch|InvalidAccessKeyId|AccessDenied|AuthorizationFailure|status code: 40[13]"
-)
 _KEYS = {
     "s3": "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy",
     "gs": "GOOGLE_APPLICATION_CREDENTIALS and the bucket's policy",
     "az": "AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY and the roles of the account",
 }
+_NO_BUCKET = ("NoSuchBucket", "ContainerNotFound")
 _ADDRESSES = {"s3": "AWS_ENDPOINT_URL", "gs": "STORAGE_EMULATOR_HOST",
               "az": "AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ENDPOINT"}  # fmt: skip
 
@@ -29,40 +27,24 @@ def holds_something(uri: str, argument: str) -> bool:
     """Whether a key is there; asked with few retries.
 
     Raises:
-        PermissionError: access is denied below `uri`, and maybe not to it.
         StorageError: missing bucket, denied key, unreachable endpoint.
     """
     scheme = uri.partition("://")[0]
-    bucket, prefix = split_bucket(uri)
+    prefix = split_bucket(uri)[1]
     place = endpoint() if scheme == "s3" else os.environ.get(_ADDRESSES[scheme].split(", ")[-1])
     at_endpoint = f" at {place}" if place else ""
     store = quick_client(uri)
     try:
-        with as_os_errors(uri):
-            if next(iter(obstore.list(store, prefix or None, chunk_size=1)), None):
-                return True
+        if next(iter(obstore.list(store, prefix or None, chunk_size=1)), None):
+            return True
         if scheme == "s3" and place and _answers_anything(store):
             raise StorageError(
                 f"{argument} {uri}: {place} is not an S3 store, because it claims to have every "
                 "object: is it the store's web page? Check AWS_ENDPOINT_URL"
             )
         return False
-    except OSError as error:
-        text = str(error).removeprefix(uri)
-        if re.search("redirect|in another region", text):
-            reason = (
-                f"bucket {bucket!r} is not in region {region()}: set AWS_REGION to its region, on "
-                "a cluster on every node"
-            )
-        elif (known := _cure(text, uri)) is not None:
-            reason = known
-        elif isinstance(error, FileNotFoundError) or _is_no_bucket(text):
-            reason = f"there is no bucket {bucket!r}{at_endpoint}: check the name or create it"
-        elif isinstance(error, PermissionError) or _REFUSED.search(text):
-            reason = _denied(scheme, bucket, at_endpoint)
-        else:
-            reason = _unusable(error, at_endpoint, _ADDRESSES[scheme])
-        raise StorageError(f"{argument} {uri}: {reason}") from None
+    except (obstore_errors.BaseError, FileNotFoundError) as error:
+        raise StorageError(f"{argument} {uri}: {_why(error, uri, at_endpoint)}") from None
 
 
 def _answers_anything(store: ObjectStore) -> bool:
@@ -74,27 +56,28 @@ def _answers_anything(store: ObjectStore) -> bool:
     return True
 
 
-def _unusable(error: OSError, at_endpoint: str, variables: str) -> str:
-    """What to say of a store of which no better is known."""
-    fault = error.fault if isinstance(error, StoreFaultError) else None
-    if fault and fault.startswith("it answers"):
-        code = code_of(str(error))
+def _why(error: Exception, uri: str, at_endpoint: str) -> str:
+    """What to say of a store that lists nothing."""
+    scheme, bucket, text = uri.partition("://")[0], split_bucket(uri)[0], str(error)
+    if (cure := cure_of(text, uri)) == REGION:
+        return (
+            f"bucket {bucket!r} is not in region {region()}: set AWS_REGION to its region, on a "
+            "cluster on every node"
+        )
+    if cure is not None:
+        return cure
+    code, fault = code_of(text), fault_of(text) or ""
+    if isinstance(error, FileNotFoundError) or code in _NO_BUCKET or " 404 " in fault:
+        return f"there is no bucket {bucket!r}{at_endpoint}: check the name or create it"
+    denied = (obstore_errors.PermissionDeniedError, obstore_errors.UnauthenticatedError)
+    if isinstance(error, denied) or re.search(" 40[13] ", fault):
+        return _denied(scheme, bucket, at_endpoint)
+    if fault.startswith("it answers"):
         return f"the store{at_endpoint}: {fault}{f' ({code})' if code else ''}"
     why = f" ({fault})" if fault else ""
-    return f"the store{at_endpoint} cannot be reached{why}: check {variables} and the network"
-
-
-def _is_no_bucket(text: str) -> bool:
-    return bool(re.search("NoSuchBucket|ContainerNotFound|404 Not Found", text))
-
-
-def _cure(text: str, uri: str) -> str | None:
-    """The cure that `as_os_errors` has put into a message, or that its code says."""
-    known = cure_of(text, uri)
-    if known is not None:
-        return known
-    match = re.match(r"^: (.*?)(?: <Code>.*)?$", text)
-    return match[1] if match and "there are no credentials" in match[1] else None
+    return (
+        f"the store{at_endpoint} cannot be reached{why}: check {_ADDRESSES[scheme]} and the network"
+    )
 
 
 def _denied(scheme: str, bucket: str, at_endpoint: str) -> str:

@@ -8,7 +8,7 @@ from obstore import exceptions as obstore_errors
 
 _EXPIRED = "the credentials have expired: renew them, then run the same command again"
 _CLOCK = "this machine's clock is more than 15 minutes off: set it, then run the same command again"
-_REGION = "the bucket is in another region: set AWS_REGION to it, on a cluster on every node"
+REGION = "the bucket is in another region: set AWS_REGION to it, on a cluster on every node"
 _ARCHIVED = "the object is archived: restore it first"
 # The stores' own codes whose cure the name does not tell (Amazon S3 API reference, "Error
 # responses"; Azure, "Blob service error codes"; Google Cloud Storage XML API, "HTTP status codes").
@@ -19,9 +19,9 @@ CURES = {
     "InvalidToken": "AWS_SESSION_TOKEN does not belong to AWS_ACCESS_KEY_ID: set both anew",
     "RequestTimeTooSkewed": _CLOCK,
     "RequestExpired": _CLOCK,
-    "PermanentRedirect": _REGION,
-    "AuthorizationHeaderMalformed": _REGION,
-    "IllegalLocationConstraintException": _REGION,
+    "PermanentRedirect": REGION,
+    "AuthorizationHeaderMalformed": REGION,
+    "IllegalLocationConstraintException": REGION,
     "InvalidObjectState": "the object is archived (Glacier): restore it first",
     "BlobArchived": _ARCHIVED,
     "BlobBeingRehydrated": "the object is being restored from the archive: wait for it",
@@ -101,7 +101,7 @@ def cure_of(text: str, uri: str = "s3://") -> str | None:
     if re.search("date header in the request is incorrect|Request date header too old", text):
         return _CLOCK
     if "Received redirect without LOCATION" in text:  # S3's 301, whose body obstore drops
-        return _REGION
+        return REGION
     if _WITHOUT_KEYS.search(text):
         return NO_KEYS[uri.partition("://")[0]]
     return None

@@ -196,20 +196,6 @@ def write_json(uri: str, data: Mapping[str, Any]) -> None:
     storage.write_bytes(uri, (json.dumps(data, indent=2, default=str) + "\n").encode())
 
 
-def describe_schema(schema: pa.Schema) -> str:
-    """A schema as a Markdown table: column, type, unit, meaning."""
-    lines = ["| column | type | unit | meaning |", "|---|---|---|---|"]
-    for column in schema:
-        notes = {k.decode(): v.decode() for k, v in (column.metadata or {}).items()}
-        kind = str(column.type).replace(
-            "dictionary<values=string, indices=int8, ordered=0>", "dictionary"
-        )
-        lines.append(
-            f"| `{column.name}` | {kind} | {notes.get('unit', '')} | {notes.get('meaning', '')} |"
-        )
-    return "\n".join(lines)
-
-
 def concat(tables: Iterable[pa.Table], schema: pa.Schema) -> pa.Table:
     """Tables of one schema end to end; an empty table if there are none."""
     collected = list(tables)

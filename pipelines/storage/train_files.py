@@ -5,8 +5,7 @@ from typing import Any
 import pyarrow.fs
 from obstore.fsspec import FsspecStore
 
-from pipelines.storage.clients import google_settings, require_account
-from pipelines.storage.s3_client import s3_files
+from pipelines.storage.clients import google_settings, require_account, s3_files
 
 
 def store_filesystem(scheme: str) -> pyarrow.fs.FileSystem:

@@ -1,28 +1,38 @@
 """A list of uris as images: .txt with one a line, or a column uri, url, path or image of a table.
 
-They may be of the web, of any store, or local; a relative one lies beside the list.
+They may be of the web, of any store, or local; a relative one lies beside the list. A line that is
+no uri is an input like any other: reading it says what is wrong (`why_no_uri`).
 """
 
-import csv
-import io
 import re
+import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 
 from model.errors import StorageError
 from pipelines import storage
+from pipelines.storage import text_tables
 from pipelines.storage.entries import FileEntry, is_web
 from pipelines.storage.parquet_rows import open_parquet, picture_column
 
 SUFFIXES = (".txt", ".csv", ".tsv")
 COLUMNS = ("uri", "url", "image_url", "path", "image", "file")
-_SEPARATORS = ",;\t|"
-_SIGNED = re.compile(r"://[^/]*@|[?&](x-amz-\w+|x-goog-\w+|sig|signature|token)=", re.IGNORECASE)
+EMPTY, REPEATED, NO_URI = "empty", "name an image again", "are no uri (bad_uri)"
+LEFT_OUT = (EMPTY, REPEATED)  # lines that are no input
+_SIGNED = re.compile(
+    r"^(?!abfss?:|wasbs?:)(\w+)://[^/]*@"
+    r"|[?&](\w*secret\w*|\w*access_?key\w*|x-amz-\w+|x-goog-\w+|sig|signature|token)=",
+    re.IGNORECASE,
+)
+_REDACTED = re.compile(r"://\*\*\*@|\?signature=\*\*\*$")
 _CODED = re.compile(r"data:image/|/9j/4|iVBORw0KGgo|UklGR")  # JPEG, PNG, WebP
 _MOST_LETTERS = 4096  # Linux' longest path; a key of S3 has at most 1,024 bytes
-_WEB = re.compile(r"https?://[^/\s]+", re.IGNORECASE)
+_SHOWN_LETTERS = 60
+_CUT = re.compile(rf".{{{_SHOWN_LETTERS}}}…[0-9a-f]{{8}}", re.DOTALL)
 
 
 def _is_text(kind: Any) -> bool:
@@ -37,72 +47,96 @@ def is_list_name(uri: str) -> bool:
     return uri.lower().endswith(SUFFIXES)
 
 
-def list_uris(uri: str) -> Iterator[FileEntry]:
+def list_uris(uri: str, lines: Counter[str]) -> Iterator[FileEntry]:
     """The inputs that a list names, in its order.
 
+    Args:
+        uri: of the list.
+        lines: counts those that are `EMPTY`, `REPEATED` or `NO_URI`.
+
     Raises:
-        StorageError: it is no such list; a line is no uri, or holds a credential; or a uri is named
-            twice.
+        StorageError: it is no such list, or none of its lines is a uri.
     """
-    seen = set[int]()
-    folder = uri.rpartition("/")[0]
+    seen, folder = set[int](), uri.rpartition("/")[0]
+    wrong = list[FileEntry]()  # until there is a line that is right
+    first, is_list = "", False
     for number, text in enumerate(_lines(uri), 1):
-        if not text:
+        found = _shown(text, folder)
+        if not found or hash(found) in seen:
+            lines[REPEATED if found else EMPTY] += 1
             continue
-        found = _checked(text, folder, f"{uri}, line {number}")
-        if hash(found) in seen:
-            raise StorageError(
-                f"{uri}, line {number}: {found} is listed twice, and each input is one row: "
-                "drop the duplicates"
-            )
         seen.add(hash(found))
-        yield FileEntry(found, None, None)
+        entry = FileEntry(found, None, None)
+        if why := why_no_uri(found):
+            lines[NO_URI] += 1
+            first = first or f"{uri}, line {number}: {why}"
+            if not is_list:
+                wrong.append(entry)
+                continue
+        elif not is_list:
+            is_list = True
+            yield from wrong
+        yield entry
+    if not is_list:
+        raise StorageError(first or f"{uri} names no image: write a uri into each line")
 
 
-def _checked(text: str, folder: str, where: str) -> str:
-    if _CODED.match(text):
-        raise StorageError(
-            f"{where} is an image in base64, not a uri: write its bytes to a binary column of a "
-            "Parquet file"
-        )
-    if len(text) > _MOST_LETTERS:
-        raise StorageError(f"{where} is not a uri: it has {len(text):,} characters")
-    if _SIGNED.search(text):  # it would stand in every file of the output
-        raise StorageError(
-            f"{where} holds a credential or a signature, which would be written into the "
-            "predictions: give addresses without one, or copy the images to a store"
-        )
+def _shown(text: str, folder: str) -> str:
+    """A line as the uri of an input: made absolute, and without what no output may hold."""
+    if len(text) > _MOST_LETTERS or _CODED.match(text):
+        return f"{text[:_SHOWN_LETTERS]:_<{_SHOWN_LETTERS}}…{zlib.crc32(text.encode()):08x}"
+    if found := _SIGNED.search(text):
+        address = re.sub("://[^/]*@", "://***@", text.partition("?")[0])
+        return address if found[1] else f"{address}?signature=***"
     if is_web(text):
-        if not _WEB.match(text) or any(c.isspace() or not c.isprintable() for c in text):
-            raise StorageError(f"{where}: {text[:200]!r} is not a web address")
-        return text
-    if "://" not in text and not text.startswith(("/", "~")):
+        return text.replace(" ", "%20")
+    if text and "://" not in text and not text.startswith(("/", "~")):
         text = storage.join(folder, text)
     try:
         return storage.normalize(text)
-    except StorageError as error:
-        raise StorageError(f"{where}: {error}") from None
+    except StorageError:
+        return text
+
+
+def why_no_uri(uri: str) -> str | None:
+    """Why an input that a list named cannot be one; None for any that can."""
+    if _CUT.fullmatch(uri):
+        if _CODED.match(uri):
+            return "it is an image in base64: write its bytes to a binary column of a Parquet file"
+        return f"it is no uri: it has more than {_MOST_LETTERS:,} characters"
+    if _REDACTED.search(uri):
+        return (
+            "it holds a credential or a signature, which would be written into the output: give "
+            "an address without one, or copy the image to a store"
+        )
+    if "\0" in uri:
+        return "it holds a zero byte"
+    if is_web(uri):
+        try:
+            is_address = bool(urlsplit(uri).hostname)
+        except ValueError:
+            is_address = False
+        if is_address and all(letter.isprintable() and not letter.isspace() for letter in uri):
+            return None
+        return f"{uri[:200]!r} is no address of the web"
+    if "://" in uri and (storage.is_local(uri) or not storage.split_bucket(uri)[0]):
+        try:
+            storage.normalize(uri)
+        except StorageError as error:
+            return str(error)
+    return None
 
 
 def _lines(uri: str) -> Iterable[str]:
     """The uri of each line; of a table, below its header."""
     if uri.lower().endswith(".parquet"):
         return _column(uri)
-    try:
-        text = storage.read_bytes(uri).decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise StorageError(f"{uri} is not a list of uris: it is not UTF-8 text") from None
+    data = storage.read_bytes(uri)
     if uri.lower().endswith(".txt"):
-        return (line.strip() for line in text.splitlines())
-    header = text.partition("\n")[0]
-    separator = max(_SEPARATORS, key=header.count)
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    try:
-        names = [name.strip().lower() for name in next(rows, [])]
-        place = names.index(_column_of(uri, names))
-        return [row[place].strip() if len(row) > place else "" for row in rows]
-    except csv.Error as error:
-        raise StorageError(f"{uri} cannot be read as CSV: line {rows.line_num}: {error}") from None
+        return (line.strip() for line in text_tables.decoded(data, uri).splitlines())
+    table, _ = text_tables.read_text_table(data, uri, COLUMNS, "whole")
+    table.columns = [str(name).lower() for name in table.columns]
+    return (str(text).strip() for text in table[_column_of(uri, list(table.columns))])
 
 
 def is_parquet_list(uri: str) -> bool:
@@ -123,7 +157,7 @@ def _column(uri: str) -> Iterator[str]:
                 "must be strings"
             )
         for batch in file.iter_batches(columns=[column]):
-            yield from (str(value or "") for value in batch.column(0).to_pylist())
+            yield from (str(value or "").strip() for value in batch.column(0).to_pylist())
 
 
 def _column_of(uri: str, names: list[str]) -> str:

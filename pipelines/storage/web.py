@@ -28,13 +28,13 @@ from urllib3.exceptions import (
 )
 from urllib3.util.connection import create_connection
 
-from pipelines.storage.entries import is_web
-from pipelines.storage.failures import ReadFailure
+from pipelines.storage.entries import ReadFailure, is_web
 
 _A_HOST = 4  # connections at once, of each worker
 _HOSTS = 64  # whose connections are kept
 _TRIES, _REDIRECTS = 3, 5
-_WAIT_S, _MOST_WAIT_S = 1, 30  # before the second try; and that a host may ask for
+_WAIT_S, _MOST_WAIT_S = 1, 5  # before the second try; and that a host may ask for
+_RESTED_S = 60  # for which a host that stayed busy is asked only once an image
 _CONNECT_S, _READ_S, _WHOLE_S = 10, 30, 120
 _PART = 1 << 20
 _HEADERS = {
@@ -47,6 +47,7 @@ _REASONS = {401: "denied", 403: "denied", 404: "not_found", 410: "not_found", 45
 _TRIED_OTHERS = 4
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # holds an IPv4 address in its last four bytes
 _REMEMBERED, _STILL_S = 8, 10  # hosts that answered; and for how long one proves that it does
+_busy_until = dict[str, float]()  # host -> until when it is asked once
 _answered = dict[str, tuple[str, float]]()  # host -> an address of it, and when it answered
 
 
@@ -66,8 +67,16 @@ def get(uri: str, max_bytes: int, others: Sequence[Mapping[str, Any]] = ()) -> b
         OSError: nothing of the web answers.
     """
     try:
+        host = urlsplit(uri).netloc
+    except ValueError as error:
+        return ReadFailure("bad_uri", f"{uri} is not an address: {error}")
+    tries: Any = {}
+    if _busy_until.get(host, 0.0) > time.monotonic():
+        once = _Retry(_REDIRECTS, connect=0, read=0, status=0, raise_on_status=False)
+        tries = {"retries": once}
+    try:
         response = _client().request(
-            "GET", uri, headers=_HEADERS, preload_content=False, decode_content=False
+            "GET", uri, headers=_HEADERS, preload_content=False, decode_content=False, **tries
         )
     except PrivateAddressError as error:
         return ReadFailure("denied", str(error))
@@ -78,6 +87,8 @@ def get(uri: str, max_bytes: int, others: Sequence[Mapping[str, Any]] = ()) -> b
     except HTTPError as error:
         return _failed(uri, error, others)
     _remember(uri)
+    if response.status in _BUSY:
+        _busy_until[host] = time.monotonic() + _RESTED_S
     try:
         if response.status != 200:
             reason = _REASONS.get(response.status, "unreachable")

@@ -11,8 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from model.errors import StorageError
 from pipelines import storage
-from pipelines.storage.entries import FileEntry, is_hidden
-from pipelines.storage.failures import ReadFailure
+from pipelines.storage.entries import FileEntry, ReadFailure, is_hidden
 from pipelines.storage.store_errors import as_os_errors
 
 _HEADER = struct.Struct("<4s5H3L2H")  # 30 bytes: signature, …, flags, method, …, two lengths

@@ -34,6 +34,11 @@ def reword_notes(words: Callable[[str], str]) -> None:
     _formatter().words = words
 
 
+def reworded(text: str) -> str:
+    """A text as `reword_notes` puts a note."""
+    return _formatter().words(text)
+
+
 def log_format() -> str:
     """`json`, `text` or `off`; whatever else FACEMILL_LOG says is text."""
     chosen = os.environ.get("FACEMILL_LOG", "text" if os.environ.get("RAY_ADDRESS") else "off")

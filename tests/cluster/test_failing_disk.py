@@ -67,7 +67,7 @@ def test_what_can_be_read_is_scored_and_what_cannot_is_a_row(
     }
     assert tables.read_table(f"{output}/predictions").num_rows == 8
     assert "not listed   4 " in done.stdout
-    assert "excluded     3 by `exclude`" in done.stdout
+    assert "excluded     3 by --exclude" in done.stdout
     assert tables.read_json(f"{output}/run.json")["excluded"] == 3
     assert tables.read_json(f"{output}/job.json")["exclude"] == ["*.gif", "skip/*"]
 

@@ -220,9 +220,9 @@ def test_a_file_without_options_is_a_sentence(tmp_path: Path, text: str) -> None
 
 
 def test_fields_in_errors_become_flags_and_other_words_stay() -> None:
-    text = "`output` /x: give `shard_rows`, or `python -m jobs.score`"
-    assert (
-        cli.rendered(text, Options) == "`output` /x: give --shard-rows, or `python -m jobs.score`"
+    text = "`output` /x: give `shard_rows`, `jobs.train.heads` age, or `python -m jobs.score`"
+    assert cli.rendered(text, Options) == (
+        "`output` /x: give --shard-rows, `jobs.train --heads` age, or `python -m jobs.score`"
     )
 
 
@@ -238,3 +238,26 @@ def test_a_full_disk_is_told_in_a_sentence(capsys: pytest.CaptureFixture[str]) -
         "failed: /out/run.json: No space left on device (ENOSPC); make room on that disk; what has "
         "been written is complete; fix this, then run the same command again"
     )
+
+
+def test_a_folder_that_was_removed_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(SystemExit) as stop:
+        cli.run(Options, lambda _: None, [])
+    assert stop.value.code == 2
+    assert "the working directory was removed" in capsys.readouterr().err
+
+
+def test_what_to_type_next_is_quoted_and_summaries_name_flags(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.command("train", manifest="/it's", output="runs/t") == (
+        "python -m jobs.train --manifest '/it'\"'\"'s' --output runs/t"
+    )
+    log.reword_notes(lambda text: cli.rendered(text, Options))
+    cli.print_table("done", [("note", "less by `shard_rows`")])
+    assert "less by --shard-rows" in capsys.readouterr().out

@@ -47,6 +47,8 @@ def test_a_run_the_same_again_and_a_grown_folder_are_told_in_figures(
     for name in ("new", "newer"):
         data = next((tmp_path / "faces").glob("*.jpg")).read_bytes()
         (tmp_path / "faces" / f"zz_{name}.jpg").write_bytes(data)
+    again = run_job(*command)
+    assert row(again.stdout, "note").endswith("since that run are scored with --on-existing update")
     (tmp_path / "faces" / "notes.txt").unlink()
     grown = run_job(*command, "--on-existing", "update", "--partition-by", "gender")
     assert grown.returncode == 0, grown.stderr
@@ -69,4 +71,4 @@ def test_a_folder_of_files_none_of_which_can_be_scored_points_to_its_quarantine(
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert row(done.stdout, "scored") == "0"
-    assert f"read_parquet('{tmp_path}/out/quarantine')" in row(done.stdout, "next")
+    assert f'read_parquet("{tmp_path}/out/quarantine")' in row(done.stdout, "next")

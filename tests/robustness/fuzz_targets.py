@@ -20,12 +20,10 @@ from model.checksums import sealed
 from model.faces.crops import crops_of
 from model.layer_graph import layers_of
 from model.preprocessing import InputSpec
-from pipelines.images import decoding
-from pipelines.manifests.ingest import assemble, hash_and_label
+from pipelines.manifests import ingest
 from pipelines.manifests.manifest import read_manifest
 from pipelines.manifests.options import IngestOptions
 from pipelines.manifests.sources import open_source
-from pipelines.manifests.sources.images import list_entries
 from pipelines.predictions import frozen_inputs
 from pipelines.predictions.verification import verify
 from pipelines.storage import listing
@@ -132,11 +130,9 @@ def _faces_folder(folder: Path) -> None:
 
 
 def _ingest(options: IngestOptions) -> None:
-    decoding.is_retried_task = lambda: False  # it asks Ray, of which there is none here
-    listed = list_entries({"root": [options.place], "descend": [True]})
-    beside = options.labels == "beside"
-    parts = [hash_and_label(part, with_hash=False, beside=beside) for part in listed]
-    assemble(parts, options)
+    listing.list_roots = lambda uri: [(uri, True)]
+    ingest.in_tasks = lambda blocks, act, how: (act(block, **how) for block in blocks)
+    ingest.ingest(options)
 
 
 def _labels(name: str) -> Callable[[bytes, Path], None]:
@@ -322,6 +318,10 @@ TARGETS = (
     ),
     Target("parquet of pictures", lambda _: [parquet_of([_face(), None])], _archive(".parquet"), 2),
     Target("labels csv", _label_texts, _labels("labels.csv"), 2, _faces_folder),
+    Target(
+        "labels lines of json", lambda _: [b'{"file_name": "1.jpg", "age": 31, "sex": "f"}\n' * 2],
+        _labels("labels.jsonl"), 1, _faces_folder,
+    ),
     Target("labels parquet", _label_tables, _labels("labels.parquet"), 1, _faces_folder),
     Target(
         "labels json", lambda _: [b'{"age": 31, "gender": "male", "race": "white"}'],

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from model.errors import FacemillError
-from pipelines.storage.failures import ReadFailure
+from pipelines.storage.entries import ReadFailure
 from tests.robustness.fuzz_targets import TARGETS, Target
 
 MAX_CPU_S, MAX_WALL_S = 5.0, 120.0

@@ -166,6 +166,6 @@ _SENTENCES: Mapping[str, Any] = {
     "ages_of_wide_ranges": "ages: {count} are open ranges, or wider than "
     f"{SPREAD_YEARS} years (the first: {{first!r}}), which have no age_years",
     "ages_illegal": "ages: {count} are not an age "
-    f"from {MIN_AGE_YEARS} to {MAX_AGE_YEARS} (the first: {{first!r}}); they become null",
+    f"from {MIN_AGE_YEARS} to {MAX_AGE_YEARS} (the first: {{some}}); they become null",
     "ages_empty": "ages: {count} are empty",
 }

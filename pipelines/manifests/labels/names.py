@@ -81,7 +81,7 @@ def _told(
     way_out = "; `gender_codes` can say what they mean" if what == "genders" else ""
     sentences = {
         f"{what}_unknown": f"{what}: {{count}} are none of {', '.join(names)} (the first: "
-        f"{{first!r}}); they become null{way_out}",
+        f"{{some}}); they become null{way_out}",
         f"{what}_empty": f"{what}: {{count}} are empty",
     }
     return values, Told.of(kinds, texts, sentences)

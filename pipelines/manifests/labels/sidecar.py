@@ -18,9 +18,9 @@ from pipelines import storage
 from pipelines.manifests.labels import utkface
 from pipelines.manifests.labels.names import GENDER_WORDS
 from pipelines.manifests.labels.table import COLUMNS, LabelRows, checked, plain_names
-from pipelines.manifests.labels.text_tables import texts_of
 from pipelines.storage import pixel_tables
 from pipelines.storage.parquet_rows import columns_of, open_parquet
+from pipelines.storage.text_tables import texts_of
 
 SUFFIXES = (".json", ".cls", ".txt")
 MOST_BYTES = 64 << 10  # a label is short; a file that is longer is something else
@@ -44,7 +44,7 @@ def are_beside(rows: pd.DataFrame) -> bool:
     in_files = sum(
         int((pictures.map(storage.file_of) == file).sum())
         for file, names in _tables(pictures)
-        if {"age", "gender"} & set(plain_names(names).values())
+        if {"age", "gender"} & {name.strip().lower() for name in names}
     )
     return 0 < _SHARE * len(pictures) <= named.nunique() + in_files
 
@@ -70,9 +70,6 @@ def read_beside(
             ".txt or .cls of its name; give `labels`, or another `label_format`"
         )
     frame = _with_values(frame, gender_codes)
-    for name in ("age", "gender"):
-        if name not in frame:
-            frame[name] = ""
     return checked(frame, "beside", split_column, gender_codes, decimal_comma=False)
 
 
@@ -97,18 +94,16 @@ def _columns(
             table = pixel_tables.labels_of(file)
             table = table if gender_codes else utkface.of_kaggle(table)
             every = list(table.columns)
-        names = {
-            column: name
-            for column, name in plain_names(every).items()
-            if name in COLUMNS or column == split_column
-        }
+        names = {column: name for column, name in plain_names(every).items() if name != "path"}
         if not names:
             continue
+        if split_column in every:
+            names[split_column] = split_column
         if table is None:
             table = _parquet_columns(file, tuple(names))
         frame = pd.DataFrame({"path": [f"{file}#{row}" for row in range(len(table))]})
         for column, name in names.items():
-            frame[name if name in COLUMNS else column] = texts_of(table[column])
+            frame[name] = texts_of(table[column])
         yield frame
 
 
@@ -142,8 +137,10 @@ def _named_rows(rows: pd.DataFrame) -> pd.DataFrame:
         key, extension = _key(uri)
         said.setdefault(key, {}).update(_said(extension, text))
     pictures: Any = rows[rows["stage"] != "list"]["uri"] if said else []
-    found = [{"path": uri, **said[key]} for uri in pictures if said.get(key := _key(uri)[0])]
-    return pd.DataFrame(found, columns=None if found else ["path"], dtype=object).fillna("")
+    found = [{**said[key], "": uri} for uri in pictures if said.get(key := _key(uri)[0])]
+    frame = pd.DataFrame(found, columns=None if found else [""], dtype=object).fillna("")
+    names = {column: name for column, name in plain_names(frame.columns).items() if name != "path"}
+    return frame.drop(columns="path", errors="ignore").rename(columns={**names, "": "path"})
 
 
 def _key(uri: str) -> tuple[str, str]:

@@ -1,6 +1,8 @@
 """A labels file for images that do not say their labels by name: CSV and its kin, or Parquet."""
 
 import dataclasses
+import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -10,20 +12,36 @@ import pandas as pd
 from model.errors import ManifestError, UsageError
 from pipelines import storage
 from pipelines.manifests import splits
-from pipelines.manifests.labels import ages, names, text_tables
+from pipelines.manifests.labels import ages, names
 from pipelines.manifests.labels.telling import Told
 from pipelines.manifests.manifest import BOX
-from pipelines.storage import tables
+from pipelines.storage import tables, text_tables
 from pipelines.telemetry.log import note
 
 LABELS = (*ages.COLUMNS, "gender", "race", "split")
-_REQUIRED = ("path", "age", "gender")
+# What else a column may be called, as Hugging Face and Kaggle have it; the first that is there.
+_SYNONYMS = {
+    "path": (
+        "path", "file_name", "filename", "file", "file_path", "filepath", "image", "img",
+        "image_path", "img_path", "image_name", "img_name", "image_file", "uri", "url",
+    ),
+    "age": ("age", "age_years", "years"),
+    "gender": ("gender", "sex"),
+    "race": ("race", "ethnicity"),
+}  # fmt: skip
 _BOXES = (  # columns, and whether the last two are a corner
     (BOX, False),
     (("face_x0", "face_y0", "face_x1", "face_y1"), True),
     (("x", "y", "dx", "dy"), False),
 )
-COLUMNS = frozenset([*_REQUIRED, "race", *(name for columns, _ in _BOXES for name in columns)])
+_BOX_COLUMNS = frozenset(name for columns, _ in _BOXES for name in columns)
+COLUMNS = frozenset([*_SYNONYMS, *_BOX_COLUMNS])
+_WITHOUT = {
+    "age": ("labels: there are no ages; `jobs.train.heads` gender learns these alone",),
+    "gender": ("labels: there are no genders; `jobs.train.heads` age learns ages alone",),
+}
+TEXTS = (*text_tables.SUFFIXES, *(f"{suffix}.gz" for suffix in text_tables.SUFFIXES))
+_JSON = (".jsonl", ".ndjson", ".json")
 _NO_CODES: Mapping[str, str] = MappingProxyType({})
 
 
@@ -50,8 +68,8 @@ def read_labels(
     """Read and check a labels file.
 
     Args:
-        labels_uri: a .csv, .tsv, .txt or .parquet with path, age (years or a range of years),
-            gender and maybe race.
+        labels_uri: a text table, .jsonl or .parquet with path, age (years or a range of years) or
+            gender, and maybe race, under these names or one of `_SYNONYMS`.
         split_column: its column that says train, val or test, or None.
         gender_codes: what numbers in the column gender mean.
 
@@ -61,29 +79,53 @@ def read_labels(
     """
     uri = storage.normalize(labels_uri)
     storage.require_readable(uri, "`labels`")
-    separator = ""
-    if uri.endswith(".parquet"):
-        frame: pd.DataFrame = tables.read_table(uri).to_pandas()
-    elif uri.lower().endswith(text_tables.SUFFIXES):
-        frame, separator = text_tables.read_text_table(storage.read_bytes(uri), uri, COLUMNS)
-    else:
-        raise UsageError(
-            f"`labels` {labels_uri}: give a .csv, .tsv or .txt with a header "
-            "line, or a .parquet; files of a data set, or their folder, need `label_format`"
-        )
-    frame = frame.rename(columns=plain_names(frame.columns))
-    missing = [name for name in sorted(_REQUIRED) if name not in frame]
-    if missing:
+    frame, separator = _table_of(uri)
+    found = plain_names(frame.columns)
+    frame = frame.rename(columns=found)
+    if "path" not in frame or not {"age", "gender"} & {*frame.columns}:
         split_by = ""
         if separator not in ("", ","):
             split_by = f", separated by {text_tables.separated_by(separator)}"
         raise ManifestError(
-            f"`labels` {uri} lacks the column{'s' if len(missing) > 1 else ''} "
-            f"{', '.join(missing)}: it has {', '.join(map(str, frame.columns))}{split_by}"
+            f"`labels` {uri} needs the columns path, and age or gender or both: it has "
+            f"{', '.join(map(str, frame.columns))}{split_by}"
         )
     if frame.empty:
         raise ManifestError(f"`labels` {uri} has a header and no rows")
-    return checked(frame, uri, split_column, gender_codes, decimal_comma=separator == ";")
+    read = checked(frame, uri, split_column, gender_codes, decimal_comma=separator == ";")
+    renamed = [f"{old} is {new}" for old, new in found.items() if str(old).strip().lower() != new]
+    notes = [f"labels: column {', '.join(renamed)}"] if renamed else []
+    return dataclasses.replace(read, told=Told(notes=tuple(notes)) + read.told)
+
+
+def _table_of(uri: str) -> tuple[pd.DataFrame, str]:
+    """The table in a file, and what separates its columns, if that is a text.
+
+    Raises:
+        UsageError: it is of another kind, or damaged.
+    """
+    name = uri.lower()
+    if name.endswith(".parquet"):
+        return tables.read_table(uri).to_pandas(), ""
+    if name.endswith(TEXTS):
+        wanted = {*_BOX_COLUMNS, *(other for names in _SYNONYMS.values() for other in names)}
+        return text_tables.read_text_table(storage.read_bytes(uri), uri, wanted)
+    name = name.removesuffix(".gz")
+    if name.endswith(_JSON):
+        text = io.StringIO(text_tables.decoded(storage.read_bytes(uri), uri))
+        lines = not name.endswith(".json")
+        try:
+            frame = pd.read_json(text, lines=lines, dtype=False)
+        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+            what = "one JSON object a line" if lines else "a JSON list of objects"
+            raise ManifestError(f"`labels` {uri} is not {what}: {str(error)[:200]}") from None
+        return frame, ""
+    if name.endswith((".xlsx", ".xls", ".ods")):
+        raise UsageError(f"`labels` {uri} is a spreadsheet: save it as CSV (UTF-8), and give that")
+    raise UsageError(
+        f"`labels` {uri}: give a .csv, .tsv or .txt with a header line, a .jsonl (also as .gz) "
+        "or a .parquet; files of a data set, or their folder, need `label_format`"
+    )
 
 
 def read_labels_file(labels_uri: str) -> pd.DataFrame:
@@ -118,12 +160,17 @@ def boxes_of(frame: pd.DataFrame) -> list[str]:
 
 
 def plain_names(columns: Iterable[Any]) -> dict[Any, str]:
-    """The columns that are called as they should, but for capitals and spaces."""
-    plain = {column: str(column).strip().lower() for column in columns}
+    """The columns that are labels, with the names that they have here.
+
+    Capitals and spaces do not matter; of several that may be one label the first of `_SYNONYMS`.
+    """
+    plain = {column: re.sub(r"[\s-]+", "_", str(column).strip().lower()) for column in columns}
     have = list(plain.values())
-    return {
-        column: name for column, name in plain.items() if name in COLUMNS and have.count(name) == 1
-    }
+    chosen = {name: name for name in _BOX_COLUMNS}
+    for name, synonyms in _SYNONYMS.items():
+        found = next((other for other in synonyms if other in have), name)
+        chosen[found] = name
+    return {c: chosen[p] for c, p in plain.items() if p in chosen and have.count(p) == 1}
 
 
 def checked(
@@ -135,19 +182,19 @@ def checked(
     Raises:
         ManifestError: a column holds what it must not.
     """
+    empty = pd.Series("", index=frame.index, dtype=object)
     texts = {
-        name: text_tables.texts_of(frame[name]) for name in (*_REQUIRED, "race") if name in frame
+        name: text_tables.texts_of(frame[name]) if name in frame else empty for name in _SYNONYMS
     }
     result = pd.DataFrame({"path": texts["path"]})
-    years, told = ages.years_of(texts["age"], decimal_comma)
+    years, of_ages = ages.years_of(texts["age"], decimal_comma)
     for name in ages.COLUMNS:
         result[name] = years[name]
-    result["gender"], more = names.genders_of(texts["gender"], gender_codes, uri)
-    told += more
-    result["race"] = None
-    if "race" in texts:
-        result["race"], more = names.races_of(texts["race"])
-        told += more
+    result["gender"], of_genders = names.genders_of(texts["gender"], gender_codes, uri)
+    result["race"], of_races = names.races_of(texts["race"])
+    told = Told()
+    for name, more in (("age", of_ages), ("gender", of_genders), ("race", of_races)):
+        told += more if name in frame else Told(notes=_WITHOUT.get(name, ()))
     for name, values in _box(frame).items():
         result[f"label_{name}"] = values
     if split_column:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+_SHOWN = 5
+
 
 @dataclasses.dataclass(frozen=True)
 class Told:
@@ -21,14 +23,17 @@ class Told:
         Args:
             kinds: a key of `sentences` for each value, or empty where there is nothing to tell.
             texts: the values as they stand in the file.
-            sentences: of each kind, with `{count}` and maybe `{first}`, in the order of telling.
+            sentences: of each kind, with `{count}` and maybe `{first}`, or `{some}` of the
+                different texts, in the order of telling.
         """
         counts, notes = dict[str, int](), list[str]()
         for kind, sentence in sentences.items():
             these = texts[kinds == kind]
             if len(these):
                 counts[kind] = len(these)
-                notes.append(sentence.format(count=f"{len(these):,}", first=these.iloc[0]))
+                some = ", ".join(map(repr, these.drop_duplicates().iloc[:_SHOWN]))
+                count = f"{len(these):,}"
+                notes.append(sentence.format(count=count, first=these.iloc[0], some=some))
         return cls(counts, tuple(notes))
 
     def __add__(self, other: "Told") -> "Told":

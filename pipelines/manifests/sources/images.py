@@ -1,8 +1,8 @@
 """A folder, a prefix or an archive of images: every file below it, listed in parallel."""
 
-import collections
 import dataclasses
 import functools
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from model.errors import ManifestError
 from pipelines import storage
+from pipelines.cluster.errors import plain_errors
 from pipelines.manifests.sources.passthrough import schema_below, with_passthrough
-from pipelines.storage import listing
+from pipelines.storage import listing, uri_lists
 from pipelines.storage.exclusion import Exclusion
 from pipelines.telemetry.log import note
 from pipelines.telemetry.progress import Progress
@@ -23,7 +24,38 @@ LISTED = pa.schema(
     ]
 )  # fmt: skip
 _NOTHING = pa.schema([])
-BLOCK_ROWS = 2_000  # files a task of what follows: a second of hashing from disk
+
+
+@dataclasses.dataclass
+class _LeftOut:
+    """What a listing holds that is no image.
+
+    Attributes:
+        packed: archives of kinds that are not read.
+        gaps: folders that cannot be listed.
+        excluded: how many entries match a pattern of `exclude`.
+        lines: of a list that are no input, or no uri, by kind: see `list_uris`.
+    """
+
+    packed: list[str] = dataclasses.field(default_factory=list[str])
+    gaps: list[str] = dataclasses.field(default_factory=list[str])
+    excluded: int = 0
+    lines: Counter[str] = dataclasses.field(default_factory=Counter[str])
+
+    def clear(self) -> None:
+        """Count anew."""
+        self.packed, self.gaps, self.excluded = [], [], 0
+        self.lines.clear()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A sentence for each kind, but for what was excluded."""
+        sentences = ((self.packed, packed_away), (self.gaps, not_listed))
+        told = [sentence(names) for names, sentence in sentences if names]
+        if self.lines:
+            kinds = ", ".join(f"{count:,} {kind}" for kind, count in self.lines.items())
+            told.append(f"lines of the list: {kinds}")
+        return tuple(told)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +70,8 @@ class Images:
     uri: str
     keep: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
-    _counted: "collections.Counter[str]" = dataclasses.field(
-        default_factory=lambda: collections.Counter[str](), compare=False, repr=False
+    _left: "_LeftOut" = dataclasses.field(
+        default_factory=lambda: _LeftOut(), compare=False, repr=False
     )
 
     def __post_init__(self) -> None:
@@ -53,8 +85,15 @@ class Images:
 
     @property
     def excluded(self) -> int:
-        """How many entries the last listing left out."""
-        return self._counted.total()
+        """How many entries, or lines of a list, the last listing left out."""
+        return self._left.excluded + sum(self._left.lines[kind] for kind in uri_lists.LEFT_OUT)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be told of the last listing."""
+        excluded = self._left.excluded
+        told = (f"excluded: {excluded:,} files, by `exclude`",) if excluded else ()
+        return (*self._left.notes, *told)
 
     @property
     def by_name(self) -> bool:
@@ -70,40 +109,63 @@ class Images:
         }
 
     def parts(self) -> Iterator[pa.Table]:
+        """All files: see `listed`; what is lost is noted, and what is excluded only counted."""
+        yield from self.listed()
+        for text in self._left.notes:
+            note(f"note: {text}")
+
+    def listed(self) -> Iterator[pa.Table]:
         """All files, with progress; in parallel on Ray where there are folders to share out.
 
         Raises:
             ManifestError: none of them is named like an image.
         """
-        progress = Progress("list", None, "files")
+        self._left.clear()
+        progress, left = Progress("list", None, "files"), self._left
         named = False
-        packed, gaps = list[str](), list[str]()
-        self._counted.clear()
         for part in map(self._without_excluded, self._listed()):
             uris: list[Any] = part["uri"].to_pylist()
             named = named or not self.by_name or any(map(listing.has_image_name, uris))
-            packed += filter(listing.how_to_unpack, uris)
-            gaps += (uri for uri in uris if uri.endswith("/"))
+            left.packed += filter(listing.how_to_unpack, uris)
+            left.gaps += (uri for uri in uris if uri.endswith("/"))
             progress.advance(part.num_rows)
             yield part
         if not named:
-            raise no_images(self.uri, progress.done, packed, gaps)
+            raise self.no_images(progress.done)
         progress.close()
-        if gaps:
-            note(f"note: {not_listed(gaps)}")
-        if packed:
-            note(f"note: {packed_away(packed)}")
+
+    def no_images(self, files: int) -> ManifestError:
+        """What to say where the last listing, of so many files, holds no image."""
+        count = f"{files} files, none of them" if files else "no files, so no"
+        suffixes = " ".join(sorted(listing.IMAGE_SUFFIXES))
+        more = "".join(f"; {note}" for note in self._left.notes)
+        if files > len(self._left.packed) + len(self._left.gaps):
+            more += (
+                "; files of other names are read from a list: write their paths into a .txt, one "
+                "per line, and give that as `images`"
+            )
+        return ManifestError(
+            f"`images` {self.uri} holds {count} images: image suffixes are {suffixes}{more}"
+        )
 
     def _listed(self) -> Iterator[pa.Table]:
-        # A flat folder is one stream anyway, and starting Ray Data for it costs some seconds.
         roots, kept = listing.list_roots(self.uri), schema_below(self.uri, self.keep)
+        # A flat folder is one stream anyway, and starting Ray Data for it costs some seconds.
         if len(roots) == 1:
-            (root, descend), leave_out = roots[0], self.leave_out
-            yield from list_entries({"root": [root], "descend": [descend]}, kept, leave_out)
+            (root, descend), lines = roots[0], self._left.lines
+            batch = {"root": [root], "descend": [descend]}
+            yield from list_entries(batch, kept, self.leave_out, lines)
             return
-        yield from listed_files(self.uri, kept, self.leave_out).iter_batches(
-            batch_size=None, batch_format="pyarrow"
+        import ray
+
+        rows = [{"root": root, "descend": descend} for root, descend in roots]
+        list_some: Any = list_entries  # Ray's stubs want a function of every batch format at once
+        how = {"kept": kept, "leave_out": self.leave_out}
+        listed: Any = ray.data.from_items(rows, override_num_blocks=min(len(rows), 64)).map_batches(
+            list_some, batch_size=1, num_cpus=0.1, fn_kwargs=how
         )
+        with plain_errors():
+            yield from listed.iter_batches(batch_size=None, batch_format="pyarrow")
 
     def _without_excluded(self, part: pa.Table) -> pa.Table:
         """The rows that are not excluded; the others are counted."""
@@ -112,7 +174,7 @@ class Images:
         leave_out, uris = self.leave_out, part["uri"].to_pylist()
         kept: Any = pa.array([not leave_out(str(uri)) for uri in uris], pa.bool_())
         left = part.filter(kept)
-        self._counted["excluded"] += part.num_rows - left.num_rows
+        self._left.excluded += part.num_rows - left.num_rows
         return left
 
     def preview(self, most: int | None = None) -> Iterator[pa.Table]:
@@ -145,55 +207,27 @@ def packed_away(archives: Sequence[str]) -> str:
 
 def not_listed(folders: Sequence[str]) -> str:
     """What to say of folders whose images are lost to a run."""
-    are = (
-        "1 folder cannot be listed"
-        if len(folders) == 1
-        else (f"{len(folders):,} folders cannot be listed")
-    )
+    are = "1 folder cannot be listed"
+    if len(folders) > 1:
+        are = f"{len(folders):,} folders cannot be listed"
     return f"{are} (the first: {folders[0]}), and the images below are left out"
 
 
-def no_images(
-    uri: str, files: int, archives: Sequence[str] = (), gaps: Sequence[str] = ()
-) -> ManifestError:
-    """What to say where a listing holds no image."""
-    count = f"{files} files, none of them" if files else "no files, so no"
-    suffixes = " ".join(sorted(listing.IMAGE_SUFFIXES))
-    more = f"; {packed_away(archives)}" if archives else ""
-    more += f"; {not_listed(gaps)}" if gaps else ""
-    return ManifestError(
-        f"`images` {uri} holds {count} images: image suffixes are {suffixes}{more}"
-    )
-
-
 def list_entries(
-    batch: dict[str, Any], kept: pa.Schema = _NOTHING, leave_out: Exclusion | None = None
+    batch: dict[str, Any],
+    kept: pa.Schema = _NOTHING,
+    leave_out: Exclusion | None = None,
+    lines: "Counter[str] | None" = None,
 ) -> Iterator[pa.Table]:
     """List one root a row, as tables of at most 10,000 files, with the columns that are kept."""
     for root, descend in zip(batch["root"], batch["descend"], strict=True):
         entries: list[dict[str, Any]] = []
-        for entry in listing.list_files(str(root), descend=bool(descend), leave_out=leave_out):
+        listed = listing.list_files(
+            str(root), descend=bool(descend), leave_out=leave_out, lines=lines
+        )
+        for entry in listed:
             entries.append(dataclasses.asdict(entry))
             if len(entries) == 10_000:
                 yield with_passthrough(pa.Table.from_pylist(entries, schema=LISTED), kept)
                 entries = []
         yield with_passthrough(pa.Table.from_pylist(entries, schema=LISTED), kept)
-
-
-def listed_files(
-    images: str, kept: pa.Schema = _NOTHING, leave_out: Exclusion | None = None
-) -> Any:
-    """A Ray Data set of the files below `images`: uri, bytes, etag, offset; listed in parallel."""
-    import ray
-
-    roots = [{"root": root, "descend": descend} for root, descend in listing.list_roots(images)]
-    list_some: Any = list_entries  # Ray's stubs want a function of every batch format at once
-    return (
-        ray.data.from_items(roots, override_num_blocks=min(len(roots), 64))
-        # Its own CPU share keeps Ray from fusing listing with what follows: one flat folder is
-        # one listing task, and hashing it must still spread over all cores.
-        .map_batches(
-            list_some, batch_size=1, num_cpus=0.1, fn_kwargs={"kept": kept, "leave_out": leave_out}
-        )
-        .repartition(target_num_rows_per_block=BLOCK_ROWS)
-    )

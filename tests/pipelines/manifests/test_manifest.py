@@ -1,6 +1,5 @@
 """The manifest: splits follow the content, duplicates stay together, contradictions are flagged."""
 
-import dataclasses
 import re
 from pathlib import Path
 from typing import Any
@@ -16,20 +15,8 @@ from pipelines.manifests.splits import SplitRule
 from pipelines.storage import tables
 
 # Pinned: a changed function would leak test images into the next release's training.
-PINNED_SPLITS = [
-    "train",
-    "val",
-    "train",
-    "val",
-    "train",
-    "train",
-    "train",
-    "train",
-    "train",
-    "test",
-    "train",
-    "train",
-]
+_TRAIN = ("train",) * 5
+PINNED_SPLITS = ["train", "val", "train", "val", *_TRAIN, "test", "train", "train"]
 
 
 def rows(count: int = 6, **columns: Any) -> pd.DataFrame:
@@ -76,11 +63,7 @@ def test_split_of_an_image_never_changes_between_releases() -> None:
 
 @pytest.mark.parametrize("fractions", [(0.5, 0.2, 0.2), (1.2, -0.1, -0.1)])
 def test_shares_that_make_no_split_are_refused(fractions: tuple[float, float, float]) -> None:
-    message = (
-        f"`split` {','.join(map(str, fractions))} must be three shares >= 0 that sum to 1, for "
-        "example 0.6,0.2,0.2"
-    )
-    with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
+    with pytest.raises(UsageError, match=r"^`split` .*must be three shares >= 0 that sum to 1"):
         SplitRule(fractions)
 
 
@@ -149,8 +132,7 @@ def test_labelled_means_an_age_or_a_gender() -> None:
 
 
 def test_split_without_labelled_rows_is_refused() -> None:
-    message = "the manifest has no labelled rows in split 'test'; it has the splits ['train']"
-    with pytest.raises(ManifestError, match=f"^{re.escape(message)}$"):
+    with pytest.raises(ManifestError, match=r"split 'test'; it has the splits \['train'\]"):
         manifest.labelled(duplicates(), "test")
 
 
@@ -187,42 +169,21 @@ def test_table_of_uris_alone_is_a_manifest_for_scoring(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("columns", "missing"),
-    [(("uri", "age_years"), "column age_years"), (("gender", "split"), "columns gender, split")],
+    ("table", "columns", "message"),
+    [
+        ({"uri": ["a"]}, ["uri", "age_years"], "lacks the column age_years: it has uri; make one"),
+        ({"uri": ["a"]}, ["gender", "split"], "lacks the columns gender, split: it has uri"),
+        ({"uri": ["a"], "age_years": ["old"]}, ["uri"], "age_years is string and cannot be read"),
+        ({"uri": []}, ["uri"], "has no rows"),
+    ],
 )
-def test_manifest_with_a_missing_column_is_refused(
-    tmp_path: Path, columns: tuple[str, ...], missing: str
+def test_a_table_that_is_no_manifest_is_refused(
+    tmp_path: Path, table: dict[str, Any], columns: list[str], message: str
 ) -> None:
     uri = f"{tmp_path}/mine.parquet"
-    tables.write_table(uri, pa.table({"uri": ["a.jpg"], "bytes": [1]}))
-    message = (
-        f"manifest {uri} lacks the {missing}: it has uri, bytes; make one with "
-        "`python -m jobs.ingest`"
-    )
-    with pytest.raises(ManifestError, match=f"^{re.escape(message)}$"):
+    tables.write_table(uri, pa.table(table))
+    with pytest.raises(ManifestError, match=f"^manifest {uri}.*{message}"):
         manifest.read_manifest(uri, columns)
-
-
-def test_column_of_another_kind_is_refused(tmp_path: Path) -> None:
-    uri = f"{tmp_path}/mine.parquet"
-    tables.write_table(uri, pa.table({"uri": ["a.jpg"], "age_years": ["old"]}))
-    message = (
-        f"manifest {uri}: its column age_years is string and cannot be read as float: make one "
-        "with `python -m jobs.ingest`"
-    )
-    with pytest.raises(ManifestError, match=f"^{re.escape(message)}$"):
-        manifest.read_manifest(uri)
-
-
-def test_manifest_without_rows_is_refused(tmp_path: Path) -> None:
-    uri = f"{tmp_path}/mine.parquet"
-    tables.write_table(uri, manifest.MANIFEST_SCHEMA.empty_table())
-    with pytest.raises(ManifestError, match=f"^manifest {re.escape(uri)} has no rows$"):
-        manifest.read_manifest(uri)
-
-
-def test_split_rule_is_plain_data() -> None:
-    assert dataclasses.asdict(SplitRule()) == {"fractions": (0.6, 0.2, 0.2), "seed": 0}
 
 
 def test_cut_parquet_is_refused(tmp_path: Path) -> None:
@@ -233,27 +194,29 @@ def test_cut_parquet_is_refused(tmp_path: Path) -> None:
         manifest.read_manifest(str(uri))
 
 
+_ENDS = "an age_low_years is above its age_high_years, or one of the two is alone"
+
+
 @pytest.mark.parametrize(
-    ("name", "value", "sentence"),
+    ("columns", "message"),
     [
-        (
-            "gender",
-            "Male",
-            "gender 'Male' is none of male, female (or null): make it by jobs.ingest",
-        ),
-        ("race", "x", "race 'x' is none of white, black, asian, indian, other (or null)"),
-        ("split", "dev", "split 'dev' is none of train, val, test (or null)"),
-        ("age_years", 200.0, "age_years 200 is outside 0-116: correct it, or leave it null"),
-        ("age_years", -1.0, "age_years -1 is outside 0-116"),
+        ({"gender": "Male"}, "gender 'Male' is none of male, female (or null): make it by jobs.in"),
+        ({"race": "x"}, "race 'x' is none of white, black, asian, indian, other (or null)"),
+        ({"split": "dev"}, "split 'dev' is none of train, val, test (or null)"),
+        ({"age_years": 200.0}, "age_years 200 is outside 0-116: correct it, or leave it null"),
+        ({"age_years": -1.0}, "age_years -1 is outside 0-116"),
+        ({"age_low_years": 30.0, "age_high_years": 20.0}, _ENDS),
+        ({"age_low_years": 30.0, "age_high_years": None}, _ENDS),
+        ({"age_low_years": None, "age_high_years": 30.0}, _ENDS),
     ],
 )
 def test_labels_that_nobody_would_learn_from_are_refused(
-    name: str, value: Any, sentence: str, tmp_path: Path
+    columns: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     uri = str(tmp_path / "own.parquet")
-    frame = rows(**{"split": "train", name: value}).drop(columns=["taken_at", "offset"])
+    frame = rows(**{"split": "train", **columns}).drop(columns=["taken_at", "offset"])
     tables.write_table(uri, pa.Table.from_pandas(frame))
-    with pytest.raises(ManifestError, match=re.escape(f"manifest {uri}: {sentence}")):
+    with pytest.raises(ManifestError, match=re.escape(f"manifest {uri}: {message}")):
         manifest.read_manifest(uri, ["uri", "age_years", "gender", "split"])
     assert manifest.read_manifest(uri).num_rows == 6  # to score them, no label is needed
 
@@ -298,18 +261,6 @@ def test_copies_of_different_ranges_contradict_each_other_and_are_settled_as_num
     settled = manifest.labelled(table, None, "mean")
     assert settled["age_years"].to_pylist() == [22, 22]
     assert settled["age_low_years"].null_count == 2
-
-
-@pytest.mark.parametrize(("low", "high"), [(30.0, 20.0), (30.0, None), (None, 30.0)])
-def test_a_range_that_is_none_is_refused(
-    low: float | None, high: float | None, tmp_path: Path
-) -> None:
-    uri = str(tmp_path / "own.parquet")
-    frame = rows(split="train", age_low_years=low, age_high_years=high)
-    tables.write_table(uri, pa.Table.from_pandas(frame.drop(columns=["taken_at", "offset"])))
-    message = f"manifest {uri}: an age_low_years is above its age_high_years, or one of the two is"
-    with pytest.raises(ManifestError, match=f"^{re.escape(message)} alone"):
-        manifest.read_manifest(uri, ["uri", "age_years", "gender", "split"])
 
 
 @pytest.mark.parametrize("rule", ["mean", "median"])

@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from model.errors import ManifestError
-from pipelines.manifests.ingest import assemble, hash_and_label, write_ingested
+from pipelines.manifests.ingest import ingest, write_ingested
 from pipelines.manifests.manifest import read_manifest
 from pipelines.manifests.options import IngestOptions
-from pipelines.manifests.sources.images import list_entries
 from pipelines.storage import writes
+
+pytestmark = pytest.mark.usefixtures("without_ray")
 
 REFUSED = (
     r"^manifest \S+ is not finished: manifest\.json, which jobs\.ingest writes last, is missing"
@@ -18,16 +19,13 @@ REFUSED = (
 
 def write(faces_dir: Path, output: str) -> None:
     options = IngestOptions(str(faces_dir))
-    listed = list_entries({"root": [options.place], "descend": [True]})
-    parts = [hash_and_label(part, with_hash=True) for part in listed]
-    write_ingested(assemble(parts, options), options, output)
+    write_ingested(ingest(options), options, output)
 
 
 @pytest.mark.parametrize("below", ["", "/manifest"])
 def test_at_every_write_of_an_ingest_a_reader_gets_all_rows_or_a_sentence(
-    faces_dir: Path, tmp_path: Path, below: str, monkeypatch: pytest.MonkeyPatch
+    faces_dir: Path, tmp_path: Path, below: str
 ) -> None:
-    monkeypatch.setattr("pipelines.images.decoding.is_retried_task", lambda: False)
     output = str(tmp_path / "manifest")  # named as the folder in it
     seen = list[str]()
 
@@ -47,9 +45,8 @@ def test_at_every_write_of_an_ingest_a_reader_gets_all_rows_or_a_sentence(
 
 
 def test_a_refresh_that_died_is_refused_and_its_rejects_are_no_manifest(
-    faces_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    faces_dir: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("pipelines.images.decoding.is_retried_task", lambda: False)
     write(faces_dir, str(tmp_path))
     (tmp_path / "manifest.json").unlink()
     for uri in (str(tmp_path), f"{tmp_path}/manifest"):

@@ -10,7 +10,7 @@ import pytest
 
 from model.errors import StorageError
 from pipelines import storage
-from pipelines.storage import listing, object_listing, objects, writes
+from pipelines.storage import listing, objects, writes
 from tests.answering_store import Answer, handler, served
 from tests.s3_server import S3Server
 
@@ -44,23 +44,14 @@ def test_a_folder_that_cannot_be_removed_is_told(tmp_path: Path) -> None:
         storage.delete_tree(str(in_the_way))
 
 
-def test_range_is_read_alone(place: str) -> None:
+def test_a_file_is_read_whole_or_in_part_and_a_second_write_replaces_the_first(place: str) -> None:
     uri = storage.join(place, "faces.bin")
-    storage.write_bytes(uri, b"0123456789")
-    assert storage.read_bytes(uri, 3, 4) == b"3456"
-
-
-def test_missing_file_is_file_not_found(place: str) -> None:
-    uri = storage.join(place, "none.jpg")
-    with pytest.raises(FileNotFoundError, match=re.escape("none.jpg")):
+    with pytest.raises(FileNotFoundError, match=re.escape("faces.bin")):
         storage.read_bytes(uri)
-
-
-def test_second_write_replaces_the_first(place: str) -> None:
-    uri = storage.join(place, "run.json")
-    for data in (b"a long first version", b"short"):
+    for data in (b"a long first version", b"0123456789"):
         storage.write_bytes(uri, data)
-    assert storage.read_bytes(uri) == b"short"
+    assert storage.read_bytes(uri) == b"0123456789"
+    assert storage.read_bytes(uri, 3, 4) == b"3456"
 
 
 def test_a_large_file_goes_in_parts_and_is_whole(
@@ -96,7 +87,7 @@ def test_flat_prefix_is_one_root_however_many_keys(
     bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else the driver would hold all keys, only to learn that there is no folder."""
-    monkeypatch.setattr(object_listing, "_PAGE", 4)
+    monkeypatch.setattr(objects, "_PAGE", 4)
     flat = f"{bucket}/flat"
     for number in range(6):
         storage.write_bytes(f"{flat}/{number}.jpg", b"x")
@@ -206,14 +197,9 @@ def test_an_endpoint_without_a_scheme_is_a_sentence_and_no_panic(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv(name, "minio.local:9000")
-    sentence = (
-        f"{name}=minio.local:9000 is no URL: write http://minio.local:9000 or "
-        "https://minio.local:9000"
-    )
-    with pytest.raises(StorageError, match=f"^{re.escape(sentence)}$"):
-        storage.require_readable("s3://bucket/faces", "`images`")
-    with pytest.raises(StorageError, match=f"^{re.escape(sentence)}$"):
-        storage.read_bytes("s3://bucket/faces/1.jpg")
+    for act in (lambda uri: storage.require_readable(uri, "`images`"), storage.read_bytes):
+        with pytest.raises(StorageError, match=f"^{name}=minio.local:9000 is no URL: write http:"):
+            act("s3://bucket/faces")
 
 
 def test_every_write_passes_one_door_and_can_be_stopped_before_amid_and_after(
@@ -265,32 +251,20 @@ def test_uri_is_made_absolute_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("uri", "message"),
     [
-        (
-            "ftp://b/x",
-            "ftp:// is not supported: use a local path, s3://bucket/prefix, "
-            "gs://bucket/prefix or az://container/prefix",
-        ),
+        ("ftp://b/x", "ftp:// is not supported: use a local path, s3://bucket/prefix, gs://"),
         ("s3://", "'s3://' names no bucket: write s3://bucket/prefix"),
         ("", "a path is empty: is it an unset variable?"),
         ("arn:aws:s3:::faces/x", "arn:aws:s3:::faces/x: write s3://faces/x"),
-        (
-            "https://faces.s3.eu-west-1.amazonaws.com/x",
-            "https://faces.s3.eu-west-1.amazonaws.com/x: write s3://faces/x",
-        ),
-        (
-            "https://storage.googleapis.com/faces/x",
-            "https://storage.googleapis.com/faces/x: write gs://faces/x",
-        ),
-        (
-            "file://nas/faces",
-            "file://nas/faces is on the host nas: give its path as this machine has it",
-        ),
+        ("https://faces.s3.eu-west-1.amazonaws.com/x", "amazonaws.com/x: write s3://faces/x"),
+        ("https://storage.googleapis.com/faces/x", "googleapis.com/faces/x: write gs://faces/x"),
+        ("https://a/1.jpg", "https://a/1.jpg is read from a list only: write it into a .txt"),
+        ("file://nas/faces", "is on the host nas: give its path as this machine has it"),
         ("s3:/bucket/x", "'s3:/bucket/x' lacks a slash: write s3://bucket/prefix"),
         ("s3:bucket/x", "'s3:bucket/x' lacks a slash: write s3://bucket/prefix"),
     ],
 )
 def test_uri_of_another_kind_is_refused(uri: str, message: str) -> None:
-    with pytest.raises(StorageError, match=f"^{re.escape(message)}$"):
+    with pytest.raises(StorageError, match=re.escape(message)):
         storage.normalize(uri)
 
 

@@ -41,13 +41,8 @@ def test_missing_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_every_column_of_the_manifest_says_what_it_means() -> None:
-    for schema in (manifest.MANIFEST_SCHEMA, manifest.REJECTS_SCHEMA):
-        lines = tables.describe_schema(schema).splitlines()
-        assert len(lines) == len(schema) + 2
-        assert not [line for line in lines if line.endswith("|  |")]
-    assert "| `age_years` | float | years | labelled age" in tables.describe_schema(
-        manifest.MANIFEST_SCHEMA
-    )
+    for column in (*manifest.MANIFEST_SCHEMA, *manifest.REJECTS_SCHEMA):
+        assert column.metadata[b"meaning"]
 
 
 def test_json_comes_back_as_plain_data(tmp_path: Path) -> None:

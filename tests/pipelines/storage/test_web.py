@@ -21,6 +21,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[WebServer]:
     monkeypatch.setattr(web, "_WAIT_S", 0.01)
     web._client.cache_clear()
     web._answered.clear()
+    web._busy_until.clear()
     with serve_web({f"{i}.jpg": bytes([i]) * 999 for i in range(40)}) as running:
         yield running
     web._client().clear()
@@ -44,6 +45,17 @@ def test_redirects_are_followed_and_a_busy_host_is_asked_again(server: WebServer
     assert fetch({"uri": f"{server.url}/busy/2.jpg"}) == server.files["2.jpg"]
     assert server.asked.count("/busy/2.jpg") == 3
     assert storage.read_bytes(f"{server.url}/files/3.jpg") == server.files["3.jpg"]
+
+
+def test_a_host_that_asks_for_an_hour_holds_nothing_up(
+    server: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web, "_MOST_WAIT_S", 0.01)
+    assert _failure(f"{server.url}/later/1.jpg")[0] == "unreachable"
+    assert server.asked == ["/later/1.jpg"] * 3
+    assert _failure(f"{server.url}/later/2.jpg")[0] == "unreachable"
+    assert server.asked.count("/later/2.jpg") == 1
+    assert fetch({"uri": f"{server.url}/redirect/1"}) == server.files["1.jpg"]
 
 
 def test_what_is_wrong_with_one_address_is_a_row(

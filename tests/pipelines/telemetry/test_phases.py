@@ -101,7 +101,8 @@ def test_ingest_evaluate_and_report_say_their_phases_under_one_id(
     collect(ReportOptions(str(tmp_path / "evaluated"), labels=output, split="test"))
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line[:1] == "{"]
     assert [line["phase"] for line in lines] == [
-        "hash", "label", "write", "freeze", "score", "record", "measure", "summarise", "labels",
+        "list", "label", "hash", "write", "freeze", "score", "record", "measure", "summarise",
+        "labels",
     ]  # fmt: skip
     assert {line["run_id"] for line in lines} == {"nightly-7"}
     assert lines[0]["files"] == 60

@@ -8,7 +8,7 @@ import dataclasses
 import os
 import sys
 import types
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +30,12 @@ from pipelines.cluster import session
 from pipelines.images import decoding
 from pipelines.images.batches import decode_entries_with
 from pipelines.manifests import ingest
-from pipelines.manifests.sources.images import list_entries
 from pipelines.predictions import dataset, verification  # noqa: F401
 from pipelines.predictions.run_record import ShardRecord
 from pipelines.reporting import run as reporting  # noqa: F401
 from pipelines.scoring import plan, preview, run, summaries, worker  # noqa: F401
 from pipelines.scoring.placement import Placement
-from pipelines.storage import lease, objects
+from pipelines.storage import lease, listing, objects
 from pipelines.training import checkpoints, finishing
 from pipelines.training import run as training
 from pipelines.training.checkpoints import TrainState
@@ -63,7 +62,8 @@ def prepare_process() -> None:
     worker.IsolatedDecoder = DirectDecoder  # type: ignore[assignment, misc]
     worker.DecodeStage = lambda _, __, wanted: decode_entries_with(crops_of, wanted)  # type: ignore
     decoding.is_retried_task = lambda: False
-    ingest.listed_files = Listed  # type: ignore[assignment]
+    listing.list_roots = lambda uri: [(uri, True)]
+    ingest.in_tasks = lambda blocks, act, how: (act(block, **how) for block in blocks)
     calibrating.complete = _calibrated  # type: ignore[assignment]
     exporting._write_onnx = _write_onnx  # type: ignore[assignment]
     exporting.parity = lambda *_: {"age": 0.0}
@@ -118,25 +118,6 @@ def _scored_here(
         records[record.shard] = record
         held.check()
     return records
-
-
-class Listed:
-    """A listing as Ray Data would hand it on, part by part."""
-
-    def __init__(
-        self, images: str, parts: Iterator[pa.Table] | None = None, leave_out: Any = None
-    ) -> None:
-        self._parts = (
-            list_entries({"root": [images], "descend": [True]}, leave_out=leave_out)
-            if parts is None
-            else parts
-        )
-
-    def map_batches(self, function: Any, fn_kwargs: Mapping[str, Any], **_: Any) -> "Listed":
-        return Listed("", (function(part, **fn_kwargs) for part in self._parts))
-
-    def iter_batches(self, **_: Any) -> Iterator[pa.Table]:
-        return self._parts
 
 
 def _calibrated(bundle: Bundle, images: Any, folder: Path, int8: bool = True) -> Bundle:

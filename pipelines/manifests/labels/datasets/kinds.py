@@ -8,7 +8,7 @@ import pandas as pd
 
 from model.errors import ManifestError
 from pipelines.manifests.labels.telling import Told
-from pipelines.manifests.labels.text_tables import read_text_table
+from pipelines.storage.text_tables import read_text_table
 
 _NO_CODES: Mapping[str, str] = {}
 

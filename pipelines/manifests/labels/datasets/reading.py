@@ -6,15 +6,14 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from model.errors import ManifestError, UsageError
+from model.errors import ManifestError, StorageError, UsageError
 from pipelines import storage
-from pipelines.manifests.labels import text_tables
 from pipelines.manifests.labels.datasets import NAMES, Name, convention
 from pipelines.manifests.labels.datasets.kinds import InFiles, InNames, LabelFile
 from pipelines.manifests.labels.table import LabelRows, checked
 from pipelines.manifests.labels.telling import Told
-from pipelines.storage import listing
-from pipelines.storage.failures import ReadFailure
+from pipelines.storage import listing, text_tables
+from pipelines.storage.entries import ReadFailure
 from pipelines.storage.fetching import fetch
 from pipelines.storage.uris import BEFORE_NAME
 
@@ -134,7 +133,7 @@ def of_file(labels: str) -> Name | None:
         return "imdb-wiki"
     try:
         table, _ = text_tables.read_text_table(storage.read_bytes(uri), uri, ())
-    except ManifestError:  # which the reading of a labels file then says
+    except StorageError:  # which the reading of a labels file then says
         return None
     have = {str(column).strip().lower() for column in table.columns}
     if {"path", "age", "gender"} <= have:

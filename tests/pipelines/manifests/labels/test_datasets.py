@@ -1,8 +1,6 @@
 """Each data set's labels are read from files of our own making, in exactly its publishers' form."""
 
-import contextlib
 import pkgutil
-import re
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -13,24 +11,18 @@ import pandas as pd
 import pytest
 from scipy.io import savemat
 
-from model.errors import FacemillError, ManifestError, UsageError
+from model.errors import UsageError
 from pipelines.manifests import ingest
-from pipelines.manifests.ingest import Ingested, assemble, hash_and_label
+from pipelines.manifests.ingest import Ingested
 from pipelines.manifests.labels import datasets
 from pipelines.manifests.labels.datasets import NAMES, convention, imdb_wiki
 from pipelines.manifests.labels.datasets.kinds import InNames
 from pipelines.manifests.labels.datasets.reading import read_as
 from pipelines.manifests.options import IngestOptions
-from pipelines.manifests.sources.images import list_entries
+from pipelines.manifests.sources.images import Images
 
-pytestmark = pytest.mark.usefixtures("without_a_decoder")
+pytestmark = pytest.mark.usefixtures("without_ray")
 PARTS = {"kinds", "reading"}  # of the package, that are no data sets
-
-
-@pytest.fixture
-def without_a_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a task of Ray has, and what an ingest without faces never asks for."""
-    monkeypatch.setattr(ingest, "guarded_in_task", lambda *_: contextlib.nullcontext())
 
 
 def pictures(folder: Path, names: Sequence[str]) -> Path:
@@ -43,9 +35,7 @@ def pictures(folder: Path, names: Sequence[str]) -> Path:
 
 def ingested(images: Path, **options: Any) -> Ingested:
     """What jobs.ingest makes of a folder, in this process."""
-    tables = list_entries({"root": [str(images)], "descend": [True]})
-    parts = [hash_and_label(table, with_hash=True, beside=True) for table in tables]
-    return assemble(parts, IngestOptions(str(images), **options))
+    return ingest.ingest(IngestOptions(str(images), **options))
 
 
 def labels(result: Ingested, *names: str) -> dict[str, list[Any]]:
@@ -57,11 +47,6 @@ def labels(result: Ingested, *names: str) -> dict[str, list[Any]]:
 
 def rejects(result: Ingested) -> dict[str, str]:
     return {r["uri"].rpartition("/")[2]: r["reason"] for r in result.rejects.to_pylist()}
-
-
-def says(kind: type[FacemillError], message: str, images: Path, **options: Any) -> None:
-    with pytest.raises(kind, match=f"^{re.escape(message)}$"):
-        ingested(images, **options)
 
 
 def test_the_choices_are_the_files_of_the_package() -> None:
@@ -124,17 +109,6 @@ def test_another_s_names_are_not_taken_for_a_data_set_s(tmp_path: Path) -> None:
         assert result.notes == ("labels: none; this manifest is for scoring",)
 
 
-def test_paths_of_another_form_are_refused_in_a_sentence(tmp_path: Path) -> None:
-    images = pictures(tmp_path, ["x.jpg"])
-    says(
-        ManifestError,
-        "`label_format` morph: no path is like MORPH's 009055_1M54.JPG (person, number, M or F, "
-        f"age); the first is {images}/x.jpg: give another `label_format`, or `labels`",
-        images,
-        label_format="morph",
-    )
-
-
 FAIRFACE = (
     "file,age,gender,race,service_test\r\n"
     "train/1.jpg,50-59,Male,East Asian,True\r\n"
@@ -184,10 +158,8 @@ def test_a_file_or_a_folder_of_files_beside_the_pictures(fairface: Path, tmp_pat
     # One level up, where paths below the images begin with the data set's folder:
     one = ingested(fairface, labels=str(apart / "fairface_label_train.csv"))
     assert (one.counts["manifest"], one.counts["rejects"]) == (4, 1)
-    above = IngestOptions(str(tmp_path), labels=str(apart), label_format="fairface")
-    tables = list_entries({"root": [str(tmp_path)], "descend": [True]})
-    parts = [hash_and_label(table, with_hash=True) for table in tables]
-    assert assemble(parts, above).counts["manifest"] == 5
+    above = ingested(tmp_path, labels=str(apart), label_format="fairface")
+    assert above.counts["manifest"] == 5
 
 
 ADIENCE = (
@@ -219,8 +191,7 @@ def test_adience_by_its_folds(crop: str, tmp_path: Path) -> None:
 
 
 def listed(images: Path) -> pd.DataFrame:
-    tables = list_entries({"root": [str(images)], "descend": [True]})
-    return pd.concat([hash_and_label(table, with_hash=False).to_pandas() for table in tables])
+    return ingest.named(Images(str(images)).listed(), by_name=True)
 
 
 BOX = ["label_face_left", "label_face_top", "label_face_width", "label_face_height"]
@@ -367,37 +338,24 @@ def test_ages_are_those_of_the_first_of_july(born: float, taken: int, age: int |
     assert imdb_wiki.age_of(born, taken) == age
 
 
+@pytest.mark.parametrize(
+    ("name", "labels", "message"),
+    [
+        ("adience", "fairface_label_train.csv", "is none of Adience's: it lacks user_id, original"),
+        ("lagenda", None, "there is no labels file such as lagenda_test_annotation.csv below"),
+        ("imdb-wiki", "fairface_label_train.csv", "is neither imdb.mat nor wiki.mat of IMDB-WIKI:"),
+        ("imdb-wiki", "wiki.mat", "it lacks dob, photo_taken, .* and has x: give one of these, or"),
+        ("agedb", "fairface_label_train.csv", "reads labels from the paths of the images, and"),
+        ("morph", None, r"no path is like MORPH's 009055_1M54.JPG \(.*; the first is .*/1.jpg: gi"),
+    ],
+)
 def test_a_wrong_choice_says_what_was_expected_and_what_was_found(
-    fairface: Path, tmp_path: Path
+    name: Any, labels: str | None, message: str, fairface: Path
 ) -> None:
-    given = fairface / "fairface_label_train.csv"
-    says(
-        ManifestError,
-        f"`labels` {given} is none of Adience's: it lacks user_id, original_image, face_id and has "
-        "file, age, gender, race, service_test: give Adience's own file, or another `label_format`",
-        fairface, labels=str(given), label_format="adience",
-    )  # fmt: skip
-    says(
-        ManifestError,
-        f"`label_format` lagenda: there is no labels file such as lagenda_test_annotation.csv "
-        f"below {fairface}: give it, or its folder, as `labels`",
-        fairface, label_format="lagenda",
-    )  # fmt: skip
-    says(
-        ManifestError,
-        f"`labels` {given} is neither imdb.mat nor wiki.mat of IMDB-WIKI: Unknown mat file type, "
-        "version 105, 110: give one of these, or another `label_format`",
-        fairface, labels=str(given), label_format="imdb-wiki",
-    )  # fmt: skip
-    other = tmp_path / "wiki.mat"
-    savemat(other, {"x": np.ones(3)})
-    says(
-        ManifestError,
-        f"`labels` {other} is neither imdb.mat nor wiki.mat of IMDB-WIKI: it lacks dob, "
-        "photo_taken, full_path, gender, face_location, face_score, second_face_score and has x: "
-        "give one of these, or another `label_format`",
-        fairface, labels=str(other), label_format="imdb-wiki",
-    )  # fmt: skip
+    savemat(fairface / "wiki.mat", {"x": np.ones(3)})
+    given = None if labels is None else str(fairface / labels)
+    with pytest.raises(UsageError, match=message):
+        ingested(fairface, label_format=name, labels=given)
 
 
 def test_options_on_labels_that_contradict_are_refused() -> None:
@@ -409,16 +367,6 @@ def test_options_on_labels_that_contradict_are_refused() -> None:
     ):  # fmt: skip
         with pytest.raises(UsageError, match=f"^{message}"):
             IngestOptions("/x", **options)  # type: ignore[arg-type]
-
-
-def test_a_file_of_labels_is_refused_where_the_paths_say_them(fairface: Path) -> None:
-    given = fairface / "fairface_label_train.csv"
-    says(
-        UsageError,
-        f"`label_format` agedb reads labels from the paths of the images, and `labels` is {given}: "
-        "leave one of the two out",
-        fairface, label_format="agedb", labels=str(given),
-    )  # fmt: skip
 
 
 def test_a_data_set_asked_for_makes_another_manifest() -> None:

@@ -43,7 +43,7 @@ def test_given_codes_are_followed_and_words_stay_words() -> None:
     assert values.fillna("-").to_list() == ["female", "male", "male", "-", "-", "-", "-"]
     assert told.counts == {"genders_unknown": 3, "genders_empty": 1}
     assert told.notes[0] == (
-        "genders: 3 are none of male, female (the first: '7'); they become null; "
+        "genders: 3 are none of male, female (the first: '7', 'nan', '-1'); they become null; "
         "`gender_codes` can say what they mean"
     )
 
