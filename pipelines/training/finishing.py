@@ -12,9 +12,9 @@ from model.bundle import Bundle, write_bundle
 from model.layer_graph import layers_of
 from model.runtime import import_tensorflow
 from pipelines import storage
-from pipelines.bundles.calibrating import LabelledImages, complete
+from pipelines.bundles.calibrating import FromFolds, complete, complete_from_folds
+from pipelines.bundles.labelled_images import LabelledImages
 from pipelines.bundles.opening import copy_bundle
-from pipelines.bundles.unseen import complete_with
 from pipelines.charts.curves import curves_png
 from pipelines.charts.network import network_png
 from pipelines.storage import tables
@@ -28,7 +28,7 @@ def finish(
     weights: Sequence[npt.NDArray[Any]],
     details: Mapping[str, Any],
     images: LabelledImages,
-    from_folds: Mapping[str, Any] | None = None,
+    from_folds: FromFolds | None = None,
 ) -> Bundle:
     """Measure the network as scoring will run it, and write history, curves and the bundle.
 
@@ -37,8 +37,8 @@ def finish(
         weights: of the best epoch, in the order of `network.set_weights`.
         details: of the run, for bundle.json.
         images: of the manifest.
-        from_folds: calibration, profile and metrics of a network that saw all of these images,
-            which hence cannot be measured on them; else it is.
+        from_folds: of a network that saw all of these images, which hence cannot be measured on
+            them; its folds are.
 
     Returns:
         The bundle; its files lie below `output`/bundle, the record written last.
@@ -66,9 +66,10 @@ def finish(
         graph = network_png(layers_of(plain), f"{recipe.name}: layers")
         storage.write_bytes(storage.join(output, layout.NETWORK), graph)
         place = Path(folder) / "complete"
+        int8 = job.options.run.quantization == "int8"
         if from_folds:
-            bundle = complete_with(plain, from_folds, images, place)
+            bundle = complete_from_folds(plain, from_folds, images, place, int8)
         else:
-            bundle = complete(plain, images, place, job.options.run.quantization == "int8")
+            bundle = complete(plain, images, place, int8)
         copy_bundle(bundle, storage.join(output, layout.BUNDLE))
     return bundle

@@ -15,6 +15,7 @@ from model.recipes import Recipe
 from pipelines import storage
 from pipelines.predictions import figures, out_of_fold
 from pipelines.predictions.figures import LabelledRows
+from pipelines.predictions.raw_predictions import bins_of
 from pipelines.storage import tables
 from pipelines.telemetry.phases import run_id
 from pipelines.training import layout
@@ -50,7 +51,7 @@ def measure_folds(job: TrainingJob, rows: pa.Table, trained: Sequence[Trained]) 
     """
     heads = job.recipe.kept_heads
     once, found = out_of_fold.apart(rows)
-    bins = out_of_fold.bins_of(heads) or labels.DECADES
+    bins = bins_of(heads) or labels.DECADES
     constant = figures.constants(figures.of_table(once, bins))
     record: dict[str, Any] = {
         "format": 1,
@@ -103,7 +104,7 @@ def fold_figures(table: pa.Table, heads: Sequence[Head]) -> dict[str, Any]:
         `metrics` over all labels; `ages_21_60`; `ages_11_up`, gender alone; `by` age, gender and
         race, cells of `quality.cells`; `folds`, what each holds.
     """
-    rows = figures.of_table(table, out_of_fold.bins_of(heads) or labels.DECADES)
+    rows = figures.of_table(table, bins_of(heads) or labels.DECADES)
     age = rows["true_age_years"]
     part = (age >= PART_RANGE[0]) & (age <= PART_RANGE[1])
     old = _measured(rows, age >= OLD_ENOUGH)

@@ -18,18 +18,20 @@ from typing import Any
 
 import pyarrow as pa
 
-from model.backends.selection import INT8
+from model.backends.selection import INT8 as INT8_COMPUTE
 from model.bundle import RECORD_FILE
 from model.errors import UsageError
 from model.predictor import Predictor
 from pipelines import storage
-from pipelines.bundles.calibrating import LabelledImages, walk
+from pipelines.bundles.calibrating import int8_of_fold
+from pipelines.bundles.labelled_images import LabelledImages, predict
 from pipelines.bundles.opening import open_bundle
 from pipelines.cluster.errors import as_resumable_failure
 from pipelines.images.pixel_cache import CachedPixels, decoded
 from pipelines.manifests import manifest
 from pipelines.predictions import out_of_fold
 from pipelines.predictions.label_issues import label_issues
+from pipelines.predictions.raw_predictions import INT8, REFERENCE
 from pipelines.storage import tables
 from pipelines.storage.lease import Lease
 from pipelines.telemetry.log import note
@@ -37,7 +39,7 @@ from pipelines.telemetry.phases import phase
 from pipelines.training import layout
 from pipelines.training.claim import Trained, TrainingJob, claim
 from pipelines.training.comparing import require_comparable
-from pipelines.training.final import train_final, with_int8
+from pipelines.training.final import train_final
 from pipelines.training.fold_figures import Measured, measure_folds
 from pipelines.training.parts import Part, divided_rows, parts_of, require_unseen_by
 from pipelines.training.preparing import by_split, cache_of, drop_decoded
@@ -166,24 +168,15 @@ def _answer(part: Part, trained: Trained, together: SharedFoldState) -> None:
     with together.alone, phase("out_of_fold") as facts:
         bundle = open_bundle(trained.bundle_uri)
         images = LabelledImages(part.table, bundle.input, by_split(part.table, together.pixels))
-        predictors = {"float32": Predictor(bundle)}
+        predictors = {REFERENCE: Predictor(bundle)}
         with tempfile.TemporaryDirectory(prefix="facemill-int8-") as made_in:
-            if quantized := with_int8(bundle, images, Path(made_in)):
-                predictors["int8"] = Predictor(quantized, INT8)
-            answered = walk(images, "test", predictors)
-        if not answered.rows.num_rows:
+            if quantized := int8_of_fold(bundle, images, Path(made_in)):
+                predictors[INT8] = Predictor(quantized, INT8_COMPUTE)
+            raw = predict(images, "test", predictors)
+        if not len(raw):
             raise UsageError(f"{part.job.part}: none of its images can be decoded")
-        columns = answered.statistics | answered.answers["float32"]
-        rows = out_of_fold.of_one_fold(
-            columns,
-            answered.rows,
-            part.index,
-            bundle.id,
-            bundle.heads,
-            answered.answers.get("int8"),
-        )
-        tables.write_table(uri, rows)
-        facts["part"], facts["images"] = part.job.part, rows.num_rows
+        tables.write_table(uri, out_of_fold.of_one_fold(raw, part.index, bundle.id))
+        facts["part"], facts["images"] = part.job.part, len(raw)
 
 
 def _measured(job: TrainingJob, parts: Sequence[Part], trained: Sequence[Trained]) -> Measured:

@@ -13,7 +13,7 @@ from model.errors import UsageError
 from model.heads import encode_target
 from model.weighting import example_weights
 from pipelines import storage
-from pipelines.bundles.calibrating import LabelledImages
+from pipelines.bundles.labelled_images import LabelledImages
 from pipelines.bundles.opening import copy_bundle
 from pipelines.images.pixel_cache import CachedPixels, decoded, local_folder
 from pipelines.manifests import manifest

@@ -12,6 +12,7 @@ import pyarrow as pa
 from model import baselines
 from model.runtime import machine
 from pipelines import storage
+from pipelines.bundles.calibrating import FromFolds
 from pipelines.cluster.errors import as_resumable_failure
 from pipelines.images.pixel_cache import CachedPixels
 from pipelines.manifests import leakage, manifest
@@ -39,13 +40,13 @@ class SharedFoldState:
         pixels: of all rows of their tables, decoded once.
         alone: held by one of them at a time, but while its workers train: TensorFlow and
             Matplotlib in the driver are for one thread.
-        from_folds: what bundle.json says where all images were seen: see `finish`.
+        from_folds: what the folds say where all images were seen: see `finish`.
         taught: what the folds say of each image of train: see `prepare`.
     """
 
     pixels: CachedPixels | None = None
     alone: AbstractContextManager[Any] = dataclasses.field(default_factory=contextlib.nullcontext)
-    from_folds: Mapping[str, Any] | None = None
+    from_folds: FromFolds | None = None
     taught: Mapping[str, Any] | None = None
 
 

@@ -14,7 +14,7 @@ import ray
 from model import baselines
 from model.errors import UsageError
 from model.presets import preset
-from pipelines.bundles.calibrating import LabelledImages
+from pipelines.bundles.labelled_images import LabelledImages
 from pipelines.cluster.resources import ResourceRequest
 from pipelines.configuration import build
 from pipelines.manifests import manifest

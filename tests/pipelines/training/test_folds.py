@@ -26,8 +26,8 @@ from model.metrics import Estimate
 from model.predictor import Predictor
 from model.presets import preset
 from model.recipes import Recipe
+from pipelines.bundles.calibrating import require_unseen
 from pipelines.bundles.opening import SHIPPED, open_bundle
-from pipelines.bundles.unseen import require_unseen
 from pipelines.images.decoding import decode_manifest
 from pipelines.manifests import manifest
 from pipelines.manifests.ingest import ingest, write_ingested
