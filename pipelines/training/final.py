@@ -20,15 +20,14 @@ from model.heads import Head
 from pipelines import storage
 from pipelines.bundles.calibrating import FromFolds
 from pipelines.images.pixel_cache import CachedPixels
-from pipelines.manifests import manifest
 from pipelines.manifests.manifest import BOX
 from pipelines.predictions import out_of_fold
 from pipelines.predictions.raw_predictions import REFERENCE, RawPredictions
 from pipelines.storage.lease import Lease
 from pipelines.training import layout
-from pipelines.training.claim import Trained, TrainingJob
 from pipelines.training.fold_figures import Measured
-from pipelines.training.run import SharedFoldState, train_under
+from pipelines.training.plan import Plan, Trained, look, with_splits
+from pipelines.training.run import SharedFoldState, run
 
 ASSUMPTION = (
     "CV+ (Barber et al. 2021): the errors of the folds' networks on images that they were not "
@@ -39,38 +38,30 @@ ASSUMPTION = (
 
 
 def train_final(
-    lease: Lease,
-    job: TrainingJob,
-    table: pa.Table,
-    cpus_per_worker: int,
-    pixels: CachedPixels | None,
-    known: Measured,
+    lease: Lease, whole: Plan, cpus: int | None, pixels: CachedPixels | None, known: Measured
 ) -> Trained:
     """Train one network on every labelled image, for as long as the folds agree on.
 
     Args:
         lease: of the output.
-        job: whose folds are done.
-        table: all labelled images.
-        cpus_per_worker: cores of each worker, where the options leave that open.
-        pixels: of all rows of the table; None where it is trained already.
+        whole: the run with folds, which are done.
+        cpus: cores of each worker; see `train`.
+        pixels: of all rows of its table; None where it is trained already.
         known: from the folds.
 
     Raises:
         UsageError: the folds know none of these images: they have been moved.
         FacemillError: see `train`.
     """
+    job = whole.job
     recipe = dataclasses.replace(job.recipe, epochs=known.record["epochs"]["agreed"])
-    output = storage.join(job.output, layout.FINAL)
     final = dataclasses.replace(
-        job, output=output, recipe=recipe, part="final", validated=False,
-        start=job.start and job.start.of(layout.FINAL),
+        job, output=storage.join(job.output, layout.FINAL), recipe=recipe, part="final",
+        validated=False, start=job.start and job.start.of(layout.FINAL),
     )  # fmt: skip
-    kind = table.schema.field("split")
-    every = pa.array(["train"] * table.num_rows).dictionary_encode().cast(kind.type)
-    whole = table.set_column(table.column_names.index("split"), kind, every)
+    table = with_splits(whole.table, ["train"] * whole.table.num_rows)
     folds = out_of_fold.raw_predictions(known.rows, recipe.kept_heads)
-    taught = taught_by(folds, whole, recipe.heads)
+    taught = taught_by(folds, table, recipe.heads)
     if taught and all(np.isnan(values).all() for values in taught.values()):
         raise UsageError(
             f"the folds in `output` {job.output} have predictions for other uris than the "
@@ -89,9 +80,9 @@ def train_final(
             "assumption": ASSUMPTION,
         },
     }
-    from_folds = FromFolds(folds, manifest.fingerprint(table), record)
-    together = SharedFoldState(pixels, from_folds=from_folds, taught=taught)
-    return train_under(lease, final, whole, cpus_per_worker, together)
+    from_folds = FromFolds(folds, whole.fingerprint, record)
+    shared = SharedFoldState(pixels, from_folds=from_folds, taught=taught)
+    return run(look(final, table), lease, cpus, shared)
 
 
 def taught_by(folds: RawPredictions, table: pa.Table, heads: Sequence[Head]) -> dict[str, Any]:

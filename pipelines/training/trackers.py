@@ -12,7 +12,7 @@ from pipelines import storage
 from pipelines.storage import tables
 from pipelines.telemetry.log import note
 from pipelines.training import layout
-from pipelines.training.claim import TrainingJob
+from pipelines.training.job import TrainingJob
 
 
 class Tracker(Protocol):

@@ -19,13 +19,12 @@ from pipelines.cluster.resources import ResourceRequest
 from pipelines.configuration import build
 from pipelines.manifests import manifest
 from pipelines.storage.lease import Lease
-from pipelines.training import progress, watchdog
+from pipelines.training import progress
 from pipelines.training.checkpoints import TrainState
-from pipelines.training.finishing import finish
 from pipelines.training.options import TrainOptions
-from pipelines.training.preparing import require_labels
-from pipelines.training.progress import Watcher, open_board
-from pipelines.training.watchdog import Watchdog
+from pipelines.training.plan import require_labels
+from pipelines.training.progress import Watchdog, Watcher, open_board
+from pipelines.training.run import finish
 from pipelines.training.worker import WorkerConfig, train_worker
 from tests.runs import training_job
 
@@ -103,7 +102,7 @@ def soon(is_so: Callable[[], bool], timeout_s: float = 60.0) -> None:
 def test_a_group_that_waits_for_room_that_is_gone_says_so(
     ray_session: None, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(watchdog, "_SILENT_S", 0.1)
+    monkeypatch.setattr(progress, "_SILENT_S", 0.1)
     shown: list[str] = []
     monkeypatch.setattr(progress.Progress, "interject", lambda _, text: shown.append(text))
     for ask, missing in (
@@ -123,7 +122,7 @@ def test_a_driver_that_has_lost_its_output_ends_before_it_writes_there_again(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     codes = list[int]()
-    monkeypatch.setattr(watchdog.os, "_exit", codes.append)
+    monkeypatch.setattr(progress.os, "_exit", codes.append)
     lease = Lease(str(tmp_path))
     watcher = Watcher(
         open_board(), RECIPE, lambda row: None, Watchdog(ResourceRequest({"CPU": 1}, 1), lease)
@@ -141,8 +140,8 @@ def test_a_group_of_which_one_worker_cannot_go_on_and_the_others_hang_is_ended(
     ray_session: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     codes = list[int]()
-    monkeypatch.setattr(watchdog.os, "_exit", codes.append)
-    monkeypatch.setattr(watchdog, "_HANGS_S", 1.0)
+    monkeypatch.setattr(progress.os, "_exit", codes.append)
+    monkeypatch.setattr(progress, "_HANGS_S", 1.0)
     board = open_board()
     watcher = Watcher(board, RECIPE, lambda row: None, Watchdog(ResourceRequest({"CPU": 1}, 1)))
     with watching(watcher):

@@ -41,10 +41,9 @@ from pipelines.reporting.model_card import write_card
 from pipelines.scoring import summaries
 from pipelines.scoring.evaluation import evaluate
 from pipelines.storage import tables
-from pipelines.training import comparing, fold_figures
-from pipelines.training.claim import TrainingJob
-from pipelines.training.folds import CrossFitted, train_folds
-from pipelines.training.parts import parts_of
+from pipelines.training import fold_figures
+from pipelines.training.folds import CrossFitted, folds_of, train_folds
+from pipelines.training.job import TrainingJob
 from tests.pipelines.training.finished import small_recipe
 from tests.robustness.killing import kill_family
 from tests.runs import score_options, training_job
@@ -122,9 +121,9 @@ def test_copies_share_a_fold_and_a_network_never_sees_its_own_in_any_split(
     labelled: str, tmp_path: Path
 ) -> None:
     table = manifest.labelled(manifest.read_manifest(labelled), None)
-    for part in parts_of(job_of(labelled, tmp_path), table):
+    for index, part in enumerate(folds_of(job_of(labelled, tmp_path), table)):
         frame: Any = part.table.to_pandas()
-        own = frame["content_hash"].map(lambda name: fold_of(name, FOLDS)) == part.index
+        own = frame["content_hash"].map(lambda name: fold_of(name, FOLDS)) == index
         assert ((frame["split"] == "test") == own).all()
         assert (frame.groupby("content_hash")["split"].nunique() == 1).all()
         assert {*frame["split"]} == {"train", "val", "test"}
@@ -290,7 +289,7 @@ def test_two_recipes_are_compared_image_by_image(crossed: Finished, tmp_path: Pa
     ):
         train_folds(empty)
     with pytest.raises(UsageError, match="`compare` there has no image of the same uri and label"):
-        comparing.compared(rows, gone, "there")
+        fold_figures.compared(rows, gone, "there")
 
 
 def test_a_label_with_two_rows_is_compared_once(crossed: Finished) -> None:
@@ -298,7 +297,7 @@ def test_a_label_with_two_rows_is_compared_once(crossed: Finished) -> None:
     place = rows.column_names.index("face_left")
     face = pa.array([5.0] * rows.num_rows, rows.schema.field(place).type)
     both = pa.concat_tables([rows, rows.set_column(place, rows.schema.field(place), face)])
-    once, twice = (comparing.compared(table, table, "there") for table in (rows, both))
+    once, twice = (fold_figures.compared(table, table, "there") for table in (rows, both))
     assert twice == once
 
 
@@ -316,7 +315,7 @@ def test_no_fold_learns_from_a_copy_of_what_it_is_measured_on(
     straddling = table.set_column(place, "split", pa.array(given).dictionary_encode().cast(kind))
     job = job_of(source, tmp_path / "some", fold_splits="test", folds=2)
     tested = 0
-    for part in parts_of(job, straddling):
+    for part in folds_of(job, straddling):
         frame: Any = part.table.to_pandas()
         measured = {*frame["content_hash"][frame["split"] == "test"]}
         assert not measured & {*frame["content_hash"][frame["split"] != "test"]}
@@ -331,7 +330,7 @@ def test_labelled_images_of_no_split_are_answered_too(crossed: Finished, tmp_pat
     place = table.column_names.index("split")
     kind = table.schema.field(place)
     nowhere = table.set_column(place, kind, pa.nulls(table.num_rows, kind.type))
-    parts = parts_of(job_of(crossed.job.manifest, tmp_path), nowhere)
+    parts = folds_of(job_of(crossed.job.manifest, tmp_path), nowhere)
     tested = [part.table["split"].to_pylist().count("test") for part in parts]
     assert sum(tested) == table.num_rows
 
@@ -386,7 +385,7 @@ def test_folds_of_some_splits_divide_those_alone(crossed: Finished, tmp_path: Pa
     source = crossed.job.manifest
     table = manifest.labelled(manifest.read_manifest(source), None)
     given = np.array(table["split"].to_pylist())
-    parts = parts_of(job_of(source, tmp_path / "some", fold_splits="val, test", folds=2), table)
+    parts = folds_of(job_of(source, tmp_path / "some", fold_splits="val, test", folds=2), table)
     seen_as = [np.array(part.table["split"].to_pylist()) for part in parts]
     assert all((splits[given == "train"] == "train").all() for splits in seen_as)
     assert ((seen_as[0] == "test") ^ (seen_as[1] == "test") == (given != "train")).all()
@@ -400,13 +399,13 @@ def test_an_evaluation_is_compared_with_where_it_is_of_unseen_images(
         tables.write_json(str(tmp_path / "metrics.json"), {"seen": seen})
         job = job_of(crossed.job.manifest, tmp_path / "new", compare=str(tmp_path))
         if not seen:
-            comparing.require_comparable(job, crossed.rows)
-            assert comparing.answers_in(str(tmp_path)).endswith("evaluation.parquet")
+            fold_figures.require_comparable(job, crossed.rows)
+            assert fold_figures.answers_in(str(tmp_path)).endswith("evaluation.parquet")
             continue
         with pytest.raises(
             UsageError, match=r"images of which 50% were in its training data: give an"
         ):
-            comparing.require_comparable(job, crossed.rows)
+            fold_figures.require_comparable(job, crossed.rows)
 
 
 def test_a_run_that_begins_with_another_s_folds_gives_each_fold_its_own(
@@ -415,7 +414,7 @@ def test_a_run_that_begins_with_another_s_folds_gives_each_fold_its_own(
     source, before = crossed.job.manifest, str(crossed.output)
     job = job_of(source, tmp_path / "again", start_from=before, final=True)
     table = manifest.labelled(manifest.read_manifest(source), None)
-    begun = [part.job.start for part in parts_of(job, table)]  # which have seen no image of theirs
+    begun = [part.job.start for part in folds_of(job, table)]  # which have seen no image of theirs
     assert [start and start.weights for start in begun] == [
         f"{before}/fold-{index}/weights.npz" for index in range(FOLDS)
     ]
@@ -426,10 +425,10 @@ def test_a_run_that_begins_with_another_s_folds_gives_each_fold_its_own(
     assert str(error.value).startswith(
         f"`start_from` {before} does not have {FOLDS - 1} finished folds"
     )
-    swapped = parts_of(job, table)[1].job.start
+    swapped = folds_of(job, table)[1].job.start
     stolen = dataclasses.replace(job, start=swapped)
     with pytest.raises(UsageError, match=r"^`start_from` RUN-\w+ was trained on \d+% of these"):
-        parts_of(stolen, table)
+        folds_of(stolen, table)
 
 
 @pytest.mark.parametrize(

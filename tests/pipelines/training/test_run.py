@@ -23,14 +23,16 @@ from model.recipes import Recipe
 from pipelines.bundles.opening import open_bundle
 from pipelines.cluster.private import CHECKPOINT_LIST
 from pipelines.configuration import build, changed
+from pipelines.manifests import manifest
 from pipelines.manifests.ingest import ingest, write_ingested
 from pipelines.manifests.options import IngestOptions
 from pipelines.storage import tables
 from pipelines.training import layout
 from pipelines.training.checkpoints import load_arrays
-from pipelines.training.claim import TrainingJob, check, claim, resolve
 from pipelines.training.feeding import epoch_order
+from pipelines.training.job import TrainingJob, check, prepare
 from pipelines.training.options import TrainOptions
+from pipelines.training.plan import as_begun, claim, look
 from pipelines.training.run import train
 from tests.pipelines.training.finished import Finished, small_recipe
 from tests.runs import training_job
@@ -179,12 +181,15 @@ def test_a_teacher_that_cannot_teach_this_network_is_an_error() -> None:
         check(_taught(other, shipped))
 
 
-def test_a_setting_that_was_there_before_and_is_gone_is_a_difference(tmp_path: Path) -> None:
+def test_a_setting_that_was_there_before_and_is_gone_is_a_difference(
+    faces_manifest: str, tmp_path: Path
+) -> None:
     options = training_job(preset("facemill"), "m", str(tmp_path))
-    claim(options, "f")
+    table = manifest.read_manifest(faces_manifest)
+    claim(look(options, table))
     kept = dataclasses.replace(options, recipe=dataclasses.replace(options.recipe, auxiliary=()))
     with pytest.raises(UsageError, match=r"recipe.auxiliary was \['race'\], is None"):
-        claim(kept, "f")
+        look(kept, table)
 
 
 def test_the_card_of_a_run_holds_all_that_differs_from_its_preset_and_can_be_given_back() -> None:
@@ -192,7 +197,7 @@ def test_the_card_of_a_run_holds_all_that_differs_from_its_preset_and_can_be_giv
         TrainOptions, preset="seed-final", manifest="m", output="o", global_batch_size=64,
         learning_rate=3e-4, clip_norm=1.0, heads="age-groups,gender,race-auxiliary",
     )  # fmt: skip
-    repeated = resolve(options).repeatable()
+    repeated = prepare(options).repeatable()
     assert repeated == {
         "preset": "seed-final", "global_batch_size": 64, "learning_rate": 0.0003, "clip_norm": 1.0,
         "heads": "age-groups,gender,race-auxiliary",
@@ -200,7 +205,7 @@ def test_the_card_of_a_run_holds_all_that_differs_from_its_preset_and_can_be_giv
     assert build(TrainOptions, manifest="m", output="o", **repeated) == options
     for name in PRESETS:
         plain = build(TrainOptions, preset=name, manifest="m", output="o")
-        assert resolve(plain).repeatable() == {"preset": name}
+        assert prepare(plain).repeatable() == {"preset": name}
 
 
 def test_heads_are_replaced_added_and_kept_as_asked() -> None:
@@ -260,4 +265,4 @@ def test_a_training_begun_by_a_newer_version_of_the_pixels_is_refused(tmp_path: 
     (tmp_path / layout.RECORD).write_text(json.dumps(begun))
     options = build(TrainOptions, manifest=str(tmp_path), output=str(tmp_path), preset="demo")
     with pytest.raises(UsageError, match=" newer "):
-        resolve(options)
+        as_begun(prepare(options))
