@@ -30,6 +30,7 @@ MEANS = (
     "age_years", "p_female", "interval_years", "brightness", "contrast", "sharpness", "width",
     "height",
 )  # fmt: skip
+PLACE_SUMS = ("age_years", "p_female")
 MISSING_PACKAGES = (
     "a report needs duckdb and jinja2: pip install duckdb jinja2; `make setup` has them"
 )
@@ -57,10 +58,19 @@ _VALUE_SQL = {
 
 @dataclasses.dataclass
 class Summary:
-    """Mergeable figures: rows, sums, histograms. NaN and infinity count apart, in nothing else.
+    """Mergeable figures: rows, sums, counts. NaN and infinity count apart, in nothing else.
 
-    A row is a face crop, or a face of an image. `pictures` are those with rows, `faces` the
-    rows that are faces.
+    A row is a face crop, or a face of an image.
+
+    Attributes:
+        rows: of all files.
+        pictures: images with rows.
+        faces: rows that are faces.
+        known, sums, not_a_number: of each column of `MEANS`.
+        counts: rows by what they show: see `_counted`.
+        places: of each place its rows, its images and the sums of `PLACE_SUMS`.
+        duplicates: rows beyond the first of their uri, or of their face.
+        duplicates_share: 1 in so many rows was looked at, by a hash of what it is of.
     """
 
     rows: int = 0
@@ -69,23 +79,28 @@ class Summary:
     known: Counter[str] = dataclasses.field(default_factory=Counter[str])
     sums: Counter[str] = dataclasses.field(default_factory=Counter[str])
     not_a_number: Counter[str] = dataclasses.field(default_factory=Counter[str])
-    bundles: Counter[str] = dataclasses.field(default_factory=Counter[str])
-    people: Counter[tuple[str, int]] = dataclasses.field(default_factory=Counter[tuple[str, int]])
-    genders: Counter[str] = dataclasses.field(default_factory=Counter[str])
-    groups: Counter[str] = dataclasses.field(default_factory=Counter[str])
-    places: Counter[str] = dataclasses.field(default_factory=Counter[str])
-    place_sums: Counter[tuple[str, str]] = dataclasses.field(
-        default_factory=Counter[tuple[str, str]]
-    )
-    place_pictures: Counter[str] = dataclasses.field(default_factory=Counter[str])
-    histograms: dict[str, list[int]] = dataclasses.field(default_factory=dict[str, list[int]])
-    face_bins: dict[str, list[int]] = dataclasses.field(default_factory=dict[str, list[int]])
+    counts: dict[str, Counter[Any]] = dataclasses.field(default_factory=dict[str, Counter[Any]])
+    places: dict[str, Counter[str]] = dataclasses.field(default_factory=dict[str, Counter[str]])
     duplicates: int = 0
-    duplicates_share: int = 1  # 1 in so many rows was looked at, by a hash of what it is of
+    duplicates_share: int = 1
 
     def mean(self, name: str) -> float | None:
         """Mean of a column over its known values."""
         return self.sums[name] / self.known[name] if self.known[name] else None
+
+    def count(self, name: str) -> Counter[Any]:
+        """Rows by `bundles`, `genders`, `people` (gender and whole years) or `groups` of ages."""
+        return self.counts.get(name, Counter())
+
+    def histogram(self, name: str, bins: int) -> list[int]:
+        """Rows by bin of a column of `EDGES` or of `face_bins`."""
+        return [self.count(name)[index] for index in range(bins)]
+
+    @property
+    def histograms(self) -> dict[str, list[int]]:
+        """Rows by bin of every column of `EDGES` that there is; those beyond its ends are in it."""
+        there = {name: edges for name, edges in EDGES.items() if name in self.counts}
+        return {name: self.histogram(name, len(edges) - 1) for name, edges in there.items()}
 
 
 def connect() -> Any:
@@ -161,21 +176,39 @@ def _add(summary: Summary, db: Any, columns: frozenset[str], by: str | None) -> 
     have |= {"interval_years"} if {"age_low_years", "age_high_years"} <= have else set[str]()
     have |= {"aspect"} if {"width", "height"} <= have else set[str]()
     _add_sums(summary, db, have)
-    _count(summary.bundles, db, "coalesce(bundle_id::VARCHAR, 'unknown')")
-    if "gender" in have:
-        _count(summary.genders, db, "coalesce(gender::VARCHAR, 'unknown')")
-    if {"gender", "age_years"} <= have:
-        _add_people(summary, db)
-    if "age_group" in have:
-        _count(summary.groups, db, "age_group::VARCHAR", "age_group IS NOT NULL")
-    for name in EDGES:
-        if name in have:
-            _add_histogram(summary, db, name, _counted_once(name, have))
-    for bins in (face_bins.A_PICTURE, *face_bins.OF_FACES):
-        if {"face", bins.column} <= have:
-            _add_face_bins(summary, db, bins)
+    for name, (key, needed, condition) in _counted(have).items():
+        if needed <= have:
+            query = f"SELECT {key}, count(*) FROM rows WHERE {condition} GROUP BY ALL"
+            found = db.execute(query).fetchall()
+            counts = {row[0] if len(row) == 2 else row[:-1]: row[-1] for row in found}
+            summary.counts.setdefault(name, Counter()).update(counts)
     if by is not None:
         _add_places(summary, db, have, by)
+
+
+def _counted(have: set[str]) -> dict[str, tuple[str, set[str], str]]:
+    """What rows are counted by: DuckDB's key, the columns that it needs, and which rows count."""
+    gender = "coalesce(gender::VARCHAR, 'unknown')"
+    year = "TRY_CAST(greatest(0, least(999, floor(age_years))) AS INT)"
+    counted = {
+        "bundles": ("coalesce(bundle_id::VARCHAR, 'unknown')", set[str](), "true"),
+        "genders": (gender, {"gender"}, "true"),
+        "people": (f"{gender}, {year}", {"gender", "age_years"}, _is_finite("age_years")),
+        "groups": ("age_group::VARCHAR", {"age_group"}, "age_group IS NOT NULL"),
+    }
+    for name, edges in EDGES.items():
+        key = f"TRY_CAST(greatest(0, least({len(edges) - 2}, {_BIN_SQL[name]})) AS INT)"
+        condition = f"{_is_finite(_value_sql(name))} AND {_counted_once(name, have)}"
+        counted[name] = key, {name}, condition
+    for bins in (face_bins.A_PICTURE, *face_bins.OF_FACES):
+        rows = "face = 0" if bins is face_bins.A_PICTURE else "face IS NOT NULL"
+        condition = f"{rows} AND {_is_finite(bins.value_sql)}"
+        counted[bins.column] = bins.index_sql, {"face", bins.column}, condition
+    return counted
+
+
+def _is_finite(value: str) -> str:
+    return f"{value} IS NOT NULL AND isfinite({value})"
 
 
 def first_of_picture(columns: Collection[str]) -> str:
@@ -213,57 +246,15 @@ def _counted_once(name: str, have: set[str]) -> str:
     return first_of_picture(have) if name in OF_PICTURES else "true"
 
 
-def _add_people(summary: Summary, db: Any) -> None:
-    """Rows by gender and whole year of age."""
-    query = (
-        "SELECT coalesce(gender::VARCHAR, 'unknown'), "
-        "TRY_CAST(greatest(0, least(999, floor(age_years))) AS INT) AS years, count(*) "
-        "FROM rows WHERE age_years IS NOT NULL AND isfinite(age_years) GROUP BY 1, 2"
-    )
-    for gender, age, images in db.execute(query).fetchall():
-        summary.people[gender, age] += images
-
-
-def _add_histogram(summary: Summary, db: Any, name: str, counted: str) -> None:
-    """Rows by bin of `EDGES`; values beyond its ends count in the last bin there."""
-    bins = len(EDGES[name]) - 1
-    value = _value_sql(name)
-    clipped = f"TRY_CAST(greatest(0, least({bins - 1}, {_BIN_SQL[name]})) AS INT)"
-    query = (
-        f"SELECT {clipped}, count(*) FROM rows "
-        f"WHERE {value} IS NOT NULL AND isfinite({value}) AND {counted} GROUP BY 1"
-    )
-    counts = summary.histograms.setdefault(name, [0] * bins)
-    for index, count in db.execute(query).fetchall():
-        counts[index] += count
-
-
-def _add_face_bins(summary: Summary, db: Any, bins: face_bins.Bins) -> None:
-    """Faces by bin; of what is an image's, images."""
-    counted = "face = 0" if bins is face_bins.A_PICTURE else "face IS NOT NULL"
-    query = (
-        f"SELECT {bins.index_sql}, count(*) FROM rows "
-        f"WHERE {counted} AND {bins.column} IS NOT NULL AND isfinite({bins.value_sql}) GROUP BY 1"
-    )
-    counts = summary.face_bins.setdefault(bins.column, [0] * len(bins.names))
-    for index, count in db.execute(query).fetchall():
-        counts[index] += count
-
-
 def _value_sql(name: str) -> str:
     return f"{_VALUE_SQL.get(name, name)}::DOUBLE"
-
-
-def _count(counter: Counter[str], db: Any, key: str, where: str = "true") -> None:
-    query = f"SELECT {key}, count(*) FROM rows WHERE {where} GROUP BY 1"
-    counter.update(dict(db.execute(query).fetchall()))
 
 
 def _add_places(summary: Summary, db: Any, have: set[str], by: str) -> None:
     """Rows, images, and sums of age and p_female, by the first group of `by` in the uri."""
     import duckdb
 
-    measured = [name for name in ("age_years", "p_female") if name in have]
+    measured = [name for name in PLACE_SUMS if name in have]
     sums = "".join(f", coalesce(sum({name}) FILTER (isfinite({name})), 0)" for name in measured)
     pictures = f"count(*) FILTER ({first_of_picture(have)})"
     query = f"SELECT regexp_extract(uri, ?, 1), count(*), {pictures}{sums} FROM rows GROUP BY 1"
@@ -271,11 +262,9 @@ def _add_places(summary: Summary, db: Any, have: set[str], by: str) -> None:
         places = db.execute(query, [by]).fetchall()
     except duckdb.Error as error:
         raise UsageError(f"`by` {by!r} is no regular expression with a group: {error}") from None
-    for place, count, of_pictures, *totals in places:
-        summary.places[place or "(no match)"] += count
-        summary.place_pictures[place or "(no match)"] += of_pictures
-        for name, total in zip(measured, totals, strict=True):
-            summary.place_sums[place or "(no match)", name] += total
+    for place, *totals in places:
+        named = dict(zip(("images", "pictures", *measured), totals, strict=True))
+        summary.places.setdefault(place or "(no match)", Counter()).update(named)
 
 
 def _duplicates(source: PredictionFiles, one_in: int) -> int:

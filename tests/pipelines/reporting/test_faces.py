@@ -134,7 +134,7 @@ def test_a_bucket_gives_the_counts_of_the_folder(bucket: str, tmp_path: Path) ->
     remote = summarise(
         find_predictions(write_predictions(f"{bucket}/r", *parts)), by="/photos/(.)/"
     )
-    for name in ("pictures", "faces", "face_bins", "histograms", "place_pictures", "duplicates"):
+    for name in ("pictures", "faces", "counts", "places", "duplicates"):
         assert getattr(remote, name) == getattr(local, name)
 
 
