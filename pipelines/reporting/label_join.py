@@ -126,31 +126,29 @@ def _join(
     source: PredictionFiles, known: pd.DataFrame, key: str, of_faces: bool
 ) -> Labelled | None:
     """Join on `key` applied to both uris; at most about `MAX_ROWS` rows come back."""
-    labels_by_key = known.assign(key=known["uri"])
+    labels = known.assign(key=known["uri"])
     if key == _BASE_NAME:
-        labels_by_key["key"] = known["uri"].str.replace(BEFORE_NAME, "", regex=True)
-        one_uri = labels_by_key.groupby("key")["uri"].transform("nunique") == 1
-        labels_by_key = labels_by_key[one_uri]
+        labels["key"] = known["uri"].str.replace(BEFORE_NAME, "", regex=True)
+        labels = labels[labels.groupby("key")["uri"].transform("nunique") == 1]
     if not of_faces:
-        labels_by_key = labelling.labels_of_crops(labels_by_key, "key")
-    keys = labels_by_key[["key"]].drop_duplicates()
+        labels = labelling.labels_of_crops(labels, "key")
     join = f"FROM rows r JOIN labels l ON {key.format('r.uri')} = l.key"
-    rows, pictures = _matches(source, keys, join)
+    matches = _matches(source, labels, join)
     if key == _BASE_NAME:
-        once = {name for name, count in pictures.items() if count == 1}
-        labels_by_key = labels_by_key[labels_by_key["key"].isin(once)]
-        rows = Counter({name: count for name, count in rows.items() if name in once})
-    if not rows:
+        matches = matches[matches["pictures"] == 1]
+        labels = labels[labels["key"].isin(matches["key"])]
+    matched = int(matches["rows"].sum())
+    if not matched:
         return None
-    one_in = 1 + rows.total() // MAX_ROWS
+    one_in = 1 + matched // MAX_ROWS
+    rows = _predicted(source, labels, join, one_in, of_faces)
     if not of_faces:
-        joined = _rows(source, labels_by_key, join, one_in)
-        return Labelled(joined, rows.total(), one_in)
-    keys = labels_by_key[["key"]].drop_duplicates()
-    faces = _faces(source, keys, join, one_in)
-    joined, without = _matched(faces, labels_by_key)
+        beside = rows.merge(labels[["key", *_TRUTH]], on="key").drop(columns="key")
+        # Intervals are drawn in this order.
+        return Labelled(beside.sort_values("uri", ignore_index=True), matched, one_in)
+    joined, without = _matched(rows, labels)
     without_face = {reason: count * one_in for reason, count in without.items()}
-    if faceless := _without_a_face(source, labels_by_key, join):
+    if faceless := _without_a_face(source, labels, join):
         without_face[NO_FACE] = faceless
     return Labelled(joined, len(joined) * one_in, one_in, True, without_face)
 
@@ -173,69 +171,47 @@ def _matched(faces: pd.DataFrame, labels: pd.DataFrame) -> tuple[pd.DataFrame, C
     return joined, Counter(matched.loc[~has_face, "reason"])
 
 
-def _matches(
-    source: PredictionFiles, keys: pd.DataFrame, join: str
-) -> tuple[Counter[str], Counter[str]]:
-    """Predictions, and images among them, that each label's key matches."""
-    rows, pictures = Counter[str](), Counter[str]()
+def _matches(source: PredictionFiles, labels: pd.DataFrame, join: str) -> pd.DataFrame:
+    """Predictions (`rows`), and `pictures` among them, that each label's key matches."""
     first = summary.first_of_picture(source.columns)
-    query = f"SELECT l.key, count(*), count(*) FILTER ({first}) {join} GROUP BY 1"
-    for db in summary.parts(source, ["uri", "face"]):
-        db.register("labels", keys)
-        for key, all_rows, of_pictures in db.execute(query).fetchall():
-            rows[key] += all_rows
-            pictures[key] += of_pictures
-    return rows, pictures
+    counts = f"count(*) AS rows, count(*) FILTER ({first}) AS pictures"
+    query = f"SELECT l.key, {counts} {join} GROUP BY 1"
+    found = _collected(source, ["uri", "face"], labels, query)
+    return found.groupby("key", as_index=False).sum()
 
 
-def _rows(
-    source: PredictionFiles, labels_by_key: pd.DataFrame, join: str, one_in: int
+def _predicted(
+    source: PredictionFiles, labels: pd.DataFrame, join: str, one_in: int, of_faces: bool
 ) -> pd.DataFrame:
-    """Predictions beside their labels, of one uri in `one_in`."""
-    labels = ", ".join(f"l.{name}" for name in _TRUTH)
-    query = (
-        f"SELECT r.uri, {_predicted(source, _PREDICTED)}, {labels} {join} "
-        f"WHERE hash(r.uri) % {one_in} = 0"
-    )
-    rows = _collected(source, ["uri", *_PREDICTED], labels_by_key, query)
-    return rows.sort_values("uri", ignore_index=True)  # intervals are drawn in this order
-
-
-def _faces(source: PredictionFiles, keys: pd.DataFrame, join: str, one_in: int) -> pd.DataFrame:
-    """All faces of the labelled images, of one uri in `one_in`, with the labels' key."""
-    columns = (*_PREDICTED, *_OF_FACES)
-    query = (
-        f"SELECT r.uri, l.key, {_predicted(source, columns)} {join} WHERE face IS NOT NULL "
-        f"AND hash(r.uri) % {one_in} = 0"
-    )
-    return _collected(source, ["uri", *columns], keys, query)
-
-
-def _predicted(source: PredictionFiles, columns: Sequence[str]) -> str:
-    return ", ".join(
+    """Predictions with a labelled image's key, of one uri in `one_in`: all faces of each image."""
+    columns = (*_PREDICTED, *(_OF_FACES if of_faces else ()))
+    values = ", ".join(
         f"r.{name}::DOUBLE AS {name}" if name in source.columns else f"NULL::DOUBLE AS {name}"
         for name in columns
     )
+    faces = "AND face IS NOT NULL" if of_faces else ""
+    query = f"SELECT r.uri, l.key, {values} {join} WHERE hash(r.uri) % {one_in} = 0 {faces}"
+    return _collected(source, ["uri", *columns], labels, query)
 
 
 def _collected(
-    source: PredictionFiles, columns: Sequence[str], labels_by_key: pd.DataFrame, query: str
+    source: PredictionFiles, columns: Sequence[str], labels: pd.DataFrame, query: str
 ) -> pd.DataFrame:
-    """The answers of all parts to a query of `rows` and `labels`."""
+    """The answers of all parts to a query of `rows` and of the keys of `labels`."""
     frames = list[pd.DataFrame]()
     for db in summary.parts(source, columns):
-        db.register("labels", labels_by_key)
+        db.register("labels", labels[["key"]].drop_duplicates())
         frames.append(db.execute(query).df())
     return pd.concat(frames, ignore_index=True)
 
 
-def _without_a_face(source: PredictionFiles, labels_by_key: pd.DataFrame, join: str) -> int:
+def _without_a_face(source: PredictionFiles, labels: pd.DataFrame, join: str) -> int:
     """Labels of images in which no face was found: they are in the quarantine."""
     if source.root is None:
         return 0
     stage, error = WITHOUT_A_FACE.split(": ")
     db, count = summary.connect(), 0
-    db.register("labels", labels_by_key)
+    db.register("labels", labels)
     for file in tables.list_parquet(layout.path(source.root, layout.QUARANTINE)):
         db.register("rows", tables.read_table(file, ["uri", "stage", "error"]))
         query = f"SELECT count(*) {join} WHERE r.stage = ? AND r.error = ?"
