@@ -42,6 +42,11 @@ DATA = (
     "labels contradict each other.",
     "Splits follow the content of the files, so no picture stands in two of them.",
 )
+_TILES = {
+    "age_mae": "age error, years", "age_within_5": "within 5 years",
+    "age_in_range": "age in its range", "gender_accuracy": "gender right",
+    "gender_auc": "gender AUC",
+}  # fmt: skip
 _OTHER = (
     "Trained on labelled images that are not UTKFace's: whose they are, under which licence, and "
     "how their labels were made is for whoever trained it to say beside this card.",
@@ -104,25 +109,13 @@ def _markdown(title: str, subtitle: str, card_sections: Sequence[Section]) -> st
 
 def _tiles(bundle: Bundle) -> list[tuple[str, str, str]]:
     epochs = len(bundle.record.get("history") or [])
-    kept = (
-        f"the last of {epochs} epochs"
-        if "cross_fitting" in bundle.record
-        else f"best of {epochs} epochs"
-    )
-    shown = [("preset", bundle.name, kept)]
+    kept = "the last" if "cross_fitting" in bundle.record else "best"
+    shown = [("preset", bundle.name, f"{kept} of {epochs} epochs")]
     every = bundle.record.get("metrics") or {}
     split = "test" if "test" in every else "cross_validated"
     metrics = every.get(split) or {}
     words = "test split" if split == "test" else "cross-validated, of the recipe"
-    for name, title in (
-        ("age_mae", "age error, years"), ("age_within_5", "within 5 years"),
-        ("age_in_range", "age in its range"),
-        ("gender_accuracy", "gender right"), ("gender_auc", "gender AUC"),
-    ):  # fmt: skip
-        if isinstance(metrics.get(name), dict):
-            value, interval = sections.metric_text(name, metrics[name])
-            shown.append((title, value, f"{interval}, {words}"))
-    return shown
+    return shown + sections.metric_tiles(metrics, _TILES, f", {words}")
 
 
 def _sections(bundle: Bundle, figures: Mapping[str, Any] | None) -> list[Section]:

@@ -61,6 +61,18 @@ def metric_text(name: str, value: Mapping[str, Any]) -> tuple[str, str]:
     return f"{value['value']:.{digits}f}", f"{low} to {high}"
 
 
+def metric_tiles(
+    metrics: Figures, titles: Mapping[str, str], behind: str
+) -> list[tuple[str, str, str]]:
+    """Those of the metrics that there are as tiles: title, value, interval and what is behind."""
+    tiles: list[tuple[str, str, str]] = []
+    for name, title in titles.items():
+        if isinstance(metrics.get(name), dict):
+            value, interval = metric_text(name, metrics[name])
+            tiles.append((title, value, f"{interval}{behind}"))
+    return tiles
+
+
 def sections(figures: Figures) -> list[Section]:
     """The page below the tiles."""
     parts = [_people(figures), _doubt(figures)]

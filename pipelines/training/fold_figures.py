@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pyarrow as pa
 
 from model import baselines, labels
@@ -134,21 +135,20 @@ def _measured(rows: LabelledRows, some: Bools) -> dict[str, Any]:
 
 def balance(table: pa.Table) -> list[dict[str, Any]]:
     """What each fold holds: images, and their shares by age band, gender and race."""
-    folds = table["fold"].to_numpy()
     groups = figures.groups(figures.of_table(table))
+    frame = pd.DataFrame(groups).replace("", None)
+    by_fold: Any = frame.groupby(table["fold"].to_numpy())
     return [
         {
             "fold": int(index),
-            "images": int((folds == index).sum()),
-            **{name: _shares(values[folds == index]) for name, values in groups.items()},
+            "images": len(part),
+            **{
+                name: part[name].value_counts(normalize=True).sort_index().round(4).to_dict()
+                for name in groups
+            },
         }
-        for index in np.unique(folds)
+        for index, part in by_fold
     ]
-
-
-def _shares(values: npt.NDArray[Any]) -> dict[str, float]:
-    known = values[values != ""]
-    return {str(name): round(float((known == name).mean()), 4) for name in np.unique(known)}
 
 
 def uneven(folds: Sequence[Mapping[str, Any]]) -> str:
@@ -157,14 +157,13 @@ def uneven(folds: Sequence[Mapping[str, Any]]) -> str:
     Args:
         folds: of `balance`.
     """
-    worst = (0.0, "")
+    spreads = {"none": 0.0}
     for group in ("age", "gender", "race"):
-        for name in sorted({name for fold in folds for name in fold[group]}):
-            shares = [fold[group].get(name, 0.0) for fold in folds]
-            spread = max(shares) - min(shares)
-            if spread > worst[0]:
-                worst = (spread, f"{group} {name}, {min(shares):.1%} to {max(shares):.1%}")
-    return worst[1] or "none"
+        shares: Any = pd.DataFrame([fold[group] for fold in folds]).fillna(0.0)
+        for name in sorted(shares):
+            low, high = shares[name].min(), shares[name].max()
+            spreads[f"{group} {name}, {low:.1%} to {high:.1%}"] = high - low
+    return max(spreads, key=spreads.__getitem__)
 
 
 def note_of(record: Mapping[str, Any]) -> str:

@@ -6,13 +6,12 @@ and shared. As many trainings run at once as the cluster has room for, each in a
 driver, below one lease.
 """
 
-import contextlib
 import dataclasses
 import os
-import queue
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -239,38 +238,29 @@ def _at_once(one: Callable[[int], Trained], planned: FoldsPlan, count: int) -> l
     Raises:
         FacemillError: of the first that failed.
     """
-    folds = range(len(planned.folds))
-    waiting = queue.SimpleQueue[int]()
-    for index in folds:
-        waiting.put(index)
-    done: dict[int, Trained] = {}
     failed: list[BaseException] = []
 
-    def work() -> None:
-        with contextlib.suppress(queue.Empty):
-            while not failed:
-                index = waiting.get_nowait()
-                try:
-                    done[index] = one(index)
-                except BaseException as error:  # raised again below, in the driver's own thread
-                    failed.append(error)
-                    part = planned.folds[index].job.part
-                    note(f"{part}: {error}; those at work go on, no other is begun")
+    def unless_failed(index: int) -> Trained | None:
+        if failed:
+            return None
+        try:
+            return one(index)
+        except BaseException as error:  # raised again below, in the driver's own thread
+            failed.append(error)
+            part = planned.folds[index].job.part
+            note(f"{part}: {error}; those at work go on, no other is begun")
+            return None
 
-    threads = [threading.Thread(target=work, daemon=True) for _ in folds[:count]]
-    for thread in threads:
-        thread.start()
-    try:
-        for thread in threads:
-            while thread.is_alive():
-                thread.join(0.5)  # Ctrl-C comes through between two of them
-    except KeyboardInterrupt:
-        # Nothing ends a `fit`, and a thread that asks Ray once it is shut down starts another Ray.
-        note("interrupted: run the same command again to continue")
-        os._exit(130)
+    with ThreadPoolExecutor(count) as pool:
+        try:
+            done = [*pool.map(unless_failed, range(len(planned.folds)))]
+        except KeyboardInterrupt:
+            # Nothing ends a `fit`; a thread that asks Ray once it is shut down starts another Ray.
+            note("interrupted: run the same command again to continue")
+            os._exit(130)
     if failed:
         raise failed[0]
-    return [done[index] for index in folds]
+    return [trained for trained in done if trained]
 
 
 def _answer(planned: FoldsPlan, index: int, trained: Trained, shared: SharedFoldState) -> None:

@@ -160,10 +160,10 @@ def _finished(job: TrainingJob) -> Trained | None:
     )  # fmt: skip
 
 
-def with_splits(table: pa.Table, splits: Sequence[str]) -> pa.Table:
+def with_splits(table: pa.Table, splits: Sequence[str | None]) -> pa.Table:
     """Rows of a manifest that are in other splits, one name each."""
     kind = table.schema.field("split")
-    names = pa.array(splits).dictionary_encode().cast(kind.type)
+    names = pa.array(splits, pa.string()).dictionary_encode().cast(kind.type)
     return table.set_column(table.column_names.index("split"), kind, names)
 
 

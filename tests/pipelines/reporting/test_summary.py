@@ -1,6 +1,7 @@
 """The streaming summary: equal to pandas and NumPy on every count and mean, wherever rows lie."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from pipelines.predictions.prediction_files import find_predictions
 from pipelines.reporting import summary
 from pipelines.reporting.summary import summarise
 from pipelines.storage import tables
-from tests.predictions import random_predictions, write_predictions
+from tests.predictions import random_faces, random_predictions, write_predictions
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -77,13 +78,18 @@ def test_places_are_what_the_expression_finds(tmp_path: Path) -> None:
         summarise(find_predictions(output), by="(")
 
 
-def test_a_bucket_gives_the_figures_of_the_folder(bucket: str, tmp_path: Path) -> None:
-    parts = [random_predictions(i, 500) for i in range(2)]
-    local = summarise(find_predictions(write_predictions(tmp_path, *parts)))
-    remote = summarise(find_predictions(write_predictions(f"{bucket}/run", *parts)))
-    assert remote.histograms == local.histograms
-    assert remote.count("people") == local.count("people")
-    assert remote.duplicates == local.duplicates == 500
+@pytest.mark.parametrize("rows", [random_predictions, random_faces])
+def test_a_bucket_gives_the_figures_of_the_folder(
+    bucket: str, tmp_path: Path, rows: Callable[[int, int], pa.Table]
+) -> None:
+    parts = [rows(0, 500), rows(0, 90)]  # the second repeats some of the first
+    places = (str(tmp_path), f"{bucket}/{rows.__name__}")
+    sources = [find_predictions(write_predictions(place, *parts)) for place in places]
+    local, remote = (summarise(source, by="/(?:faces|photos)/(.)/") for source in sources)
+    for name in ("rows", "pictures", "faces", "counts", "duplicates"):
+        assert getattr(remote, name) == getattr(local, name), name
+    for place, sums in local.places.items():
+        assert remote.places[place] == pytest.approx(sums)
     assert remote.mean("age_years") == pytest.approx(local.mean("age_years"))
 
 

@@ -1,6 +1,7 @@
 """What folds say for a network that saw every label: what it learns, and whether int8 may be."""
 
 import dataclasses
+import functools
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -43,6 +44,7 @@ def _distribution(age: Any, doubt: Any) -> Any:
     return (years / years.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
+@functools.cache
 def _rows(
     int8_years: float = 0.0, int8: bool = True, int8_sure: bool = False
 ) -> tuple[pa.Table, pa.Table]:
