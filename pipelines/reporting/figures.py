@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -131,12 +130,9 @@ def _binned(bins: face_bins.Bins, totals: Summary, unit: str) -> list[dict[str, 
 
 def _quarantine_reasons(source: PredictionFiles) -> dict[str, int]:
     """Inputs by `stage: error`, counted from the quarantine of a run that has no run.json yet."""
-    reasons = Counter[str]()
-    files = tables.list_parquet(storage.join(source.root, "quarantine")) if source.root else []
-    for file in files:
-        rows = tables.read_table(file, ["stage", "error"]).to_pylist()
-        reasons.update(f"{row['stage']}: {row['error']}" for row in rows)
-    return dict(reasons)
+    quarantine = summary.quarantine_of(source)
+    query = "SELECT stage || ': ' || error, count(*) FROM rows GROUP BY 1"
+    return dict(quarantine.execute(query).fetchall()) if quarantine else {}
 
 
 def _readings(totals: Summary) -> dict[str, Any]:

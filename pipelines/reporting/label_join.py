@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import pandas as pd
 import pyarrow as pa
@@ -12,11 +12,10 @@ from pipelines.manifests import manifest
 from pipelines.manifests.labels.table import read_labels_file
 from pipelines.manifests.manifest import BOX
 from pipelines.manifests.matching import NO_FACE, match_labels
-from pipelines.predictions import labelling, layout, prediction_files
+from pipelines.predictions import labelling, prediction_files
 from pipelines.predictions.prediction_files import PredictionFiles
 from pipelines.predictions.run_record import WITHOUT_A_FACE
 from pipelines.reporting import face_bins, summary
-from pipelines.storage import tables
 from pipelines.storage.uris import BEFORE_NAME
 from pipelines.telemetry.log import note
 
@@ -78,7 +77,7 @@ def join_labels(source: PredictionFiles, uri: str, split: str | None = None) -> 
                 return joined
             reasons = "; ".join(f"{n:,}: {reason}" for reason, n in joined.without_face.items())
             raise UsageError(f"`labels` {uri}: no label matches a face: {reasons}")
-    first = next(summary.parts(source, ["uri"])).execute("SELECT uri FROM rows LIMIT 1").fetchone()
+    first = summary.open_rows(source).execute("SELECT uri FROM rows LIMIT 1").fetchone()
     example = known["uri"].iloc[0] if len(known) else "nothing"
     raise UsageError(
         f"`labels` {uri}: none of its {len(known):,} labelled rows"
@@ -116,10 +115,8 @@ def _read_labels(uri: str, split: str | None) -> pd.DataFrame:
 
 def _has_faces(source: PredictionFiles) -> bool:
     """Whether rows are faces: the column is there, and not only with nulls."""
-    return "face" in source.columns and any(
-        db.execute("SELECT 1 FROM rows WHERE face IS NOT NULL LIMIT 1").fetchall()
-        for db in summary.parts(source, ["face"])
-    )
+    query = "SELECT 1 FROM rows WHERE face IS NOT NULL LIMIT 1"
+    return "face" in source.columns and bool(summary.open_rows(source).execute(query).fetchall())
 
 
 def _join(
@@ -176,8 +173,7 @@ def _matches(source: PredictionFiles, labels: pd.DataFrame, join: str) -> pd.Dat
     first = summary.first_of_picture(source.columns)
     counts = f"count(*) AS rows, count(*) FILTER ({first}) AS pictures"
     query = f"SELECT l.key, {counts} {join} GROUP BY 1"
-    found = _collected(source, ["uri", "face"], labels, query)
-    return found.groupby("key", as_index=False).sum()
+    return _found(source, labels, query)
 
 
 def _predicted(
@@ -191,30 +187,20 @@ def _predicted(
     )
     faces = "AND face IS NOT NULL" if of_faces else ""
     query = f"SELECT r.uri, l.key, {values} {join} WHERE hash(r.uri) % {one_in} = 0 {faces}"
-    return _collected(source, ["uri", *columns], labels, query)
+    return _found(source, labels, query)
 
 
-def _collected(
-    source: PredictionFiles, columns: Sequence[str], labels: pd.DataFrame, query: str
-) -> pd.DataFrame:
-    """The answers of all parts to a query of `rows` and of the keys of `labels`."""
-    frames = list[pd.DataFrame]()
-    for db in summary.parts(source, columns):
-        db.register("labels", labels[["key"]].drop_duplicates())
-        frames.append(db.execute(query).df())
-    return pd.concat(frames, ignore_index=True)
+def _found(source: PredictionFiles, labels: pd.DataFrame, query: str) -> pd.DataFrame:
+    """The answer to a query of `rows` and of the keys of `labels`."""
+    db = summary.open_rows(source).register("labels", labels[["key"]].drop_duplicates())
+    return db.execute(query).df()
 
 
 def _without_a_face(source: PredictionFiles, labels: pd.DataFrame, join: str) -> int:
     """Labels of images in which no face was found: they are in the quarantine."""
-    if source.root is None:
+    quarantine = summary.quarantine_of(source)
+    if quarantine is None:
         return 0
     stage, error = WITHOUT_A_FACE.split(": ")
-    db, count = summary.connect(), 0
-    db.register("labels", labels)
-    for file in tables.list_parquet(layout.path(source.root, layout.QUARANTINE)):
-        db.register("rows", tables.read_table(file, ["uri", "stage", "error"]))
-        query = f"SELECT count(*) {join} WHERE r.stage = ? AND r.error = ?"
-        count += sum(n for (n,) in db.execute(query, [stage, error]).fetchall())
-        db.unregister("rows")
-    return count
+    query = f"SELECT count(*) {join} WHERE r.stage = ? AND r.error = ?"
+    return quarantine.register("labels", labels).execute(query, [stage, error]).fetchone()[0]

@@ -7,6 +7,8 @@ from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from model.errors import UsageError
 from pipelines import storage
 from pipelines.storage import tables
@@ -91,7 +93,8 @@ class MlFlow:
                 else self._client.create_experiment("facemill")
             )
             self.run = self._client.create_run(experiment_id, run_name=job.recipe.name).info.run_id
-            for name, value in _flat(identity):
+            [flat] = pd.json_normalize(dict(identity)).to_dict("records")  # recipe.optimizer.name
+            for name, value in flat.items():
                 self._client.log_param(self.run, name, str(value)[:500])
         except Exception as error:  # MLflow's own tree and requests' and SQLAlchemy's
             raise UsageError(f"`mlflow_uri` {uri} cannot be used: {_first_line(error)}") from None
@@ -164,12 +167,3 @@ def open_trackers(job: TrainingJob, identity: Mapping[str, Any]) -> Generator[Tr
         each.append(MlFlow(job, identity))
     with contextlib.closing(Trackers(each)) as trackers:
         yield trackers
-
-
-def _flat(data: Mapping[str, Any], path: str = "") -> list[tuple[str, Any]]:
-    """`recipe.optimizer.name` and its value for every leaf."""
-    leaves: list[tuple[str, Any]] = []
-    for key, value in data.items():
-        name = f"{path}{key}"
-        leaves += _flat(value, f"{name}.") if isinstance(value, dict) else [(name, value)]  # type: ignore[arg-type]
-    return leaves
