@@ -28,9 +28,10 @@ def collect(options: ReportOptions) -> dict[str, Any]:
         UsageError: nothing to report, mixed bundles, or labels that match nothing.
     """
     source = prediction_files.find_predictions(options.require_predictions())
-    totals = _totals(source, options.by)
-    _require_one_bundle(source, totals, options.allow_mixed)
-    _require_readings(source, totals)
+    with phase("summarise") as facts:
+        totals = summary.summarise(source, options.by)
+        facts["rows"], facts["files"] = totals.rows, len(source.files)
+    _require_reportable(source, totals, options.allow_mixed)
     run = dict(prediction_files.lineage(source))
     bundle = _bundle_record(source)
     counts = _counts(source, totals, run)
@@ -49,16 +50,12 @@ def collect(options: ReportOptions) -> dict[str, Any]:
     }
 
 
-def _totals(source: PredictionFiles, by: str | None) -> Summary:
-    """All rows in counts and sums."""
-    with phase("summarise") as facts:
-        totals = summary.summarise(source, by)
-        facts["rows"], facts["files"] = totals.rows, len(source.files)
-    return totals
+def _require_reportable(source: PredictionFiles, totals: Summary, allow_mixed: bool) -> None:
+    """Refuse rows of several bundles, unless they are allowed, and rows that say nothing.
 
-
-def _require_one_bundle(source: PredictionFiles, totals: Summary, allow_mixed: bool) -> None:
-    """Raise a UsageError for rows of several bundles, unless they are allowed."""
+    Raises:
+        UsageError: which of both it is.
+    """
     bundles = totals.count("bundles")
     if len(bundles) > 1 and not allow_mixed:
         shown = ", ".join(f"{name} ({rows:,} rows)" for name, rows in bundles.most_common())
@@ -66,10 +63,6 @@ def _require_one_bundle(source: PredictionFiles, totals: Summary, allow_mixed: b
             f"`predictions` {source.uri} mixes {len(bundles)} bundles: {shown}; their "
             "figures do not compare: report on each alone, or give `allow_mixed`"
         )
-
-
-def _require_readings(source: PredictionFiles, totals: Summary) -> None:
-    """Raise a UsageError where no row has an age or a gender."""
     if not any(totals.known[name] for name in ("age_years", "p_female")):
         raise UsageError(
             f"`predictions` {source.uri}: no row has a usable age or gender, all are null or NaN"

@@ -3,6 +3,7 @@
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -69,15 +70,17 @@ def join_labels(source: PredictionFiles, uri: str, split: str | None = None) -> 
         UsageError: no label matches; the message shows one uri of each side.
     """
     known = _read_labels(uri, split)
-    of_faces = _has_faces(source)
+    db = summary.open_rows(source)
+    is_face = "SELECT 1 FROM rows WHERE face IS NOT NULL LIMIT 1"
+    of_faces = "face" in source.columns and bool(db.execute(is_face).fetchall())
     images = str(prediction_files.lineage(source).get("images", ""))
     for key in ("{}", _RELATIVE.format(len(images) + 2) if images else "", _BASE_NAME):
-        if key and (joined := _join(source, known, key, of_faces)):
+        if key and (joined := _join(source, db, known, key, of_faces)):
             if joined.matched:
                 return joined
             reasons = "; ".join(f"{n:,}: {reason}" for reason, n in joined.without_face.items())
             raise UsageError(f"`labels` {uri}: no label matches a face: {reasons}")
-    first = summary.open_rows(source).execute("SELECT uri FROM rows LIMIT 1").fetchone()
+    first = db.execute("SELECT uri FROM rows LIMIT 1").fetchone()
     example = known["uri"].iloc[0] if len(known) else "nothing"
     raise UsageError(
         f"`labels` {uri}: none of its {len(known):,} labelled rows"
@@ -113,14 +116,8 @@ def _read_labels(uri: str, split: str | None) -> pd.DataFrame:
     return known[known[has_label].notna().any(axis=1)]
 
 
-def _has_faces(source: PredictionFiles) -> bool:
-    """Whether rows are faces: the column is there, and not only with nulls."""
-    query = "SELECT 1 FROM rows WHERE face IS NOT NULL LIMIT 1"
-    return "face" in source.columns and bool(summary.open_rows(source).execute(query).fetchall())
-
-
 def _join(
-    source: PredictionFiles, known: pd.DataFrame, key: str, of_faces: bool
+    source: PredictionFiles, db: Any, known: pd.DataFrame, key: str, of_faces: bool
 ) -> Labelled | None:
     """Join on `key` applied to both uris; at most about `MAX_ROWS` rows come back."""
     labels = known.assign(key=known["uri"])
@@ -130,7 +127,9 @@ def _join(
     if not of_faces:
         labels = labelling.labels_of_crops(labels, "key")
     join = f"FROM rows r JOIN labels l ON {key.format('r.uri')} = l.key"
-    matches = _matches(source, labels, join)
+    first = summary.first_of_picture(source.columns)
+    counts = f"count(*) AS rows, count(*) FILTER ({first}) AS pictures"
+    matches = _found(db, labels, f"SELECT l.key, {counts} {join} GROUP BY 1")
     if key == _BASE_NAME:
         matches = matches[matches["pictures"] == 1]
         labels = labels[labels["key"].isin(matches["key"])]
@@ -138,7 +137,13 @@ def _join(
     if not matched:
         return None
     one_in = 1 + matched // MAX_ROWS
-    rows = _predicted(source, labels, join, one_in, of_faces)
+    columns = (*_PREDICTED, *(_OF_FACES if of_faces else ()))
+    values = ", ".join(
+        f"r.{name}::DOUBLE AS {name}" if name in source.columns else f"NULL::DOUBLE AS {name}"
+        for name in columns
+    )
+    sampled = f"hash(r.uri) % {one_in} = 0 {'AND face IS NOT NULL' if of_faces else ''}"
+    rows = _found(db, labels, f"SELECT r.uri, l.key, {values} {join} WHERE {sampled}")
     if not of_faces:
         beside = rows.merge(labels[["key", *_TRUTH]], on="key").drop(columns="key")
         # Intervals are drawn in this order.
@@ -168,32 +173,9 @@ def _matched(faces: pd.DataFrame, labels: pd.DataFrame) -> tuple[pd.DataFrame, C
     return joined, Counter(matched.loc[~has_face, "reason"])
 
 
-def _matches(source: PredictionFiles, labels: pd.DataFrame, join: str) -> pd.DataFrame:
-    """Predictions (`rows`), and `pictures` among them, that each label's key matches."""
-    first = summary.first_of_picture(source.columns)
-    counts = f"count(*) AS rows, count(*) FILTER ({first}) AS pictures"
-    query = f"SELECT l.key, {counts} {join} GROUP BY 1"
-    return _found(source, labels, query)
-
-
-def _predicted(
-    source: PredictionFiles, labels: pd.DataFrame, join: str, one_in: int, of_faces: bool
-) -> pd.DataFrame:
-    """Predictions with a labelled image's key, of one uri in `one_in`: all faces of each image."""
-    columns = (*_PREDICTED, *(_OF_FACES if of_faces else ()))
-    values = ", ".join(
-        f"r.{name}::DOUBLE AS {name}" if name in source.columns else f"NULL::DOUBLE AS {name}"
-        for name in columns
-    )
-    faces = "AND face IS NOT NULL" if of_faces else ""
-    query = f"SELECT r.uri, l.key, {values} {join} WHERE hash(r.uri) % {one_in} = 0 {faces}"
-    return _found(source, labels, query)
-
-
-def _found(source: PredictionFiles, labels: pd.DataFrame, query: str) -> pd.DataFrame:
+def _found(db: Any, labels: pd.DataFrame, query: str) -> pd.DataFrame:
     """The answer to a query of `rows` and of the keys of `labels`."""
-    db = summary.open_rows(source).register("labels", labels[["key"]].drop_duplicates())
-    return db.execute(query).df()
+    return db.register("labels", labels[["key"]].drop_duplicates()).execute(query).df()
 
 
 def _without_a_face(source: PredictionFiles, labels: pd.DataFrame, join: str) -> int:
