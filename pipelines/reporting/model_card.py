@@ -7,14 +7,18 @@ from typing import Any
 
 from model.bundle import Bundle
 from model.checksums import CARD_FILES
+from model.errors import UsageError
 from model.layer_graph import Layer, layers_of
 from pipelines import storage
 from pipelines.bundles import describe
 from pipelines.bundles.cards import is_at, put_card
+from pipelines.bundles.opening import open_bundle
 from pipelines.charts.curves import curves
 from pipelines.charts.network import layer_graph
 from pipelines.manifests.labels.utkface import UTKFACE
 from pipelines.reporting import page, sections
+from pipelines.reporting.figures import collect
+from pipelines.reporting.options import CardOptions, ReportOptions
 from pipelines.reporting.sections import Section, Table
 
 USE = (
@@ -63,6 +67,30 @@ _FINAL = (
     "pictures: {folds} networks trained alike answered for those that they had not seen; no image "
     "here measures this very network."
 )
+
+
+def card(options: CardOptions) -> list[str]:
+    """Write a bundle's card, with a table of subgroups where there are predictions with labels.
+
+    Returns:
+        URIs of its files.
+
+    Raises:
+        UsageError: the predictions are another bundle's.
+    """
+    output = storage.normalize(options.output)
+    folder = output.rsplit("/", 1)[0] if output.endswith(".html") else output
+    bundle = open_bundle(options.bundle)
+    figures = None
+    if options.predictions is not None:
+        asked = ReportOptions(options.predictions, options.labels, split=options.split)
+        figures = collect(asked)
+        if bundle.id not in figures["bundles"]:
+            raise UsageError(
+                f"`predictions` {options.predictions} were made by "
+                f"{', '.join(figures['bundles'])}, not by bundle {bundle.id}"
+            )
+    return write_card(bundle, folder, figures)
 
 
 def write_card(bundle: Bundle, folder: str, figures: Mapping[str, Any] | None = None) -> list[str]:
