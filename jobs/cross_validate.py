@@ -30,7 +30,7 @@ def job(options: CrossValidateOptions) -> None:
     if options.dry_run:
         cli.print_table(cli.DRY_RUN, fold_summary.of_plan(plan_folds(prepared)))
         return
-    prepared.require_writable()
+    prepared.require_places()
     start_ray()
     started = time.monotonic()
     fitted = train_folds(prepared)

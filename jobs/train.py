@@ -29,7 +29,7 @@ def job(options: TrainOptions) -> None:
     if options.dry_run:
         cli.print_table(cli.DRY_RUN, summary.of_plan(plan(prepared)))
         return
-    prepared.require_writable()
+    prepared.require_places()
     start_ray()
     started = time.monotonic()
     trained = train(prepared)

@@ -26,7 +26,7 @@ from pipelines.predictions.raw_predictions import REFERENCE, RawPredictions
 from pipelines.storage.lease import Lease
 from pipelines.training import layout
 from pipelines.training.fold_figures import Measured
-from pipelines.training.plan import Plan, Trained, look, with_splits
+from pipelines.training.plan import Plan, Trained, plan_of, with_splits
 from pipelines.training.run import SharedFoldState, run
 
 ASSUMPTION = (
@@ -82,7 +82,7 @@ def train_final(
     }
     from_folds = FromFolds(folds, whole.fingerprint, record)
     shared = SharedFoldState(pixels, from_folds=from_folds, taught=taught)
-    return run(look(final, table), lease, cpus, shared)
+    return run(plan_of(final, table), lease, cpus, shared)
 
 
 def taught_by(folds: RawPredictions, table: pa.Table, heads: Sequence[Head]) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def plan_folds(job: TrainingJob) -> FoldsPlan:
     for teacher in job.teachers:
         require_unseen_by(measured, "teachers", teacher.name, teacher.record.get("seen"))
     require_comparable(job, measured)
-    return FoldsPlan(plan.look(job, table), tuple(folds_of(job, table)))
+    return FoldsPlan(plan.plan_of(job, table), tuple(folds_of(job, table)))
 
 
 def train_folds(
@@ -186,7 +186,7 @@ def folds_of(job: TrainingJob, table: pa.Table) -> list[Plan]:
         if start:
             own = seen.filter(pc.field("split") == "test")
             require_unseen_by(own, "start_from", start.name, start.seen)
-        folds.append(plan.look(one, seen))
+        folds.append(plan.plan_of(one, seen))
     return folds
 
 

@@ -196,12 +196,13 @@ class TrainingJob:
             chosen["start_from"] = self.start.name
         return {"preset": self.options.preset, **chosen}
 
-    def require_writable(self) -> None:
-        """Check the places that it writes to.
+    def require_places(self) -> None:
+        """Check the places that it reads and writes, before anything is started.
 
         Raises:
-            UsageError: one cannot be written.
+            UsageError: one cannot be read or written.
         """
+        storage.require_readable(self.manifest, "`manifest`")
         storage.require_writable(self.output, "`output`")
         if self.options.run.cache:
             storage.require_writable(storage.normalize(self.options.run.cache), "`cache`")

@@ -88,10 +88,10 @@ def plan(job: TrainingJob) -> Plan:
     job = as_begun(job)
     table = manifest.read_manifest(job.manifest, list(COLUMNS))
     require_labels(job, table)
-    return look(job, table)
+    return plan_of(job, table)
 
 
-def look(job: TrainingJob, table: pa.Table) -> Plan:
+def plan_of(job: TrainingJob, table: pa.Table) -> Plan:
     """The plan of a training on rows that are at hand and known to be enough.
 
     Raises:

@@ -32,7 +32,7 @@ from pipelines.training.checkpoints import load_arrays
 from pipelines.training.feeding import epoch_order
 from pipelines.training.job import TrainingJob, check, prepare
 from pipelines.training.options import TrainOptions
-from pipelines.training.plan import as_begun, claim, look, plan
+from pipelines.training.plan import as_begun, claim, plan, plan_of
 from pipelines.training.run import train
 from tests.pipelines.training.finished import Finished, small_recipe
 from tests.runs import training_job
@@ -192,10 +192,10 @@ def test_a_setting_that_was_there_before_and_is_gone_is_a_difference(
 ) -> None:
     options = training_job(preset("facemill"), "m", str(tmp_path))
     table = manifest.read_manifest(faces_manifest)
-    claim(look(options, table))
+    claim(plan_of(options, table))
     kept = dataclasses.replace(options, recipe=dataclasses.replace(options.recipe, auxiliary=()))
     with pytest.raises(UsageError, match=r"recipe.auxiliary was \['race'\], is None"):
-        look(kept, table)
+        plan_of(kept, table)
 
 
 def test_the_card_of_a_run_holds_all_that_differs_from_its_preset_and_can_be_given_back() -> None:
