@@ -133,10 +133,10 @@ def train_folds(
     """
     with as_resumable_failure("trained"), Lease(job.output) as lease:
         planned = plan_folds(job)
-        plan.claim(planned.whole)
         if not (cpus and at_once):
             share, room = room_for(job.options.workers, len(planned.folds))
             cpus, at_once = cpus or share, at_once or room
+        plan.claim(planned.whole)
         pixels = _pixels(planned) if planned.needs_pixels else None
         shared = SharedFoldState(pixels, threading.Lock())
 

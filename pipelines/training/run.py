@@ -90,12 +90,13 @@ def run(
         FacemillError: see `train`.
     """
     job, shared = planned.job, shared or SharedFoldState()
+    if planned.done is not None:
+        claim(planned)
+        drop_decoded(job)  # a kill may have left it
+        return planned.done
+    cpus = cpus or room_for(job.options.workers)[0]  # first: without room nothing is claimed
     with shared.alone:
         claim(planned)
-        if planned.done is not None:
-            drop_decoded(job)  # a kill may have left it
-            return planned.done
-        cpus = cpus or room_for(job.options.workers)[0]
         with phase("decode") as facts:
             prepared = decode_splits(job, planned.table, shared.pixels, shared.taught)
             facts["images"] = planned.table.num_rows
