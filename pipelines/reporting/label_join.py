@@ -25,7 +25,7 @@ _BASE_NAME = f"regexp_replace({{}}, '{BEFORE_NAME}', '')"
 _RELATIVE = "substr({{}}, {})"  # from behind the folder and its slash
 _PREDICTED = ("age_years", "p_female", "age_low_years", "age_high_years")
 _TRUTH = (*labelling.TRUTH.values(), "split", "duplicate_group")
-_OF_FACES = ("face", "faces", *BOX, *(bins.column for bins in face_bins.OF_FACES))
+_OF_FACES = ("face", "faces", *BOX)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,8 @@ class Labelled:
     """Predictions beside their labels.
 
     Attributes:
-        rows: one for each image or face: uri, `_PREDICTED`, `_TRUTH`; of faces also `_OF_FACES`.
+        rows: one for each image or face: uri, `_PREDICTED`, `_TRUTH`; of faces also `_OF_FACES`
+            and the bin of each column of `face_bins.OF_FACES`.
         matched: predictions that have a label, before sampling; of faces estimated from the sample.
         one_in: `rows` are those of one uri in so many, picked by its hash.
         of_faces: whether faces were detected, so that an image may have several rows.
@@ -137,13 +138,15 @@ def _join(
     if not matched:
         return None
     one_in = 1 + matched // MAX_ROWS
-    columns = (*_PREDICTED, *(_OF_FACES if of_faces else ()))
-    values = ", ".join(
-        f"r.{name}::DOUBLE AS {name}" if name in source.columns else f"NULL::DOUBLE AS {name}"
-        for name in columns
+    values = {name: f"{name}::DOUBLE" for name in (*_PREDICTED, *(_OF_FACES if of_faces else ()))}
+    if of_faces:
+        values |= {bins.column: bins.index_sql for bins in face_bins.OF_FACES}
+    selected = ", ".join(
+        f"{value if name in source.columns else 'NULL::DOUBLE'} AS {name}"
+        for name, value in values.items()
     )
     sampled = f"hash(r.uri) % {one_in} = 0 {'AND face IS NOT NULL' if of_faces else ''}"
-    rows = _found(db, labels, f"SELECT r.uri, l.key, {values} {join} WHERE {sampled}")
+    rows = _found(db, labels, f"SELECT r.uri, l.key, {selected} {join} WHERE {sampled}")
     if not of_faces:
         beside = rows.merge(labels[["key", *_TRUTH]], on="key").drop(columns="key")
         # Intervals are drawn in this order.

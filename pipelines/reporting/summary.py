@@ -228,8 +228,7 @@ def _keys(have: set[str]) -> dict[str, tuple[set[str], str]]:
         keys[name] = {name}, _where(condition, key)
     for bins in (face_bins.A_PICTURE, *face_bins.OF_FACES):
         rows = "face = 0" if bins is face_bins.A_PICTURE else "face IS NOT NULL"
-        condition = f"{rows} AND isfinite({bins.value_sql})"
-        keys[bins.column] = {"face", bins.column}, _where(condition, bins.index_sql)
+        keys[bins.column] = {"face", bins.column}, _where(rows, bins.index_sql)
     return keys
 
 
