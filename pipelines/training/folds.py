@@ -105,9 +105,7 @@ def plan_folds(job: TrainingJob) -> FoldsPlan:
         UsageError: the output holds another run; a fold has too few images; a teacher or the
             weights to begin with have seen the images; there is nothing to compare with.
     """
-    storage.require_readable(job.manifest, "`manifest`")
-    job = plan.as_begun(job)
-    table = manifest.read_manifest(job.manifest, list(plan.COLUMNS))
+    job, table = plan.read_inputs(job)
     table = manifest.labelled(table, None)
     measured = table.filter(pa.array(divided_rows(job, table)))
     for teacher in job.teachers:

@@ -26,7 +26,6 @@ from pipelines.training import layout
 from pipelines.training.job import DEFAULTS, TrainingJob
 
 _URIS = ("manifest", "output", "teachers", "start_from", "cache", "compare")
-COLUMNS = ("uri", "age_years", "gender", "split")  # that a manifest must have
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,11 +83,20 @@ def plan(job: TrainingJob) -> Plan:
         UsageError: the output holds another run (the message names what differs), or the manifest
             has too little to learn from.
     """
-    storage.require_readable(job.manifest, "`manifest`")
-    job = as_begun(job)
-    table = manifest.read_manifest(job.manifest, list(COLUMNS))
+    job, table = read_inputs(job)
     require_labels(job, table)
     return plan_of(job, table)
+
+
+def read_inputs(job: TrainingJob) -> tuple[TrainingJob, pa.Table]:
+    """The job as it was begun, if it was, and its manifest.
+
+    Raises:
+        UsageError: the manifest is not there; see also `as_begun`.
+    """
+    storage.require_readable(job.manifest, "`manifest`")
+    names = ["uri", "age_years", "gender", "split"]
+    return as_begun(job), manifest.read_manifest(job.manifest, names)
 
 
 def plan_of(job: TrainingJob, table: pa.Table) -> Plan:
