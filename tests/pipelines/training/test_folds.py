@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import psutil
 import pyarrow as pa
 import pytest
@@ -297,15 +298,15 @@ def test_folds_of_some_splits_divide_those_and_their_copies_alone(
     labelled: str, tmp_path: Path
 ) -> None:
     table = manifest.labelled(manifest.read_manifest(labelled), None)
-    copies = [group is not None for group in table["duplicate_group"].to_pylist()]
-    places = iter(("train", "test") * sum(copies))  # a copy in train of what is in test
-    given = [next(places) if copy else ("train", "val")[n % 2] for n, copy in enumerate(copies)]
+    groups = pd.Series(table["duplicate_group"].to_pylist(), dtype=object)
+    given = np.where(np.arange(len(groups)) % 2, "val", "train")
+    in_group = groups.notna().to_numpy()  # a copy in train of what is in test
+    given[in_group] = np.where(groups.groupby(groups).cumcount().dropna() % 2, "test", "train")
     job = job_of(labelled, tmp_path / "some", fold_splits="val, test", folds=2)
-    parts = folds_of(job, with_splits(table, given))
+    parts = folds_of(job, with_splits(table, given.tolist()))
     frames: list[Any] = [part.table.to_pandas() for part in parts]
     seen_as = [frame["split"].to_numpy() for frame in frames]
-    divided = np.array(given) != "train"
-    divided |= np.array(copies)
+    divided = (given != "train") | in_group
     assert all((splits[~divided] == "train").all() for splits in seen_as)
     assert ((seen_as[0] == "test") ^ (seen_as[1] == "test") == divided).all()
     for frame in frames:
