@@ -42,8 +42,8 @@ class CalibrateOptions:
 def job(options: CalibrateOptions) -> None:
     """Calibrate and print what was fitted."""
     from pipelines.bundles import calibrating, describe
+    from pipelines.bundles.labelled_images import LabelledImages
     from pipelines.bundles.opening import copy_bundle, open_bundle
-    from pipelines.bundles.unseen import require_unseen
     from pipelines.manifests.manifest import read_manifest
 
     output = storage.normalize(options.output)
@@ -53,11 +53,11 @@ def job(options: CalibrateOptions) -> None:
     source = storage.normalize(options.manifest)
     storage.require_readable(source, "`manifest`")
     table = read_manifest(source, ["uri", "age_years", "gender", "split"])
-    require_unseen(bundle, table, source, options.other_manifest)
+    calibrating.require_unseen(bundle, table, source, options.other_manifest)
     storage.require_writable(output, "`output`")
     start_ray()
     with tempfile.TemporaryDirectory() as folder:
-        images = calibrating.LabelledImages(table, bundle.input)
+        images = LabelledImages(table, bundle.input)
         int8 = options.quantization == "int8"
         calibrated = calibrating.complete(bundle, images, Path(folder), int8)
         if not any(calibrated.record["calibration"].get(name) for name in ("gender", "age")):

@@ -12,7 +12,7 @@ from pipelines.reporting.options import CardOptions
 
 def job(options: CardOptions) -> None:
     """Write the card and print its files."""
-    from pipelines.reporting.run import card
+    from pipelines.reporting.model_card import card
 
     cli.print_table("wrote the model card", [("file", uri) for uri in card(options)])
 

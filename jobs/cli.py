@@ -34,6 +34,7 @@ from pipelines.telemetry.phases import begin_run, phase
 
 Options = TypeVar("Options")
 HELP_ALL = "--help-all"
+DRY_RUN = "dry run: nothing was started or written"
 _WORDS = {int: "N", float: "NUMBER", str: "TEXT"}
 
 

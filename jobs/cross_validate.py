@@ -21,23 +21,25 @@ def job(options: CrossValidateOptions) -> None:
     """Train the folds and print what they measure together."""
     # Imported here: --help shall not wait for Ray.
     from pipelines.cluster.session import start_ray
-    from pipelines.training.capacity import room_for
-    from pipelines.training.claim import plan
-    from pipelines.training.folds import train_folds
-    from pipelines.training.summary import summary_of_folds
+    from pipelines.training import fold_summary
+    from pipelines.training.folds import plan_folds, train_folds
+    from pipelines.training.job import prepare
 
     folds = options.cross_validation.folds or _FOLDS
-    planned = plan(configuration.changed(options, folds=folds))
+    prepared = prepare(configuration.changed(options, folds=folds))
+    if options.dry_run:
+        cli.print_table(cli.DRY_RUN, fold_summary.of_plan(plan_folds(prepared)))
+        return
+    prepared.require_places()
     start_ray()
-    cpus, at_once = room_for(options.workers, folds)
     started = time.monotonic()
-    trained = train_folds(planned, cpus, at_once)
-    verb = "already cross-validated" if trained.already_done else "cross-validated"
+    fitted = train_folds(prepared)
+    verb = "already cross-validated" if fitted.already_done else "cross-validated"
     cli.print_table(
-        f"{verb} {planned.recipe.name} in {time.monotonic() - started:,.0f} s",
+        f"{verb} {prepared.recipe.name} in {time.monotonic() - started:,.0f} s",
         [
-            *summary_of_folds(planned, trained, cpus),
-            ("next", cli.command("label_issues", run=planned.output, output="issues.html")),
+            *fold_summary.of_run(prepared, fitted),
+            ("next", cli.command("label_issues", run=prepared.output, output="issues.html")),
         ],
     )
 

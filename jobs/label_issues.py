@@ -12,9 +12,9 @@ from pipelines.reporting.options import LabelIssuesOptions
 
 def job(options: LabelIssuesOptions) -> None:
     """Write the page and print what stands on top of it."""
-    from pipelines.reporting.run import label_issues
+    from pipelines.reporting.label_issues import write_page
 
-    rows = label_issues(options)
+    rows = write_page(options)
     next_step = ("next", f"open {rows[-1][1]} in a browser")
     cli.print_table("listed labels that may be wrong", [*rows, next_step])
 

@@ -20,22 +20,25 @@ def job(options: TrainOptions) -> None:
         return
     # Imported here: --help shall not wait for Ray.
     from pipelines.cluster.session import start_ray
-    from pipelines.training.capacity import room_for
-    from pipelines.training.claim import plan
+    from pipelines.training import summary
+    from pipelines.training.job import prepare
+    from pipelines.training.plan import plan
     from pipelines.training.run import train
-    from pipelines.training.summary import summary
 
-    planned = plan(options)
+    prepared = prepare(options)
+    if options.dry_run:
+        cli.print_table(cli.DRY_RUN, summary.of_plan(plan(prepared)))
+        return
+    prepared.require_places()
     start_ray()
-    cpus, _ = room_for(options.workers)
     started = time.monotonic()
-    trained = train(planned, cpus)
+    trained = train(prepared)
     verb = "already trained" if trained.already_done else "trained"
-    where = {"bundle": trained.bundle_uri, "manifest": planned.manifest}
+    where = {"bundle": trained.bundle_uri, "manifest": prepared.manifest}
     cli.print_table(
-        f"{verb} {planned.recipe.name} in {time.monotonic() - started:,.0f} s",
+        f"{verb} {prepared.recipe.name} in {time.monotonic() - started:,.0f} s",
         [
-            *summary(planned, trained, cpus),
+            *summary.of_training(prepared, trained),
             ("next", cli.command("evaluate", **where, output="runs/evaluate")),
         ],
     )

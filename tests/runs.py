@@ -24,7 +24,8 @@ from pipelines.scoring.options import ScoreOptions
 from pipelines.scoring.placement import Placement
 from pipelines.scoring.plan import Plan, claim, plan
 from pipelines.storage import tables
-from pipelines.training import claim as training
+from pipelines.training.job import TrainingJob
+from pipelines.training.job import prepare as prepare_training
 from pipelines.training.options import CrossValidateOptions, CrossValidation, TrainOptions
 
 
@@ -37,13 +38,11 @@ def linked_faces(faces_dir: Path, folder: Path, count: int) -> Path:
     return folder
 
 
-def training_job(
-    recipe: Recipe, manifest: str, output: str, **options: Any
-) -> training.TrainingJob:
-    """A training of a recipe that no preset has; options by their flat names."""
+def training_job(recipe: Recipe, manifest: str, output: str, **options: Any) -> TrainingJob:
+    """A training of a recipe that no preset has, a core a worker; options by their flat names."""
     kind = CrossValidateOptions if {*options} & {*names(CrossValidation)} else TrainOptions
-    chosen = build(kind, manifest=manifest, output=output, **options)
-    return training.resolve(chosen, recipe)
+    values = {"cpus_per_worker": 1, "manifest": manifest, "output": output, **options}
+    return prepare_training(build(kind, **values), recipe)
 
 
 def score_options(**values: Any) -> ScoreOptions:

@@ -24,7 +24,7 @@ from pipelines.predictions.verification import verify
 from pipelines.reporting.figures import collect
 from pipelines.reporting.options import ReportOptions
 from pipelines.scoring.options import ScoreOptions
-from pipelines.training.claim import resolve
+from pipelines.training.job import prepare
 from pipelines.training.options import TrainOptions
 from pipelines.training.run import train
 from tests.golden.make import EPOCH, PLACE
@@ -125,7 +125,7 @@ def test_a_finished_training_is_found_finished_and_its_bundle_keeps_its_id(
     place: Path, ray_session: None
 ) -> None:
     bundle = read_bundle(place / "train" / "bundle")
-    job = resolve(training(place, "train", 3), tiny(3))
+    job = prepare(training(place, "train", 3), tiny(3))
     trained = train(job)
     assert trained.already_done
     assert trained.bundle_id == bundle.id
@@ -135,7 +135,7 @@ def test_a_killed_training_goes_on_from_its_checkpoint(place: Path, ray_session:
     (checkpoint,) = place.glob("train-half/checkpoints/checkpoint_*/state.json")
     first = json.loads(checkpoint.read_text())["history"]
     assert len(first) == 1
-    trained = train(resolve(training(place, "train-half", 20), tiny(20)))
+    trained = train(prepare(training(place, "train-half", 20), tiny(20)))
     assert len(trained.history) == 20
     assert dict(trained.history[0]) == first[0]  # read back, not trained again
 

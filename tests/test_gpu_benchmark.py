@@ -21,9 +21,9 @@ from pipelines import storage
 from pipelines.manifests import manifest
 from pipelines.training import layout
 from pipelines.training.checkpoints import unpacked
+from pipelines.training.folds import folds_of
+from pipelines.training.job import open_start
 from pipelines.training.options import CrossValidation
-from pipelines.training.parts import parts_of
-from pipelines.training.starting import open_start
 from tests.runs import training_job
 
 FOLDS = 3
@@ -57,8 +57,8 @@ def test_what_is_packed_is_what_each_fold_would_learn_and_the_files_bytes(
     job = training_job(
         recipe, faces_manifest, str(tmp_path), folds=FOLDS, conflicting_duplicates="mean"
     )
-    for part in parts_of(job, table):
-        name = layout.fold(part.index)
+    for index, part in enumerate(folds_of(job, table)):
+        name = layout.fold(index)
         assert rows[f"{name}_split"].tolist() == part.table["split"].to_pylist()
         for label in ("age_years", "gender"):
             true = manifest.codes(table, label)

@@ -1,67 +1,50 @@
-"""What a bundle is completed with: calibration, drift profile and metrics, of one pass a split."""
+"""What a bundle is completed with: calibration, drift profile, metrics, networks for OpenVINO.
+
+Only images that a network did not see calibrate and measure it; where it saw all, what its folds
+say does.
+"""
 
 import dataclasses
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from model import calibration, statistics
-from model.backends.acceptance import MIN_IMAGES, compare, refusal
+from model.backends.acceptance import MIN_IMAGES, refusal
 from model.backends.quantization import PICTURES
-from model.backends.selection import INT8
+from model.backends.selection import INT8 as INT8_COMPUTE
 from model.bundle import Bundle, with_details
-from model.calibration import AGE_BINS, Reading
-from model.errors import ManifestError
+from model.errors import UsageError
 from model.predictor import Predictor
-from model.preprocessing import InputSpec
+from pipelines.bundles.labelled_images import LabelledImages, predict
 from pipelines.bundles.networks import NOT_ASKED, Networks, make_networks
-from pipelines.images.decoding import DecodedImages, decode_in_parts
-from pipelines.images.pixel_cache import CachedPixels
-from pipelines.manifests import manifest, splits
+from pipelines.manifests import manifest
+from pipelines.manifests.leakage import share_seen, told
 from pipelines.predictions import figures
-from pipelines.predictions.figures import LabelledRows
+from pipelines.predictions.raw_predictions import INT8, REFERENCE, RawPredictions
 from pipelines.telemetry.log import note
-from pipelines.telemetry.phases import phase
+
+_MAX_MOVE = 2.0  # of an int8 network's predictions, in parts of what its folds' move
+Splits = Mapping[str, RawPredictions]
+Fits = Mapping[str, Mapping[str, Any]]
 
 
-class LabelledImages:
-    """The labelled images of a manifest, split by split, decoded once each.
+@dataclasses.dataclass(frozen=True)
+class FromFolds:
+    """What folds say in the place of a network that saw all of their images.
 
     Attributes:
-        table: the manifest.
-        spec: what the network takes.
+        predictions: out of fold.
+        fingerprint: of the manifest.
+        record: more of bundle.json: metrics and constants of the folds, and what they were.
     """
 
-    def __init__(
-        self, table: pa.Table, spec: InputSpec, cached: Mapping[str, CachedPixels] | None = None
-    ) -> None:
-        """Name them; `cached` holds the pixels of splits that have been decoded already."""
-        self.table, self.spec, self._cached = table, spec, cached or {}
-
-    def has(self, split: str) -> bool:
-        """Whether the manifest has such a split."""
-        return split in self.table["split"].to_pylist()
-
-    def labelled(self, split: str) -> pa.Table:
-        """Labelled rows of a split."""
-        return manifest.labelled(self.table, split) if self.has(split) else self.table.slice(0, 0)
-
-    def parts(self, split: str) -> Iterator[tuple[pa.Table, DecodedImages]]:
-        """The rows that could be decoded and their pixels, some of them in memory at a time.
-
-        Raises:
-            ManifestError: the split has no labelled image that can be decoded.
-        """
-        rows = manifest.labelled(self.table, split)
-        if split not in self._cached:
-            yield from decode_in_parts(rows, self.spec, f"decode {split}")
-            return
-        for index, images in self._cached[split].parts():
-            yield rows.take(index), images
+    predictions: RawPredictions
+    fingerprint: str
+    record: Mapping[str, Any]
 
 
 def complete(bundle: Bundle, images: LabelledImages, folder: Path, int8: bool = True) -> Bundle:
@@ -79,27 +62,182 @@ def complete(bundle: Bundle, images: LabelledImages, folder: Path, int8: bool = 
         ManifestError: there is no labelled val image that can be decoded.
     """
     with tempfile.TemporaryDirectory(prefix="facemill-engines-") as made_in:
-        labels = (~manifest.labelled_already(images.labelled("val"))).sum()
-        few = int(labels) < MIN_IMAGES
+        few = _labels(images.labelled("val")) < MIN_IMAGES
         sample = PICTURES if int8 and not few else 0
-        splits = {"train": walk(images, "train", {}, sample)} if images.has("train") else {}
+        splits = {"train": predict(images, "train", {}, sample)} if images.has("train") else {}
         shown = splits["train"].sample if splits else None
         made = make_networks(bundle, shown, Path(made_in))
-        predictors = {"float32": Predictor(bundle)}
+        predictors = {REFERENCE: Predictor(bundle)}
         if made.int8:
-            predictors["int8"] = Predictor(made.int8, INT8)
-        splits |= {s: walk(images, s, predictors) for s in ("val", "test") if images.has(s)}
-        fitted = _fitted(images, splits.get("val"), predictors)
-        details = _figures(bundle, splits, fitted["float32"])
+            predictors[INT8] = Predictor(made.int8, INT8_COMPUTE)
+        splits |= {s: predict(images, s, predictors) for s in ("val", "test") if images.has(s)}
+        source = {"split": "val", "manifest_fingerprint": manifest.fingerprint(images.table)}
+        fitted = dict.fromkeys(predictors, source)
+        if "val" in splits:
+            _note_ranges(splits["val"])
+            fitted = splits["val"].fit(source)
+        details = _figures(splits, fitted[REFERENCE])
         details["int8"] = {"refused": _why_none(int8, few, made)}
         if made.int8:
-            details["int8"] = _judged(bundle, splits, fitted) | {"pictures": made.pictures}
-        files = made.float_files
-        if "calibration" in details["int8"]:
-            files += made.int8_files
-        elif int8:
-            note(f"note: the bundle has no int8 network: {details['int8']['refused']}")
-        return with_details(bundle, folder, details, files)
+            details["int8"] = _judged(splits, fitted, "val") | {"pictures": made.pictures}
+        return _with_networks(bundle, folder, details, made)
+
+
+def complete_from_folds(
+    bundle: Bundle, folds: FromFolds, images: LabelledImages, folder: Path, int8: bool = True
+) -> Bundle:
+    """Write a copy of a bundle that saw all images, with its folds' figures and its own networks.
+
+    Its int8 network is kept where those of the folds may be used and it moves its answers, on
+    images that it saw, by at most twice as much as they do on theirs: that needs no label.
+
+    Args:
+        bundle: to complete.
+        folds: what they say of all images.
+        images: that it saw.
+        folder: gets the new bundle.
+        int8: make an int8 network too.
+    """
+    predicted = folds.predictions
+    fitted = predicted.fit({"split": "out_of_fold", "manifest_fingerprint": folds.fingerprint})
+    judged = judged_by_folds(predicted, fitted, int8)
+    details = {
+        **folds.record,
+        "calibration": fitted[REFERENCE],
+        "profile": {"out_of_fold": predicted.profile(fitted[REFERENCE])},
+    }
+    wanted = "calibration" in judged
+    with tempfile.TemporaryDirectory(prefix="facemill-engines-") as made_in:
+        sample = predict(images, "train", {}, PICTURES).sample if wanted else None
+        made = make_networks(bundle, sample, Path(made_in))
+        if made.int8 and sample is not None:
+            judged["pictures"] = made.pictures
+            networks = Predictor(bundle), Predictor(made.int8, INT8_COMPUTE)
+            said = [network.predict(sample) for network in networks]
+            for name, move in judged["moves"].items():
+                own = float(np.abs(said[1][name] - said[0][name]).mean())
+                if own > _MAX_MOVE * move:
+                    why = f"it changes {name} by {own:.3g}, the folds' by {move:.3g}"
+                    made = dataclasses.replace(made, refused=why)
+        if made.refused and wanted:
+            judged = {"changes": judged["changes"], "refused": made.refused}
+        return _with_networks(bundle, folder, {**details, "int8": judged}, made)
+
+
+def judged_by_folds(folds: RawPredictions, fitted: Fits, asked: bool) -> dict[str, Any]:
+    """What the folds' int8 networks say for the final one's: `int8` of bundle.json.
+
+    Args:
+        folds: out-of-fold predictions.
+        fitted: of them.
+        asked: whether an int8 network is wanted.
+
+    Returns:
+        `changes` and, if it may be used, `calibration` and `moves`, the mean absolute change of
+        each answer; else `refused`, why not.
+    """
+    if not asked:
+        return {"refused": NOT_ASKED}
+    if INT8 not in folds.outputs:
+        return {"refused": "not every fold has an int8 network to measure it by"}
+    judged = _judged({"out_of_fold": folds}, fitted, "out_of_fold")
+    if "calibration" in judged:
+        reference, int8 = folds.outputs[REFERENCE], folds.outputs[INT8]
+        moved = [name for name in int8 if name != "age_distribution"]
+        judged["moves"] = {
+            name: float(np.abs(int8[name] - reference[name]).mean()) for name in moved
+        }
+    return judged
+
+
+def int8_of_fold(bundle: Bundle, images: LabelledImages, folder: Path) -> Bundle | None:
+    """A fold's bundle with its int8 network, also where its own val spoke against it.
+
+    That val is a tenth of the images, too few to tell a loss of genders from chance; all folds
+    together judge, so each of them has to answer.
+
+    Args:
+        bundle: as the fold's training left it.
+        images: of that training.
+        folder: gets the network if it has to be made once more.
+
+    Returns:
+        None where none was asked for or can be made, or there are too few labels to judge it.
+    """
+    before = bundle.record.get("int8", {})
+    if "calibration" in before:
+        return bundle
+    if before.get("refused") == NOT_ASKED or _labels(images.table) < MIN_IMAGES:
+        return None
+    return make_networks(bundle, predict(images, "train", {}, PICTURES).sample, folder).int8
+
+
+def require_unseen(
+    bundle: Bundle, table: pa.Table, source: str, other_manifest: bool = False
+) -> None:
+    """Refuse to calibrate on images that the bundle learned from, or may have.
+
+    Args:
+        bundle: to calibrate.
+        table: the manifest.
+        source: where it is.
+        other_manifest: allow one that the bundle was not trained on.
+
+    Raises:
+        UsageError: its val split holds some, or may hold some.
+    """
+    is_val: Any = np.array(table["split"].to_pylist()) == "val"
+    if share := share_seen(bundle.record, table.filter(pa.array(is_val))):
+        final = " It is a final network: its calibration comes from its folds."
+        raise UsageError(
+            f"the bundle was trained on {told(share)} of the val images of `manifest` {source}, so "
+            "probabilities and intervals fitted there would be overconfident: give images that it "
+            f"was not trained on.{final if bundle.record.get('cross_fitting') else ''}"
+        )
+    trained_on, fingerprint = bundle.record.get("manifest_fingerprint"), manifest.fingerprint(table)
+    if trained_on != fingerprint and not other_manifest:
+        raise UsageError(
+            f"the bundle was trained on manifest {trained_on}, `manifest` {source} is "
+            f"{fingerprint}: its val split may hold images that it was trained on; give the same "
+            "manifest, or `other_manifest` if you know that it does not"
+        )
+
+
+def _labels(rows: pa.Table) -> int:
+    """How many labels rows of a manifest have, each counted once."""
+    return int((~manifest.labelled_already(rows)).sum())
+
+
+def _note_ranges(val: RawPredictions) -> None:
+    ranges = len(val) - val.rows["true_age_low_years"].null_count
+    if ranges:
+        note(
+            f"note: {ranges:,} val ages are ranges: they are excluded from the calibration of "
+            "the age interval"
+        )
+
+
+def _figures(splits: Splits, fitted: Mapping[str, Any]) -> dict[str, Any]:
+    """Calibration, profile, metrics and constants of the reference, for bundle.json."""
+    details: dict[str, dict[str, Any]] = {
+        "calibration": dict(fitted), "profile": {}, "metrics": {}, "constants": {},
+    }  # fmt: skip
+    for name, split in splits.items():
+        if name != "test":
+            details["profile"][name] = split.profile(fitted)
+        if name != "train" and len(split):
+            known = split.once.labelled(fitted)
+            details["constants"][name] = dataclasses.asdict(figures.constants(known))
+            details["metrics"][name] = figures.plain(figures.estimates(known))
+    return details
+
+
+def _judged(splits: Splits, fitted: Fits, by: str) -> dict[str, Any]:
+    """int8 beside the reference, split by split; its calibration, or why `by` refuses it."""
+    changes = {n: s.once.int8_change(fitted) for n, s in splits.items() if INT8 in s.outputs}
+    refused = refusal(changes[by], "out-of-fold images" if by == "out_of_fold" else by)
+    verdict = {"refused": refused} if refused else {"calibration": dict(fitted[INT8])}
+    return {"changes": changes, **verdict}
 
 
 def _why_none(asked: bool, few: bool, made: Networks) -> str:
@@ -109,149 +247,13 @@ def _why_none(asked: bool, few: bool, made: Networks) -> str:
     return made.refused or (f"val has fewer than {MIN_IMAGES} labelled images" if few else "")
 
 
-@dataclasses.dataclass(frozen=True)
-class Walked:
-    """A split, walked through.
-
-    Attributes:
-        rows: of the manifest, whose images could be decoded.
-        statistics: of the images, columns of shape (n,).
-        answers: precision -> columns of `Predictor.predict`.
-        sample: some of the images, spread over the split; uint8 (k, height, width, channels).
-    """
-
-    rows: pa.Table
-    statistics: dict[str, Any]
-    answers: dict[str, dict[str, Any]]
-    sample: Any = None
-
-    @property
-    def once(self) -> "Walked":
-        """The same with one row of each label, to be measured."""
-        kept = ~manifest.labelled_already(self.rows)
-        columns = [self.statistics, *self.answers.values()]
-        left = [{name: values[kept] for name, values in part.items()} for part in columns]
-        answers = dict(zip(self.answers, left[1:], strict=True))
-        return Walked(self.rows.filter(pa.array(kept)), left[0], answers)
-
-    def labels(self, of_ranges: bool = False) -> tuple[Any, Any]:
-        """Ages in years and genders (1 female), NaN where unlabelled; shape (n,).
-
-        Args:
-            of_ranges: take the middle of an age that is a range, else it is NaN.
-        """
-        rows = self.rows
-        ages = manifest.codes(rows, "age_years") if of_ranges else manifest.exact_ages(rows)
-        return ages, manifest.codes(rows, "gender")
-
-
-def walk(
-    images: LabelledImages, split: str, predictors: Mapping[str, Predictor], sample: int = 0
-) -> Walked:
-    """One pass over a split; an unlabelled test split is empty.
-
-    Args:
-        images: of a manifest.
-        split: train, val or test.
-        predictors: whose answers are wanted, by precision.
-        sample: images to keep.
-
-    Raises:
-        ManifestError: no image of train or val can be decoded.
-    """
-    rows, kept = list[pa.Table](), list[Any]()
-    statistics_of, answers = list[dict[str, Any]](), list[dict[str, Any]]()
-    every = max(1, images.labelled(split).num_rows // sample) if sample else 0
-    with phase(f"measure_{split}") as facts:
-        try:
-            for part, pictures in images.parts(split):
-                pixels = pictures.pixels
-                sizes = {"width": pictures.sizes[:, 0], "height": pictures.sizes[:, 1]}
-                statistics_of.append(statistics.image_statistics(pixels) | sizes)
-                answers.append({name: p.predict(pixels) for name, p in predictors.items()})
-                rows.append(part)
-                kept += [pixels[::every]] if sample else []
-        except ManifestError as error:
-            if split != "test":  # such as a test split that is kept unlabelled
-                raise
-            note(f"note: test is not measured: {error}")
-            return Walked(images.table.slice(0, 0), {}, {})
-        columns = _joined(statistics_of)
-        facts["images"] = len(columns["width"])
-    joined = {name: _joined([part[name] for part in answers]) for name in predictors}
-    return Walked(
-        pa.concat_tables(rows), columns, joined, np.concatenate(kept)[:sample] if kept else None
-    )
-
-
-def _joined(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _fitted(
-    images: LabelledImages, val: Walked | None, precisions: Iterable[str]
-) -> dict[str, dict[str, Any]]:
-    """Calibration of each precision's answers on val.
-
-    The age intervals of all are the reference's: their bounds are whole years, so a fit of its own
-    may move a precision's coverage by a point where its answers move it by a tenth.
-    """
-    source = {"split": "val", "manifest_fingerprint": manifest.fingerprint(images.table)}
-    ranges = int((~np.isnan(manifest.age_ranges(val.rows)[0])).sum()) if val else 0
-    if ranges:
-        note(
-            f"note: {ranges:,} val ages are ranges: they are excluded from the calibration of "
-            "the age interval"
-        )
-    fits: dict[str, dict[str, Any]] = {}
-    for precision in precisions:
-        shown = splits.pictures_shown(val.rows) if val else None
-        fit = calibration.fit(val.answers[precision], *val.labels(), pictures=shown) if val else {}
-        first = next(iter(fits.values()), fit)
-        fits[precision] = fit | ({"age": first["age"]} if val else {}) | source
-    return fits
-
-
-def _figures(
-    bundle: Bundle, splits: Mapping[str, Walked], fitted: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Calibration, profile, metrics and constants of the reference, for bundle.json."""
-    details: dict[str, dict[str, Any]] = {"profile": {}, "metrics": {}, "constants": {}}
-    for name, split in splits.items():
-        answers = split.answers.get("float32", {})
-        if name != "test":
-            calibrated = calibration.apply(answers, fitted, Reading()) if answers else {}
-            counts = statistics.profile(split.statistics | answers | calibrated)
-            details["profile"][name] = {"images": split.rows.num_rows, **counts}
-        if name != "train" and split.rows.num_rows:
-            known = _labelled(bundle, split.once, fitted)
-            details["constants"][name] = dataclasses.asdict(figures.constants(known))
-            details["metrics"][name] = figures.plain(figures.estimates(known))
-    return {"calibration": dict(fitted), **details}
-
-
-def _judged(
-    bundle: Bundle, splits: Mapping[str, Walked], fitted: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any]:
-    """int8 beside the reference, split by split; its calibration, or why it is refused."""
-    changes: dict[str, Any] = {}
-    for name in ("val", "test"):
-        split = splits.get(name)
-        if split and split.rows.num_rows:
-            once = split.once
-            both = [
-                calibration.apply(once.answers[p], fitted[p], Reading(), bundle.heads)
-                for p in ("float32", "int8")
-            ]
-            changes[name] = compare(both[0], both[1], *once.labels(of_ranges=True))
-    refused = refusal(changes["val"])
-    verdict = {"refused": refused} if refused else {"calibration": dict(fitted["int8"])}
-    return {"changes": changes, **verdict}
-
-
-def _labelled(bundle: Bundle, split: Walked, fitted: Mapping[str, Any]) -> LabelledRows:
-    """The reference's answers under its calibration, beside the labels."""
-    bins = calibration.own_bins(bundle.heads)
-    reading = Reading(age_bins=bins or "decades")
-    calibrated = calibration.apply(split.answers["float32"], fitted, reading, bundle.heads)
-    return figures.of_answers(calibrated, split.rows, AGE_BINS[bins] if bins else None)
+def _with_networks(
+    bundle: Bundle, folder: Path, details: Mapping[str, Any], made: Networks
+) -> Bundle:
+    """Write the bundle with its networks: int8 where `details` say that it may be used."""
+    files = made.float_files
+    if "calibration" in details["int8"]:
+        files += made.int8_files
+    elif details["int8"]["refused"] != NOT_ASKED:
+        note(f"note: the bundle has no int8 network: {details['int8']['refused']}")
+    return with_details(bundle, folder, details, files)

@@ -14,7 +14,6 @@ import pyarrow as pa
 
 from model import age_ranges, baselines, labels, metrics, quality
 from model.metrics import Estimate
-from pipelines.manifests import manifest
 from pipelines.manifests.splits import pictures_shown
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -107,25 +106,6 @@ def of_table(
     if images is None and "duplicate_group" in names:
         images = pictures_shown(table)
     return LabelledRows(columns, texts, bins, images)
-
-
-def of_answers(
-    answers: Mapping[str, Floats], rows: pa.Table, bins: labels.Bins | None = None
-) -> LabelledRows:
-    """What a network says of rows of a manifest, in this process.
-
-    Args:
-        answers: of `calibration.apply`; shape (n,) each.
-        rows: n rows of a manifest.
-        bins: of `age_group`.
-    """
-    low, high = manifest.age_ranges(rows)
-    columns = {name: values for name, values in answers.items() if values.ndim == 1}
-    truth = {
-        "true_age_years": manifest.exact_ages(rows), "true_age_low_years": low,
-        "true_age_high_years": high, "true_female": manifest.codes(rows, "gender"),
-    }  # fmt: skip
-    return LabelledRows({**columns, **truth}, {}, bins, pictures_shown(rows))
 
 
 def codes(column: Any, names: Sequence[str]) -> npt.NDArray[np.float64]:

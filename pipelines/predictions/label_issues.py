@@ -1,6 +1,5 @@
 """Labels that may be wrong: implausible by out-of-fold predictions, or conflicting duplicates."""
 
-from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -9,7 +8,7 @@ import pyarrow as pa
 
 from model import label_errors, labels
 from pipelines.manifests.manifest import BOX
-from pipelines.predictions import out_of_fold
+from pipelines.predictions import figures
 from pipelines.predictions.out_of_fold import OUT_OF_FOLD_SCHEMA
 from pipelines.storage import tables
 
@@ -66,18 +65,18 @@ def label_issues(table: pa.Table) -> pa.Table:
 
 
 def _of_label(table: pa.Table, rows: pd.DataFrame, label: Label) -> pd.DataFrame:
-    said = _answers(table)
+    beside = figures.of_table(table)
     if label == "gender":
-        truth = out_of_fold.truth(table, "gender")
-        plausible, implausible = label_errors.gender(said["p_female"], truth)
+        truth = beside["true_female"]
+        plausible, implausible = label_errors.gender(beside["p_female"], truth)
         labelled = [labels.GENDERS[int(t)] if t == t else "" for t in truth]
         answered = [
             f"{labels.GENDERS[int(p >= 0.5)]}, {max(p, 1 - p):.1%}" if p == p else ""
-            for p in said["p_female"]
+            for p in beside["p_female"]
         ]
     else:
-        truth = out_of_fold.truth(table, "age_years")
-        age, low, high = (said[f"age_{part}years"] for part in ("", "low_", "high_"))
+        truth = beside["true_age_years"]
+        age, low, high = (beside[f"age_{part}years"] for part in ("", "low_", "high_"))
         plausible, implausible = label_errors.age(age, low, high, truth)
         labelled = [f"{t:g}" if t == t else "" for t in truth]
         answered = [
@@ -90,11 +89,6 @@ def _of_label(table: pa.Table, rows: pd.DataFrame, label: Label) -> pd.DataFrame
     )  # fmt: skip
     known = made["plausibility"].notna()
     return made[known & (made["implausible"] | made["copies_say"].notna())]
-
-
-def _answers(table: pa.Table) -> Mapping[str, Any]:
-    names = ("age_years", "age_low_years", "age_high_years", "p_female")
-    return {name: table[name].to_numpy().astype(np.float64) for name in names}
 
 
 def _copies_say(group: pd.Series, labelled: list[str]) -> pd.Series:

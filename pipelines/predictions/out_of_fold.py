@@ -4,18 +4,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from model import calibration, labels
-from model.calibration import AGE_BINS, Reading
+from model import labels
 from model.heads import Head
-from pipelines.manifests import manifest, splits
+from pipelines.manifests import manifest
 from pipelines.manifests.manifest import BOX
 from pipelines.predictions.figures import codes
+from pipelines.predictions.raw_predictions import (
+    INT8,
+    REFERENCE,
+    RawPredictions,
+    bins_of,
+    labels_of_predicted,
+)
 from pipelines.storage import tables
 
-Floats = npt.NDArray[np.floating[Any]]
 _YEARS = labels.MAX_AGE_YEARS + 1
 _DICTIONARY = pa.dictionary(pa.int8(), pa.string())
 _PICTURE = ("width", "height", "brightness", "contrast", "sharpness")
@@ -81,48 +85,25 @@ OUT_OF_FOLD_SCHEMA = pa.schema(
 )
 
 
-def of_one_fold(
-    columns: Mapping[str, Floats],
-    rows: pa.Table,
-    fold: int,
-    bundle_id: str,
-    heads: Sequence[Head],
-    int8: Mapping[str, Floats] | None = None,
-) -> pa.Table:
+def of_one_fold(raw: RawPredictions, fold: int, bundle_id: str) -> pa.Table:
     """What one fold's network says, as rows whose calibrated columns are null.
 
     Args:
-        columns: of `heads.read_out` and of the images, as the network gives them; shape (n, …).
-        rows: n rows of a manifest.
-        fold: their fold.
+        raw: predictions of the network, and of its int8 network if it has one.
+        fold: of these images.
         bundle_id: of the network.
-        heads: of the network.
-        int8: what its int8 network says, if it has one.
     """
-    raw: dict[str, Any] = {name: columns[name] for name in _PICTURE}
-    raw["age_years"] = columns.get("age_years")
-    raw["p_female_raw"] = columns.get("p_female")
-    raw["age_years_int8"] = (int8 or {}).get("age_years")
-    raw["p_female_raw_int8"] = (int8 or {}).get("p_female")
-    for name, said in (("age_distribution", columns), ("age_distribution_int8", int8 or {})):
-        if "age_distribution" in said:
-            flat = np.asarray(said["age_distribution"], np.float32).ravel()
-            raw[name] = pa.FixedSizeListArray.from_arrays(pa.array(flat), _YEARS)
-    if "age_group" in columns:
-        raw["age_group"] = _names(columns["age_group"], labels.bin_names(_bins(heads)))
-    raw["true_age_years"] = manifest.exact_ages(rows)
-    raw["fold"] = np.full(rows.num_rows, fold)
-    raw["bundle_id"] = [bundle_id] * rows.num_rows
-    truth = {"true_gender": "gender"}
-    arrays: list[Any] = []
-    for column in OUT_OF_FOLD_SCHEMA:
-        values = raw.get(column.name)
-        if values is None and column.name not in raw:
-            source = truth.get(column.name, column.name)
-            known = source in rows.column_names and column.name not in ("age_group", "gender")
-            values = rows[source] if known else None
-        arrays.append(_array(values, column.type, rows.num_rows))
-    return pa.Table.from_arrays(arrays, schema=OUT_OF_FOLD_SCHEMA)
+    columns: dict[str, Any] = {name: raw.rows[name] for name in raw.rows.column_names}
+    columns |= {name: raw.statistics[name] for name in _PICTURE}
+    columns |= {"fold": np.full(len(raw), fold), "bundle_id": [bundle_id] * len(raw)}
+    for suffix, precision in (("", REFERENCE), ("_int8", INT8)):
+        said = raw.outputs.get(precision, {})
+        columns[f"age_years{suffix}"] = said.get("age_years")
+        columns[f"p_female_raw{suffix}"] = said.get("p_female")
+        columns[f"age_distribution{suffix}"] = said.get("age_distribution")
+    if "age_group" in raw.outputs[REFERENCE]:
+        columns["age_group"] = _names(raw.outputs[REFERENCE]["age_group"], _group_names(raw.heads))
+    return _as_table(columns, len(raw))
 
 
 def joined(parts: Sequence[pa.Table], heads: Sequence[Head]) -> pa.Table:
@@ -134,43 +115,27 @@ def joined(parts: Sequence[pa.Table], heads: Sequence[Head]) -> pa.Table:
     """
     table = pa.concat_tables(map(conformed, parts)).combine_chunks()
     table = table.sort_by([("uri", "ascending"), *((name, "ascending") for name in BOX)])
-    columns, fold = raw_columns(table), table["fold"].to_numpy()
-    age, female = (truth(table, name) for name in ("age_years", "gender"))
-    count, pictures = table.num_rows, splits.pictures_shown(table)
+    raw, fold = raw_predictions(table, heads), table["fold"].to_numpy()
     result = {
-        name: np.full(count, np.nan, np.float32)
+        name: np.full(table.num_rows, np.nan, np.float32)
         for name in ("p_female", "age_group", "age_low_years", "age_high_years")
     }
-    reading = Reading(age_bins=calibration.own_bins(heads) or "decades")
     for index in np.unique(fold):
-        mine, others = fold == index, fold != index
-        taken = _taken(columns, others)
-        fitted = calibration.fit(taken, age[others], female[others], pictures=pictures[others])
-        calibrated = calibration.apply(_taken(columns, mine), fitted, reading, heads)
-        for name in result:
-            if name in calibrated:
-                result[name][mine] = calibrated[name]
-    known = ~np.isnan(result["p_female"])
-    gender = np.where(known, result["p_female"] >= 0.5, np.nan)
-    return _with(
-        table,
-        {
-            **{name: result[name] for name in ("p_female", "age_low_years", "age_high_years")},
-            "age_group": _names(result["age_group"], labels.bin_names(_bins(heads))),
-            "gender": _names(gender, labels.GENDERS),
-        },
-    )
+        mine = fold == index
+        fitted = raw.where(~mine).fit({})[REFERENCE]
+        calibrated = raw.where(mine).calibrated(fitted)
+        for name in result.keys() & calibrated.keys():
+            result[name][mine] = calibrated[name]
+    female = result["p_female"]
+    gender = np.where(np.isnan(female), np.nan, female >= 0.5)
+    groups = _names(result.pop("age_group"), _group_names(heads))
+    texts = {"age_group": groups, "gender": _names(gender, labels.GENDERS)}
+    return _as_table({**_columns(table), **result, **texts}, table.num_rows)
 
 
 def conformed(table: pa.Table) -> pa.Table:
     """Rows of this or an earlier version as `OUT_OF_FOLD_SCHEMA`: what they lack is null."""
-    arrays: list[Any] = [
-        table[column.name]
-        if column.name in table.column_names
-        else pa.nulls(table.num_rows, column.type)
-        for column in OUT_OF_FOLD_SCHEMA
-    ]
-    return pa.Table.from_arrays(arrays, schema=OUT_OF_FOLD_SCHEMA)
+    return _as_table(_columns(table), table.num_rows)
 
 
 def apart(table: pa.Table) -> tuple[pa.Table, pa.Table]:
@@ -179,93 +144,55 @@ def apart(table: pa.Table) -> tuple[pa.Table, pa.Table]:
     return table.filter(pa.array(~again)), table.filter(pa.array(again))
 
 
-def int8_columns(table: pa.Table) -> dict[str, Any] | None:
-    """The uncalibrated answers of the int8 networks; None where a fold has none.
+def raw_predictions(table: pa.Table, heads: Sequence[Head]) -> RawPredictions:
+    """The uncalibrated predictions of rows; of int8 networks where every fold has one.
 
     Args:
         table: of `OUT_OF_FOLD_SCHEMA`.
+        heads: of the networks.
     """
-    columns: dict[str, Any] = {}
+    pictures = {name: table[name].to_numpy().astype(np.float64) for name in _PICTURE}
+    float32, int8 = dict[str, Any](), dict[str, Any]()
     for name, raw in (("age_years", "age_years"), ("p_female", "p_female_raw")):
         if table[raw].null_count < table.num_rows:
-            columns[name] = table[f"{raw}_int8"].to_numpy()
-    if any(np.isnan(values).any() for values in columns.values()):
-        return None
-    return columns | _distributions(table, "age_distribution_int8")
-
-
-def raw_columns(table: pa.Table) -> dict[str, Any]:
-    """The uncalibrated answers, as `calibration.fit` takes them; what no head says is absent.
-
-    Args:
-        table: of `OUT_OF_FOLD_SCHEMA`.
-    """
-    columns: dict[str, Any] = {}
-    for name, column in (("age_years", "age_years"), ("p_female", "p_female_raw")):
-        if table[column].null_count < table.num_rows:
-            columns[name] = table[column].to_numpy()
+            float32[name], int8[name] = (table[n].to_numpy() for n in (raw, f"{raw}_int8"))
+    has_int8 = not any(np.isnan(values).any() for values in int8.values())
     if table["age_group"].null_count < table.num_rows:
-        columns["age_group"] = codes(table["age_group"], _group_names(table))
-    return columns | _distributions(table, "age_distribution")
+        float32["age_group"] = codes(table["age_group"], _group_names(heads))
+    outputs = {REFERENCE: float32} | ({INT8: int8} if has_int8 else {})
+    for columns, name in ((float32, "age_distribution"), (int8, "age_distribution_int8")):
+        lists: Any = table[name].combine_chunks()
+        if not lists.null_count:
+            columns["age_distribution"] = lists.flatten().to_numpy().reshape(-1, _YEARS)
+    return RawPredictions(labels_of_predicted(table), pictures, outputs, heads)
 
 
-def _distributions(table: pa.Table, column: str) -> dict[str, Any]:
-    """A column of them as `age_distribution`, shape (n, 117); nothing where it is null."""
-    lists: Any = table[column].combine_chunks()
-    if lists.null_count:
-        return {}
-    return {"age_distribution": lists.flatten().to_numpy().reshape(-1, _YEARS)}
+def _group_names(heads: Sequence[Head]) -> tuple[str, ...]:
+    return labels.bin_names(bins_of(heads) or labels.DECADES)
 
 
-def truth(table: pa.Table, label: str) -> npt.NDArray[np.float64]:
-    """A label's codes: `age_years` in years, `gender` 1 for female; NaN where unknown."""
-    if label == "age_years":
-        return table["true_age_years"].to_numpy().astype(np.float64)
-    return codes(table["true_gender"], labels.GENDERS)
-
-
-def bins_of(heads: Sequence[Head]) -> labels.Bins | None:
-    """The bins of an age-group head, or None."""
-    own = calibration.own_bins(heads)
-    return AGE_BINS[own] if own else None
-
-
-def _bins(heads: Sequence[Head]) -> labels.Bins:
-    return bins_of(heads) or labels.DECADES
-
-
-def _group_names(table: pa.Table) -> tuple[str, ...]:
-    """The names of the binning that the table's age groups are in."""
-    decades = labels.bin_names(labels.DECADES)
-    present = {*table["age_group"].to_pylist()} - {None}
-    return decades if present <= {*decades} else labels.bin_names(labels.LEVI_HASSNER)
-
-
-def _names(code: Floats, names: Sequence[str]) -> list[str | None]:
+def _names(code: Any, names: Sequence[str]) -> list[str | None]:
     return [None if np.isnan(value) else names[int(value)] for value in code]
 
 
-def _taken(columns: Mapping[str, Any], rows: npt.NDArray[np.bool_]) -> dict[str, Any]:
-    return {name: values[rows] for name, values in columns.items()}
+def _columns(table: pa.Table) -> dict[str, Any]:
+    return {name: table[name] for name in table.column_names}
 
 
-def _with(table: pa.Table, columns: Mapping[str, Any]) -> pa.Table:
-    """The table with some columns in place of its own."""
-    arrays: list[Any] = [
-        _array(columns[column.name], column.type, table.num_rows)
-        if column.name in columns
-        else table[column.name]
-        for column in OUT_OF_FOLD_SCHEMA
-    ]
+def _as_table(columns: Mapping[str, Any], count: int) -> pa.Table:
+    """Columns as rows of `OUT_OF_FOLD_SCHEMA`; absent ones, NaN and None are null."""
+    arrays = [_array(columns.get(field.name), field.type, count) for field in OUT_OF_FOLD_SCHEMA]
     return pa.Table.from_arrays(arrays, schema=OUT_OF_FOLD_SCHEMA)
 
 
 def _array(values: Any, kind: pa.DataType, count: int) -> Any:
-    """Values as a column of a type; NaN and None are null."""
     if values is None:
         return pa.array([None] * count, kind)
     if isinstance(values, pa.ChunkedArray | pa.Array):
         return values.cast(kind)
     if pa.types.is_dictionary(kind):
         return pa.array(values, pa.string()).dictionary_encode().cast(kind)
+    if pa.types.is_fixed_size_list(kind):
+        flat = np.asarray(values, np.float32).ravel()
+        return pa.FixedSizeListArray.from_arrays(pa.array(flat), _YEARS)
     return pa.array(np.asarray(values), from_pandas=True).cast(kind)

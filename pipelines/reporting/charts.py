@@ -8,12 +8,14 @@ from model.statistics import EDGES
 from pipelines.charts import marks
 from pipelines.charts.chart import FEMALE, MALE, OTHER, PLAIN, Chart
 from pipelines.charts.marks import number
+from pipelines.reporting.face_bins import EYE_DISTANCE, ROLL, Bins
 
 Figures = Mapping[str, Any]
 Series = tuple[str, str, Sequence[float]]  # name, colour, a count for each bar
 _GENDERS = (("female", FEMALE), ("male", MALE), ("unknown", OTHER))
 _YEARS_A_BAR = 2
 _GAP = 1 / 400  # between bars, as a share of the axis: about a pixel
+_SMALL_PX, _TURNED_DEGREES = 32, 20  # below and from which a face is told to be so
 
 
 def ages(figures: Figures) -> Chart | None:
@@ -64,11 +66,10 @@ def age_groups(figures: Figures) -> Chart | None:
     binnings = (bin_names(binning) for binning in (DECADES, LEVI_HASSNER))
     names = next((list(names) for names in binnings if set(images) <= set(names)), sorted(images))
     counts = [images.get(name, 0) for name in names]
-    unit = figures["unit"]
-    words = f"{unit.capitalize()} in each age group; the largest is "
-    words += f"{names[counts.index(max(counts))]}."
+    unit, largest = figures["unit"], names[counts.index(max(counts))]
+    words = f"{unit.capitalize()} in each age group; the largest is {largest}."
     groups = ("age group", names)
-    return grouped("Age groups", words, groups, (unit, counts), "age group, years")
+    return _grouped("Age groups", words, groups, (unit, counts), "age group, years")
 
 
 def confidence(figures: Figures) -> Chart | None:
@@ -143,6 +144,46 @@ def _drift_of(row: Mapping[str, Any], now: Sequence[int]) -> Chart:
     )  # fmt: skip
 
 
+def faces_a_picture(figures: Figures) -> Chart | None:
+    """Images by how many faces they show, those without one too; None of face crops."""
+    if not figures["faces"]:
+        return None
+    rows = figures["faces"]["a_picture"]
+    names = ["0", *(row["bin"] for row in rows)]
+    counts = [figures["counts"]["without_a_face"], *(row["pictures"] for row in rows)]
+    several = sum(counts[2:]) / max(1, sum(counts))
+    words = f"Images by the number of detected faces; {several:.0%} show several."
+    title = "faces in the image"
+    return _grouped("Faces per image", words, (title, names), ("pictures", counts), title)
+
+
+def sizes(figures: Figures) -> Chart | None:
+    """Faces by how far apart their eyes are; None of face crops."""
+    small = f"have less than {_SMALL_PX} pixels."
+    words = "Faces by the distance of their eyes"
+    return _of_faces(figures, "Size of faces", words, EYE_DISTANCE, _SMALL_PX, small, below=True)
+
+
+def rolls(figures: Figures) -> Chart | None:
+    """Faces by how far they lean to either side; None of face crops."""
+    turned = f"by {_TURNED_DEGREES}° or more."
+    words = "Faces by roll to the left or right"
+    return _of_faces(figures, "Roll of faces", words, ROLL, _TURNED_DEGREES, turned, below=False)
+
+
+def _of_faces(
+    figures: Figures, title: str, words: str, bins: Bins, limit: float, what: str, *, below: bool
+) -> Chart | None:
+    """Faces by bin, told with the share that lies below or from a limit on."""
+    counts = [row["faces"] for row in figures["faces"][bins.column]] if figures["faces"] else []
+    if not sum(counts):
+        return None
+    at = bins.starts.index(limit)
+    share = sum(counts[:at] if below else counts[at:]) / sum(counts)
+    groups, counted = (bins.title, bins.names), ("faces", counts)
+    return _grouped(title, f"{words}; {share:.0%} {what}", groups, counted, bins.title, bins.starts)
+
+
 def _by_gender(figures: Figures, step: int, most: int = 100) -> dict[str, list[int]]:
     """Images a gender and age step; ages from `most` count in the last step."""
     size = most // step
@@ -190,7 +231,7 @@ def _histogram(
     return Chart(title, words, columns, rows, draw, x_title=x_title, y_title=y_title)
 
 
-def grouped(
+def _grouped(
     title: str,
     words: str,
     groups: tuple[str, Sequence[str]],
@@ -200,13 +241,8 @@ def grouped(
 ) -> Chart:
     """A bar for each of several groups, which need not be of equal width.
 
-    Args:
-        title: of the chart.
-        words: its description.
-        groups: what they are, and the name of each.
-        counted: what is counted, and how many are in each group.
-        x_title: below the axis of the groups.
-        edges: where each group begins, if that is to stand below the bars in place of the names.
+    `groups` are what they are and their names, `counted` what is counted and how many are in each.
+    `edges`, where each group begins, stand below the bars in place of the names.
     """
     names, counts = groups[1], counted[1]
     rows = [(name, f"{count:,}") for name, count in zip(names, counts, strict=True)]

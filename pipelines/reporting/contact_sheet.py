@@ -75,11 +75,9 @@ def _by_confidence(source: PredictionFiles, order: str) -> list[Thumbnail]:
         f"WHERE p_female IS NOT NULL AND isfinite(p_female) "
         f"ORDER BY abs(p_female - 0.5) {order}, uri LIMIT {_SHOWN}"
     )
-    rows = _rows(source, ["uri", "gender", "p_female", *boxes], query)
-    rows.sort(key=lambda row: abs(row["p_female"] - 0.5), reverse=bool(order))
     shown = [
         face(row, f"{row['gender']}, {max(row['p_female'], 1 - row['p_female']):.0%}")
-        for row in rows[:_SHOWN]
+        for row in _rows(source, query)
     ]
     return [one for one in shown if one]
 
@@ -92,11 +90,10 @@ def _pictures(source: PredictionFiles) -> list[Thumbnail]:
         "SELECT DISTINCT uri, hash(uri) AS digest FROM rows WHERE face = 0 "
         f"ORDER BY digest, uri LIMIT {_PICTURES}"
     )
-    first = sorted(_rows(source, ["uri", "face"], query), key=lambda row: row["digest"])
-    picked = [row["uri"] for row in first[:_PICTURES]]
+    picked = [row["uri"] for row in _rows(source, query)]
     names = ", ".join("gender::VARCHAR AS gender" if n == "gender" else n for n in _DRAWN)
     query = f"SELECT uri, {names} FROM rows WHERE uri IN (SELECT unnest(?)) ORDER BY uri, face"
-    rows = _rows(source, ["uri", *_DRAWN], query, [picked])
+    rows = _rows(source, query, [picked])
     shown = list[Thumbnail]()
     for uri in picked:
         faces = [row for row in rows if row["uri"] == uri]
@@ -112,16 +109,11 @@ def _pictures(source: PredictionFiles) -> list[Thumbnail]:
     return shown
 
 
-def _rows(
-    source: PredictionFiles, columns: Sequence[str], query: str, values: Sequence[Any] = ()
-) -> list[dict[str, Any]]:
-    """What all parts answer to a query of `rows`."""
-    rows = list[dict[str, Any]]()
-    for db in summary.parts(source, columns):
-        answer = db.execute(query, values) if values else db.execute(query)
-        names = [column[0] for column in answer.description]
-        rows += [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
-    return rows
+def _rows(source: PredictionFiles, query: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
+    """The answer to a query of `rows`."""
+    answer = summary.open_rows(source).execute(query, values)
+    names = [column[0] for column in answer.description]
+    return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
 
 
 def face(row: Row, text: str) -> Thumbnail | None:

@@ -4,9 +4,6 @@ import dataclasses
 import itertools
 from collections.abc import Sequence
 
-import numpy as np
-import numpy.typing as npt
-
 
 @dataclasses.dataclass(frozen=True)
 class Bins:
@@ -29,22 +26,11 @@ class Bins:
 
     @property
     def index_sql(self) -> str:
-        """DuckDB's expression for the bin of a row, from 0."""
-        steps = (f"({self.value_sql} >= {start})::INT" for start in self.starts[1:])
-        return " + ".join(steps)
-
-    @property
-    def value_sql(self) -> str:
-        """DuckDB's expression for what is binned."""
+        """DuckDB's expression for the bin of a row, from 0; null where the value is no number."""
         value = f"{self.column}::DOUBLE"
-        return f"abs({value})" if self.both_sides else value
-
-    def index_of(self, values: npt.ArrayLike) -> npt.NDArray[np.int64]:
-        """The bin of each value, -1 of NaN."""
-        known = np.asarray(values, dtype=np.float64)
-        known = np.abs(known) if self.both_sides else known
-        index = np.searchsorted(np.array(self.starts[1:]), known, side="right")
-        return np.where(np.isnan(known), -1, index)
+        value = f"abs({value})" if self.both_sides else value
+        steps = " + ".join(f"({value} >= {start})::INT" for start in self.starts[1:])
+        return f"CASE WHEN isfinite({value}) THEN {steps} END"
 
 
 def _ranges(starts: Sequence[float], unit: str = "") -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,9 +28,10 @@ def collect(options: ReportOptions) -> dict[str, Any]:
         UsageError: nothing to report, mixed bundles, or labels that match nothing.
     """
     source = prediction_files.find_predictions(options.require_predictions())
-    totals = _totals(source, options.by)
-    _require_one_bundle(source, totals, options.allow_mixed)
-    _require_readings(source, totals)
+    with phase("summarise") as facts:
+        totals = summary.summarise(source, options.by)
+        facts["rows"], facts["files"] = totals.rows, len(source.files)
+    _require_reportable(source, totals, options.allow_mixed)
     run = dict(prediction_files.lineage(source))
     bundle = _bundle_record(source)
     counts = _counts(source, totals, run)
@@ -50,26 +50,19 @@ def collect(options: ReportOptions) -> dict[str, Any]:
     }
 
 
-def _totals(source: PredictionFiles, by: str | None) -> Summary:
-    """All rows in counts and sums."""
-    with phase("summarise") as facts:
-        totals = summary.summarise(source, by)
-        facts["rows"], facts["files"] = totals.rows, len(source.files)
-    return totals
+def _require_reportable(source: PredictionFiles, totals: Summary, allow_mixed: bool) -> None:
+    """Refuse rows of several bundles, unless they are allowed, and rows that say nothing.
 
-
-def _require_one_bundle(source: PredictionFiles, totals: Summary, allow_mixed: bool) -> None:
-    """Raise a UsageError for rows of several bundles, unless they are allowed."""
-    if len(totals.bundles) > 1 and not allow_mixed:
-        shown = ", ".join(f"{name} ({rows:,} rows)" for name, rows in totals.bundles.most_common())
+    Raises:
+        UsageError: which of both it is.
+    """
+    bundles = totals.count("bundles")
+    if len(bundles) > 1 and not allow_mixed:
+        shown = ", ".join(f"{name} ({rows:,} rows)" for name, rows in bundles.most_common())
         raise UsageError(
-            f"`predictions` {source.uri} mixes {len(totals.bundles)} bundles: {shown}; their "
+            f"`predictions` {source.uri} mixes {len(bundles)} bundles: {shown}; their "
             "figures do not compare: report on each alone, or give `allow_mixed`"
         )
-
-
-def _require_readings(source: PredictionFiles, totals: Summary) -> None:
-    """Raise a UsageError where no row has an age or a gender."""
     if not any(totals.known[name] for name in ("age_years", "p_female")):
         raise UsageError(
             f"`predictions` {source.uri}: no row has a usable age or gender, all are null or NaN"
@@ -124,32 +117,29 @@ def _faces(totals: Summary, counts: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _binned(bins: face_bins.Bins, totals: Summary, unit: str) -> list[dict[str, Any]]:
     """How many are in each bin."""
-    counts = totals.face_bins.get(bins.column, [0] * len(bins.names))
+    counts = totals.histogram(bins.column, len(bins.names))
     return [{"bin": name, unit: n} for name, n in zip(bins.names, counts, strict=True)]
 
 
 def _quarantine_reasons(source: PredictionFiles) -> dict[str, int]:
     """Inputs by `stage: error`, counted from the quarantine of a run that has no run.json yet."""
-    reasons = Counter[str]()
-    files = tables.list_parquet(storage.join(source.root, "quarantine")) if source.root else []
-    for file in files:
-        rows = tables.read_table(file, ["stage", "error"]).to_pylist()
-        reasons.update(f"{row['stage']}: {row['error']}" for row in rows)
-    return dict(reasons)
+    quarantine = summary.quarantine_of(source)
+    query = "SELECT stage || ': ' || error, count(*) FROM rows GROUP BY 1"
+    return dict(quarantine.execute(query).fetchall()) if quarantine else {}
 
 
 def _readings(totals: Summary) -> dict[str, Any]:
     """What the network read: bundles, means, ages and genders, histograms, places."""
     return {
-        "bundles": dict(totals.bundles),
+        "bundles": dict(totals.count("bundles")),
         "not_a_number": {name: rows for name, rows in totals.not_a_number.items() if rows},
         "means": {name: totals.mean(name) for name in summary.MEANS if totals.known[name]},
         "gender": _gender(totals),
         "people": [
             {"gender": gender, "age_years": age, "images": images}
-            for (gender, age), images in sorted(totals.people.items())
+            for (gender, age), images in sorted(totals.count("people").items())
         ],
-        "age_groups": dict(totals.groups),
+        "age_groups": dict(totals.count("groups")),
         "histograms": totals.histograms,
         "places": _places(totals),
     }
@@ -157,7 +147,7 @@ def _readings(totals: Summary) -> dict[str, Any]:
 
 def _gender(totals: Summary) -> dict[str, Any] | None:
     """Images read as female and male, and the share of female with its Wilson interval."""
-    known = {name: totals.genders[name] for name in ("female", "male")}
+    known = {name: totals.count("genders")[name] for name in ("female", "male")}
     images = sum(known.values())
     if not images:
         return None
@@ -167,18 +157,15 @@ def _gender(totals: Summary) -> dict[str, Any] | None:
 
 def _places(totals: Summary) -> list[dict[str, Any]]:
     """Rows, mean age and share of female of the 50 largest places."""
+    largest = sorted(totals.places.items(), key=lambda item: -item[1]["images"])[:50]
     return [
         {
             "place": place,
-            "images": rows,
-            "pictures": totals.place_pictures[place],
-            **{
-                name: totals.place_sums[place, name] / rows
-                for name in ("age_years", "p_female")
-                if (place, name) in totals.place_sums
-            },
+            "images": sums["images"],
+            "pictures": sums["pictures"],
+            **{name: sums[name] / sums["images"] for name in summary.PLACE_SUMS if name in sums},
         }
-        for place, rows in totals.places.most_common(50)
+        for place, sums in largest
     ]
 
 

@@ -6,6 +6,10 @@ from typing import Any
 from pipelines.reporting import sections
 
 Figures = Mapping[str, Any]
+_MEASURED = {
+    "age_mae": "mean age error, years", "gender_accuracy": "gender accuracy",
+    "age_coverage": "interval holds", "gender_ece": "calibration error",
+}  # fmt: skip
 
 
 def tiles(figures: Figures) -> list[tuple[str, str, str]]:
@@ -17,15 +21,8 @@ def tiles(figures: Figures) -> list[tuple[str, str, str]]:
     if gender := figures["gender"]:
         words = f"{gender['low']:.1%} to {gender['high']:.1%} (Wilson 95%)"
         shown.append(("female", f"{gender['share_female']:.1%}", words))
-    if quality := figures["quality"]:
-        for name, title in (
-            ("age_mae", "mean age error, years"), ("gender_accuracy", "gender accuracy"),
-            ("age_coverage", "interval holds"), ("gender_ece", "calibration error"),
-        ):  # fmt: skip
-            if name in quality["metrics"]:
-                value, interval = sections.metric_text(name, quality["metrics"][name])
-                shown.append((title, value, f"{interval} (95%)"))
-    return shown
+    metrics = figures["quality"]["metrics"] if figures["quality"] else {}
+    return shown + sections.metric_tiles(metrics, _MEASURED, " (95%)")
 
 
 def title(figures: Figures) -> str:

@@ -108,7 +108,7 @@ def _by_face(faces: pd.DataFrame, rows: LabelledRows) -> dict[str, Any]:
     """Cells of small to large faces, of upright to turned ones, of doubtful to sure ones."""
     binned = dict[str, Any]()
     for bins in face_bins.OF_FACES:
-        index = bins.index_of(faces[bins.column].to_numpy(float))
+        index = faces[bins.column].fillna(-1).to_numpy(int)
         names = np.array([*bins.names, ""])[index]  # -1, unknown, is the last
         cells = figures.cells(rows, {bins.column: names})
         ordered = sorted(cells, key=lambda cell: bins.names.index(cell.group[bins.column]))

@@ -12,6 +12,7 @@ from pipelines.predictions import layout
 from pipelines.predictions.label_issues import LABELS, conflicting_duplicates_of
 from pipelines.reporting import contact_sheet, page
 from pipelines.reporting.contact_sheet import Sheet
+from pipelines.reporting.options import LabelIssuesOptions
 from pipelines.reporting.sections import Section, Table
 from pipelines.storage import tables
 
@@ -31,21 +32,19 @@ HOW = (
 )
 
 
-def write_page(run: str, output: str, show_faces: bool) -> list[tuple[str, object]]:
-    """Write the page of a run's label_issues.
-
-    Args:
-        run: output of a training with folds, or its label_issues.parquet.
-        output: of the page.
-        show_faces: whether the page shows the faces of the first label_issues.
+def write_page(options: LabelIssuesOptions) -> list[tuple[str, object]]:
+    """Write the page of a run's label issues.
 
     Returns:
         What stands on top of it, rows of name and value; the last is where the page is.
 
     Raises:
-        UsageError: there are no label issues to read.
+        UsageError: the run was no cross-validation, or is not done.
     """
-    place = storage.normalize(run)
+    place, output = (
+        storage.normalize(options.run),
+        page.file_of(options.output, "label_issues.html"),
+    )
     uri = place if place.endswith(".parquet") else storage.join(place, layout.LABEL_ISSUES)
     if not storage.exists(uri):
         raise UsageError(
@@ -61,7 +60,7 @@ def write_page(run: str, output: str, show_faces: bool) -> list[tuple[str, objec
         tiles=tiles,
         warnings=[],
         sections=[_ranked(first), _copies(table)],
-        sheets=_sheets(first) if show_faces else (),
+        sheets=_sheets(first) if options.show_faces else (),
         made_at=time.strftime("%Y-%m-%d", time.gmtime()),
     )
     storage.write_bytes(output, text.encode())

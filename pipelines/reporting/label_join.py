@@ -2,7 +2,8 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -12,11 +13,10 @@ from pipelines.manifests import manifest
 from pipelines.manifests.labels.table import read_labels_file
 from pipelines.manifests.manifest import BOX
 from pipelines.manifests.matching import NO_FACE, match_labels
-from pipelines.predictions import labelling, layout, prediction_files
+from pipelines.predictions import labelling, prediction_files
 from pipelines.predictions.prediction_files import PredictionFiles
 from pipelines.predictions.run_record import WITHOUT_A_FACE
 from pipelines.reporting import face_bins, summary
-from pipelines.storage import tables
 from pipelines.storage.uris import BEFORE_NAME
 from pipelines.telemetry.log import note
 
@@ -25,7 +25,7 @@ _BASE_NAME = f"regexp_replace({{}}, '{BEFORE_NAME}', '')"
 _RELATIVE = "substr({{}}, {})"  # from behind the folder and its slash
 _PREDICTED = ("age_years", "p_female", "age_low_years", "age_high_years")
 _TRUTH = (*labelling.TRUTH.values(), "split", "duplicate_group")
-_OF_FACES = ("face", "faces", *BOX, *(bins.column for bins in face_bins.OF_FACES))
+_OF_FACES = ("face", "faces", *BOX)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,8 @@ class Labelled:
     """Predictions beside their labels.
 
     Attributes:
-        rows: one for each image or face: uri, `_PREDICTED`, `_TRUTH`; of faces also `_OF_FACES`.
+        rows: one for each image or face: uri, `_PREDICTED`, `_TRUTH`; of faces also `_OF_FACES`
+            and the bin of each column of `face_bins.OF_FACES`.
         matched: predictions that have a label, before sampling; of faces estimated from the sample.
         one_in: `rows` are those of one uri in so many, picked by its hash.
         of_faces: whether faces were detected, so that an image may have several rows.
@@ -70,15 +71,17 @@ def join_labels(source: PredictionFiles, uri: str, split: str | None = None) -> 
         UsageError: no label matches; the message shows one uri of each side.
     """
     known = _read_labels(uri, split)
-    of_faces = _has_faces(source)
+    db = summary.open_rows(source)
+    is_face = "SELECT 1 FROM rows WHERE face IS NOT NULL LIMIT 1"
+    of_faces = "face" in source.columns and bool(db.execute(is_face).fetchall())
     images = str(prediction_files.lineage(source).get("images", ""))
     for key in ("{}", _RELATIVE.format(len(images) + 2) if images else "", _BASE_NAME):
-        if key and (joined := _join(source, known, key, of_faces)):
+        if key and (joined := _join(source, db, known, key, of_faces)):
             if joined.matched:
                 return joined
             reasons = "; ".join(f"{n:,}: {reason}" for reason, n in joined.without_face.items())
             raise UsageError(f"`labels` {uri}: no label matches a face: {reasons}")
-    first = next(summary.parts(source, ["uri"])).execute("SELECT uri FROM rows LIMIT 1").fetchone()
+    first = db.execute("SELECT uri FROM rows LIMIT 1").fetchone()
     example = known["uri"].iloc[0] if len(known) else "nothing"
     raise UsageError(
         f"`labels` {uri}: none of its {len(known):,} labelled rows"
@@ -114,43 +117,43 @@ def _read_labels(uri: str, split: str | None) -> pd.DataFrame:
     return known[known[has_label].notna().any(axis=1)]
 
 
-def _has_faces(source: PredictionFiles) -> bool:
-    """Whether rows are faces: the column is there, and not only with nulls."""
-    return "face" in source.columns and any(
-        db.execute("SELECT 1 FROM rows WHERE face IS NOT NULL LIMIT 1").fetchall()
-        for db in summary.parts(source, ["face"])
-    )
-
-
 def _join(
-    source: PredictionFiles, known: pd.DataFrame, key: str, of_faces: bool
+    source: PredictionFiles, db: Any, known: pd.DataFrame, key: str, of_faces: bool
 ) -> Labelled | None:
     """Join on `key` applied to both uris; at most about `MAX_ROWS` rows come back."""
-    labels_by_key = known.assign(key=known["uri"])
+    labels = known.assign(key=known["uri"])
     if key == _BASE_NAME:
-        labels_by_key["key"] = known["uri"].str.replace(BEFORE_NAME, "", regex=True)
-        one_uri = labels_by_key.groupby("key")["uri"].transform("nunique") == 1
-        labels_by_key = labels_by_key[one_uri]
+        labels["key"] = known["uri"].str.replace(BEFORE_NAME, "", regex=True)
+        labels = labels[labels.groupby("key")["uri"].transform("nunique") == 1]
     if not of_faces:
-        labels_by_key = labelling.labels_of_crops(labels_by_key, "key")
-    keys = labels_by_key[["key"]].drop_duplicates()
+        labels = labelling.labels_of_crops(labels, "key")
     join = f"FROM rows r JOIN labels l ON {key.format('r.uri')} = l.key"
-    rows, pictures = _matches(source, keys, join)
+    first = summary.first_of_picture(source.columns)
+    counts = f"count(*) AS rows, count(*) FILTER ({first}) AS pictures"
+    matches = _found(db, labels, f"SELECT l.key, {counts} {join} GROUP BY 1")
     if key == _BASE_NAME:
-        once = {name for name, count in pictures.items() if count == 1}
-        labels_by_key = labels_by_key[labels_by_key["key"].isin(once)]
-        rows = Counter({name: count for name, count in rows.items() if name in once})
-    if not rows:
+        matches = matches[matches["pictures"] == 1]
+        labels = labels[labels["key"].isin(matches["key"])]
+    matched = int(matches["rows"].sum())
+    if not matched:
         return None
-    one_in = 1 + rows.total() // MAX_ROWS
+    one_in = 1 + matched // MAX_ROWS
+    values = {name: f"{name}::DOUBLE" for name in (*_PREDICTED, *(_OF_FACES if of_faces else ()))}
+    if of_faces:
+        values |= {bins.column: bins.index_sql for bins in face_bins.OF_FACES}
+    selected = ", ".join(
+        f"{value if name in source.columns else 'NULL::DOUBLE'} AS {name}"
+        for name, value in values.items()
+    )
+    sampled = f"hash(r.uri) % {one_in} = 0 {'AND face IS NOT NULL' if of_faces else ''}"
+    rows = _found(db, labels, f"SELECT r.uri, l.key, {selected} {join} WHERE {sampled}")
     if not of_faces:
-        joined = _rows(source, labels_by_key, join, one_in)
-        return Labelled(joined, rows.total(), one_in)
-    keys = labels_by_key[["key"]].drop_duplicates()
-    faces = _faces(source, keys, join, one_in)
-    joined, without = _matched(faces, labels_by_key)
+        beside = rows.merge(labels[["key", *_TRUTH]], on="key").drop(columns="key")
+        # Intervals are drawn in this order.
+        return Labelled(beside.sort_values("uri", ignore_index=True), matched, one_in)
+    joined, without = _matched(rows, labels)
     without_face = {reason: count * one_in for reason, count in without.items()}
-    if faceless := _without_a_face(source, labels_by_key, join):
+    if faceless := _without_a_face(source, labels, join):
         without_face[NO_FACE] = faceless
     return Labelled(joined, len(joined) * one_in, one_in, True, without_face)
 
@@ -173,72 +176,16 @@ def _matched(faces: pd.DataFrame, labels: pd.DataFrame) -> tuple[pd.DataFrame, C
     return joined, Counter(matched.loc[~has_face, "reason"])
 
 
-def _matches(
-    source: PredictionFiles, keys: pd.DataFrame, join: str
-) -> tuple[Counter[str], Counter[str]]:
-    """Predictions, and images among them, that each label's key matches."""
-    rows, pictures = Counter[str](), Counter[str]()
-    first = summary.first_of_picture(source.columns)
-    query = f"SELECT l.key, count(*), count(*) FILTER ({first}) {join} GROUP BY 1"
-    for db in summary.parts(source, ["uri", "face"]):
-        db.register("labels", keys)
-        for key, all_rows, of_pictures in db.execute(query).fetchall():
-            rows[key] += all_rows
-            pictures[key] += of_pictures
-    return rows, pictures
+def _found(db: Any, labels: pd.DataFrame, query: str) -> pd.DataFrame:
+    """The answer to a query of `rows` and of the keys of `labels`."""
+    return db.register("labels", labels[["key"]].drop_duplicates()).execute(query).df()
 
 
-def _rows(
-    source: PredictionFiles, labels_by_key: pd.DataFrame, join: str, one_in: int
-) -> pd.DataFrame:
-    """Predictions beside their labels, of one uri in `one_in`."""
-    labels = ", ".join(f"l.{name}" for name in _TRUTH)
-    query = (
-        f"SELECT r.uri, {_predicted(source, _PREDICTED)}, {labels} {join} "
-        f"WHERE hash(r.uri) % {one_in} = 0"
-    )
-    rows = _collected(source, ["uri", *_PREDICTED], labels_by_key, query)
-    return rows.sort_values("uri", ignore_index=True)  # intervals are drawn in this order
-
-
-def _faces(source: PredictionFiles, keys: pd.DataFrame, join: str, one_in: int) -> pd.DataFrame:
-    """All faces of the labelled images, of one uri in `one_in`, with the labels' key."""
-    columns = (*_PREDICTED, *_OF_FACES)
-    query = (
-        f"SELECT r.uri, l.key, {_predicted(source, columns)} {join} WHERE face IS NOT NULL "
-        f"AND hash(r.uri) % {one_in} = 0"
-    )
-    return _collected(source, ["uri", *columns], keys, query)
-
-
-def _predicted(source: PredictionFiles, columns: Sequence[str]) -> str:
-    return ", ".join(
-        f"r.{name}::DOUBLE AS {name}" if name in source.columns else f"NULL::DOUBLE AS {name}"
-        for name in columns
-    )
-
-
-def _collected(
-    source: PredictionFiles, columns: Sequence[str], labels_by_key: pd.DataFrame, query: str
-) -> pd.DataFrame:
-    """The answers of all parts to a query of `rows` and `labels`."""
-    frames = list[pd.DataFrame]()
-    for db in summary.parts(source, columns):
-        db.register("labels", labels_by_key)
-        frames.append(db.execute(query).df())
-    return pd.concat(frames, ignore_index=True)
-
-
-def _without_a_face(source: PredictionFiles, labels_by_key: pd.DataFrame, join: str) -> int:
+def _without_a_face(source: PredictionFiles, labels: pd.DataFrame, join: str) -> int:
     """Labels of images in which no face was found: they are in the quarantine."""
-    if source.root is None:
+    quarantine = summary.quarantine_of(source)
+    if quarantine is None:
         return 0
     stage, error = WITHOUT_A_FACE.split(": ")
-    db, count = summary.connect(), 0
-    db.register("labels", labels_by_key)
-    for file in tables.list_parquet(layout.path(source.root, layout.QUARANTINE)):
-        db.register("rows", tables.read_table(file, ["uri", "stage", "error"]))
-        query = f"SELECT count(*) {join} WHERE r.stage = ? AND r.error = ?"
-        count += sum(n for (n,) in db.execute(query, [stage, error]).fetchall())
-        db.unregister("rows")
-    return count
+    query = f"SELECT count(*) {join} WHERE r.stage = ? AND r.error = ?"
+    return quarantine.register("labels", labels).execute(query, [stage, error]).fetchone()[0]

@@ -7,14 +7,18 @@ from typing import Any
 
 from model.bundle import Bundle
 from model.checksums import CARD_FILES
+from model.errors import UsageError
 from model.layer_graph import Layer, layers_of
 from pipelines import storage
 from pipelines.bundles import describe
 from pipelines.bundles.cards import is_at, put_card
+from pipelines.bundles.opening import open_bundle
 from pipelines.charts.curves import curves
 from pipelines.charts.network import layer_graph
 from pipelines.manifests.labels.utkface import UTKFACE
 from pipelines.reporting import page, sections
+from pipelines.reporting.figures import collect
+from pipelines.reporting.options import CardOptions, ReportOptions
 from pipelines.reporting.sections import Section, Table
 
 USE = (
@@ -42,6 +46,11 @@ DATA = (
     "labels contradict each other.",
     "Splits follow the content of the files, so no picture stands in two of them.",
 )
+_TILES = {
+    "age_mae": "age error, years", "age_within_5": "within 5 years",
+    "age_in_range": "age in its range", "gender_accuracy": "gender right",
+    "gender_auc": "gender AUC",
+}  # fmt: skip
 _OTHER = (
     "Trained on labelled images that are not UTKFace's: whose they are, under which licence, and "
     "how their labels were made is for whoever trained it to say beside this card.",
@@ -58,6 +67,30 @@ _FINAL = (
     "pictures: {folds} networks trained alike answered for those that they had not seen; no image "
     "here measures this very network."
 )
+
+
+def card(options: CardOptions) -> list[str]:
+    """Write a bundle's card, with a table of subgroups where there are predictions with labels.
+
+    Returns:
+        URIs of its files.
+
+    Raises:
+        UsageError: the predictions are another bundle's.
+    """
+    output = storage.normalize(options.output)
+    folder = output.rsplit("/", 1)[0] if output.endswith(".html") else output
+    bundle = open_bundle(options.bundle)
+    figures = None
+    if options.predictions is not None:
+        asked = ReportOptions(options.predictions, options.labels, split=options.split)
+        figures = collect(asked)
+        if bundle.id not in figures["bundles"]:
+            raise UsageError(
+                f"`predictions` {options.predictions} were made by "
+                f"{', '.join(figures['bundles'])}, not by bundle {bundle.id}"
+            )
+    return write_card(bundle, folder, figures)
 
 
 def write_card(bundle: Bundle, folder: str, figures: Mapping[str, Any] | None = None) -> list[str]:
@@ -104,25 +137,13 @@ def _markdown(title: str, subtitle: str, card_sections: Sequence[Section]) -> st
 
 def _tiles(bundle: Bundle) -> list[tuple[str, str, str]]:
     epochs = len(bundle.record.get("history") or [])
-    kept = (
-        f"the last of {epochs} epochs"
-        if "cross_fitting" in bundle.record
-        else f"best of {epochs} epochs"
-    )
-    shown = [("preset", bundle.name, kept)]
+    kept = "the last" if "cross_fitting" in bundle.record else "best"
+    shown = [("preset", bundle.name, f"{kept} of {epochs} epochs")]
     every = bundle.record.get("metrics") or {}
     split = "test" if "test" in every else "cross_validated"
     metrics = every.get(split) or {}
     words = "test split" if split == "test" else "cross-validated, of the recipe"
-    for name, title in (
-        ("age_mae", "age error, years"), ("age_within_5", "within 5 years"),
-        ("age_in_range", "age in its range"),
-        ("gender_accuracy", "gender right"), ("gender_auc", "gender AUC"),
-    ):  # fmt: skip
-        if isinstance(metrics.get(name), dict):
-            value, interval = sections.metric_text(name, metrics[name])
-            shown.append((title, value, f"{interval}, {words}"))
-    return shown
+    return shown + sections.metric_tiles(metrics, _TILES, f", {words}")
 
 
 def _sections(bundle: Bundle, figures: Mapping[str, Any] | None) -> list[Section]:

@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from model.errors import UsageError
+from pipelines import storage
 from pipelines.reporting import headline, sections
 from pipelines.reporting.contact_sheet import Sheet
 from pipelines.reporting.summary import MISSING_PACKAGES
@@ -21,6 +22,12 @@ FIGURES_SCHEMA = pa.schema(
         tables.field("value", pa.string(), "what the report shows there"),
     ]
 )
+
+
+def file_of(uri: str, name: str) -> str:
+    """The file of a page; a folder gets it by its usual name, as other jobs take folders."""
+    output = storage.normalize(uri)
+    return output if output.endswith((".html", ".htm")) else storage.join(output, name)
 
 
 def render(figures: Mapping[str, Any], sheets: Sequence[Sheet] = ()) -> str:

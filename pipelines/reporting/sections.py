@@ -7,7 +7,7 @@ from typing import Any
 from model.backends.selection import Compute
 from pipelines.charts.chart import Chart
 from pipelines.charts.marks import number
-from pipelines.reporting import charts, face_charts, group_charts, quality_charts
+from pipelines.reporting import charts, quality_charts
 
 METRICS = {
     "age_mae": ("mean absolute age error", "years"),
@@ -61,6 +61,18 @@ def metric_text(name: str, value: Mapping[str, Any]) -> tuple[str, str]:
     return f"{value['value']:.{digits}f}", f"{low} to {high}"
 
 
+def metric_tiles(
+    metrics: Figures, titles: Mapping[str, str], behind: str
+) -> list[tuple[str, str, str]]:
+    """Those of the metrics that there are as tiles: title, value, interval and what is behind."""
+    tiles: list[tuple[str, str, str]] = []
+    for name, title in titles.items():
+        if isinstance(metrics.get(name), dict):
+            value, interval = metric_text(name, metrics[name])
+            tiles.append((title, value, f"{interval}{behind}"))
+    return tiles
+
+
 def sections(figures: Figures) -> list[Section]:
     """The page below the tiles."""
     parts = [_people(figures), _doubt(figures)]
@@ -79,11 +91,7 @@ def sections(figures: Figures) -> list[Section]:
 
 def _faces(figures: Figures) -> Section:
     none, counts = figures["faces"]["without_a_face"], figures["counts"]
-    drawn = [
-        face_charts.faces_a_picture(figures),
-        face_charts.sizes(figures),
-        face_charts.rolls(figures),
-    ]
+    drawn = [charts.faces_a_picture(figures), charts.sizes(figures), charts.rolls(figures)]
     words = (
         f"{counts['faces']:,} faces were detected in {counts['scored']:,} images. Of "
         f"{none['pictures']:,} images that could be decoded, {counts['without_a_face']:,} show no "
@@ -126,8 +134,8 @@ def _quality(quality: Figures) -> Section:
         quality_charts.cumulative(quality),
         quality_charts.reliability(quality),
         quality_charts.roc(quality),
-        group_charts.coverage(quality, "true"),
-        group_charts.coverage(quality, "predicted"),
+        quality_charts.coverage(quality, "true"),
+        quality_charts.coverage(quality, "predicted"),
         *quality_charts.confusions(quality),
     ]
     words = (
@@ -149,13 +157,13 @@ def _without_face(quality: Figures) -> str:
 
 def _by_face(quality: Figures) -> Section:
     words = ("Errors of labelled faces by size, roll and detector score.",)
-    drawn = tuple(group_charts.by_face(quality))
+    drawn = tuple(quality_charts.by_face(quality))
     return Section("by_face", "By size, roll and detector score", words, drawn)
 
 
 def _subgroups(quality: Figures) -> Section:
     tables = _subgroup_tables(quality["subgroups"], quality["unit"])
-    drawn = tuple(group_charts.by_group(quality))
+    drawn = tuple(quality_charts.by_group(quality))
     return Section(
         "subgroups", "For whom it is better or worse", _gap_words(quality), drawn, tables
     )

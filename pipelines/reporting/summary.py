@@ -1,35 +1,36 @@
 """Predictions of any size -> counts, sums and histograms, by DuckDB, in bounded memory.
 
-Local files are read by DuckDB itself, column by column, on all cores. From S3 one file at a time is
-read through pipelines/storage (DuckDB's own S3 extension would be a download). Every figure is a
-count or a sum, so the parts add up.
+Local files are read by DuckDB itself, those of object stores through pyarrow (DuckDB's own S3
+extension would be a download), column by column. A few queries look at all rows.
 """
 
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.dataset as ds
 
 from model.errors import UsageError
 from model.statistics import EDGES
 from pipelines import storage
+from pipelines.predictions import layout
 from pipelines.predictions.prediction_files import (
     PredictionFiles,
     only_quarantine,
-    open_file,
     partition,
     quarantined,
 )
 from pipelines.reporting import face_bins
+from pipelines.storage import tables
 
 MEANS = (
     "age_years", "p_female", "interval_years", "brightness", "contrast", "sharpness", "width",
     "height",
 )  # fmt: skip
+PLACE_SUMS = ("age_years", "p_female")
 MISSING_PACKAGES = (
     "a report needs duckdb and jinja2: pip install duckdb jinja2; `make setup` has them"
 )
@@ -55,37 +56,51 @@ _VALUE_SQL = {
 }
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class Summary:
-    """Mergeable figures: rows, sums, histograms. NaN and infinity count apart, in nothing else.
+    """All rows in counts and sums. NaN and infinity count apart, in nothing else.
 
-    A row is a face crop, or a face of an image. `pictures` are those with rows, `faces` the
-    rows that are faces.
+    A row is a face crop, or a face of an image.
+
+    Attributes:
+        rows: of all files.
+        pictures: images with rows.
+        faces: rows that are faces.
+        known, sums, not_a_number: of each column of `MEANS`.
+        counts: rows by what they show: see `_keys`.
+        places: of each place its rows, its images and the sums of `PLACE_SUMS`.
+        duplicates: rows beyond the first of their uri, or of their face.
+        duplicates_share: 1 in so many rows was looked at, by a hash of what it is of.
     """
 
-    rows: int = 0
-    pictures: int = 0
-    faces: int = 0
-    known: Counter[str] = dataclasses.field(default_factory=Counter[str])
-    sums: Counter[str] = dataclasses.field(default_factory=Counter[str])
-    not_a_number: Counter[str] = dataclasses.field(default_factory=Counter[str])
-    bundles: Counter[str] = dataclasses.field(default_factory=Counter[str])
-    people: Counter[tuple[str, int]] = dataclasses.field(default_factory=Counter[tuple[str, int]])
-    genders: Counter[str] = dataclasses.field(default_factory=Counter[str])
-    groups: Counter[str] = dataclasses.field(default_factory=Counter[str])
-    places: Counter[str] = dataclasses.field(default_factory=Counter[str])
-    place_sums: Counter[tuple[str, str]] = dataclasses.field(
-        default_factory=Counter[tuple[str, str]]
-    )
-    place_pictures: Counter[str] = dataclasses.field(default_factory=Counter[str])
-    histograms: dict[str, list[int]] = dataclasses.field(default_factory=dict[str, list[int]])
-    face_bins: dict[str, list[int]] = dataclasses.field(default_factory=dict[str, list[int]])
+    rows: int
+    pictures: int
+    faces: int
+    known: Mapping[str, int]
+    sums: Mapping[str, float]
+    not_a_number: Mapping[str, int]
+    counts: Mapping[str, Counter[Any]]
+    places: Mapping[str, Mapping[str, float]]
     duplicates: int = 0
-    duplicates_share: int = 1  # 1 in so many rows was looked at, by a hash of what it is of
+    duplicates_share: int = 1
 
     def mean(self, name: str) -> float | None:
         """Mean of a column over its known values."""
-        return self.sums[name] / self.known[name] if self.known[name] else None
+        return self.sums[name] / self.known[name] if self.known.get(name) else None
+
+    def count(self, name: str) -> Counter[Any]:
+        """Rows by `bundles`, `genders`, `people` (gender and whole years) or `groups` of ages."""
+        return self.counts.get(name, Counter())
+
+    def histogram(self, name: str, bins: int) -> list[int]:
+        """Rows by bin of a column of `EDGES` or of `face_bins`."""
+        return [self.count(name)[index] for index in range(bins)]
+
+    @property
+    def histograms(self) -> dict[str, list[int]]:
+        """Rows by bin of every column of `EDGES` that there is; those beyond its ends are in it."""
+        there = {name: edges for name, edges in EDGES.items() if name in self.counts}
+        return {name: self.histogram(name, len(edges) - 1) for name, edges in there.items()}
 
 
 def connect() -> Any:
@@ -107,27 +122,29 @@ def connect() -> Any:
     return duckdb.connect(config=settings)
 
 
-def parts(source: PredictionFiles, columns: Sequence[str] | None = None) -> Iterator[Any]:
-    """DuckDB connections whose view `rows` is all files at once (local) or one by one (S3)."""
-    connection = connect()
+def open_rows(source: PredictionFiles) -> Any:
+    """A DuckDB connection whose view `rows` is all files."""
+    connection, hive = connect(), partition(source.uri, source.files[0])
     if storage.is_local(source.files[0]):
         names = ", ".join("'" + file.replace("'", "''") + "'" for file in source.files)
-        hive = any(partition(source.uri, file) for file in source.files[:1])
-        options = f"union_by_name=true, hive_partitioning={hive}, hive_types_autocast=false"
-        connection.execute(f"CREATE VIEW rows AS FROM read_parquet([{names}], {options})")
-        yield connection
-        return
-    wanted = [name for name in columns or sorted(source.columns) if name in source.columns]
-    for file in source.files:
-        folders = partition(source.uri, file)
-        table = pq.read_table(open_file(file), columns=[n for n in wanted if n not in folders])
-        for name in (n for n in wanted if n in folders):
-            table = table.append_column(
-                name, pa.array([folders[name]] * table.num_rows, pa.string())
-            )
-        connection.register("rows", table)
-        yield connection
-        connection.unregister("rows")
+        options = f"hive_partitioning={bool(hive)}, hive_types_autocast=false"
+        files = f"read_parquet([{names}], union_by_name=true, {options})"
+        connection.execute(f"CREATE VIEW rows AS FROM {files}")
+        return connection
+    filesystem, _ = storage.train_filesystem(source.uri)
+    paths = [file.partition("://")[2] for file in source.files]
+    kind = ds.partitioning(pa.schema({name: pa.string() for name in hive}), flavor="hive")
+    dataset = ds.dataset(paths, format="parquet", filesystem=filesystem, partitioning=kind)
+    return connection.register("rows", dataset)
+
+
+def quarantine_of(source: PredictionFiles) -> Any:
+    """The same of the quarantine beside predictions; None where there is none."""
+    root = source.root and storage.join(source.root, layout.QUARANTINE)
+    files = tables.list_parquet(root) if root else []
+    return (
+        open_rows(PredictionFiles(root or "", None, tuple(files), frozenset())) if files else None
+    )
 
 
 def summarise(source: PredictionFiles, by: str | None = None, duplicates: bool = True) -> Summary:
@@ -142,40 +159,81 @@ def summarise(source: PredictionFiles, by: str | None = None, duplicates: bool =
     Raises:
         UsageError: there is no row.
     """
-    summary = Summary()
-    for connection in parts(source):
-        _add(summary, connection, source.columns, by)
-    if summary.rows == 0:
+    db, have = open_rows(source), set(source.columns)
+    have |= {"interval_years"} if {"age_low_years", "age_high_years"} <= have else set[str]()
+    have |= {"aspect"} if {"width", "height"} <= have else set[str]()
+    faces = "count(face)" if "face" in have else "0"
+    query = f"SELECT count(*), count(*) FILTER ({first_of_picture(have)}), {faces} FROM rows"
+    rows, pictures, faces = db.execute(query).fetchone()
+    if not rows:
         if source.root is not None and quarantined(source.root):
             raise only_quarantine(source.uri)
         raise UsageError(f"`predictions` {source.uri} has no rows: there is nothing to report")
-    if duplicates:
-        summary.duplicates_share = 1 + summary.rows // _DUPLICATE_URIS
-        summary.duplicates = _duplicates(source, summary.duplicates_share)
-    return summary
+    names = [name for name in MEANS if name in have]
+    sums = iter(db.execute(f"SELECT {', '.join(_sums(names, have))} FROM rows").fetchone())
+    figures = [*zip(names, sums, sums, sums, strict=True)]
+    one_in = 1 + rows // _DUPLICATE_URIS
+    return Summary(
+        rows,
+        pictures,
+        faces,
+        known=Counter({name: known for name, known, _, _ in figures}),
+        sums=Counter({name: total for name, _, total, _ in figures}),
+        not_a_number=Counter({name: nan for name, _, _, nan in figures}),
+        counts=_counts(db, have),
+        places={} if by is None else _places(db, have, by),
+        duplicates=_duplicates(db, have, one_in) if duplicates else 0,
+        duplicates_share=one_in if duplicates else 1,
+    )
 
 
-def _add(summary: Summary, db: Any, columns: frozenset[str], by: str | None) -> None:
-    """Add the figures of the view `rows`."""
-    have = set(columns)
-    have |= {"interval_years"} if {"age_low_years", "age_high_years"} <= have else set[str]()
-    have |= {"aspect"} if {"width", "height"} <= have else set[str]()
-    _add_sums(summary, db, have)
-    _count(summary.bundles, db, "coalesce(bundle_id::VARCHAR, 'unknown')")
-    if "gender" in have:
-        _count(summary.genders, db, "coalesce(gender::VARCHAR, 'unknown')")
-    if {"gender", "age_years"} <= have:
-        _add_people(summary, db)
-    if "age_group" in have:
-        _count(summary.groups, db, "age_group::VARCHAR", "age_group IS NOT NULL")
-    for name in EDGES:
-        if name in have:
-            _add_histogram(summary, db, name, _counted_once(name, have))
+def _sums(names: Sequence[str], have: set[str]) -> Iterator[str]:
+    """How many values of each column are finite, their sum, and how many are not."""
+    for name in names:
+        value = _value_sql(name)
+        for of, condition in (("count", ""), ("sum", ""), ("count", "NOT ")):
+            rows = f"FILTER ({condition}isfinite({value}) AND {_counted_once(name, have)})"
+            yield f"coalesce({of}({value}) {rows}, 0)"
+
+
+def _counts(db: Any, have: set[str]) -> dict[str, Counter[Any]]:
+    """Rows by each of `_keys` for which the columns are there, in one pass."""
+    keys = {name: key for name, (needed, key) in _keys(have).items() if needed <= have}
+    named = ", ".join(f"{key} AS by_{name}" for name, key in keys.items())
+    sets = ", ".join(f"(by_{name})" for name in keys)
+    query = f"SELECT *, count(*) FROM (SELECT {named} FROM rows) GROUP BY GROUPING SETS ({sets})"
+    counts = {name: Counter[Any]() for name in keys}
+    for *values, count in db.execute(query).fetchall():
+        for name, value in zip(keys, values, strict=True):
+            if value is not None:
+                counts[name][value] += count
+    return counts
+
+
+def _keys(have: set[str]) -> dict[str, tuple[set[str], str]]:
+    """What rows are counted by: columns that it needs, and DuckDB's key; null counts nowhere."""
+    gender = "coalesce(gender::VARCHAR, 'unknown')"
+    year = "TRY_CAST(greatest(0, least(999, floor(age_years))) AS INT)"
+    keys = {
+        "bundles": (set[str](), "coalesce(bundle_id::VARCHAR, 'unknown')"),
+        "genders": ({"gender"}, gender),
+        "people": (
+            {"gender", "age_years"}, _where("isfinite(age_years)", f"row({gender}, {year})"),
+        ),
+        "groups": ({"age_group"}, "age_group::VARCHAR"),
+    }  # fmt: skip
+    for name, edges in EDGES.items():
+        key = f"TRY_CAST(greatest(0, least({len(edges) - 2}, {_BIN_SQL[name]})) AS INT)"
+        condition = f"isfinite({_value_sql(name)}) AND {_counted_once(name, have)}"
+        keys[name] = {name}, _where(condition, key)
     for bins in (face_bins.A_PICTURE, *face_bins.OF_FACES):
-        if {"face", bins.column} <= have:
-            _add_face_bins(summary, db, bins)
-    if by is not None:
-        _add_places(summary, db, have, by)
+        rows = "face = 0" if bins is face_bins.A_PICTURE else "face IS NOT NULL"
+        keys[bins.column] = {"face", bins.column}, _where(rows, bins.index_sql)
+    return keys
+
+
+def _where(condition: str, key: str) -> str:
+    return f"CASE WHEN {condition} THEN {key} END"
 
 
 def first_of_picture(columns: Collection[str]) -> str:
@@ -183,87 +241,20 @@ def first_of_picture(columns: Collection[str]) -> str:
     return "coalesce(face, 0) = 0" if "face" in columns else "true"
 
 
-def _add_sums(summary: Summary, db: Any, have: set[str]) -> None:
-    """Rows; of each column of `MEANS` its sum, and how many of its values are known or NaN."""
-    names = [name for name in MEANS if name in have]
-    selected = list[str]()
-    for name in names:
-        value, counted = _value_sql(name), _counted_once(name, have)
-        selected += [
-            f"count({value}) FILTER (isfinite({value}) AND {counted})",
-            f"coalesce(sum({value}) FILTER (isfinite({value}) AND {counted}), 0)",
-            f"count({value}) FILTER (NOT isfinite({value}) AND {counted})",
-        ]
-    faces = "count(face)" if "face" in have else "0"
-    counts = f"count(*), count(*) FILTER ({first_of_picture(have)}), {faces}"
-    query = f"SELECT {', '.join([counts, *selected])} FROM rows"
-    rows, pictures, faces, *figures = db.execute(query).fetchone()
-    summary.rows += rows
-    summary.pictures += pictures
-    summary.faces += faces
-    for index, name in enumerate(names):
-        known, total, nan = figures[3 * index : 3 * index + 3]
-        summary.known[name] += known
-        summary.sums[name] += total
-        summary.not_a_number[name] += nan
-
-
 def _counted_once(name: str, have: set[str]) -> str:
     """The condition of rows in which a column counts."""
     return first_of_picture(have) if name in OF_PICTURES else "true"
-
-
-def _add_people(summary: Summary, db: Any) -> None:
-    """Rows by gender and whole year of age."""
-    query = (
-        "SELECT coalesce(gender::VARCHAR, 'unknown'), "
-        "TRY_CAST(greatest(0, least(999, floor(age_years))) AS INT) AS years, count(*) "
-        "FROM rows WHERE age_years IS NOT NULL AND isfinite(age_years) GROUP BY 1, 2"
-    )
-    for gender, age, images in db.execute(query).fetchall():
-        summary.people[gender, age] += images
-
-
-def _add_histogram(summary: Summary, db: Any, name: str, counted: str) -> None:
-    """Rows by bin of `EDGES`; values beyond its ends count in the last bin there."""
-    bins = len(EDGES[name]) - 1
-    value = _value_sql(name)
-    clipped = f"TRY_CAST(greatest(0, least({bins - 1}, {_BIN_SQL[name]})) AS INT)"
-    query = (
-        f"SELECT {clipped}, count(*) FROM rows "
-        f"WHERE {value} IS NOT NULL AND isfinite({value}) AND {counted} GROUP BY 1"
-    )
-    counts = summary.histograms.setdefault(name, [0] * bins)
-    for index, count in db.execute(query).fetchall():
-        counts[index] += count
-
-
-def _add_face_bins(summary: Summary, db: Any, bins: face_bins.Bins) -> None:
-    """Faces by bin; of what is an image's, images."""
-    counted = "face = 0" if bins is face_bins.A_PICTURE else "face IS NOT NULL"
-    query = (
-        f"SELECT {bins.index_sql}, count(*) FROM rows "
-        f"WHERE {counted} AND {bins.column} IS NOT NULL AND isfinite({bins.value_sql}) GROUP BY 1"
-    )
-    counts = summary.face_bins.setdefault(bins.column, [0] * len(bins.names))
-    for index, count in db.execute(query).fetchall():
-        counts[index] += count
 
 
 def _value_sql(name: str) -> str:
     return f"{_VALUE_SQL.get(name, name)}::DOUBLE"
 
 
-def _count(counter: Counter[str], db: Any, key: str, where: str = "true") -> None:
-    query = f"SELECT {key}, count(*) FROM rows WHERE {where} GROUP BY 1"
-    counter.update(dict(db.execute(query).fetchall()))
-
-
-def _add_places(summary: Summary, db: Any, have: set[str], by: str) -> None:
+def _places(db: Any, have: set[str], by: str) -> dict[str, dict[str, float]]:
     """Rows, images, and sums of age and p_female, by the first group of `by` in the uri."""
     import duckdb
 
-    measured = [name for name in ("age_years", "p_female") if name in have]
+    measured = [name for name in PLACE_SUMS if name in have]
     sums = "".join(f", coalesce(sum({name}) FILTER (isfinite({name})), 0)" for name in measured)
     pictures = f"count(*) FILTER ({first_of_picture(have)})"
     query = f"SELECT regexp_extract(uri, ?, 1), count(*), {pictures}{sums} FROM rows GROUP BY 1"
@@ -271,27 +262,15 @@ def _add_places(summary: Summary, db: Any, have: set[str], by: str) -> None:
         places = db.execute(query, [by]).fetchall()
     except duckdb.Error as error:
         raise UsageError(f"`by` {by!r} is no regular expression with a group: {error}") from None
-    for place, count, of_pictures, *totals in places:
-        summary.places[place or "(no match)"] += count
-        summary.place_pictures[place or "(no match)"] += of_pictures
-        for name, total in zip(measured, totals, strict=True):
-            summary.place_sums[place or "(no match)", name] += total
+    names = ("images", "pictures", *measured)
+    return {name or "(no match)": dict(zip(names, sums, strict=True)) for name, *sums in places}
 
 
-def _duplicates(source: PredictionFiles, one_in: int) -> int:
+def _duplicates(db: Any, have: set[str], one_in: int) -> int:
     """Rows beyond the first of their image, or of their face where faces were detected.
 
     They are counted on the rows of which the hash of uri and face divides by `one_in`.
     """
-    counts = connect()
-    counts.execute("CREATE TABLE seen (digest UBIGINT)")
-    key = [name for name in ("uri", "face") if name in source.columns]
-    digest = f"hash({', '.join(key)})"
-    for db in parts(source, key):
-        query = f"SELECT {digest} AS digest FROM rows WHERE {digest} % {one_in} = 0"
-        for batch in db.sql(query).to_arrow_reader(1_000_000):
-            counts.register("batch", pa.table(batch))
-            counts.execute("INSERT INTO seen SELECT digest FROM batch")
-            counts.unregister("batch")
-    total, distinct = counts.execute("SELECT count(*), count(DISTINCT digest) FROM seen").fetchone()
-    return (total - distinct) * one_in
+    digest = "hash(uri, face)" if "face" in have else "hash(uri)"
+    query = f"SELECT count(*) - count(DISTINCT digest) FROM (SELECT {digest} AS digest FROM rows)"
+    return db.execute(f"{query} WHERE digest % {one_in} = 0").fetchone()[0] * one_in

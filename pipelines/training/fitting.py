@@ -8,35 +8,48 @@ import ray.train
 
 from model.errors import StorageError, TrainingError
 from pipelines import storage
+from pipelines.bundles.opening import copy_bundle
 from pipelines.cluster.errors import reason_of
 from pipelines.cluster.private import (
     GROUP_START_TIMEOUT,
     PREEMPTION_WATCHER,
     data_parallel_trainer,
 )
-from pipelines.cluster.resources import ResourceRequest
+from pipelines.cluster.resources import ResourceRequest, cores_a_worker, require, supply
 from pipelines.cluster.session import joins_cluster
 from pipelines.environment import seconds
 from pipelines.storage.lease import Lease
 from pipelines.training import layout
-from pipelines.training.checkpoint_list import repair_checkpoint_list
-from pipelines.training.claim import TrainingJob
+from pipelines.training.checkpoints import repair_checkpoint_list
 from pipelines.training.group import TensorFlowGroup
-from pipelines.training.progress import Watcher
+from pipelines.training.job import TrainingJob
+from pipelines.training.options import Workers
+from pipelines.training.preparing import Prepared
+from pipelines.training.progress import Watchdog, Watcher, open_board
 from pipelines.training.trackers import Trackers
-from pipelines.training.watchdog import Watchdog
 from pipelines.training.worker import WorkerConfig, train_worker
 
 _RESIZE_S = 60  # an elastic group looks so often for room to grow; growing costs a restart
 
 
-def fit(job: TrainingJob, config: WorkerConfig, trackers: Trackers, lease: Lease) -> Any:
+def fit(job: TrainingJob, prepared: Prepared, cpus: int, trackers: Trackers, lease: Lease) -> Any:
     """Run the worker group to the end; returns the last checkpoint.
+
+    Args:
+        job: what to train.
+        prepared: what on.
+        cpus: cores of each worker.
+        trackers: get every epoch's row.
+        lease: of the output.
 
     Raises:
         TrainingError: training cannot go on, or the workers failed too often.
         StorageError: the output cannot hold checkpoints.
     """
+    config = WorkerConfig(
+        job.options, job.recipe, prepared.train, prepared.val, cpus, open_board(),
+        _teachers(job), job.start.weights if job.start else None,
+    )  # fmt: skip
     trainer = _trainer(job, config)
     repair_checkpoint_list(storage.join(job.output, layout.CHECKPOINTS))
     workers = job.options.workers
@@ -60,6 +73,15 @@ def fit(job: TrainingJob, config: WorkerConfig, trackers: Trackers, lease: Lease
     if result.checkpoint is None:
         raise TrainingError("the workers ended without a checkpoint: see the log above")
     return result.checkpoint
+
+
+def _teachers(job: TrainingJob) -> tuple[str, ...]:
+    """Copy the teachers beside the run, where every worker can read them; their URIs."""
+    uris: list[str] = []
+    for teacher in job.teachers:
+        uris.append(storage.join(job.output, layout.TEACHERS, teacher.id))
+        copy_bundle(teacher, uris[-1])
+    return tuple(uris)
 
 
 def _resources(config: WorkerConfig) -> dict[str, float]:
@@ -107,3 +129,31 @@ def _checkpoint_config(best: int | None) -> ray.train.CheckpointConfig:
     return ray.train.CheckpointConfig(
         num_to_keep=best, checkpoint_score_attribute="val_loss", checkpoint_score_order="min"
     )
+
+
+def room_for(workers: Workers, trainings: int = 1) -> tuple[int, int]:
+    """Wait until one training has room, then share out what there is.
+
+    Where the options leave the cores open, a worker gets as many as one node has for it: a machine
+    without GPUs then has room for one training, a cluster for as many as it has nodes. With GPUs it
+    gets what lets most trainings run at once.
+
+    Args:
+        workers: of each training.
+        trainings: how many there are to do.
+
+    Returns:
+        (cores of each worker, how many of the trainings to run at once).
+
+    Raises:
+        ResourcesError: there is no room for one, and none is coming.
+    """
+    gpus = int(workers.use_gpu)
+    require(ResourceRequest({"CPU": workers.cpus_per_worker or 1, "GPU": gpus}, workers.required))
+    cores = workers.cpus_per_worker
+    if not cores and gpus:
+        counts = (n * workers.workers for n in range(trainings, 0, -1))
+        cores = next(filter(None, (cores_a_worker(count, gpus) for count in counts)), 0)
+    cores = cores or cores_a_worker(workers.workers, gpus) or cores_a_worker(workers.required, gpus)
+    at_once = supply().room({"CPU": cores, "GPU": gpus}) // workers.workers
+    return cores, min(trainings, max(1, at_once))

@@ -265,6 +265,8 @@ class TrainOptions:
     """Folder or prefix (s3://, gs://, az://) for the bundle, checkpoints, history and curves."""
     preset: Annotated[str, "NAME"] = "facemill-photo"
     """Recipe to train; list: print every recipe with its weights, GFLOP per image and source."""
+    dry_run: bool = False
+    """Print the plan; start and write nothing."""
     changes: Changes = dataclasses.field(default_factory=Changes)
     learning: Learning = dataclasses.field(default_factory=Learning)
     workers: Workers = dataclasses.field(default_factory=Workers)

@@ -1,4 +1,4 @@
-"""Before the first step: what the manifest must have, and its images as files that workers map."""
+"""Before the first step: images decoded into files that workers map, with targets and weights."""
 
 import contextlib
 import dataclasses
@@ -9,19 +9,18 @@ import numpy as np
 import pyarrow as pa
 import ray
 
-from model.errors import UsageError
 from model.heads import encode_target
 from model.weighting import example_weights
 from pipelines import storage
-from pipelines.bundles.calibrating import LabelledImages
-from pipelines.bundles.opening import copy_bundle
+from pipelines.bundles.labelled_images import LabelledImages
 from pipelines.images.pixel_cache import CachedPixels, decoded, local_folder
 from pipelines.manifests import manifest
 from pipelines.manifests.conflicts import kept_rows, with_conflicts_resolved
 from pipelines.manifests.splits import SPLITS
 from pipelines.training import layout
-from pipelines.training.claim import TrainingJob
 from pipelines.training.feeding import Split
+from pipelines.training.job import TrainingJob
+from pipelines.training.plan import require_a_batch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Prepared:
     rejects: tuple[str, ...]
 
 
-def prepare(
+def decode_splits(
     job: TrainingJob,
     table: pa.Table,
     pixels: CachedPixels | None = None,
@@ -100,7 +99,7 @@ def _split(
     usable &= kept_rows(frame, conflicts).to_numpy()
     index = np.flatnonzero(usable)
     if is_train:
-        _require_a_batch(job, len(index))  # what cannot be decoded is gone
+        require_a_batch(job, len(index))  # what cannot be decoded is gone
     good = manifest.from_frame(with_conflicts_resolved(frame, conflicts)).take(
         pa.array(index, pa.int64())
     )
@@ -119,40 +118,6 @@ def _split(
     return Split(pixels.file, places[index], targets, weights, told)
 
 
-def require_labels(job: TrainingJob, table: pa.Table) -> None:
-    """Check what can be known before anything is decoded or claimed.
-
-    Raises:
-        ManifestError: train or val has no labelled row.
-        UsageError: a head that the bundle keeps has no label to learn from or to be measured by, or
-            there are too few images for one batch.
-    """
-    for split in ("train", "val") if job.validated else ("train",):
-        conflicts = job.options.learning.conflicting_duplicates if split == "train" else "keep"
-        rows = manifest.labelled(table, split, conflicts)
-        for head in job.recipe.kept_heads:
-            known = encode_target(
-                head, manifest.codes(rows, head.label), *manifest.age_ranges(rows)
-            )
-            if np.isnan(known).all():
-                raise UsageError(
-                    f"no image of the {split} split has a {head.label} label, which the "
-                    f"head {head.name} of {job.recipe.name} needs: label some, choose another "
-                    "preset, or leave that head out of `heads`"
-                )
-        if split == "train":
-            _require_a_batch(job, rows.num_rows)
-
-
-def _require_a_batch(job: TrainingJob, usable: int) -> None:
-    batch = job.recipe.global_batch_size
-    if usable < batch:
-        raise UsageError(
-            f"the train split has {usable} usable images, fewer than one global batch of {batch}: "
-            "lower `global_batch_size` or add images"
-        )
-
-
 def cache_of(job: TrainingJob) -> str:
     """Where decoded images go: `cache`, or beside the run while it lasts, always on a disk."""
     if job.options.run.cache:
@@ -167,12 +132,3 @@ def drop_decoded(job: TrainingJob) -> None:
     if not job.options.run.cache:
         with contextlib.suppress(OSError):  # what is left costs disk and nothing else
             storage.delete_tree(cache_of(job))
-
-
-def place_teachers(job: TrainingJob) -> tuple[str, ...]:
-    """Copy the teachers beside the run, where every worker can read them; their URIs."""
-    uris: list[str] = []
-    for teacher in job.teachers:
-        uris.append(storage.join(job.output, layout.TEACHERS, teacher.id))
-        copy_bundle(teacher, uris[-1])
-    return tuple(uris)

@@ -1,32 +1,41 @@
-"""Training: manifest -> decoded arrays -> Ray Train -> bundle, history and curves."""
+"""Training: plan -> decoded arrays -> Ray Train -> bundle, history and curves."""
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
+import numpy.typing as npt
 import pyarrow as pa
 
 from model import baselines
-from model.runtime import machine
+from model.bundle import Bundle, write_bundle
+from model.layer_graph import layers_of
+from model.runtime import import_tensorflow, machine
 from pipelines import storage
+from pipelines.bundles.calibrating import FromFolds, complete, complete_from_folds
+from pipelines.bundles.labelled_images import LabelledImages
+from pipelines.bundles.opening import copy_bundle
+from pipelines.charts.curves import curves_png
+from pipelines.charts.network import network_png
 from pipelines.cluster.errors import as_resumable_failure
 from pipelines.images.pixel_cache import CachedPixels
 from pipelines.manifests import leakage, manifest
 from pipelines.manifests.labels.utkface import UTKFACE
+from pipelines.storage import tables
 from pipelines.storage.lease import Lease
 from pipelines.telemetry.phases import phase, run_id
 from pipelines.training import checkpoints, layout
-from pipelines.training.checkpoints import TrainState
-from pipelines.training.claim import Trained, TrainingJob, claim
-from pipelines.training.finishing import finish
-from pipelines.training.fitting import fit
-from pipelines.training.preparing import drop_decoded, place_teachers, prepare, require_labels
-from pipelines.training.progress import open_board
+from pipelines.training.checkpoints import TrainState, packed
+from pipelines.training.fitting import fit, room_for
+from pipelines.training.job import TrainingJob
+from pipelines.training.plan import Plan, Trained, claim, plan
+from pipelines.training.preparing import decode_splits, drop_decoded
 from pipelines.training.trackers import open_trackers
-from pipelines.training.worker import WorkerConfig
 
 _VERSIONS = ("keras", "tensorflow", "ray", "pillow", "numpy")
 
@@ -39,97 +48,136 @@ class SharedFoldState:
         pixels: of all rows of their tables, decoded once.
         alone: held by one of them at a time, but while its workers train: TensorFlow and
             Matplotlib in the driver are for one thread.
-        from_folds: what bundle.json says where all images were seen: see `finish`.
-        taught: what the folds say of each image of train: see `prepare`.
+        from_folds: what the folds say where all images were seen: see `finish`.
+        taught: what the folds say of each image of train: see `decode_splits`.
     """
 
     pixels: CachedPixels | None = None
     alone: AbstractContextManager[Any] = dataclasses.field(default_factory=contextlib.nullcontext)
-    from_folds: Mapping[str, Any] | None = None
+    from_folds: FromFolds | None = None
     taught: Mapping[str, Any] | None = None
 
 
-def train(job: TrainingJob, cpus_per_worker: int = 1) -> Trained:
+def train(job: TrainingJob, cpus: int | None = None) -> Trained:
     """Train to the last epoch, resuming where an earlier call stopped, and write the bundle.
 
     Args:
         job: what to train.
-        cpus_per_worker: cores of each worker, where the options leave that open.
+        cpus: cores of each worker; None: wait until the cluster has room, and share out that.
 
     Raises:
         UsageError: the output holds another run, the arguments cannot work, or another driver is
             at work in the output.
+        ResourcesError: there is no room, and none is coming.
         TrainingError: the loss became NaN, or the workers failed too often.
     """
     with as_resumable_failure("trained"), Lease(job.output) as lease:
-        table = manifest.read_manifest(job.manifest, ["uri", "age_years", "gender", "split"])
-        require_labels(job, table)
-        return train_under(lease, job, table, cpus_per_worker)
+        return run(plan(job), lease, cpus)
 
 
-def train_under(
-    lease: Lease,
-    job: TrainingJob,
-    table: pa.Table,
-    cpus_per_worker: int,
-    together: SharedFoldState | None = None,
+def run(
+    planned: Plan, lease: Lease, cpus: int | None = None, shared: SharedFoldState | None = None
 ) -> Trained:
-    """`train` below a lease that the caller holds.
+    """Carry out a plan, as the driver that holds the output.
 
     Args:
+        planned: what to train.
         lease: of the output, or of one above it.
-        job: what to train.
-        table: the manifest, or what this training is to see of it.
-        cpus_per_worker: cores of each worker, where the options leave that open.
-        together: what it shares with others at the same time.
+        cpus: cores of each worker; see `train`.
+        shared: with other trainings at the same time.
 
     Raises:
         FacemillError: see `train`.
     """
-    together = together or SharedFoldState()
-    fingerprint = manifest.fingerprint(table)
-    cpus = job.options.workers.cpus_per_worker or cpus_per_worker
-    with together.alone:
-        done = claim(job, fingerprint)
-        if done is not None:
-            drop_decoded(job)  # a kill may have left it
-            return done
+    job, shared = planned.job, shared or SharedFoldState()
+    if planned.done is not None:
+        claim(planned)
+        drop_decoded(job)  # a kill may have left it
+        return planned.done
+    cpus = cpus or room_for(job.options.workers)[0]  # first: without room nothing is claimed
+    with shared.alone:
+        claim(planned)
         with phase("decode") as facts:
-            prepared = prepare(job, table, together.pixels, together.taught)
-            facts["images"], facts["not_decodable"] = table.num_rows, len(prepared.rejects)
-        start = job.start.weights if job.start else None
-        config = WorkerConfig(
-            job.options, job.recipe, prepared.train, prepared.val, cpus, open_board(),
-            place_teachers(job), start,
-        )  # fmt: skip
-    with open_trackers(job, job.identity(fingerprint)) as trackers:
+            prepared = decode_splits(job, planned.table, shared.pixels, shared.taught)
+            facts["images"] = planned.table.num_rows
+            facts["not_decodable"] = len(prepared.rejects)
+    with open_trackers(job, job.identity(planned.fingerprint)) as trackers:
         with phase("train") as facts:
-            checkpoint = fit(job, config, trackers, lease)
+            checkpoint = fit(job, prepared, cpus, trackers, lease)
             lease.confirm()
             with checkpoint.as_directory() as folder:
                 state = checkpoints.load_state(folder)
                 best = checkpoints.load_arrays(folder, "best")
             facts["epochs"], facts["best_epoch"] = state.epoch, state.best_epoch
             facts |= {"part": job.part} if job.part else {}
-        learned = manifest.labelled(table, "train", job.options.learning.conflicting_duplicates)
-        details = _details(job, cpus, state, fingerprint, learned)
-        with together.alone, phase("finish") as facts:
-            written = finish(job, best, details, prepared.images, together.from_folds)
+        details = _details(planned, cpus, state)
+        with shared.alone, phase("finish") as facts:
+            written = finish(job, best, details, prepared.images, shared.from_folds)
             facts["bundle_id"] = written.id
         trackers.finish(written.record["metrics"])
     drop_decoded(job)
-    uri = storage.join(job.output, layout.BUNDLE)
     return Trained(
-        uri, written.id, tuple(state.history), prepared.rejects, state.best_epoch,
-        note=baselines.of_record(written.record, "val"),
+        storage.join(job.output, layout.BUNDLE), written.id, tuple(state.history),
+        prepared.rejects, cpus, state.best_epoch, note=baselines.of_record(written.record, "val"),
     )  # fmt: skip
 
 
-def _details(
-    job: TrainingJob, cpus: int, state: TrainState, fingerprint: str, learned: pa.Table
-) -> dict[str, Any]:
+def finish(
+    job: TrainingJob,
+    weights: Sequence[npt.NDArray[Any]],
+    details: Mapping[str, Any],
+    images: LabelledImages,
+    from_folds: FromFolds | None = None,
+) -> Bundle:
+    """Measure the network as scoring will run it, and write history, curves and the bundle.
+
+    Args:
+        job: what was trained.
+        weights: of the best epoch, in the order of `network.set_weights`.
+        details: of the run, for bundle.json.
+        images: of the manifest.
+        from_folds: of a network that saw all of these images, which hence cannot be measured on
+            them; its folds are.
+
+    Returns:
+        The bundle; its files lie below `output`/bundle, the record written last.
+    """
+    recipe, output = job.recipe, job.output
+    import_tensorflow()
+    from model.networks import build_network, folded
+
+    trained = build_network(recipe.network, recipe.input.shape, recipe.heads)
+    trained.set_weights(list(weights))
+    network = folded(trained, recipe.network, recipe.kept_heads)
+    history = list(details["history"])
+    storage.write_bytes(storage.join(output, layout.WEIGHTS), packed(weights))
+    tables.write_table(storage.join(output, layout.HISTORY), pa.Table.from_pylist(history))
+    picture = curves_png(history, recipe.name)
+    storage.write_bytes(storage.join(output, layout.CURVES), picture)
+
+    with tempfile.TemporaryDirectory() as folder:
+        # Written, read back and measured: the figures are those of the file that scoring loads.
+        plain = write_bundle(
+            Path(folder), network, name=recipe.name, input_spec=recipe.input,
+            heads=recipe.kept_heads,
+            details=details, storage_dtype=job.options.run.weights_dtype,
+        )  # fmt: skip
+        graph = network_png(layers_of(plain), f"{recipe.name}: layers")
+        storage.write_bytes(storage.join(output, layout.NETWORK), graph)
+        place = Path(folder) / "complete"
+        int8 = job.options.run.quantization == "int8"
+        if from_folds:
+            bundle = complete_from_folds(plain, from_folds, images, place, int8)
+        else:
+            bundle = complete(plain, images, place, int8)
+        copy_bundle(bundle, storage.join(output, layout.BUNDLE))
+    return bundle
+
+
+def _details(planned: Plan, cpus: int, state: TrainState) -> dict[str, Any]:
     """What bundle.json says of the run; its seconds are those of all steps, also before a kill."""
-    options, start = job.options, job.start
+    job, options, start = planned.job, planned.job.options, planned.job.start
+    learned = manifest.labelled(planned.table, "train", options.learning.conflicting_duplicates)
     taken = learned["taken_at"]  # in UTKFace's file names alone
     return {
         "recipe": job.recipe.to_json(),
@@ -156,6 +204,6 @@ def _details(
             "labels": UTKFACE if 2 * taken.null_count < len(taken) else None,
         },
         "seen": leakage.joined(leakage.sketch(learned), start and start.seen),
-        "manifest_fingerprint": fingerprint,
+        "manifest_fingerprint": planned.fingerprint,
         "versions": {name: version(name) for name in _VERSIONS},
     }

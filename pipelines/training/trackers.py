@@ -5,30 +5,16 @@ import shutil
 import tempfile
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
+
+import pandas as pd
 
 from model.errors import UsageError
 from pipelines import storage
 from pipelines.storage import tables
 from pipelines.telemetry.log import note
 from pipelines.training import layout
-from pipelines.training.claim import TrainingJob
-
-
-class Tracker(Protocol):
-    """Takes the figures of every epoch and of the end."""
-
-    def epoch(self, row: Mapping[str, float]) -> None:
-        """A history row."""
-        ...
-
-    def finish(self, metrics: Mapping[str, float]) -> None:
-        """The bundle's measured metrics, e.g. `test/age_mae`."""
-        ...
-
-    def close(self) -> None:
-        """End, whether all went well or not."""
-        ...
+from pipelines.training.job import TrainingJob
 
 
 class TensorBoard:
@@ -107,11 +93,11 @@ class MlFlow:
                 else self._client.create_experiment("facemill")
             )
             self.run = self._client.create_run(experiment_id, run_name=job.recipe.name).info.run_id
-            for name, value in _flat(identity):
+            [flat] = pd.json_normalize(dict(identity)).to_dict("records")  # recipe.optimizer.name
+            for name, value in flat.items():
                 self._client.log_param(self.run, name, str(value)[:500])
         except Exception as error:  # MLflow's own tree and requests' and SQLAlchemy's
-            line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-            raise UsageError(f"`mlflow_uri` {uri} cannot be used: {line}") from None
+            raise UsageError(f"`mlflow_uri` {uri} cannot be used: {_first_line(error)}") from None
         tables.write_json(record_uri, {"run_id": self.run, "mlflow_uri": uri})
 
     def epoch(self, row: Mapping[str, float]) -> None:
@@ -136,15 +122,13 @@ class MlFlow:
 class Trackers:
     """All trackers of a run; one that fails is noted and stops no training."""
 
-    def __init__(self, each: Sequence[Tracker]) -> None:
-        """Pass everything on to each of `each`."""
+    def __init__(self, each: Sequence[Any]) -> None:
+        """Pass everything on to each of `each`: epochs, the end's metrics, and the end."""
         self.each = list(each)
 
     def epoch(self, row: Mapping[str, float]) -> None:
-        """Pass an epoch on."""
-        for tracker in self.each:
-            with _failure_is_noted(tracker):
-                tracker.epoch(row)
+        """Pass a history row on."""
+        self._tell("epoch", row)
 
     def finish(self, metrics: Mapping[str, Any]) -> None:
         """Pass the bundle's metrics on, by split, each {value, low, high, images}."""
@@ -153,24 +137,22 @@ class Trackers:
             for split, measured in metrics.items()
             for name, value in measured.items()
         }
-        for tracker in self.each:
-            with _failure_is_noted(tracker):
-                tracker.finish(flat)
+        self._tell("finish", flat)
 
     def close(self) -> None:
-        """End."""
+        """End, whether all went well or not."""
+        self._tell("close")
+
+    def _tell(self, what: str, *values: Mapping[str, float]) -> None:
         for tracker in self.each:
-            with _failure_is_noted(tracker):
-                tracker.close()
+            try:
+                getattr(tracker, what)(*values)
+            except Exception as error:
+                note(f"warning: {type(tracker).__name__}: {_first_line(error)}")
 
 
-@contextlib.contextmanager
-def _failure_is_noted(tracker: Tracker) -> Generator[None]:
-    try:
-        yield
-    except Exception as error:
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        note(f"warning: {type(tracker).__name__}: {line}")
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 @contextlib.contextmanager
@@ -180,20 +162,8 @@ def open_trackers(job: TrainingJob, identity: Mapping[str, Any]) -> Generator[Tr
     Raises:
         UsageError: `mlflow_uri` cannot be used.
     """
-    each: list[Tracker] = [TensorBoard(job.output)]
+    each: list[Any] = [TensorBoard(job.output)]
     if job.options.run.mlflow_uri:
         each.append(MlFlow(job, identity))
-    trackers = Trackers(each)
-    try:
+    with contextlib.closing(Trackers(each)) as trackers:
         yield trackers
-    finally:
-        trackers.close()
-
-
-def _flat(data: Mapping[str, Any], path: str = "") -> list[tuple[str, Any]]:
-    """`recipe.optimizer.name` and its value for every leaf."""
-    leaves: list[tuple[str, Any]] = []
-    for key, value in data.items():
-        name = f"{path}{key}"
-        leaves += _flat(value, f"{name}.") if isinstance(value, dict) else [(name, value)]  # type: ignore[arg-type]
-    return leaves

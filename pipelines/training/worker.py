@@ -14,20 +14,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import ray
 import ray.train
 
+from model.bundle import load_network
 from model.recipes import Recipe
 from model.runtime import import_tensorflow
+from pipelines import storage
 from pipelines.bundles.opening import open_bundle
 from pipelines.training import checkpoints
 from pipelines.training.checkpoints import Arrays, TrainState
 from pipelines.training.feeding import Feed, epoch_order
 from pipelines.training.options import TrainOptions
 from pipelines.training.replica import Replica
-from pipelines.training.starting import SAMPLE, starting_weights
 
 _PROGRESS_S = 1.0
+SAMPLE = 512  # images that give batch norm its statistics
 _NOT_FINITE = (
     "the {} became {} in epoch {}: lower `learning_rate` or use float32, with another `output`"
 )
@@ -288,3 +291,24 @@ def start_watchdog(timeout_s: float) -> list[float]:
 
     threading.Thread(target=watch, daemon=True).start()
     return heartbeat
+
+
+def starting_weights(uri: str, recipe: Recipe, pixels: npt.NDArray[np.uint8], seed: int) -> Arrays:
+    """The arrays of a weights.npz, or those of a bundle, in the order of `network.set_weights`.
+
+    Args:
+        uri: of either.
+        recipe: whose network is to begin with them.
+        pixels: uint8 (n, height, width, channels) of the train split, `SAMPLE` of them.
+        seed: of what a bundle has not: heads that were left out of it.
+    """
+    if uri.endswith(".npz"):
+        return checkpoints.unpacked(storage.read_bytes(uri))
+    import keras
+
+    from model.networks import build_network, unfolded
+
+    keras.utils.set_random_seed(seed)
+    network: Any = build_network(recipe.network, recipe.input.shape, recipe.heads)
+    unfolded(load_network(open_bundle(uri)), network, pixels)
+    return network.get_weights()

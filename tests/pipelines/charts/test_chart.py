@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
-import pytest
 from PIL import Image
 
 from pipelines.charts import chart, marks
@@ -35,28 +34,18 @@ def test_a_chart_on_a_page_is_described_and_has_its_tips_where_the_marks_are() -
     tips = {title.text: parent for parent in root.iter() for title in parent.findall("title")}
     assert set(tips) == {"a: 3 < 4", "b: 40", "a dot"}
     assert tips["b: 40"].find("path") is not None
+    texts = {e.text: e.attrib.get("style", "") for e in root.iter("text")}
+    assert "font-size:11px" in texts["$5"]  # of no usual size, and no formula
+    assert "font-size" not in texts["female"]
 
 
-def test_a_chart_on_a_page_has_only_colours_that_change_in_the_dark() -> None:
+def test_a_chart_leaks_nothing_into_its_page_and_takes_its_colours_from_there() -> None:
     svg = made(x_title="x", y_title="y").svg
     colours = set(re.findall(r"(?:fill|stroke):([^;\"]+)", svg)) - {"none"}
     assert colours == {"var(--female)", "var(--line)", "var(--muted)", "var(--plain)"}
-    assert not re.search(r"#[0-9a-f]{6}", svg)
-
-
-def test_a_chart_leaks_nothing_into_its_page() -> None:
-    svg = made().svg
-    assert "<style" not in svg  # it would hold for the whole page
-    assert "url(" not in svg
-    assert "font-family" not in svg
+    assert not re.search(r"#[0-9a-f]{6}|<style|url\(|font-family", svg)
     ids = re.findall(r'id="([^"]+)"', svg)
     assert all(f'href="#{name}"' in svg for name in ids)  # markers, and nothing else
-
-
-def test_text_of_the_usual_size_is_left_to_the_style_sheet_and_is_no_formula() -> None:
-    texts = {e.text: e.attrib.get("style", "") for e in ET.fromstring(made().svg).iter("text")}
-    assert "font-size:11px" in texts["$5"]
-    assert "font-size" not in texts["female"]
 
 
 def test_the_page_knows_every_colour_in_light_and_in_dark() -> None:
@@ -74,14 +63,8 @@ def test_a_png_shows_its_charts_in_rows_at_two_pixels_a_pixel() -> None:
     assert picture.convert("RGB").getpixel((1, 1)) == (255, 255, 255)
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0, "0"), (9_999, "9,999"), (12_345, "12.3k"), (1_200_000, "1.2M"), (3e9, "3G")],
-)
-def test_numbers_are_short_enough_for_an_axis(value: float, text: str) -> None:
-    assert marks.number(value) == text
-
-
-@pytest.mark.parametrize(("value", "text"), [(0.25, "25%"), (0.29, "29%"), (0.005, "0.5%")])
-def test_percents_show_decimals_only_between_whole_ones(value: float, text: str) -> None:
-    assert marks.percent(value) == text
+def test_numbers_are_short_and_percents_show_decimals_only_between_whole_ones() -> None:
+    numbers = {0: "0", 9_999: "9,999", 12_345: "12.3k", 1_200_000: "1.2M", 3e9: "3G"}
+    assert {value: marks.number(value) for value in numbers} == numbers
+    percents = {0.25: "25%", 0.29: "29%", 0.005: "0.5%"}
+    assert {value: marks.percent(value) for value in percents} == percents

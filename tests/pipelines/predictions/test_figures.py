@@ -12,6 +12,7 @@ from model.labels import DECADES
 from pipelines.manifests import manifest
 from pipelines.predictions import figures
 from pipelines.predictions.labelling import with_labels
+from pipelines.predictions.raw_predictions import RawPredictions, labels_of
 from pipelines.predictions.schemas import PREDICTIONS_SCHEMA
 
 COUNT = 60
@@ -95,8 +96,8 @@ def test_a_network_s_answers_are_measured_as_a_table_of_them_is(frame: pd.DataFr
                       "gender": frame["true_gender"]})
     )  # fmt: skip
     names = ("age_years", "age_low_years", "age_high_years", "p_female")
-    answers = {name: frame[name].to_numpy(np.float32) for name in names}
-    here = figures.estimates(figures.of_answers(answers, labels))
+    outputs = {"float32": {name: frame[name].to_numpy(np.float32) for name in names}}
+    here = figures.estimates(RawPredictions(labels_of(labels), {}, outputs).labelled({}))
     there = figures.estimates(figures.of_table(labelled(frame)))
     assert {n: e.value for n, e in here.items()} == pytest.approx(
         {n: e.value for n, e in there.items()}, rel=1e-6

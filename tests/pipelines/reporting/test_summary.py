@@ -1,6 +1,7 @@
 """The streaming summary: equal to pandas and NumPy on every count and mean, wherever rows lie."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from pipelines.predictions.prediction_files import find_predictions
 from pipelines.reporting import summary
 from pipelines.reporting.summary import summarise
 from pipelines.storage import tables
-from tests.predictions import random_predictions, write_predictions
+from tests.predictions import random_faces, random_predictions, write_predictions
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -37,12 +38,12 @@ def test_duckdb_pandas_and_our_summary_agree_on_every_count_and_mean(
         ours, theirs = totals.mean(name), frame[name].astype(float).mean()
         assert ours == pytest.approx(theirs, rel=1e-9) == pytest.approx(sql, rel=1e-9)
         assert totals.known[name] == frame[name].notna().sum()
-    assert dict(totals.genders) == frame["gender"].value_counts().to_dict()
+    assert dict(totals.count("genders")) == frame["gender"].value_counts().to_dict()
     groups = frame["age_group"].value_counts()
-    assert dict(totals.groups) == groups[groups > 0].to_dict()
+    assert dict(totals.count("groups")) == groups[groups > 0].to_dict()
     known = frame.dropna(subset="age_years")
     people = known.groupby(["gender", known["age_years"].astype(int)], observed=True).size()
-    assert dict(totals.people) == people.to_dict()
+    assert dict(totals.count("people")) == people.to_dict()
     columns = {n: frame[n].to_numpy() for n in frame if frame[n].dtype.kind in "fi"}
     assert totals.histograms == statistics.profile(columns)
 
@@ -65,25 +66,30 @@ def test_nan_counts_apart_and_in_nothing_else(tmp_path: Path) -> None:
     totals = summarise(find_predictions(output))
     assert totals.not_a_number["age_years"] == 1
     assert totals.mean("age_years") == 30
-    assert sum(totals.people.values()) == 2
+    assert sum(totals.count("people").values()) == 2
     assert sum(totals.histograms["age_years"]) == 2
 
 
 def test_places_are_what_the_expression_finds(tmp_path: Path) -> None:
     output = write_predictions(tmp_path, random_predictions(1, 300))
     totals = summarise(find_predictions(output), by=r"/([^/]+)/[^/]+$")
-    assert dict(totals.places) == {"a": 100, "b": 100, "c": 100}
+    assert {n: place["images"] for n, place in totals.places.items()} == dict.fromkeys("abc", 100)
     with pytest.raises(UsageError, match=r"^`by` '\(' is no regular expression with a group: "):
         summarise(find_predictions(output), by="(")
 
 
-def test_a_bucket_gives_the_figures_of_the_folder(bucket: str, tmp_path: Path) -> None:
-    parts = [random_predictions(i, 500) for i in range(2)]
-    local = summarise(find_predictions(write_predictions(tmp_path, *parts)))
-    remote = summarise(find_predictions(write_predictions(f"{bucket}/run", *parts)))
-    assert remote.histograms == local.histograms
-    assert remote.people == local.people
-    assert remote.duplicates == local.duplicates == 500
+@pytest.mark.parametrize("rows", [random_predictions, random_faces])
+def test_a_bucket_gives_the_figures_of_the_folder(
+    bucket: str, tmp_path: Path, rows: Callable[[int, int], pa.Table]
+) -> None:
+    parts = [rows(0, 500), rows(0, 90)]  # the second repeats some of the first
+    places = (str(tmp_path), f"{bucket}/{rows.__name__}")
+    sources = [find_predictions(write_predictions(place, *parts)) for place in places]
+    local, remote = (summarise(source, by="/(?:faces|photos)/(.)/") for source in sources)
+    for name in ("rows", "pictures", "faces", "counts", "duplicates"):
+        assert getattr(remote, name) == getattr(local, name), name
+    for place, sums in local.places.items():
+        assert remote.places[place] == pytest.approx(sums)
     assert remote.mean("age_years") == pytest.approx(local.mean("age_years"))
 
 
@@ -98,8 +104,8 @@ def test_columns_that_became_hive_folders_are_in_the_figures(
         part = rows.filter(pc.equal(rows["gender"].cast(pa.string()), gender)).drop(["gender"])
         tables.write_table(f"{folder}/hive/gender={gender}/part-0.parquet", part)
     totals = summarise(find_predictions(f"{folder}/hive"))
-    assert totals.genders == whole.genders
-    assert totals.people == whole.people
+    assert totals.count("genders") == whole.count("genders")
+    assert totals.count("people") == whole.count("people")
 
 
 def test_older_predictions_without_intervals_still_count(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 from model.bundle import Bundle, read_bundle
 from model.presets import preset
 from model.recipes import Recipe
-from pipelines.training.claim import Trained, TrainingJob
+from pipelines.training.job import TrainingJob
+from pipelines.training.plan import Trained
 
 
 def small_recipe(epochs: int = 2, **changes: Any) -> Recipe:

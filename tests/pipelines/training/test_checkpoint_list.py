@@ -9,8 +9,7 @@ import pytest
 
 from pipelines.cluster.private import CHECKPOINT_LIST
 from pipelines.training import checkpoints
-from pipelines.training.checkpoint_list import repair_checkpoint_list
-from pipelines.training.checkpoints import TrainState
+from pipelines.training.checkpoints import TrainState, repair_checkpoint_list
 
 
 def checkpoint(folder: Path, number: int, **state: Any) -> Path:

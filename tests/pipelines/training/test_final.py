@@ -1,6 +1,7 @@
 """What folds say for a network that saw every label: what it learns, and whether int8 may be."""
 
 import dataclasses
+import functools
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,21 +12,25 @@ import pyarrow as pa
 import pytest
 
 from demo.drawn_faces import draw_faces
-from model import calibration
 from model.backends.selection import INT8
 from model.bundle import Bundle
-from model.calibration import Reading
 from model.heads import AGE, GENDER, Head
 from model.predictor import Predictor
 from model.presets import preset
-from pipelines.bundles.calibrating import LabelledImages, Walked
+from pipelines.bundles.calibrating import (
+    FromFolds,
+    complete_from_folds,
+    int8_of_fold,
+    judged_by_folds,
+)
+from pipelines.bundles.labelled_images import LabelledImages
 from pipelines.bundles.networks import NOT_ASKED
-from pipelines.bundles.unseen import complete_with
-from pipelines.manifests import manifest, splits
+from pipelines.manifests import manifest
 from pipelines.manifests.ingest import ingest, write_ingested
 from pipelines.manifests.options import IngestOptions
 from pipelines.predictions import out_of_fold
-from pipelines.training.final import judged_by_folds, taught_by, with_int8
+from pipelines.predictions.raw_predictions import REFERENCE, RawPredictions, labels_of
+from pipelines.training.final import taught_by
 from pipelines.training.fold_figures import measure_folds
 from tests.bundles import untrained_bundle
 from tests.runs import training_job
@@ -39,6 +44,7 @@ def _distribution(age: Any, doubt: Any) -> Any:
     return (years / years.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
+@functools.cache
 def _rows(
     int8_years: float = 0.0, int8: bool = True, int8_sure: bool = False
 ) -> tuple[pa.Table, pa.Table]:
@@ -60,20 +66,22 @@ def _rows(
         "p_female": np.where(female, 0.8, 0.3).astype(np.float32),
         "age_distribution": _distribution(said_ages, doubt),
     }
-    for name in ("width", "height", "brightness", "contrast", "sharpness"):
-        columns[name] = np.ones(COUNT, np.float32)
-    said = {name: columns[name] for name in ("age_years", "p_female", "age_distribution")}
-    said["age_years"] = said["age_years"] + np.float32(int8_years)
+    pictures = {
+        name: np.ones(COUNT, np.float32)
+        for name in ("width", "height", "brightness", "contrast", "sharpness")
+    }
+    said = {**columns, "age_years": columns["age_years"] + np.float32(int8_years)}
     if int8_sure:
         said["age_distribution"] = _distribution(said_ages, doubt / 3)
-    parts: list[pa.Table] = []
-    for fold in (0, 1):
-        mine = np.arange(COUNT) // 2 % 2 == fold
-        taken = {name: values[mine] for name, values in columns.items()}
-        quantized = {name: values[mine] for name, values in said.items()} if int8 else None
-        rows = table.filter(pa.array(mine))
-        parts.append(out_of_fold.of_one_fold(taken, rows, fold, "x", HEADS, quantized))
+    outputs = {"float32": columns, "int8": said} if int8 else {"float32": columns}
+    raw = RawPredictions(labels_of(table), pictures, outputs, HEADS)
+    mine = [np.arange(COUNT) // 2 % 2 == fold for fold in (0, 1)]
+    parts = [out_of_fold.of_one_fold(raw.where(mine[fold]), fold, "x") for fold in (0, 1)]
     return table, out_of_fold.joined(parts, HEADS)
+
+
+def _folds(rows: pa.Table) -> RawPredictions:
+    return out_of_fold.raw_predictions(rows, HEADS)
 
 
 def test_a_label_with_two_rows_is_measured_once_and_the_face_found_beside_it(
@@ -96,9 +104,10 @@ def test_a_label_with_two_rows_is_measured_once_and_the_face_found_beside_it(
 def test_what_a_bundle_is_measured_and_judged_on_has_one_row_of_each_label() -> None:
     table, _ = _rows()
     answers = {"age_years": np.arange(COUNT)}
-    walked = Walked(table, {"width": np.arange(COUNT)}, {"float32": answers, "int8": answers}).once
-    assert walked.rows["face_left"].null_count == walked.rows.num_rows == COUNT // 2
-    for columns in (walked.statistics, *walked.answers.values()):
+    outputs = {"float32": answers, "int8": answers}
+    once = RawPredictions(labels_of(table), {"width": np.arange(COUNT)}, outputs).once
+    assert once.rows["face_left"].null_count == len(once) == COUNT // 2
+    for columns in (once.statistics, *once.outputs.values()):
         assert [values.tolist() for values in columns.values()] == [list(range(0, COUNT, 2))]
 
 
@@ -106,7 +115,7 @@ def test_each_image_is_taught_what_the_fold_that_did_not_see_it_says_of_it() -> 
     table, rows = _rows()
     unanswered = table.slice(0, 2)
     some = rows.filter(pa.array([uri != "0.jpg" for uri in rows["uri"].to_pylist()]))
-    taught = taught_by(some, table, HEADS)
+    taught = taught_by(_folds(some), table, HEADS)
     assert {name: values.shape for name, values in taught.items()} == {
         "gender": (COUNT, 1),
         "age": (COUNT, 117),
@@ -126,7 +135,7 @@ def test_each_image_is_taught_what_the_fold_that_did_not_see_it_says_of_it() -> 
 def test_heads_of_other_kinds_are_taught_as_their_outputs_are() -> None:
     table, rows = _rows()
     two = Head("two", "gender", "classes", ("male", "female"))
-    taught = taught_by(rows, table, (two, AGE))
+    taught = taught_by(_folds(rows), table, (two, AGE))
     assert taught["two"].sum(axis=1).tolist() == pytest.approx([1.0] * COUNT)
     assert np.abs(taught["age"][:, 0] - table["age_years"].to_numpy()).mean() < 6
 
@@ -145,14 +154,12 @@ def test_int8_networks_of_the_folds_judge_that_of_the_final_one(
     how: dict[str, Any], asked: bool, refused: str | None
 ) -> None:
     _, rows = _rows(**how)
-    columns = out_of_fold.raw_columns(rows)
-    age, female = (out_of_fold.truth(rows, name) for name in ("age_years", "gender"))
-    fitted = calibration.fit(columns, age, female, pictures=splits.pictures_shown(rows))
-    assert fitted["age"]["method"] == "cqr"
-    reference = calibration.apply(columns, fitted, Reading())
-    judged = judged_by_folds(rows, fitted, reference, asked)
+    folds = _folds(rows)
+    fitted = folds.fit({})
+    assert fitted[REFERENCE]["age"]["method"] == "cqr"
+    judged = judged_by_folds(folds, fitted, asked)
     if refused is None:
-        assert judged["calibration"]["age"] == fitted["age"]
+        assert judged["calibration"]["age"] == fitted[REFERENCE]["age"]
         assert judged["moves"] == {"age_years": 0.0, "p_female": 0.0}
         change = judged["changes"]["out_of_fold"]
         assert (change["images"], change["coverage"]) == (COUNT // 2, 0)
@@ -175,22 +182,32 @@ def seen(
     return bundle, LabelledImages(manifest.read_manifest(str(folder / "manifest")), bundle.input)
 
 
-@pytest.mark.parametrize("times", [1.0, 0.0])
+def _moving() -> RawPredictions:
+    """Folds whose int8 networks move every prediction far, and for the better."""
+    folds = _folds(_rows()[1])
+    int8 = folds.outputs["int8"]
+    reference = {
+        **int8,
+        "age_years": int8["age_years"] + 100,
+        "p_female": 0.5 + (int8["p_female"] - 0.5) / 10,
+    }
+    return dataclasses.replace(folds, outputs={"float32": reference, "int8": int8})
+
+
+@pytest.mark.parametrize("moving", [True, False])
 def test_an_int8_network_that_moves_more_than_its_folds_did_is_left_out(
-    seen: tuple[Bundle, LabelledImages], tmp_path: Path, times: float,
+    seen: tuple[Bundle, LabelledImages], tmp_path: Path, moving: bool,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     bundle, images = seen
-    fitted = {"format": 1, "gender": None, "age": None}
-    moves = {"age_years": 100.0 * times, "p_female": 1.0 * times}
-    figures = {"int8": {"changes": {}, "calibration": fitted, "moves": moves}}
-    made = complete_with(bundle, figures, images, tmp_path / "complete")
+    folds = FromFolds(_moving() if moving else _folds(_rows()[1]), "f", {})
+    made = complete_from_folds(bundle, folds, images, tmp_path / "complete")
     kept = (made.folder / "openvino-int8.xml").exists()
-    assert kept == bool(times) == ("calibration" in made.record["int8"])
+    assert kept == moving == ("calibration" in made.record["int8"])
     assert (made.folder / "openvino.xml").exists()
     told = capsys.readouterr().err
-    assert ("has no int8 network" in told) == (not times)
-    if not times:
+    assert ("has no int8 network" in told) == (not moving)
+    if not moving:
         assert "the folds' by 0" in made.record["int8"]["refused"]
         assert "has no int8 network: it changes " in told
 
@@ -203,7 +220,7 @@ def test_a_fold_s_int8_network_answers_though_its_own_val_spoke_against_it(
 
     def made_of(refused: str, images: LabelledImages) -> Bundle | None:
         record = {**bundle.record, "int8": {"refused": refused}}
-        return with_int8(dataclasses.replace(bundle, record=record), images, tmp_path)
+        return int8_of_fold(dataclasses.replace(bundle, record=record), images, tmp_path)
 
     assert made_of(NOT_ASKED, many) is None
     assert made_of("val has fewer than 500 labelled images", images) is None  # as have all folds
@@ -215,7 +232,7 @@ def test_a_fold_s_int8_network_answers_though_its_own_val_spoke_against_it(
 def test_nobody_is_told_that_what_was_not_asked_for_is_missing(
     seen: tuple[Bundle, LabelledImages], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    figures = {"int8": {"refused": NOT_ASKED}}
-    made = complete_with(seen[0], figures, seen[1], tmp_path / "complete")
-    assert made.record["int8"] == figures["int8"]
+    folds = FromFolds(_folds(_rows()[1]), "f", {})
+    made = complete_from_folds(seen[0], folds, seen[1], tmp_path / "complete", int8=False)
+    assert made.record["int8"] == {"refused": NOT_ASKED}
     assert capsys.readouterr().err == ""

@@ -1,8 +1,6 @@
 """What ends a training: a bundle, whatever the test split holds; or a sentence."""
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +12,17 @@ import ray
 from model import baselines
 from model.errors import UsageError
 from model.presets import preset
-from pipelines.bundles.calibrating import LabelledImages
+from pipelines.bundles.labelled_images import LabelledImages
 from pipelines.cluster.resources import ResourceRequest
 from pipelines.configuration import build
 from pipelines.manifests import manifest
 from pipelines.storage.lease import Lease
-from pipelines.training import progress, watchdog
+from pipelines.training import progress
 from pipelines.training.checkpoints import TrainState
-from pipelines.training.finishing import finish
 from pipelines.training.options import TrainOptions
-from pipelines.training.preparing import require_labels
-from pipelines.training.progress import Watcher, open_board
-from pipelines.training.watchdog import Watchdog
+from pipelines.training.plan import require_labels
+from pipelines.training.progress import Watchdog, Watcher, open_board
+from pipelines.training.run import finish
 from pipelines.training.worker import WorkerConfig, train_worker
 from tests.runs import training_job
 
@@ -83,87 +80,63 @@ def test_a_gpu_that_tensorflow_does_not_find_is_a_sentence_and_no_slow_training(
     )
 
 
-@contextlib.contextmanager
-def watching(watcher: Watcher) -> Iterator[None]:
-    """Its thread runs meanwhile, and no longer: it would end a process that it should not."""
-    watcher.start()
-    try:
-        yield
-    finally:
-        watcher.stop()
-        watcher.join()
-
-
-def soon(is_so: Callable[[], bool], timeout_s: float = 60.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not is_so() and time.monotonic() < deadline:
-        time.sleep(0.05)
-
-
 def test_a_group_that_waits_for_room_that_is_gone_says_so(
-    ray_session: None, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    ray_session: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watchdog, "_SILENT_S", 0.1)
+    monkeypatch.setattr(progress, "_SILENT_S", 0.0)
     shown: list[str] = []
-    monkeypatch.setattr(progress.Progress, "interject", lambda _, text: shown.append(text))
-    for ask, missing in (
-        (ResourceRequest({"CPU": 1}, 2), False),
-        (ResourceRequest({"CPU": 1, "GPU": 1}, 2), True),
-    ):
-        with watching(Watcher(open_board(), RECIPE, lambda _: None, Watchdog(ask))):
-            soon(lambda: bool(shown), timeout_s=60 if missing else 1.5)
-    assert shown
-    assert {text.partition(";")[0] for text in shown} == {
+    Watchdog(ResourceRequest({"CPU": 1}, 2)).look("", True, shown.append)
+    assert shown == []
+    Watchdog(ResourceRequest({"CPU": 1, "GPU": 1}, 2)).look("", True, shown.append)
+    assert [text.partition(";")[0] for text in shown] == [
         "waiting for 2 workers of 1 CPU and 1 GPU each: the cluster's only node has 4 CPU"
-    }
+    ]
 
 
-def test_a_driver_that_has_lost_its_output_ends_before_it_writes_there_again(
-    ray_session: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+def test_a_driver_that_has_lost_its_output_or_whose_workers_hang_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     codes = list[int]()
-    monkeypatch.setattr(watchdog.os, "_exit", codes.append)
+    monkeypatch.setattr(progress.os, "_exit", codes.append)
+    monkeypatch.setattr(progress, "_HANGS_S", 0.0)
     lease = Lease(str(tmp_path))
-    watcher = Watcher(
-        open_board(), RECIPE, lambda row: None, Watchdog(ResourceRequest({"CPU": 1}, 1), lease)
-    )
-    with watching(watcher):
-        time.sleep(1)
-        assert codes == []
-        lease.lost = True  # as its heartbeat says when it reads another driver's name
-        soon(lambda: bool(codes))
-    assert set(codes) == {1}
+    guard = Watchdog(ResourceRequest({"CPU": 1}, 1), lease)
+    guard.look("", False, print)
+    assert codes == []
+    guard.look("no GPU here", False, print)  # said by a worker, and `fit` does not return
+    assert codes == [1]
+    assert "failed: no GPU here\n" in capsys.readouterr().err
+    lease.lost = True  # as its heartbeat says when it reads another driver's name
+    guard.look("", False, print)
+    assert codes == [1, 1]
     assert f"failed: another driver has taken over `output` {tmp_path}" in capsys.readouterr().err
 
 
-def test_a_group_of_which_one_worker_cannot_go_on_and_the_others_hang_is_ended(
-    ray_session: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_watcher_prints_the_epochs_and_tells_its_watchdog_of_a_failure(
+    ray_session: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    codes = list[int]()
-    monkeypatch.setattr(watchdog.os, "_exit", codes.append)
-    monkeypatch.setattr(watchdog, "_HANGS_S", 1.0)
+    rows, failures = list[object](), list[str]()
+    guard = Watchdog(ResourceRequest({"CPU": 1}, 1))
+    guard.look = lambda failure, is_silent, say: failures.append(failure)  # type: ignore
     board = open_board()
-    watcher = Watcher(board, RECIPE, lambda row: None, Watchdog(ResourceRequest({"CPU": 1}, 1)))
-    with watching(watcher):
-        time.sleep(1.5)
-        assert codes == []
-        ray.get(board.fail.remote("no GPU here"))  # and `fit` does not return
-        soon(lambda: bool(codes))
-    assert set(codes) == {1}
-    assert "failed: no GPU here\n" in capsys.readouterr().err
+    row = {"epoch": 1, "train_loss": 1.0, "val_loss": 1.0, "images_per_s": 9.0}
+    row |= {"val_gender_accuracy": 0.5, "val_age_mae": 4.0}
+    ray.get([board.epoch_done.remote(row), board.fail.remote("no GPU here")])
+    watcher = Watcher(board, RECIPE, rows.append, guard, part="fold 0")
+    watcher.start()
+    deadline = time.monotonic() + 60
+    while not failures and time.monotonic() < deadline:
+        time.sleep(0.05)
+    watcher.stop()
+    assert rows == [row] and {*failures} == {"no GPU here"}
+    assert "fold 0: epoch   1/40" in capsys.readouterr().out
 
 
-def test_early_stopping_waits_until_pictures_have_their_full_size() -> None:
+def test_small_images_neither_end_a_training_nor_hold_its_best_epoch() -> None:
     state = TrainState(epoch=9, best_epoch=3, best_loss=1.0)
     assert not state.stopped_early(None, small=False)
     assert not state.stopped_early(7, small=False)
     assert state.stopped_early(6, small=False)
     assert not state.stopped_early(6, small=True)
-
-
-def test_the_first_epoch_of_larger_pictures_is_the_best_whatever_smaller_ones_scored() -> None:
-    state = TrainState(epoch=3, best_epoch=3, best_loss=1.0)
-    assert not state.is_best(1.1, grown=False)
-    assert state.is_best(0.9, grown=False)
+    assert state.is_best(0.9, grown=False) and not state.is_best(1.1, grown=False)
     assert state.is_best(1.1, grown=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import psutil
 import pyarrow as pa
 import pytest
@@ -26,8 +27,8 @@ from model.metrics import Estimate
 from model.predictor import Predictor
 from model.presets import preset
 from model.recipes import Recipe
+from pipelines.bundles.calibrating import require_unseen
 from pipelines.bundles.opening import SHIPPED, open_bundle
-from pipelines.bundles.unseen import require_unseen
 from pipelines.images.decoding import decode_manifest
 from pipelines.manifests import manifest
 from pipelines.manifests.ingest import ingest, write_ingested
@@ -41,10 +42,10 @@ from pipelines.reporting.model_card import write_card
 from pipelines.scoring import summaries
 from pipelines.scoring.evaluation import evaluate
 from pipelines.storage import tables
-from pipelines.training import comparing, fold_figures
-from pipelines.training.claim import TrainingJob
-from pipelines.training.folds import CrossFitted, train_folds
-from pipelines.training.parts import parts_of
+from pipelines.training import fold_figures
+from pipelines.training.folds import CrossFitted, folds_of, train_folds
+from pipelines.training.job import TrainingJob
+from pipelines.training.plan import with_splits
 from tests.pipelines.training.finished import small_recipe
 from tests.robustness.killing import kill_family
 from tests.runs import score_options, training_job
@@ -70,6 +71,13 @@ class Finished:
 
     def bundle(self, part: str) -> Bundle:
         return read_bundle(self.output / part / "bundle")
+
+
+def replaced(table: pa.Table, name: str, values: Any) -> pa.Table:
+    """The table with other values of a column."""
+    place = table.column_names.index(name)
+    field = table.schema.field(place)
+    return table.set_column(place, field, pa.array(values, field.type))
 
 
 @pytest.fixture(scope="module")
@@ -122,9 +130,9 @@ def test_copies_share_a_fold_and_a_network_never_sees_its_own_in_any_split(
     labelled: str, tmp_path: Path
 ) -> None:
     table = manifest.labelled(manifest.read_manifest(labelled), None)
-    for part in parts_of(job_of(labelled, tmp_path), table):
+    for index, part in enumerate(folds_of(job_of(labelled, tmp_path), table)):
         frame: Any = part.table.to_pandas()
-        own = frame["content_hash"].map(lambda name: fold_of(name, FOLDS)) == part.index
+        own = frame["content_hash"].map(lambda name: fold_of(name, FOLDS)) == index
         assert ((frame["split"] == "test") == own).all()
         assert (frame.groupby("content_hash")["split"].nunique() == 1).all()
         assert {*frame["split"]} == {"train", "val", "test"}
@@ -162,9 +170,7 @@ def test_intervals_and_probabilities_of_a_fold_come_from_the_others(crossed: Fin
         for k in range(FOLDS)
     ]
     labels = parts[0]["true_age_years"].to_numpy() + 50.0
-    place = parts[0].column_names.index("true_age_years")
-    field = parts[0].schema.field(place)
-    parts[0] = parts[0].set_column(place, field, pa.array(labels, pa.float32()))
+    parts[0] = replaced(parts[0], "true_age_years", labels)
     again = out_of_fold.joined(parts, preset("demo").kept_heads)
     mine = rows["fold"].to_numpy() == 0
     before, after = (table["age_high_years"].to_numpy() for table in (rows, again))
@@ -250,88 +256,68 @@ def test_images_that_were_seen_calibrate_nothing_and_are_told_beside_every_figur
 
 
 def test_two_recipes_are_compared_image_by_image(crossed: Finished, tmp_path: Path) -> None:
-    rows = crossed.rows
-    place = rows.column_names.index("age_years")
-    worse = rows["age_years"].to_numpy() + np.where(
-        rows["age_years"].to_numpy() > rows["true_age_years"].to_numpy(), 1.0, -1.0
-    )
-    kind = rows.schema.field(place)
-    other = rows.set_column(place, kind, pa.array(worse, pa.float32())).slice(0, 80)
+    rows, source = crossed.rows, crossed.job.manifest
+    age = rows["age_years"].to_numpy()
+    worse = age + np.where(age > rows["true_age_years"].to_numpy(), 1.0, -1.0)
+    other = replaced(rows, "age_years", worse).slice(0, 80)
     tables.write_table(str(tmp_path / "out_of_fold.parquet"), other)
-    job = dataclasses.replace(
-        crossed.job,
-        options=job_of(
-            crossed.job.manifest, crossed.output, compare=str(tmp_path), final=True
-        ).options,
-    )
-    compared = train_folds(job).record["compared"]
+    options = job_of(source, crossed.output, compare=str(tmp_path), final=True).options
+    compared = train_folds(dataclasses.replace(crossed.job, options=options)).record["compared"]
     assert compared["images"] == 80
-    difference = Estimate(**compared["all"]["age_mae"])
-    assert difference.value == pytest.approx(
-        -1.0, abs=1e-4
-    )  # ours is a year better, on every image
+    difference = Estimate(**compared["all"]["age_mae"])  # ours is a year better, on every image
+    assert difference.value == pytest.approx(-1.0, abs=1e-4)
     assert difference.high - difference.low < 1e-3
     assert compared["all"]["gender_accuracy"]["value"] == 0
     assert compared["ages_21_60"]["age_mae"]["images"] < 80
-    gone = other.set_column(
-        0, other.schema.field(0), pa.array([f"/gone/{n}" for n in range(other.num_rows)])
-    )
-    tables.write_table(str(tmp_path / "elsewhere" / "out_of_fold.parquet"), gone)
-    moved = job_of(crossed.job.manifest, tmp_path / "new", compare=str(tmp_path / "elsewhere"))
-    with pytest.raises(UsageError, match="has no image of the same uri and label as this run"):
-        train_folds(moved)
-    assert not list((tmp_path / "new").rglob("train.json"))  # before any training
     assert train_folds(crossed.job).record["compared"] == compared  # kept, once it is known
-    empty = job_of(crossed.job.manifest, tmp_path / "new", compare=str(tmp_path / "fold-0"))
-    (tmp_path / "fold-0").mkdir()
-    with pytest.raises(
-        UsageError,
-        match=r"^`compare` .+ has neither out_of_fold.parquet nor ev",
-    ):
-        train_folds(empty)
-    with pytest.raises(UsageError, match="`compare` there has no image of the same uri and label"):
-        comparing.compared(rows, gone, "there")
+    face = replaced(rows, "face_left", [5.0] * rows.num_rows)
+    once, twice = (fold_figures.compared(t, t, "") for t in (rows, pa.concat_tables([rows, face])))
+    assert twice == once  # a label with two rows is compared once
 
 
-def test_a_label_with_two_rows_is_compared_once(crossed: Finished) -> None:
-    rows = crossed.rows
-    place = rows.column_names.index("face_left")
-    face = pa.array([5.0] * rows.num_rows, rows.schema.field(place).type)
-    both = pa.concat_tables([rows, rows.set_column(place, rows.schema.field(place), face)])
-    once, twice = (comparing.compared(table, table, "there") for table in (rows, both))
-    assert twice == once
-
-
-def test_no_fold_learns_from_a_copy_of_what_it_is_measured_on(
+def test_a_run_of_other_images_or_none_is_not_compared_with(
     crossed: Finished, tmp_path: Path
 ) -> None:
-    source = crossed.job.manifest
-    table = manifest.labelled(manifest.read_manifest(source), None)
-    copies = [group is not None for group in table["duplicate_group"].to_pylist()]
-    given = ["test" if number % 2 else "train" for number in range(table.num_rows)]
-    places = iter(("train", "test") * sum(copies))
-    given = [next(places) if copy else name for copy, name in zip(copies, given, strict=True)]
-    place = table.column_names.index("split")
-    kind = table.schema.field("split").type
-    straddling = table.set_column(place, "split", pa.array(given).dictionary_encode().cast(kind))
-    job = job_of(source, tmp_path / "some", fold_splits="test", folds=2)
-    tested = 0
-    for part in parts_of(job, straddling):
-        frame: Any = part.table.to_pandas()
+    rows = crossed.rows
+    gone = replaced(rows, "uri", [f"/gone/{number}" for number in range(rows.num_rows)])
+    tables.write_table(str(tmp_path / "elsewhere" / "out_of_fold.parquet"), gone)
+    (tmp_path / "nothing").mkdir()
+    for name, sentence in (
+        ("elsewhere", "has no image of the same uri"),
+        ("nothing", "has neither"),
+    ):
+        job = job_of(crossed.job.manifest, tmp_path / "new", compare=str(tmp_path / name))
+        with pytest.raises(UsageError, match=rf"^`compare` .+ {sentence}"):
+            train_folds(job)
+    assert not list((tmp_path / "new").rglob("train.json"))  # before any training
+    with pytest.raises(UsageError, match=r"^`compare` there "):
+        fold_figures.compared(rows, gone, "there")
+
+
+def test_folds_of_some_splits_divide_those_and_their_copies_alone(
+    labelled: str, tmp_path: Path
+) -> None:
+    table = manifest.labelled(manifest.read_manifest(labelled), None)
+    groups = pd.Series(table["duplicate_group"].to_pylist(), dtype=object)
+    given = np.where(np.arange(len(groups)) % 2, "val", "train")
+    in_group = groups.notna().to_numpy()  # a copy in train of what is in test
+    given[in_group] = np.where(groups.groupby(groups).cumcount().dropna() % 2, "test", "train")
+    job = job_of(labelled, tmp_path / "some", fold_splits="val, test", folds=2)
+    parts = folds_of(job, with_splits(table, given.tolist()))
+    frames: list[Any] = [part.table.to_pandas() for part in parts]
+    seen_as = [frame["split"].to_numpy() for frame in frames]
+    divided = (given != "train") | in_group
+    assert all((splits[~divided] == "train").all() for splits in seen_as)
+    assert ((seen_as[0] == "test") ^ (seen_as[1] == "test") == divided).all()
+    for frame in frames:
         measured = {*frame["content_hash"][frame["split"] == "test"]}
         assert not measured & {*frame["content_hash"][frame["split"] != "test"]}
-        tested += len(measured)
-    in_test = pa.array([name == "test" for name in given])
-    alone = {*table["content_hash"].filter(in_test).to_pylist()}
-    assert tested == len(alone)
 
 
-def test_labelled_images_of_no_split_are_answered_too(crossed: Finished, tmp_path: Path) -> None:
-    table = manifest.labelled(manifest.read_manifest(crossed.job.manifest), None)
-    place = table.column_names.index("split")
-    kind = table.schema.field(place)
-    nowhere = table.set_column(place, kind, pa.nulls(table.num_rows, kind.type))
-    parts = parts_of(job_of(crossed.job.manifest, tmp_path), nowhere)
+def test_labelled_images_of_no_split_are_answered_too(labelled: str, tmp_path: Path) -> None:
+    table = manifest.labelled(manifest.read_manifest(labelled), None)
+    nowhere = with_splits(table, [None] * table.num_rows)
+    parts = folds_of(job_of(labelled, tmp_path), nowhere)
     tested = [part.table["split"].to_pylist().count("test") for part in parts]
     assert sum(tested) == table.num_rows
 
@@ -343,14 +329,13 @@ def test_folds_of_a_data_set_that_was_moved_teach_nothing_and_say_so(
     shutil.copytree(crossed.output, output)
     shutil.rmtree(output / "final")
     table = tables.read_table(f"{crossed.job.manifest}/manifest")
-    place = table.column_names.index("uri")
     faces = tmp_path / "elsewhere"
     faces.mkdir()
     moved = [str(faces / Path(uri).name) for uri in table["uri"].to_pylist()]
     for before, after in zip(table["uri"].to_pylist(), moved, strict=True):
         shutil.copy(before, after)
     there = str(tmp_path / "moved.parquet")
-    tables.write_table(there, table.set_column(place, table.schema.field(place), pa.array(moved)))
+    tables.write_table(there, replaced(table, "uri", moved))
     job = job_of(there, output, final=True)
     with pytest.raises(
         UsageError, match=r"have predictions for other uris than the manifest's, such as /"
@@ -382,16 +367,6 @@ def test_what_has_seen_the_images_cannot_teach_the_folds_nor_start_them(
     assert older.record.get("seen") is None  # it says nothing, so it may
 
 
-def test_folds_of_some_splits_divide_those_alone(crossed: Finished, tmp_path: Path) -> None:
-    source = crossed.job.manifest
-    table = manifest.labelled(manifest.read_manifest(source), None)
-    given = np.array(table["split"].to_pylist())
-    parts = parts_of(job_of(source, tmp_path / "some", fold_splits="val, test", folds=2), table)
-    seen_as = [np.array(part.table["split"].to_pylist()) for part in parts]
-    assert all((splits[given == "train"] == "train").all() for splits in seen_as)
-    assert ((seen_as[0] == "test") ^ (seen_as[1] == "test") == (given != "train")).all()
-
-
 def test_an_evaluation_is_compared_with_where_it_is_of_unseen_images(
     crossed: Finished, tmp_path: Path
 ) -> None:
@@ -400,13 +375,13 @@ def test_an_evaluation_is_compared_with_where_it_is_of_unseen_images(
         tables.write_json(str(tmp_path / "metrics.json"), {"seen": seen})
         job = job_of(crossed.job.manifest, tmp_path / "new", compare=str(tmp_path))
         if not seen:
-            comparing.require_comparable(job, crossed.rows)
-            assert comparing.answers_in(str(tmp_path)).endswith("evaluation.parquet")
+            fold_figures.require_comparable(job, crossed.rows)
+            assert fold_figures.answers_in(str(tmp_path)).endswith("evaluation.parquet")
             continue
         with pytest.raises(
             UsageError, match=r"images of which 50% were in its training data: give an"
         ):
-            comparing.require_comparable(job, crossed.rows)
+            fold_figures.require_comparable(job, crossed.rows)
 
 
 def test_a_run_that_begins_with_another_s_folds_gives_each_fold_its_own(
@@ -415,7 +390,7 @@ def test_a_run_that_begins_with_another_s_folds_gives_each_fold_its_own(
     source, before = crossed.job.manifest, str(crossed.output)
     job = job_of(source, tmp_path / "again", start_from=before, final=True)
     table = manifest.labelled(manifest.read_manifest(source), None)
-    begun = [part.job.start for part in parts_of(job, table)]  # which have seen no image of theirs
+    begun = [part.job.start for part in folds_of(job, table)]  # which have seen no image of theirs
     assert [start and start.weights for start in begun] == [
         f"{before}/fold-{index}/weights.npz" for index in range(FOLDS)
     ]
@@ -426,31 +401,22 @@ def test_a_run_that_begins_with_another_s_folds_gives_each_fold_its_own(
     assert str(error.value).startswith(
         f"`start_from` {before} does not have {FOLDS - 1} finished folds"
     )
-    swapped = parts_of(job, table)[1].job.start
+    swapped = folds_of(job, table)[1].job.start
     stolen = dataclasses.replace(job, start=swapped)
     with pytest.raises(UsageError, match=r"^`start_from` RUN-\w+ was trained on \d+% of these"):
-        parts_of(stolen, table)
+        folds_of(stolen, table)
 
 
 @pytest.mark.parametrize(
-    ("options", "sentence"),
+    "options",
     [
-        ({"folds": 1}, "`folds` 1 must be at least 2, for example 5: each network leaves one of "),
-        ({"folds": None, "final": True}, "`final` needs `folds`, for example 5"),
-        ({"folds": None, "compare": "x"}, "`compare` needs `folds`, for example 5"),
-        ({"folds": None, "fold_splits": "val"}, "`fold_splits` needs `folds`, for example 5"),
-        (
-            {"fold_splits": "val,tset"},
-            "`fold_splits` val,tset: tset is no split; choose among ",
-        ),
+        {"folds": 1}, {"folds": None, "final": True}, {"folds": None, "compare": "x"},
+        {"folds": None, "fold_splits": "val"}, {"fold_splits": "val,tset"},
     ],
-)
-def test_options_that_do_not_fit_together_are_refused(
-    options: dict[str, Any], sentence: str
-) -> None:
-    with pytest.raises(UsageError) as error:
+)  # fmt: skip
+def test_options_that_do_not_fit_together_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=f"^`{list(options)[-1]}` "):
         job_of("m", Path("o"), **options)
-    assert str(error.value).startswith(sentence)
 
 
 def test_a_fold_that_has_too_little_is_named(labelled: str, tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ from pipelines.manifests import manifest
 from pipelines.manifests.sources.rows import Rows
 from pipelines.reporting.model_card import write_card
 from pipelines.scoring.evaluation import evaluate
+from pipelines.training.job import open_start
 from pipelines.training.run import train
-from pipelines.training.starting import open_start
 from tests.pipelines.training.finished import Finished, small_recipe
 from tests.runs import score_options, training_job
 

@@ -10,11 +10,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
+from jobs.train import main
 from model.bundle import Bundle
 from model.errors import TrainingError, UsageError
 from model.preprocessing import PREPROCESSING_VERSION
@@ -23,14 +23,16 @@ from model.recipes import Recipe
 from pipelines.bundles.opening import open_bundle
 from pipelines.cluster.private import CHECKPOINT_LIST
 from pipelines.configuration import build, changed
+from pipelines.manifests import manifest
 from pipelines.manifests.ingest import ingest, write_ingested
 from pipelines.manifests.options import IngestOptions
 from pipelines.storage import tables
 from pipelines.training import layout
 from pipelines.training.checkpoints import load_arrays
-from pipelines.training.claim import TrainingJob, check, claim, resolve
 from pipelines.training.feeding import epoch_order
+from pipelines.training.job import TrainingJob, check, prepare
 from pipelines.training.options import TrainOptions
+from pipelines.training.plan import as_begun, claim, plan, plan_of
 from pipelines.training.run import train
 from tests.pipelines.training.finished import Finished, small_recipe
 from tests.runs import training_job
@@ -70,6 +72,21 @@ def test_a_finished_run_does_nothing_and_other_arguments_are_refused(
         f"`output` {options.output} holds another training run (recipe.epochs was 2, is 3): "
         "choose another `output`, or repeat the arguments of that run to resume it"
     )
+
+
+def test_a_plan_tells_new_begun_and_finished_and_writes_nothing(
+    by_one: Finished, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = by_one.options
+    assert plan(done).state == f"finished: bundle {by_one.result.bundle_id}"
+    job = dataclasses.replace(done, output=str(tmp_path / "run"))
+    main(["--manifest", job.manifest, "--output", job.output, "--preset", "demo", "--dry-run"])
+    told = capsys.readouterr().out
+    assert "dry run: nothing was started or written" in told
+    assert re.search(r"state +new\n", told)
+    assert list(tmp_path.iterdir()) == []
+    claim(plan(job))
+    assert plan(job).begun and plan(job).done is None
 
 
 def test_a_driver_killed_while_ray_wrote_its_list_resumes_from_the_last_whole_checkpoint(
@@ -130,28 +147,19 @@ def test_a_silent_worker_exits_so_that_its_group_starts_again() -> None:
     assert "no step ended in 0.3 s: this worker exits" in done.stderr
 
 
-def test_too_few_images_for_a_batch_is_an_error(faces_manifest: str, tmp_path: Path) -> None:
+def test_a_batch_that_cannot_be_filled_or_shared_out_is_an_error(
+    faces_manifest: str, tmp_path: Path
+) -> None:
     recipe = dataclasses.replace(small_recipe(), global_batch_size=512)
     with pytest.raises(UsageError, match=r"^the train split has \d+ usable images, fewer than one"):
         train(training_job(recipe, faces_manifest, str(tmp_path)))
-    with pytest.raises(UsageError, match=r"^`global_batch_size` 8 does not divide by `workers`"):
-        train(training_job(small_recipe(), faces_manifest, str(tmp_path / "b"), workers=3))
-
-
-@pytest.mark.parametrize(
-    ("changes", "sentence"),
-    [
-        ({"workers": 2, "accumulate": 3},
-         "`accumulate` 3 does not divide the 4 images that each worker takes of a batch: choose a "
-         "divisor of that"),
-        ({"workers": 2, "min_workers": 4}, "`min_workers` 4 is more than `workers` 2"),
-    ],
-)  # fmt: skip
-def test_a_batch_that_cannot_be_shared_out_is_an_error(
-    changes: dict[str, Any], sentence: str
-) -> None:
-    with pytest.raises(UsageError, match=f"^{re.escape(sentence)}$"):
-        training_job(small_recipe(), "m", "o", **changes)
+    for name, changes in (
+        ("global_batch_size", {"workers": 3}),
+        ("accumulate", {"workers": 2, "accumulate": 3}),
+        ("min_workers", {"workers": 2, "min_workers": 4}),
+    ):
+        with pytest.raises(UsageError, match=rf"^`{name}` \d+ "):
+            training_job(small_recipe(), "m", "o", **changes)
 
 
 def test_a_network_that_goes_on_sees_pictures_of_full_size() -> None:
@@ -179,12 +187,15 @@ def test_a_teacher_that_cannot_teach_this_network_is_an_error() -> None:
         check(_taught(other, shipped))
 
 
-def test_a_setting_that_was_there_before_and_is_gone_is_a_difference(tmp_path: Path) -> None:
+def test_a_setting_that_was_there_before_and_is_gone_is_a_difference(
+    faces_manifest: str, tmp_path: Path
+) -> None:
     options = training_job(preset("facemill"), "m", str(tmp_path))
-    claim(options, "f")
+    table = manifest.read_manifest(faces_manifest)
+    claim(plan_of(options, table))
     kept = dataclasses.replace(options, recipe=dataclasses.replace(options.recipe, auxiliary=()))
     with pytest.raises(UsageError, match=r"recipe.auxiliary was \['race'\], is None"):
-        claim(kept, "f")
+        plan_of(kept, table)
 
 
 def test_the_card_of_a_run_holds_all_that_differs_from_its_preset_and_can_be_given_back() -> None:
@@ -192,7 +203,7 @@ def test_the_card_of_a_run_holds_all_that_differs_from_its_preset_and_can_be_giv
         TrainOptions, preset="seed-final", manifest="m", output="o", global_batch_size=64,
         learning_rate=3e-4, clip_norm=1.0, heads="age-groups,gender,race-auxiliary",
     )  # fmt: skip
-    repeated = resolve(options).repeatable()
+    repeated = prepare(options).repeatable()
     assert repeated == {
         "preset": "seed-final", "global_batch_size": 64, "learning_rate": 0.0003, "clip_norm": 1.0,
         "heads": "age-groups,gender,race-auxiliary",
@@ -200,7 +211,7 @@ def test_the_card_of_a_run_holds_all_that_differs_from_its_preset_and_can_be_giv
     assert build(TrainOptions, manifest="m", output="o", **repeated) == options
     for name in PRESETS:
         plain = build(TrainOptions, preset=name, manifest="m", output="o")
-        assert resolve(plain).repeatable() == {"preset": name}
+        assert prepare(plain).repeatable() == {"preset": name}
 
 
 def test_heads_are_replaced_added_and_kept_as_asked() -> None:
@@ -260,4 +271,4 @@ def test_a_training_begun_by_a_newer_version_of_the_pixels_is_refused(tmp_path: 
     (tmp_path / layout.RECORD).write_text(json.dumps(begun))
     options = build(TrainOptions, manifest=str(tmp_path), output=str(tmp_path), preset="demo")
     with pytest.raises(UsageError, match=" newer "):
-        resolve(options)
+        as_begun(prepare(options))

@@ -4,8 +4,8 @@ import dataclasses
 from typing import Any
 
 from model.presets import preset
-from pipelines.training.claim import Trained
-from pipelines.training.summary import summary
+from pipelines.training.plan import Trained
+from pipelines.training.summary import of_training
 from tests.runs import training_job
 
 ROW = {"seconds": 1800.0, "images_per_s": 100.0, "data_wait_share": 0.1, "workers": 2.0}
@@ -13,13 +13,15 @@ ROW = {"seconds": 1800.0, "images_per_s": 100.0, "data_wait_share": 0.1, "worker
 
 def told(*rows: dict[str, float], cpus: int = 4, **options: Any) -> dict[str, object]:
     history = tuple({**row, "epoch": n, "val_loss": 1.0 / n} for n, row in enumerate(rows, 1))
-    trained = Trained("/o/bundle", "abc", history, ("/a.jpg: truncated",), len(history))
+    rejects = ("/a.jpg: truncated",)
+    trained = Trained("/o/bundle", "abc", history, rejects, cpus, len(history))
     recipe = dataclasses.replace(preset("demo"), epochs=2)
     job = training_job(recipe, "/m", "/o", workers=2, **options)
-    assert "note" not in dict(summary(job, trained, cpus))
     collapsed = dataclasses.replace(trained, note="no better than a constant: …")
-    assert ("note", collapsed.note) in summary(job, collapsed, cpus)
-    return dict(summary(job, trained, cpus))
+    assert ("note", collapsed.note) in of_training(job, collapsed)
+    rows = of_training(job, trained)
+    assert "note" not in dict(rows)
+    return dict(rows)
 
 
 def test_the_best_epoch_the_speed_and_the_cost_are_told() -> None:

@@ -8,7 +8,7 @@ import pytest
 from model.errors import UsageError
 from model.presets import preset
 from model.runtime import import_tensorflow
-from pipelines.training.claim import TrainingJob
+from pipelines.training.job import TrainingJob
 from pipelines.training.trackers import Trackers, open_trackers
 from tests.runs import training_job
 

@@ -137,13 +137,13 @@ def _export(place: Path, output: str) -> None:
 
 def _train(place: Path, output: str) -> None:
     """The driver's part; `jobs.train` itself asks a cluster how much room it has."""
-    from pipelines.training import claim, run
+    from pipelines.training import job, run
     from tests.robustness.crash_points.in_process import tiny_recipe
 
     options = configuration.build(
         TrainOptions, manifest=str(place / "manifest"), output=output, preset="demo"
     )
-    as_a_job(lambda: run.train(claim.resolve(options, tiny_recipe())))
+    as_a_job(lambda: run.train(job.prepare(options, tiny_recipe()), cpus=1))
 
 
 def _card(place: Path, output: str) -> None:

@@ -36,7 +36,7 @@ from pipelines.reporting import run as reporting  # noqa: F401
 from pipelines.scoring import plan, preview, run, summaries, worker  # noqa: F401
 from pipelines.scoring.placement import Placement
 from pipelines.storage import lease, listing, objects
-from pipelines.training import checkpoints, finishing
+from pipelines.training import checkpoints
 from pipelines.training import run as training
 from pipelines.training.checkpoints import TrainState
 
@@ -67,7 +67,7 @@ def prepare_process() -> None:
     calibrating.complete = _calibrated  # type: ignore[assignment]
     exporting._write_onnx = _write_onnx  # type: ignore[assignment]
     exporting.parity = lambda *_: {"age": 0.0}
-    for module in (exporting, finishing):
+    for module in (exporting, training):
         module.import_tensorflow = nothing  # type: ignore[attr-defined]
     exporting.load_network = nothing  # type: ignore[assignment]
     _prepare_training()
@@ -134,10 +134,10 @@ HISTORY = [{"epoch": 1.0, "loss": 2.0, "val_loss": 1.5, "seconds": 1.0}]
 
 def _prepare_training() -> None:
     """The driver of a training, whose workers have ended with a checkpoint."""
-    training.prepare = lambda *_: types.SimpleNamespace(  # type: ignore[assignment, return-value]
+    training.decode_splits = lambda *_: types.SimpleNamespace(  # type: ignore[assignment, return-value]
         train=None, val=None, images=None, rejects=()
     )
-    training.open_board = training.drop_decoded = nothing  # type: ignore[assignment]
+    training.drop_decoded = nothing  # type: ignore[assignment]
     training.open_trackers = _no_trackers  # type: ignore[assignment]
     training.fit = lambda *_: Checkpoint()  # type: ignore[assignment]
     training.leakage.sketch = lambda _: {}  # type: ignore[assignment]
@@ -145,10 +145,10 @@ def _prepare_training() -> None:
     networks.build_network = lambda *_: types.SimpleNamespace(set_weights=nothing)
     networks.folded = lambda network, *_: network
     sys.modules["model.networks"] = networks
-    finishing.curves_png = finishing.network_png = lambda *_: b"\x89PNG" * 50  # type: ignore
-    finishing.layers_of = nothing  # type: ignore[assignment]
-    finishing.write_bundle = _written  # type: ignore[assignment]
-    finishing.complete = _calibrated  # type: ignore[assignment]
+    training.curves_png = training.network_png = lambda *_: b"\x89PNG" * 50  # type: ignore
+    training.layers_of = nothing  # type: ignore[assignment]
+    training.write_bundle = _written  # type: ignore[assignment]
+    training.complete = _calibrated  # type: ignore[assignment]
 
 
 @contextlib.contextmanager
