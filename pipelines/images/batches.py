@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from pipelines.storage.fetching import ReadFailure, fetch_all
 # In the quarantine, and no failures: an image like any other, but of nobody; a file that lies
 # beside images and is none by its name.
 NO_FACE, NO_IMAGE_NAME = "no_face", "not_an_image_name"
+NOT_A_CROP = "not_a_crop"  # where `faces` auto has chosen crops, which this image is none of
 NOT_LISTED = "not_listed"  # a folder or an archive, whose images are lost to the run
 
 
@@ -40,6 +41,41 @@ class Crop:
     face: Face | None = None
     number: int = 0
     count: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class CropShape:
+    """What the face crops of a run look like, by a sample of them.
+
+    Attributes:
+        min_aspect: width by height.
+        max_aspect: likewise.
+        max_side_px: of the longer side.
+    """
+
+    min_aspect: float
+    max_aspect: float
+    max_side_px: int
+
+    @classmethod
+    def of(cls, sizes: Sequence[tuple[int, int]]) -> "CropShape":
+        """That of some crops, given as (width, height)."""
+        aspects = [width / height for width, height in sizes]
+        return cls(min(aspects), max(aspects), max(map(max, sizes)))
+
+    def why_not(self, crops: Crops) -> str | None:
+        """Why an image is no such crop; None where it may be one."""
+        width, height = crops.width, crops.height
+        aspect = width / height
+        if not self.min_aspect / _ASPECT_ROOM <= aspect <= self.max_aspect * _ASPECT_ROOM:
+            why = f"{width}x{height} pixels is another shape than that of the run's face crops"
+        elif max(width, height) > _SIDE_ROOM * self.max_side_px:
+            why = f"{width}x{height} pixels is far larger than the run's face crops"
+        elif np.ptp(crops.pixels[0, ::4, ::4], axis=(0, 1)).max() < _MIN_LEVELS:
+            why = "it is of one colour"
+        else:
+            return None
+        return f"{why}: score it as a photo, with --faces detect and another --output"
 
 
 @dataclasses.dataclass
@@ -66,13 +102,18 @@ class DecodedBatch:
         return self.pictures + len(self.rejected)
 
 
+_ASPECT_ROOM, _SIDE_ROOM = 1.25, 2
+_MIN_LEVELS = 6  # of 256, from the darkest to the lightest pixel of a colour
+
 # (manifest rows, what the network takes, images a batch) -> decoded batches, in order
 DecodeEntries = Callable[[list[dict[str, Any]], InputSpec, int], Iterator[DecodedBatch]]
 
 
-def decode_entries_with(decode: Decode, wanted: Wanted = None) -> DecodeEntries:
-    """`decode_entries` with another decoder, or for faces."""
-    return functools.partial(decode_entries, decode=decode, wanted=wanted)
+def decode_entries_with(
+    decode: Decode, wanted: Wanted = None, shape: CropShape | None = None
+) -> DecodeEntries:
+    """`decode_entries` with another decoder, for faces, or for crops of a known shape."""
+    return functools.partial(decode_entries, decode=decode, wanted=wanted, shape=shape)
 
 
 def decode_entries(
@@ -81,6 +122,7 @@ def decode_entries(
     batch_size: int,
     decode: Decode = crops_of,
     wanted: Wanted = None,
+    shape: CropShape | None = None,
 ) -> Iterator[DecodedBatch]:
     """Fetch and decode manifest rows, in order, in this process.
 
@@ -91,6 +133,7 @@ def decode_entries(
             image may go on in the next batch.
         decode: `crops_of`, or the same with a guard around it.
         wanted: what of each image.
+        shape: of face crops; what is none becomes a row of the quarantine.
 
     Raises:
         OSError: the store fails; no row is made of that.
@@ -113,6 +156,9 @@ def decode_entries(
         if crops.faces == ():
             entry = entry | _size(data)
             batch.rejected.append(rejection(entry, "detect", NO_FACE, _why_none(crops)))
+            continue
+        if shape is not None and (why := shape.why_not(crops)) is not None:
+            batch.rejected.append(rejection(entry | _size(data), "detect", NOT_A_CROP, why))
             continue
         described = _described(entry["uri"], crops)
         for pixels, crop in zip(crops.pixels, described, strict=True):

@@ -15,7 +15,7 @@ import ray.exceptions
 from model.faces.crops import Wanted
 from model.preprocessing import InputSpec
 from pipelines.cluster.errors import cause_of
-from pipelines.images.batches import DecodedBatch, decode_entries
+from pipelines.images.batches import CropShape, DecodedBatch, decode_entries
 from pipelines.images.guarded_decoder import IsolatedDecoder, ended_at_once, find_decoder
 
 _LEAST_IN_FLIGHT = 16
@@ -26,15 +26,22 @@ _CHUNK_PHOTOGRAPHS = 32  # seconds of finding; 500 faces in each would be 440 MB
 class DecodeStage:
     """Called like `batches.decode_entries`, but decodes elsewhere."""
 
-    def __init__(self, decoder: str, timeout_s: float, wanted: Wanted = None) -> None:
+    def __init__(
+        self,
+        decoder: str,
+        timeout_s: float,
+        wanted: Wanted = None,
+        shape: CropShape | None = None,
+    ) -> None:
         """Remember how to decode.
 
         Args:
             decoder: `module:function`.
             timeout_s: an image that takes longer costs its task, which is then done apart.
             wanted: what of each image.
+            shape: of face crops.
         """
-        self._settings, self._wanted = (decoder, timeout_s), wanted
+        self._settings, self._wanted = (decoder, timeout_s), (wanted, shape)
 
     def __call__(
         self, entries: list[dict[str, Any]], spec: InputSpec, batch_size: int
@@ -45,14 +52,14 @@ class DecodeStage:
             OSError: the store fails.
         """
         del batch_size  # the network fills up its own batches out of a chunk
-        step = CHUNK_IMAGES if self._wanted is None else _CHUNK_PHOTOGRAPHS
+        step = CHUNK_IMAGES if self._wanted[0] is None else _CHUNK_PHOTOGRAPHS
         chunks = [entries[start : start + step] for start in range(0, len(entries), step)]
         # One CPU each; as many wait as run, so that no core idles between two. Asked anew for each
         # shard, as nodes come and go, and never fewer than makes an autoscaler bring some.
         in_flight = max(_LEAST_IN_FLIGHT, 2 * int(ray.cluster_resources().get("CPU", 1)))
         window = collections.deque[tuple[list[dict[str, Any]], Any]]()
         for chunk in chunks:
-            task = _decode_chunk.remote(chunk, spec, *self._settings, self._wanted)
+            task = _decode_chunk.remote(chunk, spec, *self._settings, *self._wanted)
             window.append((chunk, task))
             if len(window) >= in_flight:
                 yield from self._result(*window.popleft(), spec)
@@ -72,14 +79,19 @@ class DecodeStage:
         except ray.exceptions.RayError:  # its worker or its node died
             isolated = IsolatedDecoder(*self._settings)
             try:
-                return list(decode_entries(chunk, spec, len(chunk), isolated, self._wanted))
+                return list(decode_entries(chunk, spec, len(chunk), isolated, *self._wanted))
             finally:
                 isolated.close()
 
 
 @ray.remote(num_cpus=1, max_retries=0)
 def _decode_chunk(
-    chunk: list[dict[str, Any]], spec: InputSpec, decoder: str, timeout_s: float, wanted: Wanted
+    chunk: list[dict[str, Any]],
+    spec: InputSpec,
+    decoder: str,
+    timeout_s: float,
+    wanted: Wanted,
+    shape: CropShape | None,
 ) -> list[DecodedBatch]:
     decode = ended_at_once(find_decoder(decoder), timeout_s)
-    return list(decode_entries(chunk, spec, len(chunk), decode, wanted))
+    return list(decode_entries(chunk, spec, len(chunk), decode, wanted, shape))

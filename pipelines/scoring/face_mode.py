@@ -14,6 +14,7 @@ import pyarrow as pa
 from model.errors import DecodeError
 from model.faces.alignment import UTKFACE_CHIPS
 from model.faces.crops import Crops
+from pipelines.images.batches import CropShape
 from pipelines.images.guarded_decoder import IsolatedDecoder
 from pipelines.predictions import frozen_inputs, layout
 from pipelines.predictions.uri_hashes import hash_strings
@@ -25,6 +26,7 @@ from pipelines.telemetry.log import note
 SAMPLE = 64  # images: half a second, and 90 % of them are told from 70 % in 999 of 1,000 samples
 _MAX_SHARDS = 16  # that are read for it, spread evenly: of a billion inputs too
 _NEARLY_ALL = 0.9
+_NAMED = 3  # images of the sample that are no crops
 # Mean distance of the five points from the template, in shares of the image's side: 99 % of
 # UTKFace's chips are within 0.07; in a portrait whose head is half as high as the image it is
 # 0.12.
@@ -36,10 +38,11 @@ Shard = TypeVar("Shard")
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """What `auto` became, and why."""
+    """What `auto` became, and why; of crops, what they look like."""
 
     faces: Literal["detect", "crop"]
     because: str
+    shape: CropShape | None = None
 
     def __str__(self) -> str:
         """`crop, as …`."""
@@ -52,7 +55,7 @@ def decide(planned: Plan, frozen: frozen_inputs.FrozenInputs) -> Plan:
         return planned
     choice = choose_by_frozen(planned, frozen)
     note(f"faces: {choice}")
-    decided = dataclasses.replace(planned, faces=choice.faces)
+    decided = dataclasses.replace(planned, faces=choice.faces, shape=choice.shape)
     settle_faces(decided, choice.because)
     return decided
 
@@ -79,9 +82,9 @@ def choose(planned: Plan, shards: Iterable[pa.Table]) -> Choice:
     limits, search = options.limits, options.detection.search
     entries = sample(shards, job.source.by_name)
     decoder = IsolatedDecoder(limits.decoder, limits.image_timeout_s)
-    looked_at = aligned = 0
+    looked_at, sizes, others = 0, list[tuple[int, int]](), list[str]()
     try:
-        for data in fetch_all(entries):
+        for entry, data in zip(entries, fetch_all(entries), strict=True):
             if isinstance(data, ReadFailure):
                 continue
             try:
@@ -89,13 +92,21 @@ def choose(planned: Plan, shards: Iterable[pa.Table]) -> Choice:
             except DecodeError:
                 continue
             looked_at += 1
-            aligned += is_aligned_face(crops)
+            if is_aligned_face(crops):
+                sizes.append((crops.width, crops.height))
+            else:
+                others.append(entry["uri"])
     finally:
         decoder.close()
+    aligned = len(sizes)
     those = "image is one" if looked_at == 1 else "images are each one"
     because = f"{aligned} of {looked_at} sampled {those} aligned face"
-    whole = looked_at > 0 and aligned >= _NEARLY_ALL * looked_at
-    return Choice("crop" if whole else "detect", because if whole else f"only {because}")
+    if not looked_at or aligned < _NEARLY_ALL * looked_at:
+        return Choice("detect", f"only {because}")
+    if others:
+        more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+        because += f"; not {', '.join(others[:_NAMED])}{more}"
+    return Choice("crop", because, CropShape.of(sizes))
 
 
 def sample(shards: Iterable[pa.Table], by_name: bool) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from model.faces.crops import FaceSearch
 from model.tta import Views
 from pipelines import configuration, storage
 from pipelines.cluster.abilities import of_workers
+from pipelines.images.batches import CropShape
 from pipelines.predictions import frozen_inputs, layout, schemas
 from pipelines.predictions.frozen_inputs import FrozenInputs
 from pipelines.scoring import increment, retrying
@@ -34,6 +35,7 @@ _BEFORE = {
     "age_distribution": False, "exclude": None,
 }  # fmt: skip
 _MAX_VERSIONS = 1000
+_SHAPE = "crop_shape"
 _URIS = ("images", "manifest", "bundle", "output")
 
 
@@ -46,6 +48,7 @@ class ShardSettings:
     tta: Views
     reading: Reading
     search: FaceSearch | None
+    shape: CropShape | None
     by_name: bool
     columns: tuple[str, ...]
     run_id: str
@@ -67,6 +70,7 @@ class Plan:
         finished: whether run.json says that nothing is left.
         growing: whether a driver died while it changed the list of inputs.
         retrying: whether a driver died while it put back shards with failed inputs.
+        shape: of the face crops, where `faces` auto has chosen them.
     """
 
     job: Job
@@ -79,6 +83,7 @@ class Plan:
     finished: bool
     growing: bool
     retrying: bool
+    shape: CropShape | None = None
 
     @property
     def pending(self) -> list[int]:
@@ -102,7 +107,7 @@ class Plan:
         """What is sent to every worker."""
         job, options = self.job, self.job.options
         return ShardSettings(
-            job.output, self.compute, options.network.tta, job.reading, self.search,
+            job.output, self.compute, options.network.tta, job.reading, self.search, self.shape,
             job.source.by_name, self.columns, self.run_id, options.limits,
         )  # fmt: skip
 
@@ -152,6 +157,7 @@ def plan(job: Job) -> Plan:
         storage.exists(layout.path(job.output, layout.RUN)),
         increment.is_unfinished(job.output),
         retrying.is_unfinished(job.output),
+        CropShape(**before[_SHAPE]) if before.get(_SHAPE) else None,
     )
 
 
@@ -180,6 +186,8 @@ def settle_faces(planned: Plan, because: str) -> None:
     """Write what `faces` auto became into job.json, whose run is held by the caller's lease."""
     output = planned.job.output
     record = {**_record(output), **tables.plain(planned.identity()), "faces_because": because}
+    if planned.shape is not None:
+        record[_SHAPE] = dataclasses.asdict(planned.shape)
     tables.write_json(layout.path(output, layout.JOB), record)
 
 

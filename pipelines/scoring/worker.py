@@ -99,13 +99,13 @@ class ShardScorer:
         self.device = "GPU" if placement.use_gpu and has_gpu() else "CPU"
         decoder, timeout_s = self.limits.decoder, self.limits.image_timeout_s
         self.decode: DecodeEntries = (
-            DecodeStage(decoder, timeout_s, settings.search)
+            DecodeStage(decoder, timeout_s, settings.search, settings.shape)
             if placement.use_gpu
             else self._decode_with(ended_at_once(find_decoder(decoder), timeout_s))
         )
 
     def _decode_with(self, decode: Decode) -> DecodeEntries:
-        return decode_entries_with(decode, self.settings.search)
+        return decode_entries_with(decode, self.settings.search, self.settings.shape)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Score one shard a row and commit it; returns the columns of `ShardRecord`."""

@@ -13,6 +13,7 @@ from model.errors import UsageError
 from model.faces.crops import FaceSearch, crops_of
 from model.preprocessing import InputSpec
 from pipelines.configuration import changed
+from pipelines.images.batches import NOT_A_CROP, CropShape, decode_entries_with
 from pipelines.predictions import frozen_inputs, layout
 from pipelines.scoring import face_mode
 from pipelines.scoring.face_mode import SAMPLE, choose, decide, is_aligned_face, sample, some
@@ -123,6 +124,43 @@ def test_nearly_all_must_be_aligned(
     for number in range(others):
         (folder / f"x{number}.jpg").write_bytes(encoded(scene(300, 200, [], number), "JPEG"))
     assert _decided(_options(folder, tmp_path / "out"), untrained).faces == faces
+
+
+def test_the_images_of_the_sample_that_are_no_crops_are_named(
+    chips: Path, untrained: Bundle, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    shutil.copytree(chips, folder)
+    (folder / "clouds.jpg").write_bytes(encoded(scene(300, 200, []), "JPEG"))
+    options = _options(folder, tmp_path / "out")
+    decided = _decided(options, untrained)
+    assert _job_json(options)["faces_because"].endswith(f"; not {folder / 'clouds.jpg'}")
+    assert decided.shape == CropShape(1.0, 1.0, 200)
+    assert claim(scoring_job(options, untrained)).shape == decided.shape  # of a later driver
+
+
+@pytest.mark.parametrize(
+    ("picture", "why"),
+    [
+        (scene(300, 200, [(20, 30, 150)]), "300x200 pixels is another shape"),
+        (scene(500, 500, [(20, 30, 150)]), "500x500 pixels is far larger"),
+        (Image.new("RGB", (200, 200), (30, 120, 40)), "it is of one colour"),
+        (scene(220, 200, [(0, 0, 200)]), None),
+    ],
+)
+def test_what_is_no_crop_is_not_scored_as_one(
+    picture: Image.Image, why: str | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(encoded(picture))
+    decode = decode_entries_with(crops_of, None, CropShape(0.99, 1.01, 200))
+    (batch,) = decode([{"uri": str(path)}], CHIP, 8)
+    if why is None:
+        assert (len(batch.crops), batch.rejected) == (1, [])
+        return
+    (row,) = batch.rejected
+    assert (row["stage"], row["error"]) == ("detect", NOT_A_CROP)
+    assert row["message"].startswith(why)
 
 
 def test_where_nothing_can_be_looked_at_faces_are_looked_for(
