@@ -75,7 +75,7 @@ class CropShape:
             why = "it is of one colour"
         else:
             return None
-        return f"{why}: score it as a photo, with --faces detect and another --output"
+        return f"{why}: score it in a run of its own that detects faces"
 
 
 @dataclasses.dataclass
