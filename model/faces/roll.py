@@ -18,6 +18,9 @@ from model.faces.alignment import Floats, Pixels, aligned, inverse
 from model.faces.detector import Detector, Rows, merged
 
 _SIDE_PX, _FACE_PX = 160, 125.0  # of the square; of a face in it
+# In the middle of a square the detector's grid falls the same way each time: its landmarks are so
+# much wider than those of the same faces at many places, and lie so many pixels lower.
+_TOO_WIDE, _TOO_LOW_PX = 1.08, 0.7
 _SMALL_PX = 80  # of the square in which other turns are tried: a quarter of the work
 _LARGE_EYES_PX = 48.0  # from eye to eye in the first pass: those landmarks turn with the head
 _FAIR_EYES_PX = 24.0  # those landmarks are worth as much as the second pass's
@@ -138,7 +141,7 @@ def _result(face: _Face, scale: float) -> Rows:
     if look is None:
         return row
     back = _way_back(row, scale, face.degrees)
-    points = _turned(look[4:14].reshape(5, 2), (_FURTHER - 1) * _roll(look))
+    points = _turned(_unbiased(look[4:14].reshape(5, 2)), (_FURTHER - 1) * _roll(look))
     points = points @ back[:, :2].T + back[:, 2]
     if face.degrees == 0 and face.is_large:
         points = (points + row[4:14].reshape(5, 2)) / 2
@@ -153,6 +156,12 @@ def _result(face: _Face, scale: float) -> Rows:
 def _corrected(row: Rows) -> Rows:
     points = _turned(row[4:14].reshape(5, 2), (_FURTHER - 1) * _roll(row))
     return np.concatenate([row[:4], points.ravel(), row[14:]])
+
+
+def _unbiased(points: Floats) -> Floats:
+    """Landmarks of an upright face in the middle of a square, as they would be elsewhere."""
+    middle = points.mean(axis=0)
+    return (points - middle) / (_TOO_WIDE, 1) + middle - (0, _TOO_LOW_PX)
 
 
 def _quarter(row: Rows) -> float:

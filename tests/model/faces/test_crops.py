@@ -59,7 +59,7 @@ def test_a_turned_face_gives_nearly_the_same_crop(usual: Crops, degrees: int) ->
 @pytest.mark.parametrize("zoom", [0.5, 4, 18])
 def test_a_larger_or_smaller_face_gives_nearly_the_same_crop(usual: Crops, zoom: float) -> None:
     crop = find(turned(0, zoom, round(max(500, 115 * zoom)))).pixels[0]
-    assert difference(crop, usual.pixels[0]) < 14
+    assert difference(crop, usual.pixels[0]) < 16
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -141,7 +141,7 @@ def test_faces_that_an_option_leaves_out_are_counted(
 
 
 def test_a_higher_least_score_finds_fewer() -> None:
-    drawn = encoded(draw_face(0, 8)[1])  # scores 0.83
+    drawn = encoded(draw_face(0, 3)[1])  # scores 0.85
     assert len(crops_of(drawn, SPEC, FaceSearch(0.7)).faces or ()) == 1
     assert crops_of(drawn, SPEC, FaceSearch(0.9)).faces == ()
 
