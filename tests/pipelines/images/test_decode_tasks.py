@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from demo.drawn_faces import draw_faces
@@ -79,6 +80,8 @@ def test_a_run_with_stages_as_on_a_gpu_gives_the_rows_of_one_on_cores(
     score(score_options(images=(str(tmp_path / "faces"),), output=outputs[0]), untrained)
     place_as_on_a_gpu(monkeypatch)
     score(score_options(images=(str(tmp_path / "faces"),), output=outputs[1]), untrained)
-    for read in (read_predictions, read_quarantine):
-        assert read(outputs[0]).equals(read(outputs[1]))
-    assert read_predictions(outputs[0]).num_rows == 20
+    assert read_quarantine(outputs[0]).equals(read_quarantine(outputs[1]))
+    one, other = (read_predictions(output).to_pandas() for output in outputs)
+    assert len(one) == 20
+    # The network takes larger batches there, whose sums some CPUs round otherwise.
+    pd.testing.assert_frame_equal(one, other, rtol=1e-5)
