@@ -60,7 +60,7 @@ def prepare_process() -> None:
     worker.with_retries = lambda act, timeout_s: patient(act, min(timeout_s, 0.02))
     worker.Predictor = RuledPredictor  # type: ignore[assignment, misc]
     worker.IsolatedDecoder = DirectDecoder  # type: ignore[assignment, misc]
-    worker.DecodeStage = lambda _, __, wanted: decode_entries_with(crops_of, wanted)  # type: ignore
+    worker.DecodeStage = lambda _, __, *wanted: decode_entries_with(crops_of, *wanted)  # type: ignore
     decoding.is_retried_task = lambda: False
     listing.list_roots = lambda uri: [(uri, True)]
     ingest.in_tasks = lambda blocks, act, how: (act(block, **how) for block in blocks)
