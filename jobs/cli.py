@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import sys
 import textwrap
 import typing
@@ -75,6 +76,10 @@ def run(
     except FacemillError as error:
         print(f"failed: {words(str(error))}", file=sys.stderr)
         raise SystemExit(1) from None
+    except BrokenPipeError:
+        # Whoever reads our lines has enough of them, as `| head -1` has.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(128 + signal.SIGPIPE) from None
     except OSError as error:
         # A full disk, a store that is gone: no fault of the code, so no traceback.
         text = "what has been written is complete; fix this, then run the same command again"

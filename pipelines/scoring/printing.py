@@ -9,7 +9,7 @@ from typing import Any
 
 from model.backends.selection import abilities, choose, parsed
 from model.bundle import Bundle
-from model.errors import UsageError
+from model.errors import FacemillError, UsageError
 from model.faces.pyramid import sized
 from model.pictures import decode_picture
 from model.predictor import Predictor
@@ -30,6 +30,7 @@ def predicted_lines(options: ScoreOptions, bundle: Bundle) -> Iterator[str]:
     At the end it is noted how long it took. A face crop has one line and no face number.
 
     Raises:
+        FacemillError: none has a prediction; after the lines that say why.
         UsageError: there are none, one does not exist or is a folder, or what is to be drawn is
             not one image with faces.
     """
@@ -52,18 +53,22 @@ def predicted_lines(options: ScoreOptions, bundle: Bundle) -> Iterator[str]:
     predictor = Predictor(bundle, compute, min(len(paths), BATCH_IMAGES), views=network.tta)
     loading_s = time.monotonic() - started
     width = max(len(os.path.basename(path)) for path in paths)
+    scored = 0
     for path in paths:
         rows, why_none = _answers(path, predictor, options)
         name = f"{os.path.basename(path):<{width}}"
         if not rows:
             yield f"{name}  not scored: {why_none}"
         yield from (f"{name}  {_line(row)}" for row in rows)
+        scored += bool(rows)
         if options.draw is not None:
             _draw(path, bundle, rows, options.draw)
     seconds = time.monotonic() - started
     note(
         f"done in {seconds:.1f} s, of which {loading_s:.1f} s loading the network ({compute.words})"
     )
+    if not scored:
+        raise FacemillError("no image was scored; each line above says why")
 
 
 def _require_drawable(options: ScoreOptions, paths: list[str]) -> None:

@@ -1,5 +1,9 @@
 """Each bad argument: exit code 2, one sentence, no traceback."""
 
+import shlex
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -115,3 +119,16 @@ def test_unreachable_store_missing_bucket_and_denied_key_are_one_sentence_each(
     )
     for result in (missing, denied, dead):
         assert result.stderr.count("\n") == 1, result.stderr
+
+
+def test_a_reader_who_has_enough_ends_a_job_without_a_word(faces_dir: Path) -> None:
+    """As `| head -1` does; what Python says of it at its exit is nobody's concern."""
+    images = ",".join(map(str, sorted(faces_dir.iterdir())[:2]))
+    command = f"{shlex.quote(sys.executable)} -m jobs.score --images {shlex.quote(images)}"
+    done = subprocess.run(
+        ["bash", "-c", f"{command} | true; echo ${{PIPESTATUS[0]}}"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == f"{128 + signal.SIGPIPE}\n"
+    assert "failed" not in done.stderr
+    assert "Broken pipe" not in done.stderr

@@ -365,12 +365,24 @@ def test_a_picture_is_drawn_with_its_faces(
     assert changed.mean() < 0.3
 
 
+def test_where_no_image_has_an_answer_the_job_fails_after_its_lines(
+    photographs: Path, untrained: Bundle
+) -> None:
+    names = ("c_nobody.jpg", "e_broken.jpg")
+    options = ScoreOptions(images=tuple(str(photographs / name) for name in names))
+    lines = predicted_lines(options, untrained)
+    assert [next(lines).split()[1] for _ in names] == ["not", "not"]
+    with pytest.raises(FacemillError, match=r"^no image was scored"):
+        next(lines)
+
+
 def test_a_picture_of_nobody_is_not_drawn(
     photographs: Path, untrained: Bundle, tmp_path: Path
 ) -> None:
     target = tmp_path / "out.jpg"
     options = ScoreOptions(images=(str(photographs / "c_nobody.jpg"),), draw=str(target))
-    list(predicted_lines(options, untrained))
+    with pytest.raises(FacemillError):
+        list(predicted_lines(options, untrained))
     assert not target.exists()
 
 
