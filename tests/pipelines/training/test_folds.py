@@ -458,7 +458,11 @@ def test_folds_killed_at_random_five_times_end_with_the_rows_of_an_undisturbed_r
             driver.wait()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert tables.read_table(str(output / "out_of_fold.parquet")).equals(whole.rows), killed_at
+    rows = tables.read_table(str(output / "out_of_fold.parquet"))
+    # Float32 sums are split among as many cores as are idle, and some CPUs round them otherwise.
+    pd.testing.assert_frame_equal(
+        rows.to_pandas(), whole.rows.to_pandas(), rtol=1e-5, obj=f"rows killed at {killed_at}"
+    )
 
 
 def _hear_ctrl_c() -> None:
